@@ -1,0 +1,237 @@
+//! The writer thread: takes what is waiting, commits it in one transaction, announces it, answers.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::open::{Opened, failed};
+use super::recent::Recent;
+use super::{Retention, rows};
+use crate::memory::holds;
+use crate::{Change, Committed, Entry, Error, Event, Result, Revision, Write};
+
+/// How many writes share one transaction at most; bounds the time that one waits for the others.
+const GROUP: usize = 512;
+
+enum Request {
+    Commit(Write, oneshot::Sender<Result<Committed>>),
+    Compact(Revision, oneshot::Sender<Result<()>>),
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    requests: Option<Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+    failure: Arc<Mutex<Option<String>>>,
+    _lock: File,
+}
+
+impl Writer {
+    pub(super) fn start(opened: Opened, recent: Arc<Recent>, retention: Retention) -> Result<Self> {
+        let (sender, requests) = channel();
+        let failure = Arc::new(Mutex::new(None));
+        let Opened { path, connection, revision, floor, lock } = opened;
+        let (shared, at) = (Arc::clone(&failure), path.clone());
+        let worker = Worker { path, connection, recent, retention, revision, floor, failure: shared };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || worker.run(&requests))
+            .map_err(|source| Error::Io { doing: "start the writer of", path: at, source: Arc::new(source) })?;
+        Ok(Self { requests: Some(sender), thread: Some(thread), failure, _lock: lock })
+    }
+
+    pub(super) async fn commit(&self, write: Write) -> Result<Committed> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Commit(write, answer))?;
+        answered.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    pub(super) async fn compact(&self, revision: Revision) -> Result<()> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Compact(revision, answer))?;
+        answered.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    /// Says why nothing is written any more.
+    pub(super) fn stopped(&self) -> Error {
+        let detail = self.failure.lock().clone().unwrap_or_else(|| "it was closed".to_owned());
+        Error::Stopped { detail }
+    }
+
+    fn send(&self, request: Request) -> Result<()> {
+        let sent = self.requests.as_ref().map(|requests| requests.send(request));
+        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(self.stopped()) }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Closing the channel ends the thread after what is queued; the lock goes after the connection.
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    path: PathBuf,
+    connection: Connection,
+    recent: Arc<Recent>,
+    retention: Retention,
+    revision: Revision,
+    floor: Revision,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// Writes of one transaction, not yet durable.
+#[derive(Default)]
+struct Group {
+    events: Vec<Event>,
+    answers: Vec<(oneshot::Sender<Result<Committed>>, Result<Committed>)>,
+    /// What this transaction made of each key it touched; saves reading back its own rows.
+    touched: HashMap<Arc<str>, Option<Entry>>,
+}
+
+impl Worker {
+    fn run(mut self, requests: &Receiver<Request>) {
+        while let Ok(first) = requests.recv() {
+            let mut waiting = vec![first];
+            waiting.extend(requests.try_iter().take(GROUP - 1));
+            let mut writes = Vec::with_capacity(waiting.len());
+            let mut compactions = Vec::new();
+            for request in waiting {
+                match request {
+                    Request::Commit(write, answer) => writes.push((write, answer)),
+                    Request::Compact(revision, answer) => compactions.push((revision, answer)),
+                }
+            }
+            if !writes.is_empty() && !self.group(writes) {
+                break;
+            }
+            for (revision, answer) in compactions {
+                // A caller that went away does not need its answer.
+                let _ = answer.send(self.compact(revision));
+            }
+            self.retain();
+        }
+    }
+
+    /// Commits a group and answers. Returns false when the store must stop.
+    fn group(&mut self, writes: Vec<(Write, oneshot::Sender<Result<Committed>>)>) -> bool {
+        let mut group = Group::default();
+        let before = self.revision;
+        match self.transact(writes, &mut group) {
+            Ok(()) => {
+                self.recent.publish(group.events);
+                for (answer, result) in group.answers {
+                    let _ = answer.send(result);
+                }
+                true
+            }
+            Err(source) => {
+                self.revision = before;
+                let full = source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+                let error = failed(&self.path, "commit", source);
+                let clean = self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok();
+                // Conflicts fail too: what they were judged against may not have been stored.
+                for (answer, _) in group.answers {
+                    let _ = answer.send(Err(error.clone()));
+                }
+                if full && clean {
+                    return true;
+                }
+                // After a failed synchronisation nobody knows what the disk holds.
+                *self.failure.lock() = Some(error.to_string());
+                tracing::error!(%error, "the store stops");
+                false
+            }
+        }
+    }
+
+    fn transact(
+        &mut self,
+        writes: Vec<(Write, oneshot::Sender<Result<Committed>>)>,
+        group: &mut Group,
+    ) -> rusqlite::Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let mut writes = writes.into_iter();
+        let mut outcome = Ok(());
+        for (write, answer) in writes.by_ref() {
+            match self.write(write, group) {
+                Ok(result) => group.answers.push((answer, result)),
+                Err(source) => {
+                    let dropped = Error::Stopped { detail: source.to_string() };
+                    group.answers.push((answer, Err(dropped)));
+                    outcome = Err(source);
+                    break;
+                }
+            }
+        }
+        for (_, answer) in writes {
+            group.answers.push((answer, Err(Error::Stopped { detail: "not tried".to_owned() })));
+        }
+        outcome?;
+        self.connection.execute_batch("COMMIT")
+    }
+
+    fn write(&mut self, write: Write, group: &mut Group) -> rusqlite::Result<Result<Committed>> {
+        let previous = match group.touched.get(&write.key) {
+            Some(entry) => entry.clone(),
+            None => rows::current(&self.connection, &write.key)?,
+        };
+        if !holds(&write, previous.as_ref()) {
+            let actual = previous.map(Box::new);
+            return Ok(Err(Error::Conflict { key: write.key, expected: write.expected, actual }));
+        }
+        let revision = self.revision + 1;
+        let value = match write.change {
+            Change::Put(value) => Some(value),
+            Change::Delete => None,
+        };
+        rows::append(&self.connection, &write.key, value.as_deref(), revision, previous.as_ref())?;
+        self.revision = revision;
+        let created = previous.as_ref().map_or(revision, |entry| entry.created);
+        let key = write.key;
+        let current = value.map(|value| Entry { key: Arc::clone(&key), value, created, modified: revision });
+        group.touched.insert(Arc::clone(&key), current.clone());
+        group.events.push(Event { revision, key, current, previous: previous.clone() });
+        Ok(Ok(Committed { revision, previous }))
+    }
+
+    fn compact(&mut self, floor: Revision) -> Result<()> {
+        if floor > self.revision {
+            return Err(Error::Future { requested: floor, current: self.revision });
+        }
+        if floor <= self.floor {
+            return Ok(());
+        }
+        // Announced first: a reader that finds rows missing finds the reason too.
+        self.recent.set_floor(floor);
+        let done = self.connection.unchecked_transaction().and_then(|transaction| {
+            rows::compact(&transaction, floor, self.revision)?;
+            transaction.commit()
+        });
+        done.map_err(|source| failed(&self.path, "compact", source))?;
+        self.floor = floor;
+        Ok(())
+    }
+
+    /// Compacts when twice the history that is to be kept has gathered, so that the work comes seldom.
+    fn retain(&mut self) {
+        let keep = self.retention.revisions;
+        if self.revision - self.floor > keep.saturating_mul(2)
+            && let Err(error) = self.compact(self.revision - keep)
+        {
+            tracing::warn!(%error, "the history could not be shortened; trying again later");
+        }
+    }
+}
