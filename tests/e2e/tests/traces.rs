@@ -1,0 +1,48 @@
+//! After a machine is deleted, nothing of it is left on the host.
+
+use std::time::Duration;
+
+use kit::{Installation, MachineState, Options, repository, until};
+
+#[test]
+fn a_deleted_machine_leaves_nothing_behind() {
+    let installation = Installation::start(Options::default());
+    let nodes = installation.data_dir().join("nodes");
+    let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    // The first machine also makes what the node keeps for all machines: the bridge, the NAT table, unpacked images.
+    run_once(&installation, &manifest);
+    let before = MachineState::take(&[&nodes]);
+    run_once(&installation, &manifest);
+    until("nothing is left", Duration::from_secs(20), || {
+        MachineState::take(&[&nodes]).left_behind(&before).is_empty()
+    });
+}
+
+#[test]
+fn down_removes_everything_that_up_made() {
+    let before = MachineState::take(&[]);
+    let installation = Installation::start(Options::default());
+    let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    installation.apply(&manifest);
+    until("the machine runs", Duration::from_secs(120), || phase(&installation) == "Running");
+    let data = installation.data_dir();
+    installation.down();
+    assert!(!data.exists(), "{} is gone", data.display());
+    until("nothing is left", Duration::from_secs(20), || MachineState::take(&[]).left_behind(&before).is_empty());
+}
+
+fn run_once(installation: &Installation, manifest: &str) {
+    installation.apply(manifest);
+    until("the guest is up", Duration::from_secs(120), || {
+        installation.console("default", "hello").contains("guest: userspace up")
+    });
+    installation.kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"]).expect("deleting the machine");
+    until("its Pod is gone", Duration::from_secs(60), || installation.list("pods").is_empty());
+}
+
+fn phase(installation: &Installation) -> String {
+    installation
+        .get("vmi", "default", "hello")
+        .and_then(|instance| instance["status"]["phase"].as_str().map(str::to_owned))
+        .unwrap_or_default()
+}

@@ -1,0 +1,260 @@
+//! One `ironclad up` in a directory of its own, gone when the test ends.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::paths::{guest, kubectl, program};
+
+/// Who runs the installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// The user who runs the test.
+    Own,
+    /// A user without any right: `nobody`. Needs a test that runs as root.
+    Ordinary,
+}
+
+/// How an installation is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Who runs it.
+    pub user: User,
+    /// Number of nodes.
+    pub nodes: u8,
+    /// Whether the guest's images are loaded.
+    pub images: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { user: User::Own, nodes: 1, images: true }
+    }
+}
+
+/// What a finished program said.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Whether it exited with 0.
+    pub success: bool,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Returns standard output of a program that succeeded.
+    ///
+    /// # Panics
+    /// When it failed, with what it said.
+    pub fn expect(self, what: &str) -> String {
+        assert!(self.success, "{what} failed:\n{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+}
+
+/// A running installation.
+#[derive(Debug)]
+pub struct Installation {
+    directory: tempfile::TempDir,
+    options: Options,
+}
+
+impl Installation {
+    /// Starts an installation on a free port and waits until its API is ready.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(options: Options) -> Self {
+        let directory = tempfile::Builder::new().prefix("ironclad-").tempdir().expect("a temporary directory");
+        let installation = Self { directory, options };
+        if installation.options.user == User::Ordinary {
+            let nobody = rustix::fs::Uid::from_raw(ORDINARY_ID);
+            let nogroup = rustix::fs::Gid::from_raw(ORDINARY_ID);
+            rustix::fs::chown(installation.directory.path(), Some(nobody), Some(nogroup)).expect("root may chown");
+        }
+        if installation.options.images {
+            for image in ["guest-image.tar", "guest-kernel-image.tar"] {
+                let path = guest(image);
+                let path = path.to_str().expect("a path in UTF-8");
+                installation.ironclad(&["image", "load", path]).expect("loading the guest's image");
+            }
+        }
+        installation.up();
+        installation
+    }
+
+    /// Runs `ironclad up --detach` again, for example after [`Installation::kill`].
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn up(&self) {
+        let nodes = self.options.nodes.to_string();
+        let output = self.ironclad(&["up", "--detach", "--listen", "127.0.0.1:0", "--nodes", &nodes]);
+        if !output.success {
+            let log = std::fs::read_to_string(self.data_dir().join("logs/ironclad.log")).unwrap_or_default();
+            panic!("ironclad up failed:\n{}{}\nlog:\n{log}", output.stdout, output.stderr);
+        }
+    }
+
+    /// Kills the control plane and the node agents with SIGKILL; guests go on.
+    ///
+    /// # Panics
+    /// When nothing runs.
+    pub fn kill(&self) {
+        let lock = self.data_dir().join("run/ironclad.lock");
+        let pid = std::fs::read_to_string(lock).expect("a running installation").trim().parse().expect("a process ID");
+        let pid = rustix::process::Pid::from_raw(pid).expect("a process ID");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killing ironclad");
+    }
+
+    /// Returns the data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Runs `ironclad ARGUMENTS` on this installation.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn ironclad(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(&program("ironclad"));
+        command.args(arguments).env("IRONCLAD_DATA_DIR", self.data_dir());
+        run(command, None)
+    }
+
+    /// Runs kubectl on this installation as its administrator.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.kubectl_with(arguments, None)
+    }
+
+    /// Runs kubectl with `input` on its standard input.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn kubectl_with(&self, arguments: &[&str], input: Option<&str>) -> Output {
+        let mut command = self.command(&kubectl());
+        command.args(arguments).env("KUBECONFIG", self.kubeconfig()).env("HOME", self.directory.path());
+        run(command, input)
+    }
+
+    /// Starts kubectl without waiting for it; its output goes into `stdout`.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn kubectl_in_background(&self, arguments: &[&str], stdout: std::fs::File) -> std::process::Child {
+        let mut command = self.command(&kubectl());
+        command.args(arguments).env("KUBECONFIG", self.kubeconfig()).env("HOME", self.directory.path());
+        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::inherit()).spawn().expect("starting kubectl")
+    }
+
+    /// Applies a manifest.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn apply(&self, manifest: &str) {
+        self.kubectl_with(&["apply", "-f", "-"], Some(manifest)).expect("kubectl apply");
+    }
+
+    /// Reads one object.
+    pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let output = self.kubectl(&["get", kind, "-n", namespace, name, "-o", "json"]);
+        output.success.then(|| serde_json::from_str(&output.stdout).expect("kubectl prints JSON"))
+    }
+
+    /// Reads all objects of a kind in every namespace.
+    ///
+    /// # Panics
+    /// When kubectl fails.
+    pub fn list(&self, kind: &str) -> Vec<Value> {
+        let output = self.kubectl(&["get", kind, "-A", "-o", "json"]).expect("kubectl get");
+        let list: Value = serde_json::from_str(&output).expect("kubectl prints JSON");
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Returns what the guest of a VirtualMachine has printed on its serial console.
+    pub fn console(&self, namespace: &str, name: &str) -> String {
+        let selector = format!("vm.kubevirt.io/name={name}");
+        let output =
+            self.kubectl(&["logs", "-n", namespace, "-l", &selector, "-c", "guest-console-log", "--tail", "-1"]);
+        output.stdout
+    }
+
+    /// Returns everything that explains a failure: objects, events, log.
+    pub fn story(&self) -> String {
+        let objects = self.kubectl(&["get", "vm,vmi,pods,events", "-A", "-o", "wide"]);
+        let details = self.kubectl(&["get", "vmi", "-A", "-o", "yaml"]);
+        let log = std::fs::read_to_string(self.data_dir().join("logs/ironclad.log")).unwrap_or_default();
+        let tail: Vec<_> = log.lines().rev().take(80).collect();
+        let tail: Vec<_> = tail.into_iter().rev().collect();
+        format!("{}{}\n{}\nlog:\n{}", objects.stdout, objects.stderr, details.stdout, tail.join("\n"))
+    }
+
+    /// Stops everything and checks that the program says so.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn down(&self) {
+        self.ironclad(&["down", "--purge", "--grace-period", "0"]).expect("ironclad down");
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.data_dir().join("kubeconfig")
+    }
+
+    /// A command as the installation's user.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = match self.options.user {
+            User::Own => Command::new(program),
+            User::Ordinary => {
+                let mut command = Command::new("setpriv");
+                let id = ORDINARY_ID.to_string();
+                command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--no-new-privs"]).arg(program);
+                command.env("HOME", self.directory.path()).env("XDG_RUNTIME_DIR", self.directory.path());
+                command
+            }
+        };
+        command.current_dir("/");
+        command
+    }
+}
+
+/// `nobody`.
+const ORDINARY_ID: u32 = 65534;
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.story());
+        }
+        let output = self.ironclad(&["down", "--purge", "--grace-period", "0"]);
+        if !output.success && !std::thread::panicking() {
+            eprintln!("ironclad down: {}{}", output.stdout, output.stderr);
+        }
+    }
+}
+
+fn run(mut command: Command, input: Option<&str>) -> Output {
+    use std::io::Write as _;
+    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+    let mut child = command
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+    if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
+        pipe.write_all(text.as_bytes()).expect("the program reads its input");
+    }
+    let output = child.wait_with_output().expect("the program ends");
+    Output {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
