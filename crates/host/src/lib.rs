@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The machine below us: processes, jails, control groups, accelerators, and what of it this user may use.
+//!
+//! Whatever is read from the machine is read below a [`Root`], so that a test can present a made-up host.
+
+pub mod cgroup;
+pub mod jail;
+pub mod kvm;
+pub mod probe;
+pub mod process;
+mod root;
+
+pub use root::Root;
+
+/// A program to run again in a hidden role, usually this very executable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Helper {
+    /// The executable.
+    pub program: std::path::PathBuf,
+    /// Arguments that come before the role's own.
+    pub arguments: Vec<String>,
+}
+
+impl Helper {
+    /// Makes the helper that starts `program` without leading arguments.
+    pub fn new(program: impl Into<std::path::PathBuf>) -> Self {
+        Self { program: program.into(), arguments: Vec::new() }
+    }
+
+    /// Returns the command that starts the helper in `role` (a hidden subcommand).
+    pub fn command(&self, role: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.program);
+        command.args(&self.arguments).arg(role);
+        command
+    }
+}
