@@ -1,0 +1,1 @@
+//! Structural schemas: what fields a kind has, their types, defaults, rules and merge behaviour.
