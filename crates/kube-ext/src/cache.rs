@@ -1,0 +1,385 @@
+//! A local picture of one resource, reduced to what its user needs.
+//!
+//! A [`Cache`] keeps a projection `P` of each object instead of the object. Changes that the projection does not
+//! show are not told, so a heartbeat or a managed-fields update wakes nobody.
+//!
+//! Reads are as old as the watch. So that a controller does not act on a state from before its own write, the
+//! answer of a write is put in with [`Cache::observe`]; revisions decide which of the two is newer. Kubernetes
+//! guarantees since 1.35 that revisions of one resource can be compared as numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use crate::{Api, Context, Event, Key, Kind, Select, Tasks, follow};
+
+/// A change of the picture.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change<P> {
+    /// The object is new (`before` is `None`) or its projection changed.
+    Applied {
+        /// Which object.
+        key: Key,
+        /// What was known of it.
+        before: Option<Arc<P>>,
+        /// What is known of it now.
+        after: Arc<P>,
+    },
+    /// The object is gone, or no longer has a projection.
+    Removed {
+        /// Which object.
+        key: Key,
+        /// What was last known of it.
+        before: Arc<P>,
+    },
+}
+
+impl<P> Change<P> {
+    /// Returns the key of the object.
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Applied { key, .. } | Self::Removed { key, .. } => key,
+        }
+    }
+
+    /// Returns every known side of the change, old before new.
+    pub fn sides(&self) -> impl Iterator<Item = &P> {
+        let (before, after) = match self {
+            Self::Applied { before, after, .. } => (before.as_deref(), Some(&**after)),
+            Self::Removed { before, .. } => (Some(&**before), None),
+        };
+        before.into_iter().chain(after)
+    }
+}
+
+type Project<K, P> = Arc<dyn Fn(K) -> Option<P> + Send + Sync>;
+type Indexer<P> = Arc<dyn Fn(&P) -> Option<String> + Send + Sync>;
+type Listener<P> = Box<dyn Fn(&Change<P>) + Send + Sync>;
+
+/// A shared, always ordered picture of one resource. Cheap to clone.
+pub struct Cache<P> {
+    shared: Arc<Shared<P>>,
+}
+
+struct Shared<P> {
+    state: RwLock<State<P>>,
+    index: Option<Indexer<P>>,
+    listeners: Vec<Listener<P>>,
+    synced: watch::Sender<bool>,
+}
+
+struct State<P> {
+    items: BTreeMap<Key, Item<P>>,
+    by_index: BTreeMap<String, BTreeSet<Key>>,
+    /// Everything up to this revision has been told by list or watch.
+    told: u64,
+    /// Keys seen by the list in progress.
+    listing: Option<BTreeSet<Key>>,
+}
+
+struct Item<P> {
+    revision: u64,
+    value: Arc<P>,
+}
+
+/// Describes a cache before it starts.
+pub struct Builder<K, P> {
+    api: Api<K>,
+    select: Select,
+    project: Project<K, P>,
+    index: Option<Indexer<P>>,
+    listeners: Vec<Listener<P>>,
+}
+
+impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
+    /// Begins to describe a cache of `K` that keeps `project(object)`, where that is something.
+    pub fn builder<K: Kind>(
+        api: Api<K>,
+        project: impl Fn(K) -> Option<P> + Send + Sync + 'static,
+    ) -> Builder<K, P> {
+        Builder { api, select: Select::default(), project: Arc::new(project), index: None, listeners: Vec::new() }
+    }
+
+    /// Returns what is known of an object.
+    pub fn get(&self, key: &Key) -> Option<Arc<P>> {
+        self.shared.state.read().items.get(key).map(|item| item.value.clone())
+    }
+
+    /// Returns all objects in the order of their keys.
+    pub fn all(&self) -> Vec<(Key, Arc<P>)> {
+        self.shared.state.read().items.iter().map(|(key, item)| (key.clone(), item.value.clone())).collect()
+    }
+
+    /// Returns the objects of a namespace in the order of their names.
+    pub fn in_namespace(&self, namespace: &str) -> Vec<(Key, Arc<P>)> {
+        let state = self.shared.state.read();
+        state
+            .items
+            .range(Key::first_of(namespace)..)
+            .take_while(|(key, _)| key.namespace == namespace)
+            .map(|(key, item)| (key.clone(), item.value.clone()))
+            .collect()
+    }
+
+    /// Returns the objects whose index value is `value`, in the order of their keys.
+    pub fn by_index(&self, value: &str) -> Vec<(Key, Arc<P>)> {
+        let state = self.shared.state.read();
+        let keys = state.by_index.get(value).into_iter().flatten();
+        keys.filter_map(|key| Some((key.clone(), state.items.get(key)?.value.clone()))).collect()
+    }
+
+    /// Returns how many objects are known.
+    pub fn len(&self) -> usize {
+        self.shared.state.read().items.len()
+    }
+
+    /// Tells whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tells whether the first list is complete.
+    pub fn is_synced(&self) -> bool {
+        *self.shared.synced.borrow()
+    }
+
+    /// Waits for the first list to be complete. Does not end when the cache's task was dropped before that.
+    pub fn synced(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut synced = self.shared.synced.subscribe();
+        let shared = Arc::clone(&self.shared);
+        async move {
+            // `shared` holds the sender, so waiting cannot fail.
+            let _ = synced.wait_for(|synced| *synced).await;
+            drop(shared);
+        }
+    }
+
+    fn apply(&self, key: Key, revision: u64, value: Option<P>) {
+        let change = self.shared.state.write().apply(key, revision, value, self.shared.index.as_ref());
+        self.tell(change);
+    }
+
+    fn tell(&self, change: Option<Change<P>>) {
+        if let Some(change) = change {
+            for listener in &self.shared.listeners {
+                listener(&change);
+            }
+        }
+    }
+
+    fn handle<K: Kind>(&self, event: Event<K>, project: &Project<K, P>) {
+        match event {
+            Event::Restarted => self.shared.state.write().listing = Some(BTreeSet::new()),
+            Event::Found(object) => {
+                let (key, revision) = (object.key(), number(object.resource_version()));
+                if let Some(listing) = &mut self.shared.state.write().listing {
+                    listing.insert(key.clone());
+                }
+                self.apply(key, revision, project(object));
+            }
+            Event::Listed(revision) => self.listed(number(&revision)),
+            Event::Applied(object) => {
+                let (key, revision) = (object.key(), number(object.resource_version()));
+                self.shared.state.write().told = revision;
+                self.apply(key, revision, project(object));
+            }
+            Event::Removed(object) => {
+                let revision = number(object.resource_version());
+                self.shared.state.write().told = revision;
+                self.apply(object.key(), revision, None);
+            }
+            Event::Progress(revision) => self.shared.state.write().told = number(&revision),
+        }
+    }
+
+    /// Ends a list: what it did not show is gone, unless we wrote it after the list was made.
+    fn listed(&self, revision: u64) {
+        let gone: Vec<Key> = {
+            let mut state = self.shared.state.write();
+            state.told = revision;
+            let seen = state.listing.take().unwrap_or_default();
+            let old = |item: &Item<P>| revision == 0 || item.revision <= revision;
+            let items = state.items.iter().filter(|(key, item)| !seen.contains(*key) && old(item));
+            items.map(|(key, _)| key.clone()).collect()
+        };
+        for key in gone {
+            let change = self.shared.state.write().remove(key, self.shared.index.as_ref());
+            self.tell(change);
+        }
+        self.shared.synced.send_replace(true);
+    }
+}
+
+impl<P: PartialEq> State<P> {
+    fn apply(&mut self, key: Key, revision: u64, value: Option<P>, index: Option<&Indexer<P>>) -> Option<Change<P>> {
+        let known = self.items.get_mut(&key);
+        if let Some(known) = &known
+            && revision != 0
+            && revision < known.revision
+        {
+            return None;
+        }
+        let Some(value) = value else { return self.remove(key, index) };
+        let before = match known {
+            Some(known) if *known.value == value => {
+                known.revision = revision;
+                return None;
+            }
+            Some(known) => Some(known.value.clone()),
+            None => None,
+        };
+        let after = Arc::new(value);
+        if let Some(index) = index {
+            let (old, new) = (before.as_deref().and_then(|p| index(p)), index(&after));
+            if old != new {
+                self.unindex(old, &key);
+                if let Some(new) = new {
+                    self.by_index.entry(new).or_default().insert(key.clone());
+                }
+            }
+        }
+        self.items.insert(key.clone(), Item { revision, value: after.clone() });
+        Some(Change::Applied { key, before, after })
+    }
+
+    fn remove(&mut self, key: Key, index: Option<&Indexer<P>>) -> Option<Change<P>> {
+        let item = self.items.remove(&key)?;
+        if let Some(index) = index {
+            self.unindex(index(&item.value), &key);
+        }
+        Some(Change::Removed { key, before: item.value })
+    }
+
+    fn unindex(&mut self, value: Option<String>, key: &Key) {
+        if let Some(value) = value
+            && let Some(keys) = self.by_index.get_mut(&value)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_index.remove(&value);
+            }
+        }
+    }
+}
+
+impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
+    /// Takes in the answer of a write, so that the next read shows it. The object's kind and the projection must
+    /// be those of the cache.
+    ///
+    /// An answer that is older than what the watch has told is ignored; that way an object that was deleted in
+    /// the meantime does not come back.
+    pub fn observe(&self, key: Key, revision: &str, value: Option<P>) {
+        let revision = number(revision);
+        {
+            let state = self.shared.state.read();
+            if !state.items.contains_key(&key) && revision <= state.told {
+                return;
+            }
+        }
+        self.apply(key, revision, value);
+    }
+}
+
+impl<K: Kind, P: PartialEq + Send + Sync + 'static> Builder<K, P> {
+    /// Narrows the cache to what `select` matches.
+    #[must_use]
+    pub fn select(mut self, select: Select) -> Self {
+        self.select = select;
+        self
+    }
+
+    /// Makes objects findable by one value that their projection shows.
+    #[must_use]
+    pub fn index(mut self, index: impl Fn(&P) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.index = Some(Arc::new(index));
+        self
+    }
+
+    /// Calls `listener` after every change. It must not block; putting keys into a queue is what it is for.
+    #[must_use]
+    pub fn on_change(mut self, listener: impl Fn(&Change<P>) + Send + Sync + 'static) -> Self {
+        self.listeners.push(Box::new(listener));
+        self
+    }
+
+    /// Adds the cache's task to `tasks` and returns the (still empty) cache.
+    pub fn start(self, context: &Context, tasks: &mut Tasks) -> Cache<P> {
+        let cache = Cache {
+            shared: Arc::new(Shared {
+                state: RwLock::new(State {
+                    items: BTreeMap::new(),
+                    by_index: BTreeMap::new(),
+                    told: 0,
+                    listing: None,
+                }),
+                index: self.index,
+                listeners: self.listeners,
+                synced: watch::Sender::new(false),
+            }),
+        };
+        let (clock, picture) = (Arc::clone(&context.clock), cache.clone());
+        let (api, select, project) = (self.api, self.select, self.project);
+        tasks.add(async move {
+            follow(&api, &select, &*clock, |event| picture.handle(event, &project)).await;
+        });
+        cache
+    }
+}
+
+impl<P> Clone for Cache<P> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<P> std::fmt::Debug for Cache<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.shared.state.read();
+        f.debug_struct("Cache").field("objects", &state.items.len()).field("told", &state.told).finish()
+    }
+}
+
+impl<K, P> std::fmt::Debug for Builder<K, P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("api", &self.api).field("select", &self.select).finish_non_exhaustive()
+    }
+}
+
+/// Reads a revision; zero (unknown) where a server's revisions are not numbers.
+fn number(revision: &str) -> u64 {
+    revision.parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State<u32> {
+        State { items: BTreeMap::new(), by_index: BTreeMap::new(), told: 0, listing: None }
+    }
+
+    #[test]
+    fn equal_projections_are_no_change_and_old_revisions_are_ignored() {
+        let (mut state, key) = (state(), Key::new("a", "x"));
+        assert!(state.apply(key.clone(), 5, Some(1), None).is_some());
+        assert!(state.apply(key.clone(), 6, Some(1), None).is_none(), "same projection");
+        assert!(state.apply(key.clone(), 4, Some(2), None).is_none(), "older revision");
+        assert!(state.apply(key.clone(), 4, None, None).is_none(), "older removal");
+        assert!(matches!(state.apply(key, 7, None, None), Some(Change::Removed { .. })));
+    }
+
+    #[test]
+    fn the_index_follows_the_projection() {
+        let (mut state, key) = (state(), Key::new("a", "x"));
+        let index: Indexer<u32> = Arc::new(|n| (*n > 0).then(|| n.to_string()));
+        state.apply(key.clone(), 1, Some(1), Some(&index));
+        assert!(state.by_index["1"].contains(&key));
+        state.apply(key.clone(), 2, Some(2), Some(&index));
+        assert!(!state.by_index.contains_key("1") && state.by_index["2"].contains(&key));
+        state.apply(key.clone(), 3, Some(0), Some(&index));
+        assert!(state.by_index.is_empty());
+    }
+}

@@ -1,0 +1,113 @@
+//! What goes wrong when talking to an API server, as a controller needs to tell it apart.
+
+use std::error::Error;
+
+use kube::core::Status;
+
+/// A failed request: what was asked for, and why it failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {problem}")]
+pub struct ApiError {
+    /// The request in words, such as `patch status of pods default/web`.
+    pub operation: String,
+    /// The reason.
+    #[source]
+    pub problem: Problem,
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The object (or its resource) does not exist.
+    #[error("not found")]
+    NotFound,
+    /// An object of this name exists already.
+    #[error("an object of this name exists already")]
+    AlreadyExists,
+    /// The object changed since it was read; read it again.
+    #[error("the object changed in between: {0}")]
+    Conflict(String),
+    /// The requested revision is no longer kept; list again.
+    #[error("the revision is no longer kept")]
+    Gone,
+    /// The identity lacks the right.
+    #[error("{0}; grant the right to this component's service account")]
+    Forbidden(String),
+    /// The server refuses the object; sending it again will not help.
+    #[error("refused: {0}")]
+    Invalid(String),
+    /// The server asks for patience.
+    #[error("the API server is busy: {0}")]
+    Busy(String),
+    /// The server failed or answered something unexpected.
+    #[error("the API server answered {code}: {message}")]
+    Server {
+        /// HTTP status code.
+        code: u16,
+        /// The server's message.
+        message: String,
+    },
+    /// The server could not be reached, or the connection broke.
+    #[error("the API server cannot be reached")]
+    Transport(#[source] Box<dyn Error + Send + Sync>),
+    /// The answer is not what the type expects.
+    #[error("the answer cannot be read")]
+    Decode(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl ApiError {
+    pub(crate) fn new(operation: String, error: kube::Error) -> Self {
+        Self { operation, problem: Problem::from(error) }
+    }
+
+    /// Tells whether the object did not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.problem, Problem::NotFound)
+    }
+
+    /// Tells whether an object of this name was there already.
+    pub fn is_already_exists(&self) -> bool {
+        matches!(self.problem, Problem::AlreadyExists)
+    }
+
+    /// Tells whether the object changed in between.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.problem, Problem::Conflict(_))
+    }
+
+    /// Tells whether the revision is no longer kept.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.problem, Problem::Gone)
+    }
+
+    /// Tells whether the server refuses the request for good.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.problem, Problem::Invalid(_) | Problem::Forbidden(_))
+    }
+}
+
+impl From<kube::Error> for Problem {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::from(*status),
+            kube::Error::SerdeError(source) => Self::Decode(Box::new(source)),
+            other => Self::Transport(Box::new(other)),
+        }
+    }
+}
+
+impl From<Status> for Problem {
+    fn from(status: Status) -> Self {
+        match (status.code, status.reason.as_str()) {
+            (404, _) => Self::NotFound,
+            (409, "AlreadyExists") => Self::AlreadyExists,
+            (409, _) => Self::Conflict(status.message),
+            (410, _) => Self::Gone,
+            (401 | 403, _) => Self::Forbidden(status.message),
+            (400 | 405 | 413 | 415 | 422, _) => Self::Invalid(status.message),
+            (429 | 503, _) => Self::Busy(status.message),
+            (code, _) => Self::Server { code, message: status.message },
+        }
+    }
+}
