@@ -94,7 +94,7 @@ fn record() -> MachineRecord {
         "accelerator": "tcg",
         "cpu": {"model": "max", "sockets": 1, "cores": 1, "threads": 1, "maxSockets": 1},
         "memory": {"size": 1048576, "max": 1048576},
-        "boot": {"firmware": {"type": "Bios"}},
+        "boot": {"firmware": {"type": "bios"}},
         "smbios": {}, "clock": {"offsetSeconds": 0}, "serial": true, "gracePeriodSeconds": 5
     }))
     .unwrap()
