@@ -1,0 +1,86 @@
+//! Reduces a Swagger 2 document to facts: what a field is called and what it may hold.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+
+const PREFIX: &str = "#/definitions/";
+
+/// Keys of a schema that are facts. `default` stays only as the mark of an embedded structure (see [`fact`]).
+const KEPT: [&str; 12] = [
+    "$ref",
+    "type",
+    "format",
+    "enum",
+    "required",
+    "nullable",
+    "properties",
+    "items",
+    "additionalProperties",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-map-type",
+];
+
+/// Returns the definitions that the roots reach, without prose.
+pub(super) fn reduce(swagger: &Map<String, Value>, roots: &[String]) -> Result<Map<String, Value>> {
+    let definitions = swagger
+        .get("definitions")
+        .and_then(Value::as_object)
+        .context("the document has no `definitions`; give a Swagger 2 document")?;
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<String> = roots.to_vec();
+    while let Some(name) = open.pop() {
+        if reached.contains(&name) {
+            continue;
+        }
+        let definition = definitions.get(&name).with_context(|| format!("definition {name} is not in the document"))?;
+        collect_references(definition, &mut open);
+        reached.insert(name);
+    }
+    Ok(reached.iter().map(|name| (name.clone(), fact(&definitions[name]))).collect())
+}
+
+/// Returns the facts as JSON with one definition a line, so that a change shows as the lines that changed.
+pub(super) fn one_definition_a_line(facts: &Map<String, Value>) -> String {
+    let lines: Vec<String> =
+        facts.iter().map(|(name, fact)| format!("{}: {fact}", Value::from(name.as_str()))).collect();
+    format!("{{\n{}\n}}\n", lines.join(",\n"))
+}
+
+fn collect_references(node: &Value, out: &mut Vec<String>) {
+    match node {
+        Value::Object(map) => {
+            if let Some(Value::String(target)) = map.get("$ref") {
+                out.push(target.trim_start_matches(PREFIX).to_owned());
+            }
+            map.values().for_each(|child| collect_references(child, out));
+        }
+        Value::Array(items) => items.iter().for_each(|child| collect_references(child, out)),
+        _ => {}
+    }
+}
+
+/// Keeps what is a fact. A reference that carries `default: {}` stands for a structure that is always written,
+/// one without for a structure that may be absent: the mark is kept as `embedded: true`.
+fn fact(schema: &Value) -> Value {
+    let Value::Object(schema) = schema else { return schema.clone() };
+    let mut out = Map::new();
+    for key in KEPT {
+        let Some(value) = schema.get(key) else { continue };
+        let value = match (key, value) {
+            ("$ref", Value::String(target)) => Value::from(target.trim_start_matches(PREFIX)),
+            ("properties", Value::Object(properties)) => {
+                properties.iter().map(|(name, child)| (name.clone(), fact(child))).collect::<Map<_, _>>().into()
+            }
+            ("items" | "additionalProperties", child) => fact(child),
+            (_, value) => value.clone(),
+        };
+        out.insert(key.to_owned(), value);
+    }
+    if schema.contains_key("$ref") && schema.contains_key("default") {
+        out.insert("embedded".to_owned(), Value::Bool(true));
+    }
+    out.into()
+}
