@@ -1,0 +1,57 @@
+//! Fills in defaults and removes nulls that stand for "not set".
+
+use serde_json::{Map, Value};
+
+use super::{Child, Object, Shape};
+
+/// Defaults the object in place.
+pub(super) fn default(root: &Child, object: &mut Value) {
+    walk(root, object);
+}
+
+fn walk(child: &Child, value: &mut Value) {
+    match (&child.node().shape, value) {
+        (Shape::Object(object), Value::Object(fields)) => walk_fields(object, fields),
+        (Shape::List(list), Value::Array(items)) => {
+            for item in items {
+                if item.is_null() && !list.items.node().nullable {
+                    if let Some(default) = &list.items.default {
+                        *item = default.as_ref().clone();
+                    }
+                }
+                walk(&list.items, item);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn walk_fields(object: &Object, fields: &mut Map<String, Value>) {
+    let mut unset = Vec::new();
+    for (name, value) in fields.iter_mut().filter(|(_, value)| value.is_null()) {
+        match object.child(name) {
+            Some(child) if child.node().nullable => {}
+            Some(child) => match (&child.default, object.field(name)) {
+                (Some(default), _) => *value = default.as_ref().clone(),
+                (None, Some(_)) => unset.push(name.clone()),
+                (None, None) => {}
+            },
+            None => {}
+        }
+    }
+    for name in unset {
+        fields.shift_remove(&name);
+    }
+    for (name, child) in &object.fields {
+        if let Some(default) = &child.default {
+            if !fields.contains_key(name.as_ref()) {
+                fields.insert(name.as_ref().to_owned(), default.as_ref().clone());
+            }
+        }
+    }
+    for (name, value) in fields.iter_mut() {
+        if let Some(child) = object.child(name) {
+            walk(child, value);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Compares values with the JSON types of their fields, as decoding into a typed object does.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::canonical::time;
+use super::prune::join;
+use super::{Child, Shape};
+use crate::field::{FieldError, Path, Problem};
+use crate::quantity::Quantity;
+
+/// The first mismatch in document order.
+pub(super) fn first_mismatch(root: &Child, object: &Value) -> Option<FieldError> {
+    walk(root, object, "")
+}
+
+fn walk(child: &Child, value: &Value, path: &str) -> Option<FieldError> {
+    let node = child.node();
+    if value.is_null() {
+        return None;
+    }
+    let wrong = |wanted: &str| {
+        let detail = format!("must be {wanted}, not {}", json_type(value));
+        Some(FieldError::new(Path::new(path), Problem::TypeInvalid, value.clone(), detail))
+    };
+    match (&node.shape, value) {
+        (Shape::Object(object), Value::Object(fields)) => fields.iter().find_map(|(name, value)| {
+            let child = object.child(name)?;
+            let path = if object.field(name).is_some() { join(path, name) } else { format!("{path}[{name}]") };
+            walk(child, value, &path)
+        }),
+        (Shape::List(list), Value::Array(items)) => {
+            items.iter().enumerate().find_map(|(i, item)| walk(&list.items, item, &format!("{path}[{i}]")))
+        }
+        (Shape::Any, _)
+        | (Shape::Boolean, Value::Bool(_))
+        | (Shape::Number, Value::Number(_))
+        | (Shape::Text, Value::String(_)) => None,
+        (Shape::Integer { narrow }, Value::Number(number)) => {
+            let whole = number.as_i64().or_else(|| {
+                let float = number.as_f64()?;
+                (float.fract() == 0.0 && float.abs() < 9.2e18).then_some(float as i64)
+            });
+            match whole {
+                Some(n) if *narrow && i32::try_from(n).is_err() => wrong("a whole number of 32 bits"),
+                Some(_) => None,
+                None => wrong("a whole number of 64 bits"),
+            }
+        }
+        (Shape::Bytes, Value::String(text)) => {
+            if STANDARD.decode(text.replace(['\r', '\n'], "")).is_ok() { None } else { wrong("base64 text") }
+        }
+        (Shape::Time { micro }, Value::String(text)) => {
+            if time(text, *micro).is_some() { None } else { wrong("a time such as 2006-01-02T15:04:05Z") }
+        }
+        (Shape::IntOrString, Value::String(_)) => None,
+        (Shape::IntOrString, Value::Number(n)) => {
+            if n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) { None } else { wrong("a whole number of 32 bits or text") }
+        }
+        (Shape::Quantity, Value::String(_) | Value::Number(_)) => {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            match Quantity::parse(&text) {
+                Ok(_) => None,
+                Err(error) => {
+                    Some(FieldError::new(Path::new(path), Problem::TypeInvalid, value.clone(), error.to_string()))
+                }
+            }
+        }
+        (shape, _) => wrong(shape_name(shape)),
+    }
+}
+
+/// The word for a value's JSON type.
+pub(super) fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(n) if n.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// What a shape wants, in words.
+pub(super) fn shape_name(shape: &Shape) -> &'static str {
+    match shape {
+        Shape::Any => "anything",
+        Shape::Boolean => "a boolean",
+        Shape::Integer { .. } => "a whole number",
+        Shape::Number => "a number",
+        Shape::Text => "a string",
+        Shape::Bytes => "base64 text",
+        Shape::Time { .. } => "a time",
+        Shape::IntOrString => "an integer or a string",
+        Shape::Quantity => "a quantity",
+        Shape::List(_) => "a list",
+        Shape::Object(_) => "an object",
+    }
+}
