@@ -161,8 +161,12 @@ impl Source<'_> {
             if let Some(skip) = field.skip {
                 attributes.push(format!("skip_serializing_if = \"{skip}\""));
             }
-            if !attributes.is_empty() {
-                let _ = writeln!(body, "    #[serde({})]", attributes.join(", "));
+            let line = attributes.join(", ");
+            if line.len() > 77 {
+                // Where rustfmt breaks an attribute.
+                let _ = writeln!(body, "    #[serde(\n        {}\n    )]", attributes.join(",\n        "));
+            } else if !line.is_empty() {
+                let _ = writeln!(body, "    #[serde({line})]");
             }
             let _ = writeln!(body, "    pub {rust}: {type_},");
         }
