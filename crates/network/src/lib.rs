@@ -1,1 +1,74 @@
-//! Placeholder.
+//! The network of Pods and of the machines inside them.
+//!
+//! - [`pod`]: gives a Pod's network namespace its `eth0` (the role of a CNI plug-in),
+//! - [`masquerade`]: puts a machine behind a Pod's address: bridge, tap, translation, lease,
+//! - [`dhcp`]: answers a machine's DHCP requests out of a lease, as a pure function,
+//! - [`netns_exec`]: the helper process that works inside a Pod's namespaces.
+//!
+//! Links, addresses and routes go by netlink, translation rules by `nft` in tables of our own. Everything
+//! made on the host carries a name derived from the instance, and can be found and removed by it.
+
+mod cidr;
+pub mod dhcp;
+mod link;
+pub mod masquerade;
+mod namespace;
+pub mod netns_exec;
+mod nft;
+pub mod pod;
+pub mod resolver;
+mod sysctl;
+mod tap;
+
+pub use cidr::Cidr;
+
+/// Why a network could not be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A request to the kernel's network stack failed.
+    #[error("cannot {operation}: {source}")]
+    Netlink {
+        /// What was tried, with its operand.
+        operation: String,
+        /// Cause.
+        source: Box<rtnetlink::Error>,
+    },
+    /// A system call failed.
+    #[error("cannot {operation}: {source}")]
+    System {
+        /// What was tried, with its operand.
+        operation: String,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// `nft` refused a program, or could not be started.
+    #[error("nft refuses the rules of table {table}: {message}")]
+    Rules {
+        /// Table.
+        table: String,
+        /// What `nft` said.
+        message: String,
+    },
+    /// `pasta` could not connect a Pod.
+    #[error("pasta cannot connect the Pod: {0}")]
+    Pasta(String),
+    /// No address is left for a Pod, or no network for a node.
+    #[error("{0}")]
+    Exhausted(String),
+    /// The helper process says why it failed.
+    #[error("{0}")]
+    Helper(String),
+    /// The namespace lacks an interface that must be there.
+    #[error("the Pod's network has no {0}; was it connected?")]
+    NoInterface(String),
+}
+
+impl Error {
+    pub(crate) fn netlink(operation: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> Self {
+        move |source| Self::Netlink { operation: operation.into(), source: Box::new(source) }
+    }
+
+    pub(crate) fn system<E: Into<std::io::Error>>(operation: impl Into<String>) -> impl FnOnce(E) -> Self {
+        move |source| Self::System { operation: operation.into(), source: source.into() }
+    }
+}

@@ -1,0 +1,193 @@
+//! Links, addresses and routes of one network namespace, by netlink.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, AsRawFd};
+
+use futures::TryStreamExt;
+use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+
+use crate::{Cidr, Error};
+
+/// A link as far as we look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) mtu: u32,
+}
+
+/// The network stack of the namespace in which it was opened.
+pub(crate) struct Stack {
+    handle: Handle,
+}
+
+impl Stack {
+    /// Connects to the stack of the calling thread's namespace; must be called on a runtime.
+    pub(crate) fn open() -> Result<Self, Error> {
+        let (connection, handle, _) =
+            rtnetlink::new_connection().map_err(Error::system("open a netlink socket"))?;
+        tokio::spawn(connection);
+        Ok(Self { handle })
+    }
+
+    /// Lists all links.
+    pub(crate) async fn links(&self) -> Result<Vec<Link>, Error> {
+        let messages: Vec<_> =
+            self.handle.link().get().execute().try_collect().await.map_err(Error::netlink("list links"))?;
+        Ok(messages.iter().map(link).collect())
+    }
+
+    /// Finds a link by name.
+    pub(crate) async fn find(&self, name: &str) -> Result<Option<Link>, Error> {
+        Ok(self.links().await?.into_iter().find(|link| link.name == name))
+    }
+
+    /// Makes the bridge `name` unless it exists, with a fixed hardware address when one is given.
+    pub(crate) async fn bridge(&self, name: &str, mtu: u32, mac: Option<[u8; 6]>) -> Result<Link, Error> {
+        if let Some(link) = self.find(name).await? {
+            return Ok(link);
+        }
+        let mut message = LinkBridge::new(name).mtu(mtu);
+        if let Some(mac) = mac {
+            message = message.address(mac.to_vec());
+        }
+        let operation = format!("make the bridge {name}");
+        self.handle.link().add(message.build()).execute().await.map_err(Error::netlink(operation))?;
+        self.find(name).await?.ok_or_else(|| Error::NoInterface(name.to_owned()))
+    }
+
+    /// Makes a pair of links: `name` here, as a port of `bridge` and up, and `peer` in `namespace`.
+    pub(crate) async fn veth(
+        &self,
+        name: &str,
+        bridge: u32,
+        peer: &str,
+        namespace: impl AsFd,
+        mtu: u32,
+    ) -> Result<(), Error> {
+        let far = LinkMessageBuilder::<LinkUnspec>::new()
+            .name(peer)
+            .mtu(mtu)
+            .setns_by_fd(namespace.as_fd().as_raw_fd())
+            .build();
+        let near = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+            .name(name)
+            .mtu(mtu)
+            .controller(bridge)
+            .up()
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(far)))
+            .build();
+        let operation = format!("make the link {name}");
+        self.handle.link().add(near).execute().await.map_err(Error::netlink(operation))
+    }
+
+    /// Sets a link up.
+    pub(crate) async fn up(&self, link: &Link) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(link.index).up().build();
+        self.change(message, format!("set {} up", link.name)).await
+    }
+
+    /// Makes a link a port of `bridge`, gives it an MTU and sets it up.
+    pub(crate) async fn join(&self, link: &Link, bridge: u32, mtu: u32) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(link.index).controller(bridge).mtu(mtu).up().build();
+        self.change(message, format!("put {} on the bridge", link.name)).await
+    }
+
+    async fn change(&self, message: LinkMessage, operation: String) -> Result<(), Error> {
+        self.handle.link().change(message).execute().await.map_err(Error::netlink(operation))
+    }
+
+    /// Removes a link; one that does not exist is no error.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
+        let Some(link) = self.find(name).await? else { return Ok(()) };
+        let operation = format!("remove the link {name}");
+        self.handle.link().del(link.index).execute().await.map_err(Error::netlink(operation))
+    }
+
+    /// Gives a link an address; one that it has already is no error.
+    pub(crate) async fn address(&self, link: &Link, cidr: Cidr) -> Result<(), Error> {
+        let address = IpAddr::V4(cidr.address);
+        let operation = format!("give {} the address {cidr}", link.name);
+        self.handle
+            .address()
+            .add(link.index, address, cidr.prefix)
+            .replace()
+            .execute()
+            .await
+            .map_err(Error::netlink(operation))
+    }
+
+    /// Lists the IPv4 addresses of a link.
+    pub(crate) async fn addresses(&self, link: &Link) -> Result<Vec<Cidr>, Error> {
+        let messages: Vec<_> = self
+            .handle
+            .address()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(Error::netlink("list addresses"))?;
+        let of_link = messages.iter().filter(|message| message.header.index == link.index);
+        Ok(of_link
+            .filter_map(|message| {
+                let address = message.attributes.iter().find_map(|attribute| match attribute {
+                    AddressAttribute::Address(IpAddr::V4(address)) => Some(*address),
+                    _ => None,
+                });
+                address.map(|address| Cidr::new(address, message.header.prefix_len))
+            })
+            .collect())
+    }
+
+    /// Routes everything without a better route to `gateway`.
+    pub(crate) async fn default_route(&self, gateway: Ipv4Addr) -> Result<(), Error> {
+        let message = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
+        let operation = format!("route to {gateway} by default");
+        self.handle.route().add(message).replace().execute().await.map_err(Error::netlink(operation))
+    }
+
+    /// Lists the networks that IPv4 routes lead to, and through which link; the default route is `0.0.0.0/0`.
+    pub(crate) async fn routes(&self) -> Result<Vec<(Cidr, Option<u32>)>, Error> {
+        let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
+        let messages: Vec<_> = self
+            .handle
+            .route()
+            .get(all)
+            .execute()
+            .try_collect()
+            .await
+            .map_err(Error::netlink("list routes"))?;
+        Ok(messages.iter().filter_map(route).collect())
+    }
+}
+
+fn link(message: &LinkMessage) -> Link {
+    let mut link = Link { index: message.header.index, name: String::new(), mtu: 0 };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            _ => {}
+        }
+    }
+    link
+}
+
+fn route(message: &RouteMessage) -> Option<(Cidr, Option<u32>)> {
+    let prefix = message.header.destination_prefix_length;
+    let mut network = (prefix == 0).then_some(Cidr::new(Ipv4Addr::UNSPECIFIED, 0));
+    let mut link = None;
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(address)) => {
+                network = Some(Cidr::new(*address, prefix));
+            }
+            RouteAttribute::Oif(index) => link = Some(*index),
+            _ => {}
+        }
+    }
+    network.map(|network| (network, link))
+}

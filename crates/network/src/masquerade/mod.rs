@@ -1,0 +1,142 @@
+//! A machine behind its Pod's address.
+//!
+//! ```text
+//!   Pod's network namespace
+//!   eth0 (Pod's address) <── translation ──> k6t-eth0 (10.0.2.1) ── tap0 ── machine (10.0.2.2)
+//! ```
+//!
+//! What comes in on the Pod's address goes on to the machine (all of it, or only the listed ports); what the
+//! machine sends leaves with the Pod's address. The machine learns its own address by DHCP on the bridge.
+
+mod inside;
+mod rules;
+
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+use wire::machine::{Dhcp, DhcpOption};
+
+use crate::netns_exec::{self, Request, Response};
+use crate::{Cidr, Error};
+
+/// Interface of the Pod that the machine stands behind.
+pub const POD_INTERFACE: &str = "eth0";
+/// Bridge between the Pod's stack and the machine.
+pub const BRIDGE: &str = "k6t-eth0";
+/// Tap device of the machine.
+pub const TAP: &str = "tap0";
+/// Hardware address of the bridge: the same in every Pod, so that a machine that moves keeps its gateway.
+pub const BRIDGE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0];
+/// Network of the machine unless the specification names another.
+pub const DEFAULT_NETWORK: Cidr = Cidr::new(Ipv4Addr::new(10, 0, 2, 0), 24);
+
+/// Transport protocol of a forwarded port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// One port of the machine that the Pod's address answers on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Port.
+    pub port: u16,
+}
+
+/// How a machine stands behind its Pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MasqueradeSpec {
+    /// Name of the interface in the machine's specification; names the descriptors (`nic/NAME/dhcp`).
+    pub interface: String,
+    /// Network between bridge and machine: its first host is the gateway, its second the machine.
+    pub network: Cidr,
+    /// Ports to forward; empty forwards everything.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// Host name to hand out.
+    #[serde(default)]
+    pub hostname: String,
+    /// Name servers to hand out.
+    #[serde(default)]
+    pub dns: Vec<Ipv4Addr>,
+    /// Search domains to hand out.
+    #[serde(default)]
+    pub search: Vec<String>,
+    /// Further DHCP options, verbatim.
+    #[serde(default)]
+    pub dhcp_options: Vec<DhcpOption>,
+}
+
+impl Default for MasqueradeSpec {
+    fn default() -> Self {
+        Self {
+            interface: "default".into(),
+            network: DEFAULT_NETWORK,
+            ports: Vec::new(),
+            hostname: String::new(),
+            dns: Vec::new(),
+            search: Vec::new(),
+            dhcp_options: Vec::new(),
+        }
+    }
+}
+
+/// A machine's network, ready for its hypervisor and its supervisor.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The tap device, with virtio-net headers; `None` when a running hypervisor holds it already.
+    pub tap: Option<OwnedFd>,
+    /// UDP socket on port 67 of the bridge.
+    pub dhcp_socket: OwnedFd,
+    /// What to answer on it.
+    pub lease: Dhcp,
+    /// MTU of the machine's interface.
+    pub mtu: u16,
+    /// Addresses of the Pod.
+    pub pod_ips: Vec<Ipv4Addr>,
+}
+
+/// What the helper process reports back besides descriptors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Facts {
+    pub(crate) has_tap: bool,
+    pub(crate) lease: Dhcp,
+    pub(crate) mtu: u16,
+    pub(crate) pod_ips: Vec<Ipv4Addr>,
+}
+
+/// Puts a machine behind the address of the Pod that process `pid` is in. Blocks for some milliseconds.
+///
+/// May be repeated: what exists is kept, rules are replaced in one step, and a fresh socket is opened.
+/// `helper` runs [`netns_exec::main`] in the role [`netns_exec::ROLE`].
+pub fn prepare(pid: i32, spec: &MasqueradeSpec, helper: &host::Helper) -> Result<Prepared, Error> {
+    let (response, descriptors) = netns_exec::call(helper, pid, &Request::Masquerade(spec.clone()))?;
+    let Response::Masquerade(facts) = response else {
+        return Err(Error::Helper("the network helper answered another question".into()));
+    };
+    let mut descriptors = descriptors.into_iter();
+    let dhcp_socket = descriptors.next();
+    let tap = if facts.has_tap { descriptors.next() } else { None };
+    let missing = || Error::Helper("the network helper sent no descriptors".into());
+    Ok(Prepared {
+        dhcp_socket: dhcp_socket.ok_or_else(missing)?,
+        tap,
+        lease: facts.lease,
+        mtu: facts.mtu,
+        pod_ips: facts.pod_ips,
+    })
+}
+
+/// Prepares the calling process's network namespace; the helper's side of [`prepare`].
+pub(crate) fn inside(spec: &MasqueradeSpec) -> Result<(Facts, Vec<OwnedFd>), Error> {
+    crate::namespace::block_on(inside::prepare(spec))
+}

@@ -1,0 +1,195 @@
+//! The helper process that works inside a Pod's namespaces.
+//!
+//! A process with threads cannot enter a user namespace, so the work is done by a short-lived process that
+//! enters both namespaces of the Pod first. It gets one request on its standard input (a SOCK_SEQPACKET
+//! socket) and answers with one message that carries the descriptors it opened.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::process::{ExitCode, Stdio};
+
+use nix::sched::CloneFlags;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use rustix::thread::CapabilitySet;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::masquerade::{self, Facts, MasqueradeSpec};
+
+/// Hidden subcommand that runs [`main`].
+pub const ROLE: &str = "netns-exec";
+
+/// Longest message either way.
+const LONGEST: usize = 64 * 1024;
+/// Most descriptors in an answer.
+const DESCRIPTORS: usize = 4;
+
+/// What the helper does.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Request {
+    /// Puts a machine behind the Pod's address.
+    Masquerade(MasqueradeSpec),
+    /// Opens a TCP connection from inside the Pod's network.
+    Connect(SocketAddr),
+}
+
+/// What it answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Response {
+    Masquerade(Facts),
+    Connected,
+    Failed(String),
+}
+
+/// A request with the process whose namespaces it is about.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    pid: i32,
+    request: Request,
+}
+
+/// Has the helper carry out `request` in the namespaces of process `pid`.
+pub(crate) fn call(
+    helper: &host::Helper,
+    pid: i32,
+    request: &Request,
+) -> Result<(Response, Vec<OwnedFd>), Error> {
+    let failed = |what: &'static str| move |source: std::io::Error| Error::System {
+        operation: format!("{what} the network helper"),
+        source,
+    };
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|errno| failed("make a socket for")(errno.into()))?;
+    let mut process = helper
+        .command(ROLE)
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(failed("start"))?;
+    let order = serde_json::json!({ "pid": pid, "request": request }).to_string();
+    let answer = send(&ours, order.as_bytes(), &[]).and_then(|()| receive(&ours));
+    let _ = process.wait();
+    let (message, descriptors) = answer.map_err(failed("talk to"))?;
+    if message.is_empty() {
+        return Err(Error::Helper("the network helper ended without an answer".into()));
+    }
+    match serde_json::from_slice(&message) {
+        Ok(Response::Failed(message)) => Err(Error::Helper(message)),
+        Ok(response) => Ok((response, descriptors)),
+        Err(error) => Err(failed("understand")(error.into())),
+    }
+}
+
+/// Opens a TCP connection to `address` from inside the network namespace of process `pid`. Blocks until the
+/// other side answers, for ten seconds at most.
+pub fn connect(
+    pid: i32,
+    address: SocketAddr,
+    helper: &host::Helper,
+) -> Result<std::net::TcpStream, Error> {
+    let (_, descriptors) = call(helper, pid, &Request::Connect(address))?;
+    let stream = descriptors.into_iter().next().map(std::net::TcpStream::from);
+    stream.ok_or_else(|| Error::Helper("the network helper sent no descriptors".into()))
+}
+
+/// Runs the helper: reads a request from standard input, carries it out, answers.
+///
+/// Must be called before the process has a second thread.
+pub fn main() -> ExitCode {
+    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
+    let (response, descriptors) = match serve(&socket) {
+        Ok(done) => done,
+        Err(message) => (Response::Failed(message), Vec::new()),
+    };
+    let Ok(message) = serde_json::to_vec(&response) else { return ExitCode::FAILURE };
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    match send(&socket, &message, &borrowed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn serve(socket: &OwnedFd) -> Result<(Response, Vec<OwnedFd>), String> {
+    let (message, _) = receive(socket).map_err(|error| format!("cannot read the request: {error}"))?;
+    let order: Order =
+        serde_json::from_slice(&message).map_err(|error| format!("cannot read the request: {error}"))?;
+    enter(order.pid)?;
+    match order.request {
+        Request::Masquerade(spec) => {
+            let (facts, descriptors) = masquerade::inside(&spec).map_err(|error| error.to_string())?;
+            Ok((Response::Masquerade(facts), descriptors))
+        }
+        Request::Connect(address) => {
+            let limit = std::time::Duration::from_secs(10);
+            let stream = std::net::TcpStream::connect_timeout(&address, limit)
+                .map_err(|error| format!("cannot connect to {address}: {error}"))?;
+            Ok((Response::Connected, vec![stream.into()]))
+        }
+    }
+}
+
+/// Enters the namespaces of `pid`; keeps the right to administer its network across `execve`.
+fn enter(pid: i32) -> Result<(), String> {
+    let open = |kind: &str| {
+        let path = format!("/proc/{pid}/ns/{kind}");
+        std::fs::File::open(&path).map_err(|error| format!("cannot open {path}: {error}"))
+    };
+    let inode = |file: &std::fs::File| file.metadata().map(|metadata| metadata.ino()).ok();
+    let (user, network) = (open("user")?, open("net")?);
+    let own = std::fs::File::open("/proc/self/ns/user").map_err(|error| error.to_string())?;
+    if inode(&user) != inode(&own) {
+        nix::sched::setns(&user, CloneFlags::CLONE_NEWUSER)
+            .map_err(|error| format!("cannot enter the user namespace of process {pid}: {error}"))?;
+        keep_capabilities().map_err(|error| format!("cannot keep rights in the user namespace: {error}"))?;
+    }
+    nix::sched::setns(&network, CloneFlags::CLONE_NEWNET)
+        .map_err(|error| format!("cannot enter the network namespace of process {pid}: {error}"))
+}
+
+/// Lets `nft` inherit the right that its caller has in the user namespace, whose user is not root there.
+fn keep_capabilities() -> Result<(), rustix::io::Errno> {
+    let mut sets = rustix::thread::capabilities(None)?;
+    sets.inheritable |= CapabilitySet::NET_ADMIN;
+    rustix::thread::set_capabilities(None, sets)?;
+    rustix::thread::configure_capability_in_ambient_set(CapabilitySet::NET_ADMIN, true)
+}
+
+fn send(socket: &OwnedFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> std::io::Result<()> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(std::io::Error::other("too many descriptors for one message"));
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive(socket: &OwnedFd) -> std::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut message = vec![0u8; LONGEST];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let read = rustix::net::recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut message)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    message.truncate(read.bytes);
+    let descriptors = control
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    Ok((message, descriptors))
+}

@@ -1,0 +1,180 @@
+//! Pods on a bridge, for root.
+
+use std::fs::File;
+use std::net::Ipv4Addr;
+
+use super::NodeNetworkConfig;
+use super::addresses::Addresses;
+use crate::link::Stack;
+use crate::{Cidr, Error, namespace, nft, sysctl};
+
+/// MTU where the host has no default route to take it from.
+const DEFAULT_MTU: u32 = 1500;
+/// Every table of ours begins so.
+const TABLE_PREFIX: &str = "ironclad_";
+
+/// Names of what one node makes. They are at most 15 bytes long, as links' names must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    bridge: String,
+    link_prefix: String,
+    table: String,
+}
+
+impl Names {
+    pub(super) fn of(instance: &str) -> Self {
+        // FNV-1a: stable over releases, which the standard library's hasher does not promise.
+        let hash = instance
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let id = format!("{:06x}", hash & 0xff_ffff);
+        Self {
+            bridge: format!("ic{id}"),
+            link_prefix: format!("iv{id}p"),
+            table: format!("{TABLE_PREFIX}{id}"),
+        }
+    }
+
+    /// Returns the name of the host's end of a Pod's link.
+    fn link(&self, address: Ipv4Addr) -> String {
+        format!("{}{:04x}", self.link_prefix, u32::from(address) & 0xffff)
+    }
+}
+
+/// Opens the node's namespace, where it has one of its own.
+pub(super) fn namespace(config: &NodeNetworkConfig) -> Result<Option<File>, Error> {
+    config.namespace.as_deref().map(namespace::open).transpose()
+}
+
+/// Lists the networks that the host reaches by routes of others.
+pub(super) fn foreign_routes(namespace: Option<&File>, names: &Names) -> Result<Vec<Cidr>, Error> {
+    namespace::run(namespace, || async {
+        let stack = Stack::open()?;
+        let own = stack.find(&names.bridge).await?.map(|link| link.index);
+        let routes = stack.routes().await?;
+        let foreign = routes.into_iter().filter(|(network, link)| network.prefix > 0 && (own.is_none() || *link != own));
+        Ok(foreign.map(|(network, _)| network).collect())
+    })
+}
+
+/// Makes the bridge and the rules.
+pub(super) fn prepare(
+    namespace: Option<&File>,
+    names: &Names,
+    addresses: &mut Addresses,
+) -> Result<(), Error> {
+    let network = addresses.network();
+    let gateway = network.host(1).unwrap_or(network.address);
+    let switched = namespace::run(namespace, || async move {
+        let stack = Stack::open()?;
+        let mtu = uplink_mtu(&stack).await?;
+        let bridge = stack.bridge(&names.bridge, mtu, None).await?;
+        stack.address(&bridge, Cidr::new(gateway, network.prefix)).await?;
+        stack.up(&bridge).await?;
+        nft::replace_table(&names.table, &rules(names, network))?;
+        let off = sysctl::read("ipv4/ip_forward")? == "0";
+        sysctl::write("ipv4/ip_forward", "1")?;
+        Ok(off)
+    })?;
+    if switched { addresses.note_forwarding() } else { Ok(()) }
+}
+
+fn rules(names: &Names, network: Cidr) -> String {
+    let bridge = &names.bridge;
+    format!(
+        "  chain postrouting {{
+    type nat hook postrouting priority 100; policy accept;
+    ip saddr {network} oifname != \"{bridge}\" masquerade
+  }}
+  chain forward {{
+    type filter hook forward priority 0; policy accept;
+    iifname \"{bridge}\" ip saddr != {network} drop
+  }}
+"
+    )
+}
+
+/// Returns the MTU of the link that leads out.
+async fn uplink_mtu(stack: &Stack) -> Result<u32, Error> {
+    let routes = stack.routes().await?;
+    let out = routes.iter().find(|(network, _)| network.prefix == 0).and_then(|(_, link)| *link);
+    let links = stack.links().await?;
+    let mtu = links.iter().find(|link| Some(link.index) == out).map(|link| link.mtu);
+    Ok(mtu.unwrap_or(DEFAULT_MTU))
+}
+
+/// Makes a Pod's link and configures its end.
+pub(super) fn attach(
+    namespace: Option<&File>,
+    names: &Names,
+    pid: i32,
+    own: Cidr,
+    gateway: Ipv4Addr,
+) -> Result<(), Error> {
+    let pod = namespace::of_process(pid)?;
+    let link = names.link(own.address);
+    namespace::run(namespace, || async {
+        let stack = Stack::open()?;
+        let bridge = stack.find(&names.bridge).await?;
+        let bridge = bridge.ok_or_else(|| Error::NoInterface(names.bridge.clone()))?;
+        // A link of this name is left over from a Pod that held the address before.
+        stack.remove(&link).await?;
+        stack.veth(&link, bridge.index, super::super::masquerade::POD_INTERFACE, &pod, bridge.mtu).await
+    })?;
+    namespace::run(Some(&pod), || async {
+        let stack = Stack::open()?;
+        for link in stack.links().await? {
+            if link.name == "lo" {
+                stack.up(&link).await?;
+            } else if link.name == super::super::masquerade::POD_INTERFACE {
+                stack.address(&link, own).await?;
+                stack.up(&link).await?;
+            }
+        }
+        stack.default_route(gateway).await
+    })
+}
+
+/// Removes a Pod's link. Usually it went with the Pod's namespace.
+pub(super) fn detach(namespace: Option<&File>, names: &Names, address: Ipv4Addr) -> Result<(), Error> {
+    let link = names.link(address);
+    namespace::run(namespace, || async move { Stack::open()?.remove(&link).await })
+}
+
+/// Removes links, bridge and rules, and switches forwarding off again if nobody of us needs it.
+pub(super) fn teardown(namespace: Option<&File>, names: &Names, addresses: &Addresses) -> Result<(), Error> {
+    let switched_on = addresses.forwarding_switched_on();
+    namespace::run(namespace, || async move {
+        let stack = Stack::open()?;
+        for link in stack.links().await? {
+            if link.name.starts_with(&names.link_prefix) {
+                stack.remove(&link.name).await?;
+            }
+        }
+        stack.remove(&names.bridge).await?;
+        nft::remove_table(&names.table)?;
+        let others = nft::tables()?.iter().any(|table| table.starts_with(TABLE_PREFIX));
+        if switched_on && !others {
+            sysctl::write("ipv4/ip_forward", "0")?;
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_and_differ() {
+        let (a, b) = (Names::of("/var/lib/ironclad/node-0"), Names::of("/var/lib/ironclad/node-1"));
+        assert_ne!(a, b);
+        assert!(a.link(Ipv4Addr::new(10, 244, 0, 255)).len() <= 15);
+        assert_eq!(a, Names::of("/var/lib/ironclad/node-0"));
+    }
+
+    #[test]
+    fn the_rules_are_the_reviewed_ones() {
+        insta::assert_snapshot!(rules(&Names::of("x"), Cidr::new(Ipv4Addr::new(10, 244, 0, 0), 24)));
+    }
+}

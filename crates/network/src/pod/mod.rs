@@ -1,0 +1,159 @@
+//! The network of Pods: an address, a way out, and everything found again and removed.
+//!
+//! As root, a node has a bridge; each Pod has a veth pair between the bridge and its own namespace, and an
+//! nft table of the node's own translates what leaves. As an ordinary user, each Pod has a `pasta` process
+//! that carries its connections; nothing is made on the host.
+//!
+//! What a node holds is written to `addresses.json` in its state directory before it is used, so that a
+//! killed process leaves nothing unknown behind.
+
+mod addresses;
+mod bridge;
+mod pasta;
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cidr, Error};
+use addresses::Addresses;
+
+/// How Pods reach the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uplink {
+    /// A bridge with address translation; needs root.
+    Bridge,
+    /// A `pasta` process for each Pod; works for everyone.
+    Pasta,
+}
+
+/// The network of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeNetworkConfig {
+    /// Text that no other node on this machine shares, for example the node's data directory. The names of
+    /// links and tables are derived from it.
+    pub instance: String,
+    /// Number of the node, from 0; chooses its default network 10.244.N.0/24.
+    pub node: u8,
+    /// Network of the node's Pods; `None` takes the default, or another one when the host uses that already.
+    pub network: Option<Cidr>,
+    /// Directory for the node's own files; must exist.
+    pub state: PathBuf,
+    /// Network namespace of the node; `None` for the one of this process.
+    pub namespace: Option<PathBuf>,
+    /// How Pods reach the world.
+    pub uplink: Uplink,
+}
+
+/// A Pod's place in the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachment {
+    /// Address of the Pod.
+    pub address: Ipv4Addr,
+    /// Gateway, which is the node in the bridged case.
+    pub gateway: Ipv4Addr,
+}
+
+/// The network of one node, ready for Pods. All methods block for some milliseconds.
+#[derive(Debug)]
+pub struct NodeNetwork {
+    config: NodeNetworkConfig,
+    names: bridge::Names,
+    addresses: Mutex<Addresses>,
+}
+
+impl NodeNetwork {
+    /// Makes what the node's Pods share. May be repeated.
+    pub fn prepare(config: NodeNetworkConfig) -> Result<Self, Error> {
+        let names = bridge::Names::of(&config.instance);
+        let mut addresses = Addresses::load(&config.state)?;
+        let namespace = bridge::namespace(&config)?;
+        let routes = match config.uplink {
+            Uplink::Bridge => bridge::foreign_routes(namespace.as_ref(), &names)?,
+            Uplink::Pasta => Vec::new(),
+        };
+        addresses.choose_network(config.network, config.node, &routes)?;
+        if config.uplink == Uplink::Bridge {
+            bridge::prepare(namespace.as_ref(), &names, &mut addresses)?;
+        }
+        Ok(Self { config, names, addresses: Mutex::new(addresses) })
+    }
+
+    /// Returns the network that the node's Pods get addresses from.
+    pub fn network(&self) -> Cidr {
+        self.addresses().network()
+    }
+
+    /// Connects the network namespace of process `pid`, the first one of Pod `pod` (its UID).
+    ///
+    /// The namespace gets `lo`, and `eth0` with an address and a default route.
+    pub fn attach(&self, pod: &str, pid: i32) -> Result<Attachment, Error> {
+        let (network, address) = {
+            let mut addresses = self.addresses();
+            let address = addresses.allocate(pod)?;
+            (addresses.network(), address)
+        };
+        let gateway = network.host(1).unwrap_or(address);
+        match self.config.uplink {
+            Uplink::Bridge => {
+                let namespace = bridge::namespace(&self.config)?;
+                let own = Cidr::new(address, network.prefix);
+                bridge::attach(namespace.as_ref(), &self.names, pid, own, gateway)?;
+            }
+            Uplink::Pasta => {
+                let own = Cidr::new(address, network.prefix);
+                let process = pasta::attach(&self.config.state, pod, pid, own, gateway)?;
+                self.addresses().set_uplink(pod, process)?;
+            }
+        }
+        Ok(Attachment { address, gateway })
+    }
+
+    /// Disconnects Pod `pod` and frees its address. A Pod that is not connected is no error.
+    pub fn detach(&self, pod: &str) -> Result<(), Error> {
+        let Some(lease) = self.addresses().lease(pod) else { return Ok(()) };
+        match self.config.uplink {
+            Uplink::Bridge => {
+                let namespace = bridge::namespace(&self.config)?;
+                bridge::detach(namespace.as_ref(), &self.names, lease.address)?;
+            }
+            Uplink::Pasta => pasta::detach(&self.config.state, pod, lease.uplink.as_ref())?,
+        }
+        self.addresses().free(pod)
+    }
+
+    /// Lists the Pods that hold an address.
+    pub fn pods(&self) -> Vec<String> {
+        self.addresses().pods()
+    }
+
+    /// Removes everything the node made: Pods' links or processes, bridge, rules, files.
+    pub fn teardown(self) -> Result<(), Error> {
+        teardown_node(&self.config)
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, Addresses> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes everything that a node with this configuration ever made, also after a crash.
+pub fn teardown_node(config: &NodeNetworkConfig) -> Result<(), Error> {
+    let addresses = Addresses::load(&config.state)?;
+    for pod in addresses.pods() {
+        if let Some(lease) = addresses.lease(&pod) {
+            pasta::detach(&config.state, &pod, lease.uplink.as_ref())?;
+        }
+    }
+    if config.uplink == Uplink::Bridge {
+        // A namespace that is gone took its links and rules along.
+        if config.namespace.as_ref().is_none_or(|path| path.exists()) {
+            let namespace = bridge::namespace(config)?;
+            bridge::teardown(namespace.as_ref(), &bridge::Names::of(&config.instance), &addresses)?;
+        }
+    }
+    addresses.remove()
+}

@@ -1,0 +1,258 @@
+//! Pods' networks in namespaces of their own. The bridged part needs root, the other part an ordinary user (or
+//! root, who becomes one).
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use network::masquerade::{self, MasqueradeSpec, Port, Protocol};
+use network::pod::{NodeNetwork, NodeNetworkConfig, Uplink};
+
+fn helper() -> host::Helper {
+    let test = std::env::current_exe().expect("the test's own path");
+    let target = test.parent().and_then(Path::parent).expect("the target directory");
+    host::Helper::new(target.join("examples/network-helper"))
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A process that holds a network namespace.
+struct Holder(Child);
+
+impl Holder {
+    fn new(flags: &[&str]) -> Self {
+        let mut child = Command::new("unshare")
+            .args(flags)
+            .args(["sh", "-c", "echo ready; exec sleep 300"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare starts");
+        let mut ready = [0u8; 5];
+        child.stdout.as_mut().expect("its output").read_exact(&mut ready).expect("it is ready");
+        Self(child)
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+
+    fn namespace(&self) -> PathBuf {
+        format!("/proc/{}/ns/net", self.pid()).into()
+    }
+
+    /// Runs a command in the namespace and returns what it prints.
+    fn run(&self, command: &[&str]) -> String {
+        let target = self.pid().to_string();
+        let output = Command::new("nsenter").args(["-n", "-t", &target]).args(command).output();
+        String::from_utf8(output.expect("it runs").stdout).expect("text")
+    }
+
+    /// Listens in the namespace.
+    fn listen(&self, address: SocketAddr) -> TcpListener {
+        let namespace = std::fs::File::open(self.namespace()).expect("the namespace");
+        std::thread::spawn(move || {
+            nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET).expect("it is entered");
+            TcpListener::bind(address).expect("it listens")
+        })
+        .join()
+        .expect("the thread ends")
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn config(state: &Path, namespace: PathBuf) -> NodeNetworkConfig {
+    NodeNetworkConfig {
+        instance: state.display().to_string(),
+        node: 0,
+        network: None,
+        state: state.to_owned(),
+        namespace: Some(namespace),
+        uplink: Uplink::Bridge,
+    }
+}
+
+#[test]
+fn a_bridged_pod_is_connected_and_leaves_nothing_behind() {
+    if !is_root() {
+        eprintln!("SKIPPED: bridges need root");
+        return;
+    }
+    let state = tempfile::tempdir().expect("a temporary directory");
+    let node = Holder::new(&["-n"]);
+    let pod = Holder::new(&["-n"]);
+    let before = (node.run(&["ip", "-o", "link"]), node.run(&["nft", "list", "ruleset"]));
+    let network = NodeNetwork::prepare(config(state.path(), node.namespace())).expect("the node's network");
+    let attachment = network.attach("uid-1", pod.pid()).expect("the Pod is connected");
+    assert_eq!(attachment.address, Ipv4Addr::new(10, 244, 0, 2));
+
+    let listener = node.listen((attachment.gateway, 0).into());
+    let address = listener.local_addr().expect("an address");
+    let mut stream = network::netns_exec::connect(pod.pid(), address, &helper()).expect("it connects");
+    let (mut far, peer) = listener.accept().expect("a connection");
+    assert_eq!(peer.ip(), attachment.address);
+    stream.write_all(b"hi").expect("it is sent");
+    let mut word = [0u8; 2];
+    far.read_exact(&mut word).expect("it arrives");
+
+    // A second look, as after a restart, finds everything as it is.
+    let again = NodeNetwork::prepare(config(state.path(), node.namespace())).expect("the node's network");
+    assert_eq!(again.attach("uid-1", pod.pid()).expect("still connected"), attachment);
+    again.detach("uid-1").expect("it is disconnected");
+    again.detach("uid-1").expect("nothing to do");
+    again.teardown().expect("it is removed");
+    assert_eq!((node.run(&["ip", "-o", "link"]), node.run(&["nft", "list", "ruleset"])), before);
+    assert_eq!(node.run(&["cat", "/proc/sys/net/ipv4/ip_forward"]).trim(), "0");
+    assert_eq!(std::fs::read_dir(state.path()).expect("the state").count(), 0);
+}
+
+/// Sends a frame through a tap that has virtio-net headers.
+fn send_frame(tap: &OwnedFd, frame: &[u8]) {
+    let mut packet = vec![0u8; 10];
+    packet.extend_from_slice(frame);
+    rustix::io::write(tap, &packet).expect("the frame is sent");
+}
+
+/// Reads frames until one satisfies `wanted`.
+fn await_frame(tap: &OwnedFd, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let mut packet = [0u8; 2048];
+    for _ in 0..100 {
+        let mut polled = [rustix::event::PollFd::new(tap, rustix::event::PollFlags::IN)];
+        let limit = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+        assert_eq!(rustix::event::poll(&mut polled, Some(&limit)), Ok(1), "a frame arrives in time");
+        let length = rustix::io::read(tap, &mut packet).expect("a frame");
+        if wanted(&packet[10..length]) {
+            return packet[10..length].to_vec();
+        }
+    }
+    panic!("the frame does not come");
+}
+
+const MACHINE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
+
+/// Makes a broadcast UDP datagram from port 68 to port 67.
+fn dhcp_frame(payload: &[u8]) -> Vec<u8> {
+    let mut ip = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255];
+    let length = (20 + 8 + payload.len()) as u16;
+    ip[2..4].copy_from_slice(&length.to_be_bytes());
+    let sum: u32 = ip.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let sum = !(((sum & 0xffff) + (sum >> 16)) as u16);
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = [0xff; 6].to_vec();
+    frame.extend(MACHINE_MAC);
+    frame.extend([8, 0]);
+    frame.extend(ip);
+    frame.extend([0, 68, 0, 67]);
+    frame.extend(((8 + payload.len()) as u16).to_be_bytes());
+    frame.extend([0, 0]);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Plays a machine behind the Pod of `pid`: gets a lease, then answers ARP and sees a connection come in.
+fn behave_like_a_machine(prepared: &masquerade::Prepared) {
+    let tap = prepared.tap.as_ref().expect("a tap");
+    let mut discover = vec![0u8; 240];
+    discover[..4].copy_from_slice(&[1, 1, 6, 0]);
+    discover[28..34].copy_from_slice(&MACHINE_MAC);
+    discover[236..].copy_from_slice(&[99, 130, 83, 99]);
+    discover.extend([53, 1, 1, 255]);
+    send_frame(tap, &dhcp_frame(&discover));
+    let mut polled = [rustix::event::PollFd::new(&prepared.dhcp_socket, rustix::event::PollFlags::IN)];
+    let limit = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut polled, Some(&limit)), Ok(1), "the request arrives");
+    let socket = std::net::UdpSocket::from(prepared.dhcp_socket.as_fd().try_clone_to_owned().expect("a copy"));
+    let mut packet = [0u8; 1500];
+    let (length, _) = socket.recv_from(&mut packet).expect("the request");
+    let offer = network::dhcp::respond(&prepared.lease, MACHINE_MAC, &packet[..length]).expect("an offer");
+    socket.send_to(&offer, "255.255.255.255:68").expect("it is sent");
+    let frame = await_frame(tap, |frame| frame.len() > 58 && frame[36..38] == [0, 68]);
+    assert_eq!(frame[58..62], [10, 0, 2, 2], "the offered address");
+}
+
+#[test]
+fn a_machine_behind_a_bridged_pod_gets_a_lease_and_connections() {
+    if !is_root() {
+        eprintln!("SKIPPED: bridges need root");
+        return;
+    }
+    let state = tempfile::tempdir().expect("a temporary directory");
+    let (node, pod) = (Holder::new(&["-n"]), Holder::new(&["-n"]));
+    let network = NodeNetwork::prepare(config(state.path(), node.namespace())).expect("the node's network");
+    let attachment = network.attach("uid-1", pod.pid()).expect("the Pod is connected");
+    let spec = MasqueradeSpec {
+        hostname: "web".into(),
+        ports: vec![Port { protocol: Protocol::Tcp, port: 22 }],
+        ..MasqueradeSpec::default()
+    };
+    let prepared = masquerade::prepare(pod.pid(), &spec, &helper()).expect("the machine's network");
+    assert_eq!(prepared.pod_ips, [attachment.address]);
+    behave_like_a_machine(&prepared);
+
+    // While a hypervisor holds the tap, a second look returns a fresh socket only.
+    let again = masquerade::prepare(pod.pid(), &spec, &helper()).expect("a second look");
+    assert!(again.tap.is_none());
+    assert_eq!(again.lease, prepared.lease);
+
+    let tap = prepared.tap.as_ref().expect("a tap");
+    let (target, address) = (node.pid(), SocketAddr::from((attachment.address, 22)));
+    let connecting = std::thread::spawn(move || network::netns_exec::connect(target, address, &helper()));
+    let ask = await_frame(tap, |frame| frame[12..14] == [8, 6] && frame[38..42] == [10, 0, 2, 2]);
+    let mut answer = [ask[6..12].to_vec(), MACHINE_MAC.to_vec(), vec![8, 6, 0, 1, 8, 0, 6, 4, 0, 2]].concat();
+    answer.extend(MACHINE_MAC);
+    answer.extend([10, 0, 2, 2]);
+    answer.extend(&ask[22..32]);
+    send_frame(tap, &answer);
+    let opening = await_frame(tap, |frame| frame[12..14] == [8, 0] && frame[23] == 6);
+    assert_eq!((&opening[30..34], &opening[36..38]), (&[10, 0, 2, 2][..], &[0, 22][..]));
+    drop(node);
+    drop(connecting);
+}
+
+#[test]
+fn a_pod_of_an_ordinary_user_is_connected_by_pasta() {
+    if is_root() {
+        as_ordinary_user("a_pod_of_an_ordinary_user_is_connected_by_pasta");
+        return;
+    }
+    if std::fs::File::options().read(true).write(true).open("/dev/net/tun").is_err() {
+        eprintln!("SKIPPED: /dev/net/tun is not open to this user");
+        return;
+    }
+    let state = tempfile::tempdir().expect("a temporary directory");
+    let pod = Holder::new(&["-U", "--map-user=107", "--map-group=107", "-n"]);
+    let config = NodeNetworkConfig {
+        uplink: Uplink::Pasta,
+        namespace: None,
+        ..config(state.path(), PathBuf::new())
+    };
+    let network = NodeNetwork::prepare(config).expect("the node's network");
+    let attachment = network.attach("uid-1", pod.pid()).expect("the Pod is connected");
+    let spec = MasqueradeSpec::default();
+    let prepared = masquerade::prepare(pod.pid(), &spec, &helper()).expect("the machine's network");
+    assert_eq!((prepared.pod_ips.as_slice(), prepared.mtu), (&[attachment.address][..], 1500));
+    behave_like_a_machine(&prepared);
+    network.detach("uid-1").expect("it is disconnected");
+    network.teardown().expect("it is removed");
+    assert_eq!(std::fs::read_dir(state.path()).expect("the state").count(), 0);
+}
+
+/// Runs one test of this file again as `nobody`.
+fn as_ordinary_user(test: &str) {
+    let status = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(std::env::current_exe().expect("the test's own path"))
+        .args(["--exact", test, "--nocapture"])
+        .status()
+        .expect("setpriv runs");
+    assert!(status.success());
+}
