@@ -1,1 +1,34 @@
-//! Placeholder.
+//! Runs machines under QEMU: its command line from the record, its life over QMP.
+//!
+//! [`Qemu`] is the backend; [`attach`] drives a running process; [`probe()`] asks an installed binary what it
+//! can do. The command line is built in `args`, one file per device area. Every name that a guest or a user
+//! could see (PCI slots, MAC addresses, machine type) comes from the record; the names that only QEMU and we
+//! see are made here:
+//!
+//! | what | name |
+//! |---|---|
+//! | root port in slot N | `rpN` |
+//! | disk NAME | device `disk-NAME`, block nodes `dI-L` and `dI-L-file` (place I, layer L) |
+//! | interface NAME | device `nic-NAME`, host end `net-NAME` |
+//! | files in the run directory | [`CONTROL_SOCKET`], [`AGENT_SOCKET`], [`VNC_SOCKET`], [`VARIABLES`] |
+
+mod args;
+mod attach;
+mod backend;
+mod guest_agent;
+pub mod probe;
+
+pub use attach::attach;
+pub use backend::{FirmwareFiles, Qemu};
+pub use probe::probe;
+
+/// QMP socket in the run directory.
+pub const CONTROL_SOCKET: &str = "qmp.sock";
+/// Host end of the guest agent's channel in the run directory.
+pub const AGENT_SOCKET: &str = "agent.sock";
+/// VNC socket in the run directory.
+pub const VNC_SOCKET: &str = "vnc.sock";
+/// UEFI variables of a machine whose variables do not outlive it, in the run directory.
+pub const VARIABLES: &str = "firmware-variables.fd";
+/// Channel of the first serial port in the invocation.
+pub const SERIAL_CHANNEL: &str = "serial0";

@@ -1,0 +1,32 @@
+//! The channel to the guest's agent.
+
+use hypervisor::PlanError;
+use serde_json::json;
+use wire::machine::AgentChannel;
+
+use super::builder::{Builder, escape};
+use super::pci::{self, Bus, Kind};
+use crate::AGENT_SOCKET;
+
+/// Device of the agent's port; its events carry this name.
+pub(crate) const PORT: &str = "agent0";
+
+pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, agent: Option<&AgentChannel>) -> Result<(), PlanError> {
+    let Some(agent) = agent else { return Ok(()) };
+    let place = bus.place("guest agent channel", &agent.address, Kind::Express)?;
+    pci::device(builder, "virtio-serial-pci", place, json!({"id": "serial-ports"}));
+    let path = escape(&builder.socket(AGENT_SOCKET));
+    builder.option("-chardev", format!("socket,id=agent,path={path},server=on,wait=off"));
+    builder.json(
+        "-device",
+        json!({
+            "driver": "virtserialport",
+            "id": PORT,
+            "bus": "serial-ports.0",
+            "nr": 1,
+            "chardev": "agent",
+            "name": "org.qemu.guest_agent.0",
+        }),
+    );
+    Ok(())
+}

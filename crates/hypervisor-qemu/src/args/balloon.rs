@@ -1,0 +1,21 @@
+//! The memory balloon.
+
+use hypervisor::PlanError;
+use serde_json::json;
+use wire::machine::Balloon;
+
+use super::builder::Builder;
+use super::pci::{self, Bus, Kind};
+
+pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, balloon: Option<&Balloon>) -> Result<(), PlanError> {
+    let Some(balloon) = balloon else { return Ok(()) };
+    let place = bus.place("memory balloon", &balloon.address, Kind::Express)?;
+    // Pages that the guest has freed go back to the host without anybody asking.
+    pci::device(
+        builder,
+        "virtio-balloon-pci",
+        place,
+        json!({"id": "balloon0", "free-page-reporting": true}),
+    );
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Disks: the block graph of each, spelt out layer by layer, and the device on top.
+
+use hypervisor::PlanError;
+use serde_json::{Map, Value, json};
+use wire::machine::{Address, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskLayer, ErrorPolicy};
+
+use super::builder::{Builder, contradiction};
+use super::controllers::{SCSI_BUS, USB_BUS};
+use super::pci::{self, Bus, Kind};
+
+/// Ports of the chipset's SATA controller.
+const SATA_PORTS: u32 = 6;
+
+pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, disks: &[Disk]) -> Result<(), PlanError> {
+    for (place, disk) in disks.iter().enumerate() {
+        let label = format!("disk {}", disk.name);
+        let node = graph(builder, place, disk, &label)?;
+        device(builder, bus, disk, &label, &node)?;
+    }
+    Ok(())
+}
+
+/// Adds the nodes of a disk's chain and returns the top one.
+fn graph(builder: &mut Builder<'_>, place: usize, disk: &Disk, label: &str) -> Result<String, PlanError> {
+    if disk.chain.is_empty() {
+        return Err(contradiction(label, "it has no image"));
+    }
+    let mut below: Option<String> = None;
+    for (layer, DiskLayer { descriptor, format }) in disk.chain.iter().enumerate().rev() {
+        let node = format!("d{place}-{layer}");
+        let carrier = format!("{node}-file");
+        let read_only = layer > 0 || disk.read_only || disk.device == DiskDevice::Cdrom;
+        let file = builder.descriptor_set(label, descriptor)?;
+        let cache = json!({"direct": disk.cache == DiskCache::None, "no-flush": false});
+        builder.json(
+            "-blockdev",
+            json!({
+                "driver": "file",
+                "node-name": carrier,
+                "filename": file,
+                "read-only": read_only,
+                "auto-read-only": false,
+                "discard": "unmap",
+                "cache": cache,
+            }),
+        );
+        let mut fields = Map::new();
+        let driver = match format {
+            DiskFormat::Raw => "raw",
+            DiskFormat::Qcow2 => "qcow2",
+        };
+        fields.insert("driver".to_owned(), driver.into());
+        fields.insert("node-name".to_owned(), node.clone().into());
+        fields.insert("file".to_owned(), carrier.into());
+        fields.insert("read-only".to_owned(), read_only.into());
+        fields.insert("discard".to_owned(), "unmap".into());
+        fields.insert("cache".to_owned(), cache);
+        match (format, below.take()) {
+            // Spelt out even where there is none: the image's own header must never name a file to open.
+            (DiskFormat::Qcow2, below) => {
+                fields.insert("backing".to_owned(), below.map_or(Value::Null, Value::from));
+            }
+            (DiskFormat::Raw, Some(_)) => {
+                return Err(contradiction(label, "only the last image of a chain can be raw"));
+            }
+            (DiskFormat::Raw, None) => {}
+        }
+        builder.option("-blockdev", Value::Object(fields).to_string());
+        below = Some(node);
+    }
+    below.ok_or_else(|| contradiction(label, "it has no image"))
+}
+
+fn device(builder: &mut Builder<'_>, bus: &Bus, disk: &Disk, label: &str, node: &str) -> Result<(), PlanError> {
+    let cdrom = disk.device == DiskDevice::Cdrom;
+    let (driver, place) = match disk.bus {
+        DiskBus::Virtio if cdrom => {
+            return Err(contradiction(label, "an optical drive needs the bus sata, scsi or usb"));
+        }
+        DiskBus::Virtio => ("virtio-blk-pci", bus.place(label, &disk.address, Kind::Express)?),
+        DiskBus::Sata => {
+            let port = unit(label, disk, SATA_PORTS)?;
+            (if cdrom { "ide-cd" } else { "ide-hd" }, on(&format!("ide.{port}")))
+        }
+        DiskBus::Scsi => {
+            let target = unit(label, disk, 256)?;
+            let mut place = on(SCSI_BUS);
+            place.insert("scsi-id".to_owned(), target.into());
+            (if cdrom { "scsi-cd" } else { "scsi-hd" }, place)
+        }
+        DiskBus::Usb if cdrom => return Err(contradiction(label, "an optical drive cannot be on the bus usb")),
+        DiskBus::Usb => ("usb-storage", on(USB_BUS)),
+    };
+    let policy = match disk.error_policy {
+        ErrorPolicy::Stop => "stop",
+        ErrorPolicy::Report => "report",
+        ErrorPolicy::Ignore => "ignore",
+    };
+    let cached = if disk.cache == DiskCache::Writethrough { "off" } else { "on" };
+    pci::device(
+        builder,
+        driver,
+        place,
+        json!({
+            "id": format!("disk-{}", disk.name),
+            "drive": node,
+            "serial": disk.serial,
+            "bootindex": disk.boot_index,
+            "write-cache": if cdrom { Value::Null } else { cached.into() },
+            "werror": if cdrom { Value::Null } else { policy.into() },
+            // A read that is ignored would hand the guest garbage.
+            "rerror": if policy == "ignore" { "report" } else { policy },
+        }),
+    );
+    Ok(())
+}
+
+fn on(bus: &str) -> Map<String, Value> {
+    let mut place = Map::new();
+    place.insert("bus".to_owned(), bus.into());
+    place
+}
+
+fn unit(label: &str, disk: &Disk, limit: u32) -> Result<u32, PlanError> {
+    match disk.address {
+        Address::Unit { unit } if unit < limit => Ok(unit),
+        Address::Unit { unit } => {
+            Err(contradiction(label, format!("unit {unit} is beyond the controller's {limit} units")))
+        }
+        _ => Err(contradiction(label, "a disk of a shared controller needs a unit number")),
+    }
+}

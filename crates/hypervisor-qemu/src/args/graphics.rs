@@ -1,0 +1,30 @@
+//! Graphics adapter and VNC server.
+
+use hypervisor::PlanError;
+use serde_json::json;
+use wire::machine::Graphics;
+
+use super::builder::{Builder, escape};
+use super::pci::{self, Bus, Kind};
+use crate::VNC_SOCKET;
+
+pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, graphics: Option<&Graphics>) -> Result<(), PlanError> {
+    let Some(graphics) = graphics else {
+        builder.option("-display", "none");
+        return Ok(());
+    };
+    let place = bus.place("graphics adapter", &graphics.address, kind(&graphics.adapter))?;
+    pci::device(builder, &graphics.adapter, place, json!({"id": "video0"}));
+    let path = escape(&builder.socket(VNC_SOCKET));
+    builder.option("-vnc", format!("unix:{path}"));
+    Ok(())
+}
+
+/// Which kind of PCI device an adapter is. Those with VGA registers sit on the root complex, where firmware
+/// looks for them.
+pub(super) fn kind(adapter: &str) -> Kind {
+    match adapter {
+        "virtio-gpu-pci" => Kind::Express,
+        _ => Kind::Conventional,
+    }
+}

@@ -1,0 +1,41 @@
+//! The machine type and what executes it.
+
+use hypervisor::PlanError;
+use wire::machine::{Accelerator, Firmware, MachineRecord};
+
+use super::boot::Drives;
+use super::builder::{Builder, contradiction, escape};
+use super::memory;
+
+/// MiB of translated code that the emulator keeps. QEMU's own choice is a share of host memory meant for one
+/// guest alone; see docs/adr for the measurement.
+const TRANSLATION_CACHE_MIB: u32 = 16;
+
+pub(super) fn add(builder: &mut Builder<'_>, record: &MachineRecord, drives: &Drives) -> Result<(), PlanError> {
+    let kind = &record.machine_type;
+    if kind != "q35" && !kind.starts_with("pc-q35-") {
+        return Err(contradiction("machine type", format!("{kind} is not a q35 machine; use q35 or pc-q35-VERSION")));
+    }
+    let mut machine = format!("{},vmport=off,dump-guest-core=off", escape(kind));
+    if matches!(record.boot.firmware, Firmware::Uefi { secure_boot: true, .. }) {
+        // The variable store is writable from system management mode only.
+        machine.push_str(",smm=on");
+        builder.option("-global", "driver=cfi.pflash01,property=secure,value=on");
+    }
+    for (slot, node) in drives.nodes() {
+        machine.push_str(&format!(",{slot}={node}"));
+    }
+    if memory::has_backend(&record.memory) {
+        machine.push_str(&format!(",memory-backend={}", memory::BACKEND));
+    }
+    builder.option("-machine", machine);
+    builder.option(
+        "-accel",
+        match record.accelerator {
+            Accelerator::Kvm => "kvm".to_owned(),
+            Accelerator::Mshv => "mshv".to_owned(),
+            Accelerator::Tcg => format!("tcg,tb-size={TRANSLATION_CACHE_MIB}"),
+        },
+    );
+    Ok(())
+}

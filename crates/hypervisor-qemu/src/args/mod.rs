@@ -1,0 +1,63 @@
+//! The command line, one file per device area.
+//!
+//! Devices, objects and block nodes are written as JSON, which needs no escaping and is what QMP takes for the
+//! same thing when it is plugged later.
+
+pub(crate) mod agent;
+mod balloon;
+mod boot;
+mod builder;
+mod clock;
+mod controllers;
+mod cpu;
+mod disks;
+mod graphics;
+mod machine;
+mod memory;
+mod monitor;
+mod nics;
+mod pci;
+mod rng;
+mod sandbox;
+mod serial;
+mod smbios;
+
+use hypervisor::{Invocation, PlanError, Surroundings};
+use wire::machine::MachineRecord;
+
+use crate::Qemu;
+use builder::Builder;
+
+/// Plans the whole process.
+pub(crate) fn invocation(
+    qemu: &Qemu,
+    record: &MachineRecord,
+    surroundings: &Surroundings<'_>,
+) -> Result<Invocation, PlanError> {
+    let mut builder = Builder::new(surroundings);
+    builder.option("-name", format!("guest={},debug-threads=on", builder::escape(&record.name)));
+    for plain in ["-nodefaults", "-no-user-config"] {
+        builder.flag(plain);
+    }
+    builder.option("-msg", "timestamp=on");
+    // The processors wait until the supervisor has attached and says go.
+    builder.flag("-S");
+    sandbox::add(&mut builder);
+    let drives = boot::add(&mut builder, &qemu.firmware, record)?;
+    machine::add(&mut builder, record, &drives)?;
+    cpu::add(&mut builder, &record.cpu, record.accelerator);
+    memory::add(&mut builder, &record.memory);
+    smbios::add(&mut builder, &record.smbios);
+    clock::add(&mut builder, &record.clock, surroundings.now);
+    monitor::add(&mut builder);
+    let mut bus = pci::add(&mut builder, record)?;
+    controllers::add(&mut builder, &mut bus, &record.disks)?;
+    serial::add(&mut builder, record.serial);
+    disks::add(&mut builder, &bus, &record.disks)?;
+    nics::add(&mut builder, &bus, &record.nics)?;
+    agent::add(&mut builder, &bus, record.agent.as_ref())?;
+    rng::add(&mut builder, &bus, record.rng.as_ref())?;
+    balloon::add(&mut builder, &bus, record.balloon.as_ref())?;
+    graphics::add(&mut builder, &bus, record.graphics.as_ref())?;
+    Ok(builder.finish(qemu.program.clone()))
+}

@@ -1,0 +1,109 @@
+//! The guest's agent over its virtio-serial channel.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hypervisor::{AgentError, GuestAgent, GuestInterface, GuestOs};
+use qmp::agent::{Agent, Error};
+use tokio::sync::Mutex;
+
+/// How long the agent may take; an emulated guest under load needs seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Most interfaces, and addresses of one, that are believed.
+const MOST: usize = 64;
+/// Longest text that is believed, in characters.
+const LONGEST: usize = 256;
+
+/// The agent at one machine's channel; connects when it is first asked something.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    path: PathBuf,
+    agent: Mutex<Option<Agent>>,
+}
+
+impl Channel {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), agent: Mutex::new(None) }
+    }
+
+    async fn ask<R>(&self, question: impl AsyncFnOnce(&mut Agent) -> Result<R, Error>) -> Result<R, AgentError> {
+        let mut slot = self.agent.lock().await;
+        let agent = match &mut *slot {
+            Some(agent) => agent,
+            empty => empty.insert(Agent::connect(&self.path).await.map_err(translate)?),
+        };
+        let answer = question(agent).await;
+        if matches!(answer, Err(Error::Broken(_) | Error::Closed)) {
+            *slot = None;
+        }
+        answer.map_err(translate)
+    }
+}
+
+fn translate(error: Error) -> AgentError {
+    match error {
+        Error::Timeout(_) => AgentError::Silent,
+        Error::Refused { command, description } => {
+            AgentError::Refused { command: command.to_owned(), reason: cut(description) }
+        }
+        Error::Answer { command, source } => {
+            AgentError::Garbage { command: command.to_owned(), reason: source.to_string() }
+        }
+        error @ (Error::Connect { .. } | Error::Broken(_) | Error::Closed | Error::TooLong(_)) => {
+            AgentError::Channel(error.to_string())
+        }
+    }
+}
+
+#[async_trait]
+impl GuestAgent for Channel {
+    async fn ping(&self) -> Result<(), AgentError> {
+        self.ask(async |agent| agent.ping(PATIENCE).await).await
+    }
+
+    async fn os(&self) -> Result<GuestOs, AgentError> {
+        let os = self.ask(async |agent| agent.os_info(PATIENCE).await).await?;
+        Ok(GuestOs {
+            id: cut(os.id),
+            name: cut(os.name),
+            pretty_name: cut(os.pretty_name),
+            version: cut(os.version),
+            version_id: cut(os.version_id),
+            kernel_release: cut(os.kernel_release),
+            kernel_version: cut(os.kernel_version),
+            machine: cut(os.machine),
+        })
+    }
+
+    async fn hostname(&self) -> Result<String, AgentError> {
+        Ok(cut(self.ask(async |agent| agent.host_name(PATIENCE).await).await?))
+    }
+
+    async fn interfaces(&self) -> Result<Vec<GuestInterface>, AgentError> {
+        let interfaces = self.ask(async |agent| agent.interfaces(PATIENCE).await).await?;
+        let believed = interfaces.into_iter().take(MOST).map(|interface| GuestInterface {
+            name: cut(interface.name),
+            mac: cut(interface.hardware_address).to_lowercase(),
+            addresses: interface.ip_addresses.into_iter().take(MOST).map(|address| cut(address.ip_address)).collect(),
+        });
+        Ok(believed.collect())
+    }
+}
+
+/// Shortens a guest's text and takes out what would confuse a terminal.
+fn cut(text: String) -> String {
+    text.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn a_guests_text_is_shortened_and_cleaned() {
+        assert_eq!(cut("Debian\x1b[31m\n12".to_owned()), "Debian[31m12");
+        assert_eq!(cut("x".repeat(1000)).len(), 256);
+    }
+}
