@@ -1,0 +1,66 @@
+//! JSON patch (RFC 6902): a list of operations, all or none.
+
+use serde_json::Value;
+
+use super::PatchError;
+
+/// Most operations in one patch.
+pub const MAX_OPERATIONS: usize = 10_000;
+
+/// Applies the operations in `patch`.
+pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
+    let operations = patch
+        .as_array()
+        .ok_or_else(|| PatchError::Form("a JSON patch must be a list of operations".to_owned()))?;
+    if operations.len() > MAX_OPERATIONS {
+        return Err(PatchError::TooMany { most: MAX_OPERATIONS, found: operations.len() });
+    }
+    let operations: json_patch::Patch =
+        serde_json::from_value(patch.clone()).map_err(|error| PatchError::Form(error.to_string()))?;
+    let mut patched = object.clone();
+    json_patch::patch(&mut patched, &operations).map_err(|error| PatchError::DoesNotApply(error.to_string()))?;
+    Ok(patched)
+}
+
+/// The operations that turn `before` into `after`.
+pub fn diff(before: &Value, after: &Value) -> Value {
+    serde_json::to_value(json_patch::diff(before, after)).unwrap_or_else(|_| Value::Array(Vec::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn operations_apply_in_order() {
+        let object = json!({"a": [1, 2], "b": {"c/d": 1}});
+        let patch = json!([
+            {"op": "test", "path": "/a/0", "value": 1},
+            {"op": "add", "path": "/a/-", "value": 3},
+            {"op": "remove", "path": "/a/0"},
+            {"op": "replace", "path": "/b/c~1d", "value": 2},
+            {"op": "copy", "from": "/a", "path": "/e"},
+            {"op": "move", "from": "/b", "path": "/f"},
+        ]);
+        let after = apply(&object, &patch).expect("applies");
+        assert_eq!(after, json!({"a": [2, 3], "e": [2, 3], "f": {"c/d": 2}}));
+        assert_eq!(apply(&object, &diff(&object, &after)), Ok(after));
+    }
+
+    #[test]
+    fn refusals() {
+        let object = json!({"a": 1});
+        let cases = [
+            (json!({}), 400),
+            (json!([{"op": "fly", "path": "/a"}]), 400),
+            (json!([{"op": "remove", "path": "/b"}]), 422),
+            (json!([{"op": "test", "path": "/a", "value": 2}]), 422),
+            (json!([{"op": "add", "path": "/b/c", "value": 2}]), 422),
+            (Value::Array(vec![json!({"op": "test", "path": "/a", "value": 1}); MAX_OPERATIONS + 1]), 413),
+        ];
+        for (patch, code) in cases {
+            assert_eq!(apply(&object, &patch).expect_err("refused").status().code, code);
+        }
+    }
+}
