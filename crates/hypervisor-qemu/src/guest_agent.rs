@@ -25,10 +25,16 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), agent: Mutex::new(None) }
+        Self {
+            path: path.to_owned(),
+            agent: Mutex::new(None),
+        }
     }
 
-    async fn ask<R>(&self, question: impl AsyncFnOnce(&mut Agent) -> Result<R, Error>) -> Result<R, AgentError> {
+    async fn ask<R>(
+        &self,
+        question: impl AsyncFnOnce(&mut Agent) -> Result<R, Error>,
+    ) -> Result<R, AgentError> {
         let mut slot = self.agent.lock().await;
         let agent = match &mut *slot {
             Some(agent) => agent,
@@ -45,12 +51,14 @@ impl Channel {
 fn translate(error: Error) -> AgentError {
     match error {
         Error::Timeout(_) => AgentError::Silent,
-        Error::Refused { command, description } => {
-            AgentError::Refused { command: command.to_owned(), reason: cut(description) }
-        }
-        Error::Answer { command, source } => {
-            AgentError::Garbage { command: command.to_owned(), reason: source.to_string() }
-        }
+        Error::Refused { command, description } => AgentError::Refused {
+            command: command.to_owned(),
+            reason: cut(description),
+        },
+        Error::Answer { command, source } => AgentError::Garbage {
+            command: command.to_owned(),
+            reason: source.to_string(),
+        },
         error @ (Error::Connect { .. } | Error::Broken(_) | Error::Closed | Error::TooLong(_)) => {
             AgentError::Channel(error.to_string())
         }
@@ -78,7 +86,9 @@ impl GuestAgent for Channel {
     }
 
     async fn hostname(&self) -> Result<String, AgentError> {
-        Ok(cut(self.ask(async |agent| agent.host_name(PATIENCE).await).await?))
+        Ok(cut(self
+            .ask(async |agent| agent.host_name(PATIENCE).await)
+            .await?))
     }
 
     async fn interfaces(&self) -> Result<Vec<GuestInterface>, AgentError> {
@@ -86,7 +96,12 @@ impl GuestAgent for Channel {
         let believed = interfaces.into_iter().take(MOST).map(|interface| GuestInterface {
             name: cut(interface.name),
             mac: cut(interface.hardware_address).to_lowercase(),
-            addresses: interface.ip_addresses.into_iter().take(MOST).map(|address| cut(address.ip_address)).collect(),
+            addresses: interface
+                .ip_addresses
+                .into_iter()
+                .take(MOST)
+                .map(|address| cut(address.ip_address))
+                .collect(),
         });
         Ok(believed.collect())
     }
@@ -94,7 +109,10 @@ impl GuestAgent for Channel {
 
 /// Shortens a guest's text and takes out what would confuse a terminal.
 fn cut(text: String) -> String {
-    text.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
+    text.chars()
+        .filter(|character| !character.is_control())
+        .take(LONGEST)
+        .collect()
 }
 
 #[cfg(test)]

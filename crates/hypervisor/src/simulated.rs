@@ -10,9 +10,7 @@ use tokio::sync::{mpsc, watch};
 use wire::machine::MachineRecord;
 
 use crate::agent::AgentError;
-use crate::{
-    Attached, Error, Event, GuestAgent, GuestInterface, GuestOs, Machine, RunState, ShutdownCause,
-};
+use crate::{Attached, Error, Event, GuestAgent, GuestInterface, GuestOs, Machine, RunState, ShutdownCause};
 
 /// How the simulated guest behaves.
 #[derive(Clone, Debug)]
@@ -25,7 +23,10 @@ pub struct Guest {
 
 impl Default for Guest {
     fn default() -> Self {
-        Self { heeds_power_button: true, agent: true }
+        Self {
+            heeds_power_button: true,
+            agent: true,
+        }
     }
 }
 
@@ -47,7 +48,10 @@ pub struct Simulation {
 impl Simulation {
     /// Makes the machine of `record`, its processors stopped.
     pub fn new(record: MachineRecord, guest: Guest) -> Self {
-        let inner = Inner { state: RunState::Created, listeners: Vec::new() };
+        let inner = Inner {
+            state: RunState::Created,
+            listeners: Vec::new(),
+        };
         Self {
             record: Arc::new(record),
             guest,
@@ -64,7 +68,10 @@ impl Simulation {
         }
         let (sender, events) = mpsc::unbounded_channel();
         inner.listeners.push(sender);
-        Ok(Attached { machine: Arc::new(self.clone()), events })
+        Ok(Attached {
+            machine: Arc::new(self.clone()),
+            events,
+        })
     }
 
     /// Powers the guest off from inside.
@@ -87,7 +94,10 @@ impl Simulation {
         if inner.state == RunState::Ended {
             return;
         }
-        inner.tell(&Event::Shutdown { cause, reason: reason.to_owned() });
+        inner.tell(&Event::Shutdown {
+            cause,
+            reason: reason.to_owned(),
+        });
         inner.state = RunState::Ended;
         inner.listeners.clear();
         drop(inner);
@@ -96,13 +106,18 @@ impl Simulation {
 
     fn alive(&self) -> Result<MutexGuard<'_, Inner>, Error> {
         let inner = self.inner();
-        if inner.state == RunState::Ended { Err(Error::Gone) } else { Ok(inner) }
+        if inner.state == RunState::Ended {
+            Err(Error::Gone)
+        } else {
+            Ok(inner)
+        }
     }
 }
 
 impl Inner {
     fn tell(&mut self, event: &Event) {
-        self.listeners.retain(|listener| listener.send(event.clone()).is_ok());
+        self.listeners
+            .retain(|listener| listener.send(event.clone()).is_ok());
     }
 
     fn enter(&mut self, state: RunState, event: &Event) {
@@ -146,7 +161,9 @@ impl Machine for Simulation {
     }
 
     async fn reset(&self) -> Result<(), Error> {
-        self.alive()?.tell(&Event::Reset { cause: ShutdownCause::Host });
+        self.alive()?.tell(&Event::Reset {
+            cause: ShutdownCause::Host,
+        });
         Ok(())
     }
 
@@ -155,7 +172,10 @@ impl Machine for Simulation {
         if self.record.nics.iter().any(|known| known.name == nic) {
             return Ok(());
         }
-        Err(Error::Refused { command: "set the link".to_owned(), reason: format!("there is no interface {nic}") })
+        Err(Error::Refused {
+            command: "set the link".to_owned(),
+            reason: format!("there is no interface {nic}"),
+        })
     }
 
     async fn quit(&self) -> Result<(), Error> {
@@ -196,16 +216,26 @@ impl GuestAgent for Simulation {
 
     async fn hostname(&self) -> Result<String, AgentError> {
         self.ping().await?;
-        Ok(self.record.nics.iter().find_map(|nic| nic.dhcp.as_ref()).map_or_else(String::new, |lease| lease.hostname.clone()))
+        Ok(self
+            .record
+            .nics
+            .iter()
+            .find_map(|nic| nic.dhcp.as_ref())
+            .map_or_else(String::new, |lease| lease.hostname.clone()))
     }
 
     async fn interfaces(&self) -> Result<Vec<GuestInterface>, AgentError> {
         self.ping().await?;
-        let interfaces = self.record.nics.iter().enumerate().map(|(place, nic)| GuestInterface {
-            name: format!("eth{place}"),
-            mac: nic.mac.clone(),
-            addresses: nic.dhcp.iter().map(|lease| lease.address.to_string()).collect(),
-        });
+        let interfaces = self
+            .record
+            .nics
+            .iter()
+            .enumerate()
+            .map(|(place, nic)| GuestInterface {
+                name: format!("eth{place}"),
+                mac: nic.mac.clone(),
+                addresses: nic.dhcp.iter().map(|lease| lease.address.to_string()).collect(),
+            });
         Ok(interfaces.collect())
     }
 }

@@ -18,7 +18,11 @@ pub(super) struct Drives(bool);
 impl Drives {
     /// Returns the machine's property and the block node of each drive.
     pub(super) fn nodes(&self) -> &'static [(&'static str, &'static str)] {
-        if self.0 { &[("pflash0", "firmware-code"), ("pflash1", "firmware-vars")] } else { &[] }
+        if self.0 {
+            &[("pflash0", "firmware-code"), ("pflash1", "firmware-vars")]
+        } else {
+            &[]
+        }
     }
 }
 
@@ -32,7 +36,11 @@ pub(super) fn add(
     if let Some(kernel) = &record.boot.kernel {
         add_kernel(builder, kernel)?;
     }
-    let Firmware::Uefi { secure_boot, persistent } = record.boot.firmware else {
+    let Firmware::Uefi {
+        secure_boot,
+        persistent,
+    } = record.boot.firmware
+    else {
         return Ok(Drives(false));
     };
     let (code, template) = if secure_boot {

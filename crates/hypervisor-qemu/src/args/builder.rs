@@ -19,7 +19,13 @@ pub(crate) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(surroundings: &'a Surroundings<'a>) -> Self {
-        Self { surroundings, args: Vec::new(), inherited: Vec::new(), prepare: Vec::new(), numbers: BTreeMap::new() }
+        Self {
+            surroundings,
+            args: Vec::new(),
+            inherited: Vec::new(),
+            prepare: Vec::new(),
+            numbers: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn flag(&mut self, flag: &str) {
@@ -42,7 +48,10 @@ impl<'a> Builder<'a> {
     /// Has the process inherit a descriptor of the record and returns its number there.
     pub(crate) fn descriptor(&mut self, device: &str, name: &str) -> Result<i32, PlanError> {
         if !self.surroundings.descriptors.contains(name) {
-            return Err(PlanError::MissingDescriptor { device: device.to_owned(), descriptor: name.to_owned() });
+            return Err(PlanError::MissingDescriptor {
+                device: device.to_owned(),
+                descriptor: name.to_owned(),
+            });
         }
         if let Some(number) = self.numbers.get(name) {
             return Ok(*number);
@@ -85,7 +94,10 @@ impl<'a> Builder<'a> {
     pub(crate) fn copy(&mut self, from: &Path, name: &str) -> String {
         let to = self.run_directory().join(name);
         let text = to.display().to_string();
-        self.prepare.push(Preparation::Copy { from: from.to_owned(), to });
+        self.prepare.push(Preparation::Copy {
+            from: from.to_owned(),
+            to,
+        });
         text
     }
 
@@ -98,7 +110,10 @@ impl<'a> Builder<'a> {
             prepare: self.prepare,
             program,
             args: self.args,
-            env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LC_ALL".to_owned(), "C".to_owned())],
+            env: vec![
+                ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
+                ("LC_ALL".to_owned(), "C".to_owned()),
+            ],
             descriptors: self.inherited,
         }
     }
@@ -111,5 +126,8 @@ pub(crate) fn escape(text: &str) -> String {
 
 /// A record that contradicts itself at `device`.
 pub(crate) fn contradiction(device: impl Into<String>, reason: impl Into<String>) -> PlanError {
-    PlanError::Contradiction { device: device.into(), reason: reason.into() }
+    PlanError::Contradiction {
+        device: device.into(),
+        reason: reason.into(),
+    }
 }

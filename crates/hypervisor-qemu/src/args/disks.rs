@@ -71,16 +71,28 @@ fn graph(builder: &mut Builder<'_>, place: usize, disk: &Disk, label: &str) -> R
     below.ok_or_else(|| contradiction(label, "it has no image"))
 }
 
-fn device(builder: &mut Builder<'_>, bus: &Bus, disk: &Disk, label: &str, node: &str) -> Result<(), PlanError> {
+fn device(
+    builder: &mut Builder<'_>,
+    bus: &Bus,
+    disk: &Disk,
+    label: &str,
+    node: &str,
+) -> Result<(), PlanError> {
     let cdrom = disk.device == DiskDevice::Cdrom;
     let (driver, place) = match disk.bus {
         DiskBus::Virtio if cdrom => {
-            return Err(contradiction(label, "an optical drive needs the bus sata, scsi or usb"));
+            return Err(contradiction(
+                label,
+                "an optical drive needs the bus sata, scsi or usb",
+            ));
         }
         DiskBus::Virtio => ("virtio-blk-pci", bus.place(label, &disk.address, Kind::Express)?),
         DiskBus::Sata => {
             let port = unit(label, disk, SATA_PORTS)?;
-            (if cdrom { "ide-cd" } else { "ide-hd" }, on(&format!("ide.{port}")))
+            (
+                if cdrom { "ide-cd" } else { "ide-hd" },
+                on(&format!("ide.{port}")),
+            )
         }
         DiskBus::Scsi => {
             let target = unit(label, disk, 256)?;
@@ -88,7 +100,9 @@ fn device(builder: &mut Builder<'_>, bus: &Bus, disk: &Disk, label: &str, node: 
             place.insert("scsi-id".to_owned(), target.into());
             (if cdrom { "scsi-cd" } else { "scsi-hd" }, place)
         }
-        DiskBus::Usb if cdrom => return Err(contradiction(label, "an optical drive cannot be on the bus usb")),
+        DiskBus::Usb if cdrom => {
+            return Err(contradiction(label, "an optical drive cannot be on the bus usb"));
+        }
         DiskBus::Usb => ("usb-storage", on(USB_BUS)),
     };
     let policy = match disk.error_policy {
@@ -96,7 +110,11 @@ fn device(builder: &mut Builder<'_>, bus: &Bus, disk: &Disk, label: &str, node: 
         ErrorPolicy::Report => "report",
         ErrorPolicy::Ignore => "ignore",
     };
-    let cached = if disk.cache == DiskCache::Writethrough { "off" } else { "on" };
+    let cached = if disk.cache == DiskCache::Writethrough {
+        "off"
+    } else {
+        "on"
+    };
     pci::device(
         builder,
         driver,
@@ -124,9 +142,13 @@ fn on(bus: &str) -> Map<String, Value> {
 fn unit(label: &str, disk: &Disk, limit: u32) -> Result<u32, PlanError> {
     match disk.address {
         Address::Unit { unit } if unit < limit => Ok(unit),
-        Address::Unit { unit } => {
-            Err(contradiction(label, format!("unit {unit} is beyond the controller's {limit} units")))
-        }
-        _ => Err(contradiction(label, "a disk of a shared controller needs a unit number")),
+        Address::Unit { unit } => Err(contradiction(
+            label,
+            format!("unit {unit} is beyond the controller's {limit} units"),
+        )),
+        _ => Err(contradiction(
+            label,
+            "a disk of a shared controller needs a unit number",
+        )),
     }
 }

@@ -8,7 +8,11 @@ use super::builder::{Builder, escape};
 use super::pci::{self, Bus, Kind};
 use crate::VNC_SOCKET;
 
-pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, graphics: Option<&Graphics>) -> Result<(), PlanError> {
+pub(super) fn add(
+    builder: &mut Builder<'_>,
+    bus: &Bus,
+    graphics: Option<&Graphics>,
+) -> Result<(), PlanError> {
     let Some(graphics) = graphics else {
         builder.option("-display", "none");
         return Ok(());

@@ -11,13 +11,26 @@ use super::memory;
 /// guest alone; see docs/adr for the measurement.
 const TRANSLATION_CACHE_MIB: u32 = 16;
 
-pub(super) fn add(builder: &mut Builder<'_>, record: &MachineRecord, drives: &Drives) -> Result<(), PlanError> {
+pub(super) fn add(
+    builder: &mut Builder<'_>,
+    record: &MachineRecord,
+    drives: &Drives,
+) -> Result<(), PlanError> {
     let kind = &record.machine_type;
     if kind != "q35" && !kind.starts_with("pc-q35-") {
-        return Err(contradiction("machine type", format!("{kind} is not a q35 machine; use q35 or pc-q35-VERSION")));
+        return Err(contradiction(
+            "machine type",
+            format!("{kind} is not a q35 machine; use q35 or pc-q35-VERSION"),
+        ));
     }
     let mut machine = format!("{},vmport=off,dump-guest-core=off", escape(kind));
-    if matches!(record.boot.firmware, Firmware::Uefi { secure_boot: true, .. }) {
+    if matches!(
+        record.boot.firmware,
+        Firmware::Uefi {
+            secure_boot: true,
+            ..
+        }
+    ) {
         // The variable store is writable from system management mode only.
         machine.push_str(",smm=on");
         builder.option("-global", "driver=cfi.pflash01,property=secure,value=on");

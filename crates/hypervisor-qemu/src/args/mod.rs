@@ -35,7 +35,10 @@ pub(crate) fn invocation(
     surroundings: &Surroundings<'_>,
 ) -> Result<Invocation, PlanError> {
     let mut builder = Builder::new(surroundings);
-    builder.option("-name", format!("guest={},debug-threads=on", builder::escape(&record.name)));
+    builder.option(
+        "-name",
+        format!("guest={},debug-threads=on", builder::escape(&record.name)),
+    );
     for plain in ["-nodefaults", "-no-user-config"] {
         builder.flag(plain);
     }

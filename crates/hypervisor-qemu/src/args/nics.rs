@@ -12,7 +12,10 @@ pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, nics: &[Nic]) -> Result<
         let label = format!("interface {}", nic.name);
         let host = format!("net-{}", nic.name);
         let number = builder.descriptor(&label, &nic.tap)?;
-        builder.json("-netdev", json!({"type": "tap", "id": host, "fd": number.to_string()}));
+        builder.json(
+            "-netdev",
+            json!({"type": "tap", "id": host, "fd": number.to_string()}),
+        );
         let place = bus.place(&label, &nic.address, kind(nic.model))?;
         let virtio = nic.model == NicModel::Virtio;
         pci::device(

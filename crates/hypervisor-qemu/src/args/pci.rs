@@ -27,7 +27,9 @@ pub(super) enum Kind {
 
 /// Adds a root port for every slot that an Express device or nothing yet sits behind.
 pub(super) fn add(builder: &mut Builder<'_>, record: &MachineRecord) -> Result<Bus, PlanError> {
-    let mut bus = Bus { taken: BTreeMap::new() };
+    let mut bus = Bus {
+        taken: BTreeMap::new(),
+    };
     let mut ports = Vec::new();
     for (device, address, kind) in devices(record) {
         let slot = match address {
@@ -64,10 +66,16 @@ pub(super) fn add(builder: &mut Builder<'_>, record: &MachineRecord) -> Result<B
 impl Bus {
     fn take(&mut self, slot: u8, device: &str) -> Result<(), PlanError> {
         if !(1..=HIGHEST_SLOT).contains(&slot) {
-            return Err(contradiction(device, format!("PCI slot {slot} is not one of 1 to {HIGHEST_SLOT}")));
+            return Err(contradiction(
+                device,
+                format!("PCI slot {slot} is not one of 1 to {HIGHEST_SLOT}"),
+            ));
         }
         match self.taken.insert(slot, device.to_owned()) {
-            Some(other) => Err(contradiction(device, format!("PCI slot {slot} is taken by {other} already"))),
+            Some(other) => Err(contradiction(
+                device,
+                format!("PCI slot {slot} is taken by {other} already"),
+            )),
             None => Ok(()),
         }
     }
@@ -112,7 +120,11 @@ fn devices(record: &MachineRecord) -> Vec<(String, &Address, Kind)> {
         devices.push((format!("disk {}", disk.name), &disk.address, Kind::Express));
     }
     for nic in &record.nics {
-        devices.push((format!("interface {}", nic.name), &nic.address, super::nics::kind(nic.model)));
+        devices.push((
+            format!("interface {}", nic.name),
+            &nic.address,
+            super::nics::kind(nic.model),
+        ));
     }
     if let Some(agent) = &record.agent {
         devices.push(("guest agent channel".to_owned(), &agent.address, Kind::Express));
@@ -135,7 +147,15 @@ fn parse(device: &str, address: &str) -> Result<(u8, u8), PlanError> {
     let parts = || {
         let rest = address.strip_prefix("0000:00:")?;
         let (slot, function) = rest.split_once('.')?;
-        Some((u8::from_str_radix(slot, 16).ok()?, u8::from_str_radix(function, 16).ok().filter(|f| *f < 8)?))
+        Some((
+            u8::from_str_radix(slot, 16).ok()?,
+            u8::from_str_radix(function, 16).ok().filter(|f| *f < 8)?,
+        ))
     };
-    parts().ok_or_else(|| contradiction(device, format!("PCI address {address} is not of the form 0000:00:SS.F")))
+    parts().ok_or_else(|| {
+        contradiction(
+            device,
+            format!("PCI address {address} is not of the form 0000:00:SS.F"),
+        )
+    })
 }

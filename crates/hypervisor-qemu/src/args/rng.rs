@@ -12,6 +12,11 @@ pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, rng: Option<&Rng>) -> Re
     let place = bus.place("random number generator", &rng.address, Kind::Express)?;
     // Fed by getrandom(2): no device node has to be there.
     builder.json("-object", json!({"qom-type": "rng-builtin", "id": "random"}));
-    pci::device(builder, "virtio-rng-pci", place, json!({"id": "rng0", "rng": "random"}));
+    pci::device(
+        builder,
+        "virtio-rng-pci",
+        place,
+        json!({"id": "rng0", "rng": "random"}),
+    );
     Ok(())
 }

@@ -10,6 +10,9 @@ pub(super) fn add(builder: &mut Builder<'_>, serial: bool) {
     if serial {
         let number = builder.channel(SERIAL_CHANNEL);
         builder.option("-chardev", format!("socket,id=serial0,fd={number}"));
-        builder.json("-device", json!({"driver": "isa-serial", "id": "serial0", "chardev": "serial0", "index": 0}));
+        builder.json(
+            "-device",
+            json!({"driver": "isa-serial", "id": "serial0", "chardev": "serial0", "index": 0}),
+        );
     }
 }

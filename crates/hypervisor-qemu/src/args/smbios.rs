@@ -18,10 +18,14 @@ pub(super) fn add(builder: &mut Builder<'_>, smbios: &Smbios) {
         ("family", &smbios.family),
     ];
     table(builder, 1, &system);
-    table(builder, 3, &[
-        ("manufacturer", smbios.manufacturer.as_str()),
-        ("asset", smbios.asset_tag.as_deref().unwrap_or_default()),
-    ]);
+    table(
+        builder,
+        3,
+        &[
+            ("manufacturer", smbios.manufacturer.as_str()),
+            ("asset", smbios.asset_tag.as_deref().unwrap_or_default()),
+        ],
+    );
 }
 
 fn table(builder: &mut Builder<'_>, kind: u8, fields: &[(&str, &str)]) {
