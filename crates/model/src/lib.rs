@@ -1,1 +1,21 @@
-//! Placeholder.
+//! What a virtual machine means. Pure: no I/O, no async, no clock, no randomness but what is passed in.
+//!
+//! - [`config`]: the installation's configuration with every default filled in;
+//! - [`defaults`]: what admission adds to a `VirtualMachine` or `VirtualMachineInstance`;
+//! - [`validation`]: what admission refuses;
+//! - [`fields`]: every field's state: honoured, refused at start, or harmless;
+//! - [`record`]: the neutral machine that an instance becomes, and that is kept for its life;
+//! - [`network`], [`cloudinit`]: what the node's agent prepares for it;
+//! - [`resources`]: what its Pod asks for;
+//! - [`lifecycle`]: the phases of an instance and the moves between them.
+
+pub mod amount;
+pub mod cloudinit;
+pub mod config;
+pub mod defaults;
+pub mod fields;
+pub mod lifecycle;
+pub mod network;
+pub mod record;
+pub mod resources;
+pub mod validation;

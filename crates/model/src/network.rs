@@ -1,0 +1,177 @@
+//! What an instance asks of its network, for the node's agent to prepare.
+
+use std::net::Ipv4Addr;
+
+use api::kubevirt::v1::{DHCPOptions, Interface, Network, VirtualMachineInstance};
+use wire::machine::DhcpOption;
+
+use crate::record::RecordError;
+
+/// Network between a Pod and the machine behind it, where the instance names none.
+pub const DEFAULT_NETWORK: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 2, 0), 24);
+
+/// DHCP option: NTP servers.
+const NTP_SERVERS: u8 = 42;
+/// DHCP option: name of the TFTP server.
+const TFTP_SERVER_NAME: u8 = 66;
+/// DHCP option: name of the boot file.
+const BOOT_FILE_NAME: u8 = 67;
+
+/// A port that the Pod's address forwards to the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardedPort {
+    /// Whether it is UDP; TCP otherwise.
+    pub udp: bool,
+    /// The port.
+    pub port: u16,
+}
+
+/// An interface behind the Pod's own address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Masquerade {
+    /// Name of the interface.
+    pub interface: String,
+    /// Network between Pod and machine: its first host is the gateway, its second the machine.
+    pub network: (Ipv4Addr, u8),
+    /// Ports to forward; empty forwards everything.
+    pub ports: Vec<ForwardedPort>,
+    /// Host name for the guest.
+    pub hostname: String,
+    /// Further DHCP options.
+    pub dhcp_options: Vec<DhcpOption>,
+}
+
+/// Returns the interface that stands behind the Pod's own address, if there is one.
+pub fn masquerade(vmi: &VirtualMachineInstance) -> Result<Option<Masquerade>, RecordError> {
+    let interfaces = vmi.spec.domain.devices.interfaces.iter().enumerate();
+    for (index, interface) in interfaces {
+        if interface.masquerade.is_none() || interface.state.as_deref() == Some("absent") {
+            continue;
+        }
+        let network = vmi.spec.networks.iter().enumerate().find(|(_, network)| network.name == interface.name);
+        let network = match network {
+            Some((index, network)) => range(network, index)?,
+            None => DEFAULT_NETWORK,
+        };
+        return Ok(Some(Masquerade {
+            interface: interface.name.clone(),
+            network,
+            ports: ports(interface, index)?,
+            hostname: hostname(vmi),
+            dhcp_options: interface.dhcp_options.as_ref().map(dhcp_options).unwrap_or_default(),
+        }));
+    }
+    Ok(None)
+}
+
+/// Returns the guest's host name: the one given, else the machine's name up to its first dot.
+pub fn hostname(vmi: &VirtualMachineInstance) -> String {
+    let name = vmi
+        .spec
+        .hostname
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .or(vmi.metadata.name.as_deref())
+        .unwrap_or_default();
+    let label: String = name.split('.').next().unwrap_or_default().chars().take(63).collect();
+    label.trim_end_matches('-').to_owned()
+}
+
+fn range(network: &Network, index: usize) -> Result<(Ipv4Addr, u8), RecordError> {
+    let Some(text) = network.pod.as_ref().and_then(|pod| pod.vm_network_cidr.as_deref()).filter(|cidr| !cidr.is_empty())
+    else {
+        return Ok(DEFAULT_NETWORK);
+    };
+    let parsed = text.split_once('/').and_then(|(address, prefix)| {
+        Some((address.parse::<Ipv4Addr>().ok()?, prefix.parse::<u8>().ok().filter(|prefix| *prefix <= 30)?))
+    });
+    let (address, prefix) = parsed.ok_or_else(|| {
+        RecordError::field(
+            format!("spec.networks[{index}].pod.vmNetworkCIDR"),
+            text,
+            "write an IPv4 network of at least four addresses, for example 10.0.2.0/24",
+        )
+    })?;
+    let mask = if prefix == 0 { 0 } else { u32::MAX << (32 - u32::from(prefix)) };
+    Ok((Ipv4Addr::from(u32::from(address) & mask), prefix))
+}
+
+fn ports(interface: &Interface, index: usize) -> Result<Vec<ForwardedPort>, RecordError> {
+    interface
+        .ports
+        .iter()
+        .enumerate()
+        .map(|(at, port)| {
+            let number = u16::try_from(port.port).ok().filter(|number| *number > 0).ok_or_else(|| {
+                RecordError::field(
+                    format!("spec.domain.devices.interfaces[{index}].ports[{at}].port"),
+                    port.port.to_string(),
+                    "write a number from 1 to 65535",
+                )
+            })?;
+            let udp = port.protocol.as_deref().is_some_and(|protocol| protocol.eq_ignore_ascii_case("udp"));
+            Ok(ForwardedPort { udp, port: number })
+        })
+        .collect()
+}
+
+fn dhcp_options(options: &DHCPOptions) -> Vec<DhcpOption> {
+    let mut out = Vec::new();
+    let ntp: Vec<u8> = options
+        .ntp_servers
+        .iter()
+        .filter_map(|server| server.parse::<Ipv4Addr>().ok())
+        .flat_map(|address| address.octets())
+        .collect();
+    if !ntp.is_empty() {
+        out.push(DhcpOption { code: NTP_SERVERS, value: ntp });
+    }
+    for (code, text) in [(TFTP_SERVER_NAME, &options.tftp_server_name), (BOOT_FILE_NAME, &options.boot_file_name)] {
+        if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
+            out.push(DhcpOption { code, value: text.as_bytes().to_vec() });
+        }
+    }
+    for option in &options.private_options {
+        if let Ok(code) = u8::try_from(option.option) {
+            out.push(DhcpOption { code, value: option.value.as_bytes().to_vec() });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn instance(spec: serde_json::Value) -> VirtualMachineInstance {
+        serde_json::from_value(json!({"metadata": {"name": "web.example"}, "spec": spec})).unwrap()
+    }
+
+    #[test]
+    fn masquerade_carries_ports_options_and_network() {
+        let vmi = instance(json!({
+            "domain": {"devices": {"interfaces": [{
+                "name": "default", "masquerade": {}, "ports": [{"port": 53, "protocol": "UDP"}, {"port": 80}],
+                "dhcpOptions": {"bootFileName": "b", "ntpServers": ["192.0.2.1"],
+                                "privateOptions": [{"option": 240, "value": "x"}]},
+            }]}},
+            "networks": [{"name": "default", "pod": {"vmNetworkCIDR": "10.11.12.13/28"}}],
+        }));
+        let masquerade = masquerade(&vmi).unwrap().unwrap();
+        assert_eq!(masquerade.network, (Ipv4Addr::new(10, 11, 12, 0), 28));
+        assert_eq!(masquerade.hostname, "web");
+        assert_eq!(masquerade.ports[0], ForwardedPort { udp: true, port: 53 });
+        let codes: Vec<u8> = masquerade.dhcp_options.iter().map(|option| option.code).collect();
+        assert_eq!(codes, [42, 67, 240]);
+    }
+
+    #[test]
+    fn a_network_that_is_none_is_refused_by_name() {
+        let vmi = instance(json!({
+            "domain": {"devices": {"interfaces": [{"name": "default", "masquerade": {}}]}},
+            "networks": [{"name": "default", "pod": {"vmNetworkCIDR": "10.0.2.0/31"}}],
+        }));
+        assert!(masquerade(&vmi).unwrap_err().to_string().contains("spec.networks[0].pod.vmNetworkCIDR"));
+    }
+}

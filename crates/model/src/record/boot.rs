@@ -1,0 +1,68 @@
+//! What a machine starts from, and who it says it is.
+
+use api::kubevirt::v1::DomainSpec;
+use wire::machine::{Boot, Firmware, KernelBoot, Smbios};
+
+use super::{RecordError, SmbiosFacts};
+
+/// Descriptor of the kernel that is loaded directly.
+pub const KERNEL: &str = "boot/kernel";
+/// Descriptor of the initial RAM disk that is loaded directly.
+pub const INITRD: &str = "boot/initrd";
+
+pub(super) fn boot(domain: &DomainSpec) -> Result<Boot, RecordError> {
+    let firmware = domain.firmware.as_ref();
+    let efi = firmware.and_then(|firmware| firmware.bootloader.as_ref()).and_then(|loader| loader.efi.as_ref());
+    let kernel = match firmware.and_then(|firmware| firmware.kernel_boot.as_ref()) {
+        Some(kernel_boot) => match &kernel_boot.container {
+            Some(container) => {
+                if container.kernel_path.as_deref().unwrap_or_default().is_empty() {
+                    return Err(RecordError::field(
+                        "spec.domain.firmware.kernelBoot.container.kernelPath",
+                        "",
+                        "a machine that starts from a container image needs the path of a kernel in it",
+                    ));
+                }
+                let initrd = container.initrd_path.as_deref().is_some_and(|path| !path.is_empty());
+                Some(KernelBoot {
+                    kernel: KERNEL.to_owned(),
+                    initrd: initrd.then(|| INITRD.to_owned()),
+                    cmdline: kernel_boot.kernel_args.clone().unwrap_or_default(),
+                })
+            }
+            None => None,
+        },
+        None => None,
+    };
+    Ok(Boot {
+        firmware: match efi {
+            Some(efi) => Firmware::Uefi {
+                secure_boot: efi.secure_boot.unwrap_or(true),
+                persistent: efi.persistent.unwrap_or(false),
+            },
+            None => Firmware::Bios,
+        },
+        kernel,
+    })
+}
+
+/// UEFI's own driver knows the plain framebuffer best, a BIOS needs the adapter with a text mode.
+pub(super) fn graphics_adapter(boot: &Boot) -> &'static str {
+    match boot.firmware {
+        Firmware::Bios => "VGA",
+        Firmware::Uefi { .. } => "bochs-display",
+    }
+}
+
+pub(super) fn smbios(domain: &DomainSpec, facts: &SmbiosFacts, uuid: &str) -> Smbios {
+    Smbios {
+        uuid: uuid.to_owned(),
+        serial: domain.firmware.as_ref().and_then(|firmware| firmware.serial.clone()),
+        manufacturer: facts.manufacturer.clone(),
+        product: facts.product.clone(),
+        version: facts.version.clone(),
+        family: facts.family.clone(),
+        sku: facts.sku.clone(),
+        asset_tag: domain.chassis.as_ref().and_then(|chassis| chassis.asset.clone()),
+    }
+}

@@ -1,0 +1,206 @@
+//! The neutral machine that an instance becomes.
+//!
+//! [`machine_record`] is a function of the instance, of what the node's agent knows, and of the record that the
+//! machine had before. Given a previous record, every device keeps its slot and every interface its hardware
+//! address, whatever order the specification lists them in.
+
+mod boot;
+mod disks;
+mod facts;
+mod nics;
+mod processor;
+pub mod slots;
+
+use std::collections::BTreeSet;
+
+use api::kubevirt::v1::VirtualMachineInstance;
+use uuid::Uuid;
+use wire::machine::{
+    Address, AgentChannel, Balloon, Clock, Graphics, MachineRecord, Memory, RECORD_VERSION, Rng,
+};
+
+pub use boot::{INITRD, KERNEL};
+pub use facts::{NicFacts, NodeFacts, SmbiosFacts, VolumeFacts};
+
+pub use nics::mac;
+use slots::{Exhausted, Slots};
+
+use crate::amount;
+
+/// Name space of machine UUIDs that derive from the machine's name; part of the API's contract.
+const MACHINE_NAMES: Uuid = Uuid::from_u128(0x6a1a_24a1_4061_4607_8bf4_a396_3d0c_5895);
+/// Seconds between the power button and the end, where the instance does not say.
+pub const DEFAULT_GRACE_PERIOD_SECONDS: u64 = 30;
+
+/// Why an instance cannot become a machine on this node.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// A field holds what this node cannot make.
+    #[error("{field} is {value:?}: {reason}")]
+    Field {
+        /// Path of the field.
+        field: String,
+        /// What it holds.
+        value: String,
+        /// Why not, and what would do.
+        reason: String,
+    },
+    /// More devices than the bus has places.
+    #[error("the machine has more devices than the {places} places of its PCI bus: remove a disk or an interface, or put disks on the scsi bus")]
+    TooManyDevices {
+        /// Number of places.
+        places: u8,
+    },
+}
+
+impl RecordError {
+    pub(crate) fn field(field: impl Into<String>, value: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Field { field: field.into(), value: value.into(), reason: reason.into() }
+    }
+}
+
+impl From<Exhausted> for RecordError {
+    fn from(_: Exhausted) -> Self {
+        Self::TooManyDevices { places: slots::LAST - slots::FIRST + 1 }
+    }
+}
+
+/// Makes the machine of an instance.
+///
+/// `previous` is the record that the same machine ran with before, if there is one. The instance is expected to
+/// have passed admission: defaults are filled in.
+pub fn machine_record(
+    vmi: &VirtualMachineInstance,
+    facts: &NodeFacts,
+    previous: Option<&MachineRecord>,
+) -> Result<MachineRecord, RecordError> {
+    let spec = &vmi.spec;
+    let domain = &spec.domain;
+    let devices = &domain.devices;
+    let uid = vmi.metadata.uid.clone().unwrap_or_default();
+    let name = vmi.metadata.name.clone().unwrap_or_default();
+    let namespace = vmi.metadata.namespace.clone().unwrap_or_default();
+
+    let mut slots = Slots::new(previous);
+    let nics = nics::nics(vmi, facts, previous, &mut slots)?;
+    let agent = AgentChannel { address: slots.take("agent")? };
+    let disks = disks::disks(vmi, facts, previous, &mut slots)?;
+    let balloon = if devices.autoattach_mem_balloon.unwrap_or(true) {
+        let address = slots.take("balloon")?;
+        Some(Balloon { address, stats_period_seconds: facts.balloon_period_seconds })
+    } else {
+        None
+    };
+    let rng = match &devices.rng {
+        Some(_) => Some(Rng { address: slots.take("rng")? }),
+        None => None,
+    };
+    let boot = boot::boot(domain)?;
+    let graphics = devices.autoattach_graphics_device.unwrap_or(true).then(|| Graphics {
+        adapter: boot::graphics_adapter(&boot).to_owned(),
+        address: Address::Pci { address: format!("0000:00:{:02x}.0", slots::GRAPHICS) },
+    });
+
+    let mut record = MachineRecord {
+        version: RECORD_VERSION,
+        uid,
+        name: format!("{namespace}_{name}"),
+        architecture: processor::architecture(spec, facts)?,
+        machine_type: machine_type(vmi, facts, previous)?,
+        accelerator: facts.accelerator,
+        cpu: processor::cpu(domain, facts.accelerator)?,
+        memory: memory(vmi)?,
+        boot,
+        smbios: boot::smbios(domain, &facts.smbios, &machine_uuid(vmi)),
+        clock: Clock { offset_seconds: clock_offset(vmi) },
+        disks,
+        nics,
+        serial: devices.autoattach_serial_console.unwrap_or(true),
+        rng,
+        balloon,
+        agent: Some(agent),
+        graphics,
+        spare_root_ports: Vec::new(),
+        start_paused: spec.start_strategy.as_deref() == Some("Paused"),
+        grace_period_seconds: spec
+            .termination_grace_period_seconds
+            .map_or(DEFAULT_GRACE_PERIOD_SECONDS, |seconds| u64::try_from(seconds).unwrap_or(0)),
+    };
+    let used: BTreeSet<u8> = slots::occupied(&record).into_values().collect();
+    slots.release(&used);
+    record.spare_root_ports = slots.spare_ports(previous.is_some(), devices.disable_hotplug != Some(true));
+    Ok(record)
+}
+
+/// Returns the UUID that the firmware shows: the instance's, else one that follows from its name.
+pub fn machine_uuid(vmi: &VirtualMachineInstance) -> String {
+    match vmi.spec.domain.firmware.as_ref().and_then(|firmware| firmware.uuid.clone()) {
+        Some(uuid) => uuid,
+        None => uuid_of_name(vmi.metadata.name.as_deref().unwrap_or_default()),
+    }
+}
+
+/// Returns the machine UUID that follows from a machine's name.
+pub fn uuid_of_name(name: &str) -> String {
+    Uuid::new_v5(&MACHINE_NAMES, name.as_bytes()).to_string()
+}
+
+/// A machine that ran before keeps its concrete type; a new one gets what the alias stands for today.
+fn machine_type(
+    vmi: &VirtualMachineInstance,
+    facts: &NodeFacts,
+    previous: Option<&MachineRecord>,
+) -> Result<String, RecordError> {
+    if let Some(previous) = previous {
+        return Ok(previous.machine_type.clone());
+    }
+    let wanted = vmi.spec.domain.machine.as_ref().and_then(|machine| machine.type_.as_deref()).unwrap_or_default();
+    let wanted = if wanted.is_empty() { default_machine_type(facts) } else { wanted };
+    if let Some(concrete) = facts.machine_aliases.get(wanted) {
+        return Ok(concrete.clone());
+    }
+    if facts.machine_aliases.values().any(|concrete| concrete == wanted) || wanted.contains('-') {
+        return Ok(wanted.to_owned());
+    }
+    let known: Vec<&str> = facts.machine_aliases.keys().map(String::as_str).collect();
+    Err(RecordError::field(
+        "spec.domain.machine.type",
+        wanted,
+        format!("this node knows {}", known.join(", ")),
+    ))
+}
+
+fn default_machine_type(facts: &NodeFacts) -> &'static str {
+    match facts.architecture {
+        wire::machine::Architecture::Amd64 => "q35",
+        wire::machine::Architecture::Arm64 | wire::machine::Architecture::Riscv64 => "virt",
+        wire::machine::Architecture::S390x => "s390-ccw-virtio",
+    }
+}
+
+fn memory(vmi: &VirtualMachineInstance) -> Result<Memory, RecordError> {
+    let memory = vmi.spec.domain.memory.as_ref();
+    let size = crate::resources::guest_memory(&vmi.spec.domain).ok_or_else(|| {
+        RecordError::field(
+            "spec.domain.memory.guest",
+            "",
+            "the size of the guest's memory is not given; set it, for example to 1Gi",
+        )
+    })?;
+    let max = memory.and_then(|memory| memory.max_guest.as_ref()).and_then(amount::bytes).unwrap_or(size);
+    let hugepage_size = memory
+        .and_then(|memory| memory.hugepages.as_ref())
+        .and_then(|hugepages| hugepages.page_size.clone())
+        .and_then(|size| amount::bytes(&size.as_str().into()));
+    Ok(Memory { size, max: max.max(size), hugepage_size, shared: false })
+}
+
+fn clock_offset(vmi: &VirtualMachineInstance) -> i64 {
+    vmi.spec
+        .domain
+        .clock
+        .as_ref()
+        .and_then(|clock| clock.utc.as_ref())
+        .and_then(|utc| utc.offset_seconds)
+        .map_or(0, i64::from)
+}
