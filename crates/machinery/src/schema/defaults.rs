@@ -9,6 +9,25 @@ pub(super) fn default(root: &Child, object: &mut Value) {
     walk(root, object);
 }
 
+/// The object with nothing set: defaults, and required lists as null, all the way down.
+pub(super) fn zero(root: &Child) -> Value {
+    let mut object = Value::Object(Map::new());
+    walk(root, &mut object);
+    add_required_lists(root, &mut object);
+    object
+}
+
+fn add_required_lists(child: &Child, value: &mut Value) {
+    let (Shape::Object(object), Value::Object(fields)) = (&child.node().shape, value) else { return };
+    for (name, child) in &object.fields {
+        if let Some(value) = fields.get_mut(name.as_ref()) {
+            add_required_lists(child, value);
+        } else if object.requires(name) && matches!(child.node().shape, Shape::List(_)) {
+            fields.insert(name.as_ref().to_owned(), Value::Null);
+        }
+    }
+}
+
 fn walk(child: &Child, value: &mut Value) {
     match (&child.node().shape, value) {
         (Shape::Object(object), Value::Object(fields)) => walk_fields(object, fields),

@@ -90,23 +90,23 @@ impl Library {
     /// The definition `name`.
     pub fn named(&self, name: &str) -> Option<Schema> {
         (self.0.source)(name)?;
-        Some(self.schema(Target::Named(self.0.definition(name))))
+        Some(self.schema(Target::Named(self.0.definition(name)), Flavour::Definitions))
     }
 
     /// The schema of a custom resource, from `openAPIV3Schema`. `metadata` is described by this library's
     /// definition of object metadata, here and in embedded resources.
     pub fn structural(&self, open_api_v3_schema: &Value) -> Result<Schema, SchemaError> {
         let node = Parser::new(&self.0, Flavour::Structural).root(open_api_v3_schema)?;
-        Ok(self.schema(Target::Inline(node)))
+        Ok(self.schema(Target::Inline(node), Flavour::Structural))
     }
 
     /// A schema that accepts anything and owns maps key by key.
     pub fn anything(&self) -> Schema {
-        self.schema(Target::Inline(Arc::new(Node::any())))
+        self.schema(Target::Inline(Arc::new(Node::any())), Flavour::Structural)
     }
 
-    fn schema(&self, target: Target) -> Schema {
-        Schema { root: Child { target, ..Child::of(Arc::new(Node::any())) }, library: self.clone() }
+    fn schema(&self, target: Target, flavour: Flavour) -> Schema {
+        Schema { root: Child { target, ..Child::of(Arc::new(Node::any())) }, flavour, library: self.clone() }
     }
 }
 
@@ -114,6 +114,7 @@ impl Library {
 #[derive(Clone)]
 pub struct Schema {
     root: Child,
+    flavour: Flavour,
     /// Keeps the definitions alive that nodes refer to.
     library: Library,
 }
@@ -132,6 +133,15 @@ impl Schema {
     /// The library that this schema is part of.
     pub fn library(&self) -> &Library {
         &self.library
+    }
+
+    /// The object of this kind with nothing set, as a typed object would be written: structures that are always
+    /// there, required lists as null. For custom resources that is the empty object.
+    pub fn zero(&self) -> Value {
+        match self.flavour {
+            Flavour::Definitions => super::defaults::zero(&self.root),
+            Flavour::Structural => Value::Object(serde_json::Map::new()),
+        }
     }
 
     /// Whether the schema declares the field at a path of names below the object.

@@ -21,7 +21,7 @@ mod parse;
 mod prune;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod types;
 mod validate;
 
@@ -29,4 +29,5 @@ pub use library::{Library, Schema};
 pub use node::{ListKind, Strategy};
 pub use parse::SchemaError;
 
-pub(crate) use node::{Child, Node, Object, Shape};
+pub(crate) use node::{Child, List, Node, Object, Shape};
+pub(crate) use types::shape_name;

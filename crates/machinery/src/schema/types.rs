@@ -85,7 +85,7 @@ pub(super) fn json_type(value: &Value) -> &'static str {
 }
 
 /// What a shape wants, in words.
-pub(super) fn shape_name(shape: &Shape) -> &'static str {
+pub(crate) fn shape_name(shape: &Shape) -> &'static str {
     match shape {
         Shape::Any => "anything",
         Shape::Boolean => "a boolean",
