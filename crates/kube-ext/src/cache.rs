@@ -108,6 +108,13 @@ impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
         self.shared.state.read().items.get(key).map(|item| item.value.clone())
     }
 
+    /// Returns what is known of an object and the revision that this is true for, for conditional writes. The
+    /// revision may be newer than the last change of the projection.
+    pub fn read(&self, key: &Key) -> Option<(Arc<P>, String)> {
+        let state = self.shared.state.read();
+        state.items.get(key).map(|item| (item.value.clone(), item.revision.to_string()))
+    }
+
     /// Returns all objects in the order of their keys.
     pub fn all(&self) -> Vec<(Key, Arc<P>)> {
         self.shared.state.read().items.iter().map(|(key, item)| (key.clone(), item.value.clone())).collect()

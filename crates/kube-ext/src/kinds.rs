@@ -1,5 +1,8 @@
 //! [`Kind`] for the whole built-in types and for Ironclad's own.
 
+use api::kubevirt::v1::{
+    KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration,
+};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -35,6 +38,7 @@ whole! {
     ControllerRevision => CONTROLLER_REVISION,
     Endpoints => ENDPOINTS,
     Event => EVENT,
+    KubeVirt => KUBEVIRT,
     Lease => LEASE,
     Namespace => NAMESPACE,
     Node => NODE,
@@ -44,4 +48,7 @@ whole! {
     Secret => SECRET,
     Service => SERVICE,
     ServiceAccount => SERVICE_ACCOUNT,
+    VirtualMachine => VIRTUAL_MACHINE,
+    VirtualMachineInstance => VIRTUAL_MACHINE_INSTANCE,
+    VirtualMachineInstanceMigration => VIRTUAL_MACHINE_INSTANCE_MIGRATION,
 }

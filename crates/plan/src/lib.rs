@@ -1,1 +1,30 @@
-//! Placeholder.
+//! What to do next: every controller's judgement as a pure function from what was observed to a printable plan.
+//!
+//! A controller observes (reads caches), asks `step` here, and does what the [`Plan`] says. There is no I/O, no
+//! clock but the `now` that is passed in, and no memory: everything that matters is in the observation, so that a
+//! restarted controller goes on where the last one stopped. The plans for typical situations are golden files in
+//! `tests/`, to be read by people.
+//!
+//! One folder per controller:
+//! - [`vm`]: run strategies, instances, start back-off, `printableStatus`;
+//! - [`vmi`]: the launcher Pod, phases, conditions, deletion;
+//! - [`handler`]: the node's agent: start, power button, the machine's status;
+//! - [`node`]: nodes whose agent fell silent;
+//! - [`scheduler`]: a node for each Pod;
+//! - [`gc`]: owner references;
+//! - [`namespace`]: the end of namespaces, and what each namespace starts with.
+
+pub mod condition;
+pub mod gc;
+pub mod handler;
+pub mod name;
+pub mod namespace;
+pub mod node;
+pub mod patch;
+mod outcome;
+pub mod scheduler;
+pub mod time;
+pub mod vm;
+pub mod vmi;
+
+pub use self::outcome::{Again, Notice, Plan};

@@ -1,1 +1,53 @@
-//! Placeholder.
+//! The controllers that turn virtual machines into launcher Pods and Pods into status.
+//!
+//! One file per controller, each with the same four beats: *watch* (caches of small projections call for a look),
+//! *observe* (read the caches), *plan* (`plan::vm`, `plan::vmi`, `plan::node`: pure) and *act* (writes, each on the
+//! condition that nothing changed since it was observed). Works against any Kubernetes.
+
+mod caches;
+mod config;
+mod instance;
+mod machine;
+mod node;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use kube_ext::{Context, Election, Recorder, Tasks};
+
+pub use self::config::{Config, Refusals};
+
+/// Name under which Events are reported.
+const COMPONENT: &str = "virtualmachine-controller";
+
+/// Runs all controllers until `shutdown` ends. With an election configured, only while elected.
+///
+/// Dropping the future stops everything at once; nothing is spawned.
+pub async fn run(context: Context, config: Config, shutdown: impl Future<Output = ()> + Send) {
+    let Some(election) = config.election.clone() else {
+        return controllers(&context, &config).run(shutdown).await;
+    };
+    let candidate = Election::new(&context, election);
+    let mut tasks = Tasks::new();
+    let (inner, settings) = (context.clone(), config.clone());
+    tasks.add(async move {
+        loop {
+            // Everything is built anew for each term: what was known in the last one may be old.
+            let term: Pin<Box<dyn Future<Output = ()> + Send>> =
+                Box::pin(controllers(&inner, &settings).run(std::future::pending()));
+            candidate.lead(term).await;
+        }
+    });
+    tasks.run(shutdown).await;
+}
+
+fn controllers(context: &Context, config: &Config) -> Tasks {
+    let mut tasks = Tasks::new();
+    let recorder = Recorder::start(context, COMPONENT, &mut tasks);
+    let queues = caches::Queues::new(context);
+    let caches = caches::Caches::start(context, &queues, &mut tasks);
+    machine::start(context, config, &caches, &queues, &recorder, &mut tasks);
+    instance::start(context, config, &caches, &queues, &recorder, &mut tasks);
+    node::start(context, &caches, &queues, &recorder, &mut tasks);
+    tasks
+}

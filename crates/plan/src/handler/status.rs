@@ -1,0 +1,145 @@
+//! The status of an instance as its launcher shows it.
+
+use api::names::{condition as kind, phase, reason};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{GuestInterface, Launcher, Machine, MachinePhase, Observed, Status};
+use crate::condition::{self, Condition};
+use crate::time;
+use crate::vmi::PhaseTime;
+
+/// Most interfaces that only the guest knows are shown; a container host in a guest has hundreds.
+const GUEST_ONLY_INTERFACES: usize = 10;
+
+/// Returns the status as it should be.
+pub(super) fn of(observed: &Observed, now: Timestamp) -> Status {
+    let mut status = observed.instance.status.clone();
+    match &observed.launcher {
+        Launcher::Silent => {}
+        Launcher::Connected(machine) => of_machine(&mut status, observed, machine, now),
+    }
+    match &observed.trouble {
+        Some(trouble) => {
+            let condition = Condition::new(kind::SYNCHRONIZED, false, &trouble.reason, trouble.message.clone());
+            condition::set(&mut status.conditions, condition, now);
+        }
+        None => condition::remove(&mut status.conditions, kind::SYNCHRONIZED),
+    }
+    status
+}
+
+fn of_machine(status: &mut Status, observed: &Observed, machine: &Machine, now: Timestamp) {
+    let (next, why) = match machine.phase {
+        // A machine that was deleted before it started has nothing to end.
+        MachinePhase::Idle if observed.instance.deleting => (phase::SUCCEEDED, "The machine was deleted before it started"),
+        MachinePhase::Idle | MachinePhase::Starting => return,
+        MachinePhase::Running | MachinePhase::Paused => (phase::RUNNING, ""),
+        MachinePhase::ShuttingDown => (observed.instance.phase(), ""),
+        MachinePhase::ShutOff => (phase::SUCCEEDED, machine.message.as_str()),
+        MachinePhase::Crashed | MachinePhase::Failed => (phase::FAILED, machine.message.as_str()),
+    };
+    if observed.instance.phase() != next {
+        enter(status, next, why, now);
+    }
+    let live = next == phase::RUNNING;
+    if live || machine.phase == MachinePhase::ShuttingDown {
+        shape(status, machine);
+    }
+    conditions(status, machine, live, now);
+}
+
+fn enter(status: &mut Status, next: &str, why: &str, now: Timestamp) {
+    status.phase = Some(next.to_owned());
+    status.reason = (!why.is_empty()).then(|| why.to_owned());
+    if !status.phase_transition_timestamps.iter().any(|known| known.phase == next) {
+        status.phase_transition_timestamps.push(PhaseTime {
+            phase: next.to_owned(),
+            phase_transition_timestamp: Some(time::stamp(now)),
+        });
+    }
+}
+
+/// What the machine looks like.
+fn shape(status: &mut Status, machine: &Machine) {
+    let guest_only = machine.interfaces.iter().filter(|interface| interface.name.is_empty());
+    let specified = machine.interfaces.iter().filter(|interface| !interface.name.is_empty());
+    status.interfaces = specified.chain(guest_only.take(GUEST_ONLY_INTERFACES)).map(interface).collect();
+    status.machine = Some(json!({ "type": machine.machine_type }));
+    let size = quantity(machine.memory);
+    status.memory = Some(json!({ "guestAtBoot": size, "guestCurrent": size, "guestRequested": size }));
+    let topology = machine.topology;
+    status.current_cpu_topology =
+        Some(json!({ "cores": topology.cores, "sockets": topology.sockets, "threads": topology.threads }));
+    status.volume_status = machine
+        .volumes
+        .iter()
+        .map(|volume| {
+            let mut value = json!({ "name": volume.name, "target": volume.target });
+            if volume.size > 0 {
+                value["size"] = json!(volume.size);
+            }
+            value
+        })
+        .collect();
+    if machine.guest_os.is_some() {
+        status.guest_os_info.clone_from(&machine.guest_os);
+    }
+}
+
+fn interface(interface: &GuestInterface) -> Value {
+    let mut value = json!({});
+    let mut put = |name: &str, text: &str| {
+        if !text.is_empty() {
+            value[name] = json!(text);
+        }
+    };
+    put("infoSource", &interface.sources.join(", "));
+    put("interfaceName", &interface.guest_name);
+    put("ipAddress", interface.addresses.first().map_or("", String::as_str));
+    put("mac", &interface.mac);
+    put("name", &interface.name);
+    put("podInterfaceName", &interface.pod_interface);
+    if !interface.addresses.is_empty() {
+        value["ipAddresses"] = json!(interface.addresses);
+    }
+    if !interface.name.is_empty() {
+        value["linkState"] = json!(if interface.link_up { "up" } else { "down" });
+        value["queueCount"] = json!(1);
+    }
+    value
+}
+
+fn conditions(status: &mut Status, machine: &Machine, live: bool, now: Timestamp) {
+    let conditions = &mut status.conditions;
+    if machine.phase == MachinePhase::Paused {
+        let reason = if machine.reason.is_empty() { reason::PAUSED_BY_USER } else { machine.reason.as_str() };
+        condition::set(conditions, Condition::new(kind::PAUSED, true, reason, machine.message.clone()), now);
+    } else {
+        condition::remove(conditions, kind::PAUSED);
+    }
+    if machine.agent_connected && live {
+        condition::set(conditions, Condition::new(kind::AGENT_CONNECTED, true, "", ""), now);
+    } else {
+        condition::remove(conditions, kind::AGENT_CONNECTED);
+    }
+    if live {
+        let message = "This release cannot move a running machine";
+        condition::set(conditions, Condition::new(kind::LIVE_MIGRATABLE, false, "NotMigratable", message), now);
+        // virt-controller would copy the Pod's readiness in a write of its own; here it costs none.
+        let waits = condition::find(conditions, kind::READY)
+            .is_some_and(|ready| ready.is_false() && ready.reason() == reason::GUEST_NOT_RUNNING);
+        if waits {
+            condition::set(conditions, Condition::new(kind::READY, true, "", ""), now);
+        }
+    } else {
+        condition::remove(conditions, kind::LIVE_MIGRATABLE);
+    }
+}
+
+/// Bytes in the largest binary unit that divides them.
+fn quantity(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
+    let unit = UNITS.iter().find(|(size, _)| bytes >= *size && bytes % size == 0);
+    unit.map_or_else(|| bytes.to_string(), |(size, name)| format!("{}{name}", bytes / size))
+}

@@ -1,0 +1,60 @@
+//! What a step of a machine may ask for.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::RunStrategy;
+use crate::{Notice, patch};
+
+/// One thing to do for a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Put this controller's finalizer on the machine.
+    AddFinalizer,
+    /// Take this controller's finalizer off the machine, which lets it go.
+    RemoveFinalizer,
+    /// Keep the current specification as a ControllerRevision (already there: fine).
+    KeepRevision {
+        /// Name of the ControllerRevision.
+        name: String,
+    },
+    /// Create the instance from the template.
+    CreateInstance {
+        /// Whether the guest stands still at first.
+        paused: bool,
+    },
+    /// Delete the instance, if it is still this one.
+    DeleteInstance {
+        /// The instance.
+        uid: String,
+    },
+    /// Change `spec.runStrategy`.
+    SetStrategy(RunStrategy),
+    /// Change the status, provided that the machine has not changed since.
+    WriteStatus {
+        /// Merge patch of the status.
+        patch: Value,
+    },
+    /// Tell what happened, once the actions before have succeeded.
+    Tell(Notice),
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddFinalizer => f.write_str("add the finalizer"),
+            Self::RemoveFinalizer => f.write_str("remove the finalizer"),
+            Self::KeepRevision { name } => write!(f, "keep revision {name}"),
+            Self::CreateInstance { paused: false } => f.write_str("create the instance"),
+            Self::CreateInstance { paused: true } => f.write_str("create the instance, standing still"),
+            Self::DeleteInstance { uid } => write!(f, "delete instance {uid}"),
+            Self::SetStrategy(strategy) => write!(f, "set run strategy {}", strategy.as_str()),
+            Self::WriteStatus { patch } => {
+                f.write_str("write status")?;
+                patch::lines(patch, f)
+            }
+            Self::Tell(notice) => notice.fmt(f),
+        }
+    }
+}

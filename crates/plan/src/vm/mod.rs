@@ -1,0 +1,128 @@
+//! A `VirtualMachine`: is there an instance when there should be one?
+//!
+//! ```text
+//!                 start (strategy, or a Start request)
+//!      no instance ----------------------------------> instance
+//!          ^                                            |  alive
+//!          |   the instance is gone                     |
+//!          +--------------- deleting <------------------+  stop (strategy, Stop request, machine deleted),
+//!                                                          or final and the strategy replaces it
+//! ```
+//!
+//! An instance that failed is replaced after a back-off that grows with failures in a row (see [`failure`]).
+
+mod action;
+mod failure;
+mod instance;
+mod observed;
+mod status;
+mod strategy;
+
+use std::time::Duration;
+
+use api::names::{event, finalizer};
+use jiff::Timestamp;
+
+pub use self::action::Action;
+pub use self::failure::backoff;
+pub use self::instance::instance;
+pub use self::observed::{Instance, Observed, RunStrategy, StartFailure, StateChange, Status, Trouble, Vm};
+use self::strategy::Want;
+use crate::{Notice, Plan, name, patch};
+
+/// How long news that only say "on its way" may wait. A start that is quicker is written once, as done.
+const COALESCE: Duration = Duration::from_secs(2);
+
+/// Decides what a machine needs now.
+pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
+    let mut plan = Plan::nothing();
+    let vm = &observed.vm;
+    if vm.deleting {
+        end(observed, &mut plan);
+        if plan.actions.contains(&Action::RemoveFinalizer) {
+            return plan;
+        }
+    } else {
+        if !vm.has_finalizer(finalizer::VIRTUAL_MACHINE) {
+            plan.push(Action::AddFinalizer);
+        }
+        live(observed, now, &mut plan);
+    }
+    report(observed, now, &mut plan);
+    plan
+}
+
+/// Deletes the instance, then lets the machine go.
+fn end(observed: &Observed, plan: &mut Plan<Action>) {
+    let vm = &observed.vm;
+    let orphans = vm.has_finalizer("orphan");
+    match observed.owned_instance() {
+        Some(instance) if !orphans => {
+            if !instance.deleting {
+                plan.push(Action::DeleteInstance { uid: instance.uid.clone() });
+            }
+        }
+        _ if vm.has_finalizer(finalizer::VIRTUAL_MACHINE) => plan.push(Action::RemoveFinalizer),
+        _ => {}
+    }
+}
+
+fn live(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
+    let vm = &observed.vm;
+    if observed.instance.as_ref().is_some_and(|instance| !instance.owned) {
+        // Somebody else's instance has the name; the status says so.
+        return;
+    }
+    match strategy::want(vm, observed.instance.as_ref()) {
+        Want::Nothing => {}
+        Want::Switch(strategy) => plan.push(Action::SetStrategy(strategy)),
+        Want::Start { paused } => match failure::wait(&vm.status, now) {
+            Some(wait) => plan.look_again(wait, "start back-off after failures"),
+            None => {
+                let revision = name::machine_revision(&vm.uid, vm.generation);
+                plan.push(Action::KeepRevision { name: revision });
+                plan.push(Action::CreateInstance { paused });
+                plan.push(Action::Tell(Notice::normal(
+                    event::SUCCESSFUL_CREATE,
+                    format!("Started the virtual machine by creating the instance {}", vm.name),
+                )));
+            }
+        },
+        Want::Stop { restart } => {
+            // The request to start again must be on record before the old instance starts to go.
+            if let Some(instance) = observed.instance.as_ref().filter(|_| !restart) {
+                plan.push(Action::DeleteInstance { uid: instance.uid.clone() });
+                plan.push(Action::Tell(Notice::normal(
+                    event::SUCCESSFUL_DELETE,
+                    format!("Stopped the virtual machine by deleting the instance {}", instance.uid),
+                )));
+            }
+        }
+    }
+}
+
+/// Writes the status, if it says something new.
+fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
+    let starting = plan.actions.iter().any(|action| matches!(action, Action::CreateInstance { .. }));
+    let restart = !observed.vm.deleting
+        && matches!(strategy::want(&observed.vm, observed.owned_instance()), Want::Stop { restart: true });
+    let wanted = status::of(observed, starting, restart, now);
+    if let Some(left) = failure::clears_in(observed, now) {
+        plan.look_again(left, "an instance that runs for long clears the failures before it");
+    }
+    let current = &observed.vm.status;
+    let Some(change) = patch::between(current, &wanted) else { return };
+    if status::is_only_progress(current, &wanted) {
+        let since = match &observed.instance {
+            Some(instance) => instance.created,
+            // The instance is created by this plan; its arrival calls for the next look.
+            None if starting => return,
+            None => now,
+        };
+        if let Some(left) = crate::time::left(since, COALESCE, now) {
+            plan.look_again(left, "a start under way is reported when it takes longer");
+            return;
+        }
+    }
+    plan.push(Action::WriteStatus { patch: change });
+}

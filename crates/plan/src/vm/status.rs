@@ -1,0 +1,166 @@
+//! The status of a machine: what its instance is, and one word for people.
+
+use api::names::{condition as kind, printable_status as printable, reason};
+use jiff::Timestamp;
+
+use super::{Instance, Observed, RunStrategy, StateChange, Status, failure};
+use crate::condition::{self, Condition};
+
+/// Conditions that belong to the machine; all others are the instance's.
+const OWN: [&str; 3] = [kind::FAILURE, kind::RESTART_REQUIRED, kind::MANUAL_RECOVERY_REQUIRED];
+
+/// Returns the status as it should be. `starting` says that the instance is being created right now, `restart`
+/// that a start has to be requested.
+pub(super) fn of(observed: &Observed, starting: bool, restart: bool, now: Timestamp) -> Status {
+    let vm = &observed.vm;
+    let instance = observed.owned_instance();
+    let mut status = vm.status.clone();
+    status.created = instance.is_some().then_some(true);
+    status.ready = instance.filter(|i| condition::is_true(&i.conditions, kind::READY)).map(|_| true);
+    status.start_failure = failure::count(observed, now);
+    status.desired_generation = Some(vm.generation);
+    status.observed_generation = Some(match instance {
+        Some(instance) => instance.generation.unwrap_or(vm.generation),
+        None => vm.generation,
+    });
+    // Remembered from the first start on, so that a change of strategy can be told from the first one.
+    if instance.is_some() || status.run_strategy.is_some() {
+        status.run_strategy = Some(vm.strategy);
+    }
+    consume_requests(&mut status, instance);
+    if restart {
+        status.state_change_requests.push(StateChange::start());
+    }
+    status.conditions = conditions(observed, now);
+    status.printable_status = Some(printable_status(observed, &status, starting).to_owned());
+    status
+}
+
+/// Tells whether the only news is that a start is on its way.
+pub(super) fn is_only_progress(before: &Status, after: &Status) -> bool {
+    let under_way = |word: Option<&str>| matches!(word, Some(printable::STARTING | printable::PROVISIONING));
+    let word = before.printable_status.as_deref();
+    let early = under_way(word) || matches!(word, None | Some(printable::STOPPED));
+    let failing = |status: &Status| condition::find(&status.conditions, kind::FAILURE).cloned();
+    early
+        && under_way(after.printable_status.as_deref())
+        && before.state_change_requests == after.state_change_requests
+        && before.start_failure == after.start_failure
+        && failing(before) == failing(after)
+}
+
+/// Drops requests that have been met: a stop whose instance is gone, a start whose instance is there.
+fn consume_requests(status: &mut Status, instance: Option<&Instance>) {
+    let requests = &mut status.state_change_requests;
+    let ending = instance.is_some_and(|instance| {
+        instance.is_final() || instance.deleting || requests.iter().any(|request| request.stops(&instance.uid))
+    });
+    requests.retain(|request| match instance {
+        Some(instance) if !request.is_start() => request.stops(&instance.uid),
+        Some(_) => ending,
+        None => request.is_start(),
+    });
+}
+
+fn conditions(observed: &Observed, now: Timestamp) -> Vec<Condition> {
+    let vm = &observed.vm;
+    let instance = observed.owned_instance();
+    let mut conditions = vm.status.conditions.clone();
+    let mirrored = |kind: &str| instance.is_some_and(|i| condition::find(&i.conditions, kind).is_some());
+    conditions.retain(|c| c.kind == kind::READY || OWN.contains(&c.kind.as_str()) || mirrored(&c.kind));
+    match instance {
+        None => {
+            let missing = Condition::new(kind::READY, false, "VMINotExists", "The virtual machine has no instance");
+            condition::set(&mut conditions, missing, now);
+        }
+        Some(instance) => {
+            for mirror in &instance.conditions {
+                if !OWN.contains(&mirror.kind.as_str()) {
+                    condition::set(&mut conditions, mirror.clone(), now);
+                    if let Some(entry) = conditions.iter_mut().find(|entry| entry.kind == mirror.kind) {
+                        entry.last_transition_time = mirror.last_transition_time;
+                        entry.last_probe_time = mirror.last_probe_time;
+                    }
+                }
+            }
+            if condition::find(&instance.conditions, kind::READY).is_none() {
+                let unknown = Condition::new(
+                    kind::READY,
+                    false,
+                    reason::GUEST_NOT_RUNNING,
+                    "The guest is not reported as running",
+                );
+                condition::set(&mut conditions, unknown, now);
+            }
+        }
+    }
+    match trouble(observed) {
+        Some((reason, message)) => {
+            condition::set(&mut conditions, Condition::new(kind::FAILURE, true, &reason, message), now);
+        }
+        None => condition::remove(&mut conditions, kind::FAILURE),
+    }
+    if observed.restart_required && instance.is_some() {
+        let message = "The specification changed in what only a restart applies; restart the virtual machine";
+        let required = Condition::new(kind::RESTART_REQUIRED, true, "RestartRequired", message);
+        condition::set(&mut conditions, required, now);
+    } else {
+        condition::remove(&mut conditions, kind::RESTART_REQUIRED);
+    }
+    conditions
+}
+
+fn trouble(observed: &Observed) -> Option<(String, String)> {
+    if let Some(trouble) = &observed.trouble {
+        return Some((trouble.reason.clone(), trouble.message.clone()));
+    }
+    let foreign = observed.instance.as_ref().is_some_and(|instance| !instance.owned);
+    let vm = &observed.vm;
+    if foreign && !vm.deleting && vm.strategy != RunStrategy::Halted {
+        let name = &vm.name;
+        let message = format!(
+            "An instance named {name} exists that this virtual machine does not own; delete it or rename the machine"
+        );
+        return Some((reason::FAILED_CREATE.to_owned(), message));
+    }
+    None
+}
+
+/// Returns the one word; the first that fits, in the order of the API.
+fn printable_status(observed: &Observed, status: &Status, starting: bool) -> &'static str {
+    let vm = &observed.vm;
+    let instance = observed.owned_instance();
+    let is = |kind: &str| instance.is_some_and(|i| condition::is_true(&i.conditions, kind));
+    let because = |kind: &str, reason: &str| {
+        instance
+            .and_then(|i| condition::find(&i.conditions, kind))
+            .is_some_and(|c| c.is_false() && c.reason() == reason)
+    };
+    let live = instance.filter(|instance| !instance.is_final());
+    let stop_asked = live.is_some_and(|i| vm.status.state_change_requests.iter().any(|r| r.stops(&i.uid)));
+    if vm.deleting {
+        printable::TERMINATING
+    } else if live.is_some_and(|instance| instance.deleting) || stop_asked {
+        printable::STOPPING
+    } else if live.is_some_and(|instance| instance.migrating) {
+        printable::MIGRATING
+    } else if live.is_some() && is(kind::PAUSED) {
+        printable::PAUSED
+    } else if live.is_some_and(|instance| instance.phase == "Running") {
+        printable::RUNNING
+    } else if live.is_some() && (because(kind::POD_SCHEDULED, "Unschedulable") || is(kind::UNSUPPORTED)) {
+        printable::UNSCHEDULABLE
+    } else if live.is_some() && is(kind::PROVISIONING) {
+        printable::PROVISIONING
+    } else if live.is_some() && because(kind::SYNCHRONIZED, printable::ERR_IMAGE_PULL) {
+        printable::ERR_IMAGE_PULL
+    } else if live.is_some() && because(kind::SYNCHRONIZED, printable::IMAGE_PULL_BACK_OFF) {
+        printable::IMAGE_PULL_BACK_OFF
+    } else if live.is_some() || starting {
+        printable::STARTING
+    } else if status.start_failure.is_some() && vm.strategy.recovers() {
+        printable::CRASH_LOOP_BACK_OFF
+    } else {
+        printable::STOPPED
+    }
+}

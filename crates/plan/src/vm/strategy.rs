@@ -1,0 +1,70 @@
+//! Run strategies: whether an instance is wanted, and what is wrong with the one there is.
+
+use super::{Instance, RunStrategy, StateChange, Vm};
+
+/// What the strategy asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// All is as it should be, or will be without us.
+    Nothing,
+    /// An instance.
+    Start {
+        /// Standing still at first.
+        paused: bool,
+    },
+    /// The end of the instance.
+    Stop {
+        /// A start has to be requested, or nothing will replace it.
+        restart: bool,
+    },
+    /// Another strategy.
+    Switch(RunStrategy),
+}
+
+/// Reads what the machine's strategy and its requests ask for.
+pub(super) fn want(vm: &Vm, instance: Option<&Instance>) -> Want {
+    match instance {
+        None => without_instance(vm),
+        Some(instance) if instance.deleting => Want::Nothing,
+        Some(instance) if instance.is_final() => with_final(vm, instance),
+        Some(instance) => with_live(vm, instance),
+    }
+}
+
+fn without_instance(vm: &Vm) -> Want {
+    let request = start_request(vm);
+    let paused = request.is_some_and(StateChange::paused);
+    match vm.strategy {
+        RunStrategy::Always | RunStrategy::Once => Want::Start { paused },
+        RunStrategy::Manual if request.is_some() => Want::Start { paused },
+        RunStrategy::RerunOnFailure if request.is_some() || is_new_strategy(vm) => Want::Start { paused },
+        RunStrategy::Halted if request.is_some() => Want::Switch(RunStrategy::Always),
+        _ => Want::Nothing,
+    }
+}
+
+fn with_live(vm: &Vm, instance: &Instance) -> Want {
+    let asked = vm.status.state_change_requests.iter().any(|request| request.stops(&instance.uid));
+    let never = vm.strategy == RunStrategy::Halted;
+    if never || asked { Want::Stop { restart: false } } else { Want::Nothing }
+}
+
+fn with_final(vm: &Vm, instance: &Instance) -> Want {
+    let asked = vm.status.state_change_requests.iter().any(|request| request.stops(&instance.uid));
+    let requested = start_request(vm).is_some();
+    match vm.strategy {
+        RunStrategy::Always | RunStrategy::Halted => Want::Stop { restart: false },
+        RunStrategy::RerunOnFailure => Want::Stop { restart: instance.is_failed() && !requested && !asked },
+        _ if asked || requested => Want::Stop { restart: false },
+        _ => Want::Nothing,
+    }
+}
+
+fn start_request(vm: &Vm) -> Option<&StateChange> {
+    vm.status.state_change_requests.iter().find(|request| request.is_start())
+}
+
+/// A machine that has just been given its strategy is started, as if that had been asked for.
+fn is_new_strategy(vm: &Vm) -> bool {
+    vm.status.run_strategy != Some(vm.strategy)
+}

@@ -1,0 +1,162 @@
+//! What the launcher Pod asks a node for: processors, memory with the hypervisor's share, devices.
+
+use std::collections::BTreeMap;
+
+use api::kubevirt::v1::VirtualMachineInstance;
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+use machinery::quantity::Quantity;
+
+use super::Config;
+
+const MI: u64 = 1024 * 1024;
+/// Memory of everything in a launcher Pod that does not depend on the machine, in MiB: the reference's monitor,
+/// launcher, two daemons and the hypervisor itself. Quotas and schedulers are tuned to these figures, so they are
+/// kept although this launcher needs less.
+const FIXED: u64 = 25 + 100 + 25 + 40 + 30;
+/// Memory per virtual processor and for I/O, in MiB.
+const PER_CPU: u64 = 8;
+/// Memory of a graphics device, in MiB.
+const GRAPHICS: u64 = 32;
+/// Memory that machines with dedicated resources get on top, in MiB.
+const DEDICATED: u64 = 100;
+/// What the launcher writes below its root, as a request.
+const EPHEMERAL_STORAGE: &str = "50M";
+/// Smallest processor request, in thousandths.
+const LEAST_CPU: u64 = 100;
+
+/// Returns the number of virtual processors.
+pub fn vcpus(vmi: &VirtualMachineInstance) -> u64 {
+    if let Some(cpu) = &vmi.spec.domain.cpu
+        && (cpu.cores.is_some() || cpu.sockets.is_some() || cpu.threads.is_some())
+    {
+        let [cores, sockets, threads] = [cpu.cores, cpu.sockets, cpu.threads].map(|n| u64::from(n.unwrap_or(1).max(1)));
+        return cores.saturating_mul(sockets).saturating_mul(threads);
+    }
+    let resources = &vmi.spec.domain.resources;
+    let whole = |list: &BTreeMap<String, api::quantity::Quantity>| {
+        let quantity = list.get("cpu").and_then(|text| Quantity::parse(text.as_str()).ok())?;
+        u64::try_from(quantity.ceil()).ok().filter(|n| *n > 0)
+    };
+    whole(&resources.limits).or_else(|| whole(&resources.requests)).unwrap_or(1)
+}
+
+/// Returns the guest's memory in bytes: what it is given, or else what is requested for it.
+pub fn guest_memory(vmi: &VirtualMachineInstance) -> u64 {
+    let memory = vmi.spec.domain.memory.as_ref();
+    let given = memory.and_then(|memory| memory.guest.as_ref()).and_then(|guest| bytes(guest.as_str()));
+    given.or_else(|| listed(&vmi.spec.domain.resources.requests, "memory")).unwrap_or(0)
+}
+
+/// Returns the hypervisor's and launcher's share of memory in bytes.
+pub fn overhead(vmi: &VirtualMachineInstance) -> u64 {
+    let domain = &vmi.spec.domain;
+    let requested = listed(&domain.resources.requests, "memory").unwrap_or(0);
+    let mut overhead = requested / 512 + (FIXED + PER_CPU * vcpus(vmi) + PER_CPU) * MI;
+    if domain.devices.autoattach_graphics_device != Some(false) {
+        overhead += GRAPHICS * MI;
+    }
+    if is_dedicated(vmi) {
+        overhead += DEDICATED * MI;
+    }
+    let reserved = domain.memory.as_ref().and_then(|memory| memory.reserved_overhead.as_ref());
+    let added = reserved.and_then(|reserved| reserved.added_overhead.as_ref());
+    overhead + added.and_then(|added| bytes(added.as_str())).unwrap_or(0)
+}
+
+/// Returns what the `compute` container requests and is limited to.
+pub(super) fn requirements(vmi: &VirtualMachineInstance, config: &Config) -> ResourceRequirements {
+    let domain = &vmi.spec.domain;
+    let (mut requests, mut limits) = (BTreeMap::new(), BTreeMap::new());
+    let copied = |list: &BTreeMap<String, api::quantity::Quantity>| -> BTreeMap<String, ApiQuantity> {
+        list.iter().map(|(name, value)| (name.clone(), ApiQuantity(value.0.clone()))).collect()
+    };
+    requests.extend(copied(&domain.resources.requests));
+    limits.extend(copied(&domain.resources.limits));
+
+    let dedicated = is_dedicated(vmi);
+    if dedicated {
+        let whole = ApiQuantity(vcpus(vmi).to_string());
+        requests.insert("cpu".to_owned(), whole.clone());
+        limits.insert("cpu".to_owned(), whole);
+    } else {
+        requests.entry("cpu".to_owned()).or_insert_with(|| cpu_share(vmi, config));
+    }
+
+    let overhead = if domain.resources.overcommit_guest_overhead == Some(true) { 0 } else { overhead(vmi) };
+    let hugepages = domain.memory.as_ref().and_then(|m| m.hugepages.as_ref()).and_then(|h| h.page_size.as_ref());
+    let guest = guest_memory(vmi);
+    let memory = if let Some(size) = hugepages {
+        let pages = ApiQuantity(Quantity::from_bytes(guest).canonical());
+        requests.insert(format!("hugepages-{size}"), pages.clone());
+        limits.insert(format!("hugepages-{size}"), pages);
+        limits.remove("memory");
+        overhead
+    } else {
+        listed(&domain.resources.requests, "memory").unwrap_or(guest) + overhead
+    };
+    let memory = ApiQuantity(Quantity::from_bytes(memory).canonical());
+    requests.insert("memory".to_owned(), memory.clone());
+    if dedicated {
+        limits.insert("memory".to_owned(), memory);
+    } else if let Some(limit) = listed(&domain.resources.limits, "memory").filter(|_| hugepages.is_none()) {
+        limits.insert("memory".to_owned(), ApiQuantity(Quantity::from_bytes(limit + overhead).canonical()));
+    }
+    requests.insert("ephemeral-storage".to_owned(), ApiQuantity(EPHEMERAL_STORAGE.to_owned()));
+    for device in devices(vmi, config) {
+        requests.insert(device.to_owned(), ApiQuantity("1".to_owned()));
+        limits.insert(device.to_owned(), ApiQuantity("1".to_owned()));
+    }
+    ResourceRequirements { claims: None, limits: Some(limits), requests: Some(requests) }
+}
+
+/// Returns what a sidecar without work of its own requests and is limited to.
+pub(super) fn sidecar() -> ResourceRequirements {
+    let list = |cpu: &str, memory: &str| {
+        Some(BTreeMap::from([
+            ("cpu".to_owned(), ApiQuantity(cpu.to_owned())),
+            ("memory".to_owned(), ApiQuantity(memory.to_owned())),
+        ]))
+    };
+    ResourceRequirements { claims: None, limits: list("15m", "60M"), requests: list("5m", "35M") }
+}
+
+/// Device resources by which a node shows that it can run the machine.
+fn devices(vmi: &VirtualMachineInstance, config: &Config) -> Vec<&'static str> {
+    let devices = &vmi.spec.domain.devices;
+    let mut wanted = Vec::new();
+    if !config.use_emulation {
+        wanted.push("devices.kubevirt.io/kvm");
+    }
+    let by_default = devices.interfaces.is_empty()
+        && vmi.spec.networks.is_empty()
+        && devices.autoattach_pod_interface != Some(false);
+    let tapped = devices.interfaces.iter().any(|interface| interface.sriov.is_none());
+    if by_default || tapped {
+        wanted.push("devices.kubevirt.io/tun");
+    }
+    let virtio = |model: Option<&str>| matches!(model, None | Some("" | "virtio" | "virtio-non-transitional"));
+    let paravirtual = by_default
+        || devices.interfaces.iter().any(|i| i.sriov.is_none() && virtio(i.model.as_deref()));
+    if !config.use_emulation && paravirtual {
+        wanted.push("devices.kubevirt.io/vhost-net");
+    }
+    wanted
+}
+
+fn cpu_share(vmi: &VirtualMachineInstance, config: &Config) -> ApiQuantity {
+    let milli = vcpus(vmi) * 1000 / u64::from(config.cpu_allocation_ratio.max(1));
+    ApiQuantity(Quantity::from_milli(milli.max(LEAST_CPU) as i64).canonical())
+}
+
+fn is_dedicated(vmi: &VirtualMachineInstance) -> bool {
+    vmi.spec.domain.cpu.as_ref().and_then(|cpu| cpu.dedicated_cpu_placement) == Some(true)
+}
+
+fn listed(list: &BTreeMap<String, api::quantity::Quantity>, name: &str) -> Option<u64> {
+    list.get(name).and_then(|text| bytes(text.as_str()))
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    Quantity::parse(text).ok().map(|quantity| quantity.bytes())
+}

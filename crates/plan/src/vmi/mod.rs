@@ -1,0 +1,125 @@
+//! A `VirtualMachineInstance`: from a specification to a launcher Pod, and back from a Pod to a status.
+//!
+//! ```text
+//!              Pod created         Pod runs                    machine runs
+//!   Pending ---------------> Scheduling -----> Scheduled - - - - - - - - - - -> Running
+//!      |  cannot run here:       |                 |                               |
+//!      |  stays, and says why    | Pod failed      | Pod gone                      | - - > Succeeded
+//!      v                         v                 v                               v
+//!   (Unsupported)              Failed            Failed                          Failed
+//! ```
+//!
+//! Up to Scheduled the phase is this controller's; the dashed moves are the node's agent's, who owns the instance
+//! from then on. This controller takes it back only when the Pod is gone. An instance that is deleted before it was
+//! handed over loses its Pod at once; afterwards the agent ends the guest first. The finalizers go when no Pod is
+//! left.
+
+mod action;
+mod observed;
+pub mod launcher;
+mod status;
+
+use std::time::Duration;
+
+use api::names::{event, finalizer, phase};
+use jiff::Timestamp;
+
+pub use self::action::Action;
+pub use self::observed::{
+    Facts, Instance, Labels, Observed, PhaseTime, Pod, PodPhase, Refusal, Status, Waiting,
+};
+use crate::{Notice, Plan, name, patch, time};
+
+/// How long news that only say "on its way" may wait. A start that is quicker is written once, as handed over.
+const COALESCE: Duration = Duration::from_secs(2);
+/// How long the node's agent may take to report the end of a machine whose Pod has ended.
+const AGENT_PATIENCE: Duration = Duration::from_secs(15);
+/// How much longer than its own grace an instance may take to go before its Pod is deleted under it.
+const DELETE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Decides what an instance needs now.
+pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
+    let mut plan = Plan::nothing();
+    let instance = &observed.instance;
+    if instance.deleting_since.is_some() {
+        let gone = end(observed, now, &mut plan);
+        if gone {
+            return plan;
+        }
+    } else if instance.is_final() {
+        for pod in observed.pods.iter().filter(|pod| pod.is_live() && !pod.deleting) {
+            plan.push(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() });
+        }
+    } else if observed.pods.is_empty() && instance.awaits_pod() && observed.refusals.is_empty() {
+        if observed.pod_refused.is_some() {
+            // The next attempt may be refused as well; first say what is wrong.
+            report(observed, now, &mut plan);
+        }
+        plan.push(Action::CreatePod { name: name::launcher_pod(&instance.name, &instance.uid) });
+        plan.push(Action::Tell(Notice::normal(
+            event::SUCCESSFUL_CREATE,
+            format!("Created the launcher Pod {}", name::launcher_pod(&instance.name, &instance.uid)),
+        )));
+        // Its arrival calls for the next look.
+        return plan;
+    }
+    report(observed, now, &mut plan);
+    plan
+}
+
+/// Deletes what is left of a deleted instance; tells whether nothing is left and it may go.
+fn end(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) -> bool {
+    let instance = &observed.instance;
+    if observed.pods.is_empty() {
+        let ours: Vec<&str> = [finalizer::INSTANCE, finalizer::VIRTUAL_MACHINE]
+            .into_iter()
+            .filter(|ours| instance.finalizers.iter().any(|known| known == ours))
+            .collect();
+        if !ours.is_empty() {
+            plan.push(Action::RemoveFinalizers);
+        }
+        return true;
+    }
+    let patience = Duration::from_secs(instance.grace_seconds) + DELETE_PATIENCE;
+    let left = instance.deleting_since.and_then(|since| time::left(since, patience, now));
+    let agent_works = instance.is_handed_over() && !instance.is_final() && left.is_some();
+    if agent_works && observed.pods.iter().any(Pod::is_live) {
+        plan.look_again(left.unwrap_or_default(), "the node's agent ends the guest first");
+        return false;
+    }
+    for pod in observed.pods.iter().filter(|pod| !pod.deleting) {
+        plan.push(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() });
+    }
+    false
+}
+
+/// Writes labels and status, if they say something new.
+fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
+    let instance = &observed.instance;
+    let wanted = status::of(observed, now, plan);
+    let Some(change) = patch::between(&instance.facts, &wanted) else { return };
+    if instance.deleting_since.is_none() && status::is_only_progress(&instance.facts, &wanted) {
+        let since = observed.pods.first().map_or(instance.created, |pod| pod.created);
+        if let Some(left) = time::left(since, COALESCE, now) {
+            plan.look_again(left, "a start under way is reported when it takes longer");
+            return;
+        }
+    }
+    plan.push(Action::Write { patch: change });
+    let (before, after) = (instance.facts.phase(), wanted.phase());
+    if before == after {
+        return;
+    }
+    match after {
+        phase::FAILED => plan.push(Action::Tell(Notice::warning(
+            event::STOPPED,
+            wanted.status.reason.clone().unwrap_or_else(|| "The instance failed".to_owned()),
+        ))),
+        phase::SCHEDULED => {}
+        _ => {
+            if let Some(refusal) = observed.refusals.first() {
+                plan.push(Action::Tell(Notice::warning(event::SYNC_FAILED, refusal.to_string())));
+            }
+        }
+    }
+}

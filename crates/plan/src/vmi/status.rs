@@ -1,0 +1,190 @@
+//! Phase, conditions and place of an instance, as its Pod shows them.
+
+use api::names::{condition as kind, label, phase, reason};
+use jiff::Timestamp;
+
+use super::{AGENT_PATIENCE, Action, Facts, Observed, PhaseTime, Pod, PodPhase};
+use crate::condition::{self, Condition};
+use crate::{Plan, time};
+
+/// User of the launcher, as the API reports it.
+const RUNTIME_USER: u64 = 107;
+
+/// Returns labels and status as they should be.
+pub(super) fn of(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) -> Facts {
+    let mut facts = observed.instance.facts.clone();
+    let pod = current_pod(observed);
+    let (phase, why) = next_phase(observed, pod, now, plan);
+    let before = facts.phase().to_owned();
+    if before != phase {
+        passed_through(&mut facts, observed, pod, phase, now);
+        facts.status.phase = Some(phase.to_owned());
+        facts.status.reason = why;
+    }
+    if before != phase::SCHEDULED
+        && phase == phase::SCHEDULED
+        && let Some(pod) = pod
+    {
+        facts.metadata.labels.insert(label::NODE_NAME.to_owned(), pod.node.clone());
+        facts.status.node_name = Some(pod.node.clone());
+        facts.status.launcher_container_image_version = Some(observed.launcher_version.clone());
+        facts.status.runtime_user = Some(RUNTIME_USER);
+    }
+    if let Some(pod) = pod {
+        facts.status.qos_class.clone_from(&pod.qos_class);
+    }
+    facts.status.active_pods = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.is_live() && !pod.node.is_empty())
+        .map(|pod| (pod.uid.clone(), pod.node.clone()))
+        .collect();
+    conditions(&mut facts, observed, pod, now);
+    facts
+}
+
+/// Tells whether the only news is that a start is on its way.
+pub(super) fn is_only_progress(before: &Facts, after: &Facts) -> bool {
+    let early = |facts: &Facts| matches!(facts.phase(), "" | phase::PENDING | phase::SCHEDULING);
+    let bad = |facts: &Facts| {
+        [kind::POD_SCHEDULED, kind::SYNCHRONIZED, kind::UNSUPPORTED]
+            .map(|kind| condition::find(&facts.status.conditions, kind).cloned())
+    };
+    early(before) && early(after) && bad(before) == bad(after)
+}
+
+/// The Pod that the instance lives in: the newest that is not on its way out, else any.
+fn current_pod(observed: &Observed) -> Option<&Pod> {
+    observed.pods.iter().max_by_key(|pod| (!pod.deleting, pod.is_live(), pod.created))
+}
+
+fn next_phase<'a>(
+    observed: &'a Observed,
+    pod: Option<&Pod>,
+    now: Timestamp,
+    plan: &mut Plan<Action>,
+) -> (&'a str, Option<String>) {
+    let current = observed.instance.facts.phase();
+    let keep = || (current, observed.instance.facts.status.reason.clone());
+    let failed = |why: String| (phase::FAILED, Some(why));
+    match current {
+        phase::SUCCEEDED | phase::FAILED => keep(),
+        "" | phase::PENDING | phase::SCHEDULING => match pod {
+            None if current == phase::SCHEDULING => failed("The launcher Pod was deleted before it ran".to_owned()),
+            None => (phase::PENDING, None),
+            Some(pod) if !pod.is_live() => {
+                let how = pod.ended.as_deref().unwrap_or("no reason is known");
+                failed(format!("The launcher Pod ended before it was ready: {how}"))
+            }
+            Some(pod) if pod.deleting => keep_or_scheduling(current),
+            Some(pod) if pod.phase == PodPhase::Running && pod.launcher_ready && !pod.node.is_empty() => {
+                (phase::SCHEDULED, None)
+            }
+            Some(_) => (phase::SCHEDULING, None),
+        },
+        _ => match pod {
+            None => failed("The launcher Pod is gone".to_owned()),
+            Some(pod) if pod.is_live() => keep(),
+            Some(pod) => {
+                // The agent knows how the machine ended; it gets some time to say so.
+                let ended = pod.ended_at.unwrap_or(pod.created);
+                match time::left(ended, AGENT_PATIENCE, now) {
+                    Some(left) => {
+                        plan.look_again(left, "the node's agent reports how the machine ended");
+                        keep()
+                    }
+                    None => {
+                        let how = pod.ended.as_deref().unwrap_or("no reason is known");
+                        failed(format!("The launcher Pod ended: {how}"))
+                    }
+                }
+            }
+        },
+    }
+}
+
+/// A Pod that goes before it ran: the phase is decided when it is gone.
+fn keep_or_scheduling(current: &str) -> (&str, Option<String>) {
+    if current == phase::SCHEDULING { (current, None) } else { (phase::SCHEDULING, None) }
+}
+
+/// Records when the new phase began, and those that were passed without a write of their own.
+fn passed_through(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, phase: &str, now: Timestamp) {
+    let mut record = |phase: &str, at: Timestamp| {
+        let times = &mut facts.status.phase_transition_timestamps;
+        if !times.iter().any(|known| known.phase == phase) {
+            times.push(PhaseTime {
+                phase: phase.to_owned(),
+                phase_transition_timestamp: Some(time::stamp(at)),
+            });
+        }
+    };
+    record(phase::PENDING, observed.instance.created);
+    if let Some(pod) = pod {
+        record(phase::SCHEDULING, pod.created);
+    }
+    record(phase, now);
+}
+
+fn conditions(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, now: Timestamp) {
+    let running = facts.phase() == phase::RUNNING;
+    let is_final = matches!(facts.phase(), phase::SUCCEEDED | phase::FAILED);
+    let conditions = &mut facts.status.conditions;
+    condition::set(conditions, ready(pod, running), now);
+
+    let unscheduled = pod.and_then(|pod| condition::find(&pod.conditions, kind::POD_SCHEDULED));
+    match unscheduled.filter(|scheduled| scheduled.is_false() && !is_final) {
+        Some(scheduled) => {
+            let copy = Condition::new(kind::POD_SCHEDULED, false, scheduled.reason(), scheduled.message());
+            condition::set(conditions, copy, now);
+        }
+        None => condition::remove(conditions, kind::POD_SCHEDULED),
+    }
+
+    if observed.refusals.is_empty() || pod.is_some() {
+        condition::remove(conditions, kind::UNSUPPORTED);
+    } else {
+        let all: Vec<String> = observed.refusals.iter().map(ToString::to_string).collect();
+        let unsupported = Condition::new(kind::UNSUPPORTED, true, reason::UNSUPPORTED_FIELDS, all.join(". "));
+        condition::set(conditions, unsupported, now);
+    }
+
+    // After the hand-over this condition is the agent's.
+    if observed.instance.is_handed_over() || is_final {
+        return;
+    }
+    let waiting = pod.and_then(|pod| pod.waiting.as_ref());
+    match (waiting, &observed.pod_refused) {
+        (Some(waiting), _) => {
+            let stuck = Condition::new(kind::SYNCHRONIZED, false, &waiting.reason, waiting.message.clone());
+            condition::set(conditions, stuck, now);
+        }
+        (None, Some(refused)) if pod.is_none() => {
+            let stuck = Condition::new(kind::SYNCHRONIZED, false, reason::FAILED_CREATE, refused.clone());
+            condition::set(conditions, stuck, now);
+        }
+        _ => condition::remove(conditions, kind::SYNCHRONIZED),
+    }
+}
+
+/// Whether the guest can be used: the machine runs and the Pod says that it is ready.
+fn ready(pod: Option<&Pod>, running: bool) -> Condition {
+    let not = |reason: &str, message: &str| Condition::new(kind::READY, false, reason, message);
+    let Some(pod) = pod else {
+        return not(reason::POD_NOT_EXISTS, "There is no launcher Pod");
+    };
+    if pod.deleting {
+        return not(reason::POD_TERMINATING, "The launcher Pod is being deleted");
+    }
+    if !running {
+        return not(reason::GUEST_NOT_RUNNING, "The guest is not reported as running");
+    }
+    match condition::find(&pod.conditions, kind::READY) {
+        None => not(reason::POD_CONDITION_MISSING, "The launcher Pod does not say whether it is ready"),
+        Some(pod) => {
+            let mut ready = Condition::new(kind::READY, false, pod.reason(), pod.message());
+            ready.status.clone_from(&pod.status);
+            ready
+        }
+    }
+}

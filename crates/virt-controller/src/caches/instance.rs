@@ -1,0 +1,116 @@
+//! The part of an instance that the controllers look at.
+
+use std::collections::BTreeMap;
+
+use api::names::{annotation, label, phase};
+use jiff::Timestamp;
+use kube_ext::{Meta, resources};
+use plan::vm;
+use plan::vmi::launcher::DEFAULT_GRACE;
+use plan::vmi::{Facts, Instance, Labels, Status};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// An instance as it is read.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct InstanceView {
+    pub(crate) metadata: Meta,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: StatusView,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    termination_grace_period_seconds: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StatusView {
+    #[serde(flatten)]
+    status: Status,
+    migration_state: Option<MigrationState>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct MigrationState {
+    completed: bool,
+    start_timestamp: Option<IgnoredAny>,
+}
+
+kube_ext::view!(InstanceView => resources::VIRTUAL_MACHINE_INSTANCE);
+
+/// An instance as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct InstanceFacts {
+    /// What its own controller looks at.
+    pub(crate) instance: Instance,
+    /// Identity of the machine that owns it.
+    pub(crate) owner_uid: Option<String>,
+    /// Generation of the machine that it was made from.
+    machine_generation: Option<i64>,
+    migrating: bool,
+}
+
+impl InstanceFacts {
+    /// Returns the node that the instance was handed to.
+    pub(crate) fn node(&self) -> Option<String> {
+        self.instance.facts.status.node_name.clone()
+    }
+
+    /// Returns what the machine's controller looks at.
+    pub(crate) fn for_machine(&self, machine_uid: &str) -> vm::Instance {
+        let instance = &self.instance;
+        let status = &instance.facts.status;
+        let running = status.phase_transition_timestamps.iter().find(|time| time.phase == phase::RUNNING);
+        vm::Instance {
+            uid: instance.uid.clone(),
+            owned: self.owner_uid.as_deref() == Some(machine_uid),
+            created: instance.created,
+            deleting: instance.deleting_since.is_some(),
+            phase: instance.facts.phase().to_owned(),
+            conditions: status.conditions.clone(),
+            generation: self.machine_generation,
+            running_since: running
+                .filter(|_| instance.facts.phase() == phase::RUNNING)
+                .and_then(|time| time.phase_transition_timestamp),
+            migrating: self.migrating,
+        }
+    }
+
+    /// Returns the generation of the machine that the instance was made from.
+    pub(crate) fn machine_generation(&self) -> Option<i64> {
+        self.machine_generation
+    }
+}
+
+impl From<InstanceView> for InstanceFacts {
+    fn from(view: InstanceView) -> Self {
+        let mut meta = view.metadata;
+        let grace = view.spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
+        let node = meta.labels.remove_entry(label::NODE_NAME);
+        let owner = meta.controller().filter(|owner| owner.kind == "VirtualMachine");
+        let moving = view.status.migration_state.is_some_and(|m| m.start_timestamp.is_some() && !m.completed);
+        Self {
+            owner_uid: owner.map(|owner| owner.uid.clone()),
+            machine_generation: meta.annotations.get(annotation::VM_GENERATION).and_then(|text| text.parse().ok()),
+            migrating: moving,
+            instance: Instance {
+                created: meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
+                deleting_since: meta.deletion_timestamp,
+                name: meta.name,
+                uid: meta.uid,
+                finalizers: meta.finalizers,
+                grace_seconds: grace.unsigned_abs(),
+                facts: Facts {
+                    metadata: Labels { labels: node.into_iter().collect::<BTreeMap<_, _>>() },
+                    status: view.status.status,
+                },
+            },
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What the controllers know: one cache per kind, shared by all, and the queues that changes go to.
+
+mod instance;
+mod machine;
+mod node;
+mod pod;
+
+use api::names::label;
+use kube_ext::{Api, Cache, Context, Key, Queue, Select, Tasks};
+
+pub(crate) use self::instance::{InstanceFacts, InstanceView};
+pub(crate) use self::machine::{MachineFacts, MachineView};
+pub(crate) use self::node::{NodeFacts, NodeView};
+pub(crate) use self::pod::{PodFacts, PodView};
+
+/// The work of each controller.
+pub(crate) struct Queues {
+    pub(crate) machines: Queue,
+    pub(crate) instances: Queue,
+    pub(crate) nodes: Queue,
+}
+
+impl Queues {
+    pub(crate) fn new(context: &Context) -> Self {
+        let queue = || Queue::new(context.clock.clone());
+        Self { machines: queue(), instances: queue(), nodes: queue() }
+    }
+}
+
+/// The caches.
+#[derive(Clone)]
+pub(crate) struct Caches {
+    pub(crate) machines: Cache<MachineFacts>,
+    /// Indexed by node.
+    pub(crate) instances: Cache<InstanceFacts>,
+    /// Launcher Pods, indexed by the identity of their instance.
+    pub(crate) pods: Cache<PodFacts>,
+    pub(crate) nodes: Cache<NodeFacts>,
+}
+
+impl Caches {
+    /// Starts all caches. A change of an object calls for a look at it and at what it belongs to.
+    pub(crate) fn start(context: &Context, queues: &Queues, tasks: &mut Tasks) -> Self {
+        let client = &context.client;
+        let queue = queues.machines.clone();
+        let machines = Cache::builder(Api::<MachineView>::new(client), |view| Some(MachineFacts::from(view)))
+            .on_change(move |change| queue.add(change.key().clone()))
+            .start(context, tasks);
+
+        let (queue, owners) = (queues.instances.clone(), queues.machines.clone());
+        let nodes_queue = queues.nodes.clone();
+        let instances = Cache::builder(Api::<InstanceView>::new(client), |view| Some(InstanceFacts::from(view)))
+            .index(InstanceFacts::node)
+            .on_change(move |change| {
+                queue.add(change.key().clone());
+                // A machine and its instance have the same name, and so has an instance that is in a machine's way.
+                owners.add(change.key().clone());
+                if let Some(node) = change.sides().last().and_then(InstanceFacts::node) {
+                    nodes_queue.add(Key::cluster(node));
+                }
+            })
+            .start(context, tasks);
+
+        let queue = queues.instances.clone();
+        let pods = Cache::builder(Api::<PodView>::new(client), |view| PodFacts::of(view))
+            .select(Select::labels(format!("{}=virt-launcher", label::APP)))
+            .index(|pod| Some(pod.instance_uid.clone()))
+            .on_change(move |change| {
+                for pod in change.sides() {
+                    queue.add(Key::new(change.key().namespace.clone(), pod.instance_name.clone()));
+                }
+            })
+            .start(context, tasks);
+
+        let queue = queues.nodes.clone();
+        let nodes = Cache::builder(Api::<NodeView>::new(client), |view| Some(NodeFacts::from(view)))
+            .on_change(move |change| queue.add(change.key().clone()))
+            .start(context, tasks);
+        Self { machines, instances, pods, nodes }
+    }
+
+    /// Waits until every cache has its first picture: before that, absence means nothing.
+    pub(crate) async fn synced(&self) {
+        self.machines.synced().await;
+        self.instances.synced().await;
+        self.pods.synced().await;
+        self.nodes.synced().await;
+    }
+}

@@ -1,0 +1,197 @@
+//! Instances: makes their launcher Pods and reads their state from them. Judgement: [`plan::vmi`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::kubevirt::v1::VirtualMachineInstance;
+use api::names::finalizer;
+use kube_ext::{
+    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Patch, Problem, Queue, Recorder, Severity, Tasks, resources,
+    work,
+};
+use parking_lot::Mutex;
+use plan::vmi::{self, Action, Observed, Refusal, launcher};
+use serde_json::{Value, json};
+
+use crate::caches::{Caches, InstanceFacts, InstanceView, PodFacts, PodView, Queues};
+use crate::config::Config;
+
+struct Controller {
+    context: Context,
+    config: Config,
+    caches: Caches,
+    recorder: Recorder,
+    instances: Api<InstanceView>,
+    whole_instances: Api<VirtualMachineInstance>,
+    pods: Api<PodView>,
+    /// Why the Pod could not be created, per instance. Lost with the process: the next attempt finds out again.
+    refused: Mutex<BTreeMap<Key, String>>,
+}
+
+/// Adds the controller to `tasks`.
+pub(crate) fn start(
+    context: &Context,
+    config: &Config,
+    caches: &Caches,
+    queues: &Queues,
+    recorder: &Recorder,
+    tasks: &mut Tasks,
+) {
+    let controller = Arc::new(Controller {
+        context: context.clone(),
+        config: config.clone(),
+        caches: caches.clone(),
+        recorder: recorder.clone(),
+        instances: Api::new(&context.client),
+        whole_instances: Api::new(&context.client),
+        pods: Api::new(&context.client),
+        refused: Mutex::default(),
+    });
+    let (queue, parallel): (Queue, usize) = (queues.instances.clone(), config.parallel);
+    tasks.add(async move {
+        controller.caches.synced().await;
+        work(queue, parallel, |key| {
+            let controller = Arc::clone(&controller);
+            async move { controller.reconcile(&key).await }
+        })
+        .await;
+    });
+}
+
+impl Controller {
+    async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
+        let Some((facts, revision)) = self.caches.instances.read(key) else {
+            self.refused.lock().remove(key);
+            return Ok(None);
+        };
+        let instance = &facts.instance;
+        let pods = self.caches.pods.by_index(&instance.uid);
+        let mut act =
+            Act { controller: self, key, uid: &instance.uid, finalizers: &instance.finalizers, revision, whole: None };
+        let waits = pods.is_empty() && instance.awaits_pod() && instance.deleting_since.is_none();
+        let observed = Observed {
+            refusals: if waits { act.refusals().await? } else { Vec::new() },
+            pod_refused: self.refused.lock().get(key).cloned(),
+            instance: instance.clone(),
+            pods: pods.into_iter().map(|(_, facts)| facts.pod.clone()).collect(),
+            launcher_version: self.config.launcher_version.clone(),
+        };
+        let plan = vmi::step(&observed, self.context.now());
+        tracing::debug!(instance = %key, %plan, "planned");
+        for action in &plan.actions {
+            act.perform(action).await?;
+        }
+        Ok(plan.again.map(|again| again.after))
+    }
+}
+
+/// One plan being carried out.
+struct Act<'a> {
+    controller: &'a Controller,
+    key: &'a Key,
+    uid: &'a str,
+    finalizers: &'a [String],
+    /// Revision that the plan is true for.
+    revision: String,
+    whole: Option<VirtualMachineInstance>,
+}
+
+impl Act<'_> {
+    async fn perform(&mut self, action: &Action) -> Result<(), ApiError> {
+        let controller = self.controller;
+        match action {
+            Action::CreatePod { name } => {
+                let config = &controller.config.launcher;
+                let pod = launcher::pod(self.instance().await?, name, config);
+                let created = controller.pods.create(&self.key.namespace, &pod).await;
+                self.created(name, created).await
+            }
+            Action::DeletePod { name, uid } => {
+                let pod = Key::new(self.key.namespace.clone(), name.clone());
+                match controller.pods.delete(&pod, &Delete::only(uid)).await {
+                    Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
+                    _ => Ok(()),
+                }
+            }
+            Action::Write { patch } => self.change(patch.clone()).await,
+            Action::RemoveFinalizers => {
+                let ours = [finalizer::INSTANCE, finalizer::VIRTUAL_MACHINE];
+                let left: Vec<_> = self.finalizers.iter().filter(|name| !ours.contains(&name.as_str())).collect();
+                match self.change(json!({"metadata": {"finalizers": left}})).await {
+                    Err(error) if error.is_not_found() => Ok(()),
+                    other => other,
+                }
+            }
+            Action::Tell(notice) => {
+                let object = ObjectRef::new(&resources::VIRTUAL_MACHINE_INSTANCE, self.key.clone(), self.uid);
+                let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
+                controller.recorder.record(&object, severity, notice.reason, &notice.message);
+                Ok(())
+            }
+        }
+    }
+
+    async fn created(&self, name: &str, created: Result<PodView, ApiError>) -> Result<(), ApiError> {
+        let controller = self.controller;
+        let pod = match created {
+            Ok(pod) => pod,
+            // Ours, from an attempt whose answer got lost, or somebody else's.
+            Err(error) if error.is_already_exists() => {
+                controller.pods.get(&Key::new(self.key.namespace.clone(), name)).await?
+            }
+            Err(error) => {
+                if error.is_refused() {
+                    controller.refused.lock().insert(self.key.clone(), error.to_string());
+                }
+                return Err(error);
+            }
+        };
+        let (key, revision) = (pod.key(), pod.resource_version().to_owned());
+        match PodFacts::of(pod).filter(|facts| facts.instance_uid == self.uid) {
+            Some(facts) => {
+                controller.refused.lock().remove(self.key);
+                controller.caches.pods.observe(key, &revision, Some(facts));
+                Ok(())
+            }
+            None => {
+                let why = format!("a Pod named {name} exists that is not this instance's; delete it");
+                controller.refused.lock().insert(self.key.clone(), why.clone());
+                Err(ApiError { operation: format!("create pods {key}"), problem: Problem::Invalid(why) })
+            }
+        }
+    }
+
+    async fn change(&mut self, mut patch: Value) -> Result<(), ApiError> {
+        patch["metadata"]["resourceVersion"] = json!(self.revision);
+        let written = self.controller.instances.patch(self.key, &Patch::Merge(patch)).await?;
+        written.resource_version().clone_into(&mut self.revision);
+        // A write that takes the last finalizer off also ends the object; the watch says so.
+        if !(written.metadata.is_deleting() && written.metadata.finalizers.is_empty()) {
+            let key = written.key();
+            let facts = InstanceFacts::from(written);
+            self.controller.caches.instances.observe(key, &self.revision, Some(facts));
+        }
+        Ok(())
+    }
+
+    async fn refusals(&mut self) -> Result<Vec<Refusal>, ApiError> {
+        let judge = Arc::clone(&self.controller.config.refusals);
+        Ok(judge(self.instance().await?))
+    }
+
+    /// Reads the whole instance, once per plan.
+    async fn instance(&mut self) -> Result<&VirtualMachineInstance, ApiError> {
+        if self.whole.is_none() {
+            let instance = self.controller.whole_instances.get(self.key).await?;
+            if instance.uid() != self.uid {
+                return Err(ApiError {
+                    operation: format!("read virtualmachineinstances {}", self.key),
+                    problem: Problem::Conflict("another instance has the name now".to_owned()),
+                });
+            }
+            self.whole = Some(instance);
+        }
+        Ok(self.whole.as_ref().expect("filled above"))
+    }
+}

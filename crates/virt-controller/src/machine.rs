@@ -1,0 +1,274 @@
+//! Virtual machines: sees to it that there is an instance when there should be one. Judgement: [`plan::vm`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
+use api::names::{finalizer, reason};
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube_ext::{
+    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Patch, Problem, Queue, Recorder, Severity, Tasks, resources,
+    work,
+};
+use parking_lot::Mutex;
+use plan::vm::{self, Action, Observed, Trouble, Vm};
+use serde_json::{Value, json};
+
+use crate::caches::{Caches, InstanceFacts, InstanceView, MachineFacts, MachineView, Queues};
+use crate::config::Config;
+
+struct Controller {
+    context: Context,
+    caches: Caches,
+    recorder: Recorder,
+    machines: Api<MachineView>,
+    whole_machines: Api<VirtualMachine>,
+    instances: Api<InstanceView>,
+    revisions: Api<ControllerRevision>,
+    /// What was refused last, per machine. Lost with the process: the next attempt finds out again.
+    troubles: Mutex<BTreeMap<Key, Trouble>>,
+    /// Whether the template changed, by the generations that were compared.
+    changed: Mutex<BTreeMap<Key, (i64, i64, bool)>>,
+}
+
+/// Adds the controller to `tasks`.
+pub(crate) fn start(
+    context: &Context,
+    config: &Config,
+    caches: &Caches,
+    queues: &Queues,
+    recorder: &Recorder,
+    tasks: &mut Tasks,
+) {
+    let controller = Arc::new(Controller {
+        context: context.clone(),
+        caches: caches.clone(),
+        recorder: recorder.clone(),
+        machines: Api::new(&context.client),
+        whole_machines: Api::new(&context.client),
+        instances: Api::new(&context.client),
+        revisions: Api::new(&context.client),
+        troubles: Mutex::default(),
+        changed: Mutex::default(),
+    });
+    let (queue, parallel): (Queue, usize) = (queues.machines.clone(), config.parallel);
+    tasks.add(async move {
+        controller.caches.synced().await;
+        work(queue, parallel, |key| {
+            let controller = Arc::clone(&controller);
+            async move { controller.reconcile(&key).await }
+        })
+        .await;
+    });
+}
+
+impl Controller {
+    async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
+        let Some((facts, revision)) = self.caches.machines.read(key) else {
+            self.troubles.lock().remove(key);
+            self.changed.lock().remove(key);
+            return Ok(None);
+        };
+        let vm = &facts.0;
+        let instance = self.caches.instances.get(key);
+        let observed = Observed {
+            restart_required: self.restart_required(key, vm, instance.as_deref()).await?,
+            vm: vm.clone(),
+            instance: instance.map(|instance| instance.for_machine(&vm.uid)),
+            trouble: self.troubles.lock().get(key).cloned(),
+        };
+        let plan = vm::step(&observed, self.context.now());
+        tracing::debug!(machine = %key, %plan, "planned");
+        let mut act = Act { controller: self, key, vm, revision, whole: None };
+        for action in &plan.actions {
+            if let Err(error) = act.perform(action).await {
+                self.note(key, action, &error);
+                return Err(error);
+            }
+        }
+        Ok(plan.again.map(|again| again.after))
+    }
+
+    /// Remembers a refusal, so that the next look puts it into the status.
+    fn note(&self, key: &Key, action: &Action, error: &ApiError) {
+        let reason = match action {
+            Action::CreateInstance { .. } | Action::KeepRevision { .. } => reason::FAILED_CREATE,
+            Action::DeleteInstance { .. } => reason::FAILED_DELETE,
+            _ => return,
+        };
+        if error.is_refused() {
+            let trouble = Trouble { reason: reason.to_owned(), message: error.to_string() };
+            self.troubles.lock().insert(key.clone(), trouble);
+        }
+    }
+
+    /// Compares the template with the one that the instance was made from, if the generations differ.
+    async fn restart_required(
+        &self,
+        key: &Key,
+        vm: &Vm,
+        instance: Option<&InstanceFacts>,
+    ) -> Result<bool, ApiError> {
+        let Some(made_from) = instance.and_then(InstanceFacts::machine_generation) else { return Ok(false) };
+        if made_from == vm.generation || vm.deleting {
+            self.changed.lock().remove(key);
+            return Ok(false);
+        }
+        if let Some((from, to, changed)) = self.changed.lock().get(key)
+            && (*from, *to) == (made_from, vm.generation)
+        {
+            return Ok(*changed);
+        }
+        let name = Key::new(key.namespace.clone(), plan::name::machine_revision(&vm.uid, made_from));
+        let Some(kept) = self.revisions.find(&name).await? else { return Ok(false) };
+        let Some(machine) = self.whole_machines.find(key).await? else { return Ok(false) };
+        let before = kept.data.map(|data| data.0).unwrap_or_default();
+        let now = serde_json::to_value(&machine.spec.template.spec).unwrap_or_default();
+        let changed = before.pointer("/spec/template/spec") != Some(&now);
+        self.changed.lock().insert(key.clone(), (made_from, vm.generation, changed));
+        Ok(changed)
+    }
+}
+
+/// One plan being carried out.
+struct Act<'a> {
+    controller: &'a Controller,
+    key: &'a Key,
+    vm: &'a Vm,
+    /// Revision that the plan is true for; moves with our own writes.
+    revision: String,
+    whole: Option<VirtualMachine>,
+}
+
+impl Act<'_> {
+    async fn perform(&mut self, action: &Action) -> Result<(), ApiError> {
+        let controller = self.controller;
+        match action {
+            Action::AddFinalizer => {
+                let mut finalizers = self.vm.finalizers.clone();
+                finalizers.push(finalizer::VIRTUAL_MACHINE.to_owned());
+                self.change(json!({"metadata": {"finalizers": finalizers}})).await
+            }
+            Action::RemoveFinalizer => {
+                let mut finalizers = self.vm.finalizers.clone();
+                finalizers.retain(|known| known != finalizer::VIRTUAL_MACHINE);
+                self.change(json!({"metadata": {"finalizers": finalizers}})).await
+            }
+            Action::SetStrategy(strategy) => {
+                self.change(json!({"spec": {"runStrategy": strategy.as_str(), "running": null}})).await
+            }
+            Action::KeepRevision { name } => {
+                let revision = self.revision_of(name).await?;
+                let namespace = &self.key.namespace;
+                match controller.revisions.create(namespace, &revision).await {
+                    Err(error) if !error.is_already_exists() => Err(error),
+                    _ => Ok(()),
+                }
+            }
+            Action::CreateInstance { paused } => {
+                let instance = vm::instance(self.machine().await?, *paused);
+                self.create(&instance).await
+            }
+            Action::DeleteInstance { uid } => {
+                match controller.instances.delete(self.key, &Delete::only(uid)).await {
+                    Err(error) if !error.is_not_found() => Err(error),
+                    _ => {
+                        controller.troubles.lock().remove(self.key);
+                        Ok(())
+                    }
+                }
+            }
+            Action::WriteStatus { patch } => {
+                let patch = json!({"metadata": {"resourceVersion": self.revision}, "status": patch});
+                let written = controller.machines.patch_status(self.key, &Patch::Merge(patch)).await?;
+                self.observe(written);
+                Ok(())
+            }
+            Action::Tell(notice) => {
+                let object =
+                    ObjectRef::new(&resources::VIRTUAL_MACHINE, self.key.clone(), self.vm.uid.clone());
+                let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
+                controller.recorder.record(&object, severity, notice.reason, &notice.message);
+                Ok(())
+            }
+        }
+    }
+
+    async fn create(&self, instance: &VirtualMachineInstance) -> Result<(), ApiError> {
+        let controller = self.controller;
+        let created = controller.instances.create(&self.key.namespace, instance).await;
+        controller.troubles.lock().remove(self.key);
+        match created {
+            Ok(view) => {
+                let (key, revision) = (view.key(), view.resource_version().to_owned());
+                controller.caches.instances.observe(key, &revision, Some(InstanceFacts::from(view)));
+                Ok(())
+            }
+            // The watch brings it; whose it is shows then.
+            Err(error) if error.is_already_exists() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn change(&mut self, mut patch: Value) -> Result<(), ApiError> {
+        patch["metadata"]["resourceVersion"] = json!(self.revision);
+        match self.controller.machines.patch(self.key, &Patch::Merge(patch)).await {
+            Ok(written) => {
+                self.observe(written);
+                Ok(())
+            }
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn observe(&mut self, written: MachineView) {
+        self.revision = written.resource_version().to_owned();
+        let key = written.key();
+        // A write that takes the last finalizer off also ends the object; the watch says so.
+        if written.metadata.is_deleting() && written.metadata.finalizers.is_empty() {
+            return;
+        }
+        let facts = MachineFacts::from(written);
+        self.controller.caches.machines.observe(key, &self.revision, Some(facts));
+    }
+
+    /// Reads the whole machine, once per plan, and makes sure that it is still the one that was planned for.
+    async fn machine(&mut self) -> Result<&VirtualMachine, ApiError> {
+        if self.whole.is_none() {
+            let machine = self.controller.whole_machines.get(self.key).await?;
+            if machine.uid() != self.vm.uid || machine.metadata.generation != Some(self.vm.generation) {
+                return Err(ApiError {
+                    operation: format!("read virtualmachines {}", self.key),
+                    problem: Problem::Conflict("the specification changed while it was acted on".to_owned()),
+                });
+            }
+            self.whole = Some(machine);
+        }
+        Ok(self.whole.as_ref().expect("filled above"))
+    }
+
+    async fn revision_of(&mut self, name: &str) -> Result<ControllerRevision, ApiError> {
+        let machine = self.machine().await?;
+        let data = json!({"spec": machine.spec});
+        Ok(ControllerRevision {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: machine.metadata.namespace.clone(),
+                owner_references: Some(vec![OwnerReference {
+                    api_version: "kubevirt.io/v1".to_owned(),
+                    block_owner_deletion: Some(true),
+                    controller: Some(true),
+                    kind: "VirtualMachine".to_owned(),
+                    name: machine.metadata.name.clone().unwrap_or_default(),
+                    uid: machine.metadata.uid.clone().unwrap_or_default(),
+                }]),
+                ..ObjectMeta::default()
+            },
+            data: Some(k8s_openapi::apimachinery::pkg::runtime::RawExtension(data)),
+            revision: machine.metadata.generation.unwrap_or(1),
+        })
+    }
+}

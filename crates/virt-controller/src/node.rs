@@ -1,0 +1,95 @@
+//! Nodes: notices when an agent falls silent. Judgement: [`plan::node`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::names::phase;
+use kube_ext::{
+    Api, ApiError, Context, Key, ObjectRef, Patch, Queue, Recorder, Severity, Tasks, resources, work,
+};
+use plan::node::{self, Action, Instance, Observed};
+use serde_json::json;
+
+use crate::caches::{Caches, InstanceView, NodeView, Queues};
+
+struct Controller {
+    context: Context,
+    caches: Caches,
+    recorder: Recorder,
+    nodes: Api<NodeView>,
+    instances: Api<InstanceView>,
+}
+
+/// Adds the controller to `tasks`.
+pub(crate) fn start(context: &Context, caches: &Caches, queues: &Queues, recorder: &Recorder, tasks: &mut Tasks) {
+    let controller = Arc::new(Controller {
+        context: context.clone(),
+        caches: caches.clone(),
+        recorder: recorder.clone(),
+        nodes: Api::new(&context.client),
+        instances: Api::new(&context.client),
+    });
+    let queue: Queue = queues.nodes.clone();
+    tasks.add(async move {
+        controller.caches.synced().await;
+        work(queue, 1, |key| {
+            let controller = Arc::clone(&controller);
+            async move { controller.reconcile(&key).await }
+        })
+        .await;
+    });
+}
+
+impl Controller {
+    async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
+        let Some((facts, revision)) = self.caches.nodes.read(key) else { return Ok(None) };
+        let observed = Observed {
+            name: key.name.clone(),
+            schedulable: facts.schedulable,
+            heartbeat: facts.heartbeat,
+            instances: self.instances_on(&key.name),
+        };
+        let plan = node::step(&observed, self.context.now());
+        for action in &plan.actions {
+            match action {
+                Action::MarkNode { patch } => {
+                    let mut patch = patch.clone();
+                    patch["metadata"]["resourceVersion"] = json!(revision);
+                    self.nodes.patch(key, &Patch::Merge(patch)).await?;
+                }
+                Action::FailInstance { namespace, name, why } => {
+                    self.fail(&Key::new(namespace.clone(), name.clone()), why).await?;
+                }
+                Action::Tell(notice) => {
+                    let object = ObjectRef::new(&resources::NODE, key.clone(), facts.uid.clone());
+                    let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
+                    self.recorder.record(&object, severity, notice.reason, &notice.message);
+                }
+            }
+        }
+        Ok(plan.again.map(|again| again.after))
+    }
+
+    fn instances_on(&self, node: &str) -> Vec<Instance> {
+        let on_node = self.caches.instances.by_index(node);
+        let live = on_node.into_iter().filter(|(_, facts)| facts.instance.is_handed_over());
+        live.map(|(key, facts)| Instance {
+            namespace: key.namespace,
+            name: key.name,
+            has_pod: !self.caches.pods.by_index(&facts.instance.uid).is_empty(),
+        })
+        .collect()
+    }
+
+    async fn fail(&self, key: &Key, why: &str) -> Result<(), ApiError> {
+        let Some((_, revision)) = self.caches.instances.read(key) else { return Ok(()) };
+        let patch = json!({
+            "metadata": {"resourceVersion": revision},
+            "status": {"phase": phase::FAILED, "reason": why},
+        });
+        match self.instances.patch(key, &Patch::Merge(patch)).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
