@@ -48,7 +48,10 @@ pub struct Condition {
 
 /// The condition of type `kind` in a list of conditions.
 pub fn find<'a>(conditions: &'a Value, kind: &str) -> Option<&'a Value> {
-    conditions.as_array()?.iter().find(|c| object::str_at(c, &["type"]) == kind)
+    conditions
+        .as_array()?
+        .iter()
+        .find(|c| object::str_at(c, &["type"]) == kind)
 }
 
 /// The condition of type `kind` in the object's status.
@@ -69,16 +72,17 @@ pub fn set(conditions: &mut Value, condition: &Condition, now: &str) -> bool {
     if !conditions.is_array() {
         *conditions = Value::Array(Vec::new());
     }
-    let Value::Array(list) = conditions else { return false };
-    let position = list.iter().position(|c| object::str_at(c, &["type"]) == condition.kind);
-    let entry = match position {
-        Some(i) => &mut list[i],
-        None => {
-            list.push(Value::Object(Map::new()));
-            let last = list.len() - 1;
-            &mut list[last]
-        }
+    let Value::Array(list) = conditions else {
+        return false;
     };
+    let position = list
+        .iter()
+        .position(|c| object::str_at(c, &["type"]) == condition.kind);
+    let position = position.unwrap_or_else(|| {
+        list.push(Value::Object(Map::new()));
+        list.len() - 1
+    });
+    let entry = &mut list[position];
     let before = entry.clone();
     let flipped = object::str_at(entry, &["status"]) != condition.status.as_str();
     let fields = object::fields_mut(entry);
@@ -99,7 +103,9 @@ pub fn set(conditions: &mut Value, condition: &Condition, now: &str) -> bool {
 
 /// Removes the condition of type `kind` and tells whether it was there.
 pub fn remove(conditions: &mut Value, kind: &str) -> bool {
-    let Value::Array(list) = conditions else { return false };
+    let Value::Array(list) = conditions else {
+        return false;
+    };
     let before = list.len();
     list.retain(|c| object::str_at(c, &["type"]) != kind);
     list.len() != before
@@ -111,7 +117,12 @@ mod tests {
     use serde_json::json;
 
     fn ready(so: bool, message: &str) -> Condition {
-        Condition { kind: "Ready".into(), status: so.into(), reason: "R".into(), message: message.into() }
+        Condition {
+            kind: "Ready".into(),
+            status: so.into(),
+            reason: "R".into(),
+            message: message.into(),
+        }
     }
 
     #[test]

@@ -25,7 +25,10 @@ pub struct GroupVersion {
 impl GroupVersion {
     /// From its parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>) -> Self {
-        Self { group: group.into(), version: version.into() }
+        Self {
+            group: group.into(),
+            version: version.into(),
+        }
     }
 
     /// Reads `v1` or `apps/v1`; empty text is the empty group and version.
@@ -64,13 +67,21 @@ pub struct Gvk {
 impl Gvk {
     /// From its parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>, kind: impl Into<String>) -> Self {
-        Self { group: group.into(), version: version.into(), kind: kind.into() }
+        Self {
+            group: group.into(),
+            version: version.into(),
+            kind: kind.into(),
+        }
     }
 
     /// From the `apiVersion` and `kind` of an object.
     pub fn from_object(api_version: &str, kind: &str) -> Result<Self, GvkError> {
         let GroupVersion { group, version } = GroupVersion::parse(api_version)?;
-        Ok(Self { group, version, kind: kind.to_owned() })
+        Ok(Self {
+            group,
+            version,
+            kind: kind.to_owned(),
+        })
     }
 
     /// What `apiVersion` holds.
@@ -86,7 +97,10 @@ impl Gvk {
     /// This kind at another version.
     #[must_use]
     pub fn at(&self, version: &str) -> Self {
-        Self { version: version.to_owned(), ..self.clone() }
+        Self {
+            version: version.to_owned(),
+            ..self.clone()
+        }
     }
 }
 
@@ -111,12 +125,20 @@ pub struct Gvr {
 impl Gvr {
     /// From its parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self { group: group.into(), version: version.into(), resource: resource.into() }
+        Self {
+            group: group.into(),
+            version: version.into(),
+            resource: resource.into(),
+        }
     }
 
     /// The resource with its group behind a dot, as messages write it: `pods`, `deployments.apps`.
     pub fn qualified(&self) -> String {
-        if self.group.is_empty() { self.resource.clone() } else { format!("{}.{}", self.resource, self.group) }
+        if self.group.is_empty() {
+            self.resource.clone()
+        } else {
+            format!("{}.{}", self.resource, self.group)
+        }
     }
 
     /// The group and version alone.
@@ -151,7 +173,11 @@ pub fn version_priority(a: &str, b: &str) -> std::cmp::Ordering {
         Some((stage, major, minor))
     }
     fn number(digits: &str) -> Option<u64> {
-        if digits.starts_with('0') { None } else { digits.parse().ok() }
+        if digits.starts_with('0') {
+            None
+        } else {
+            digits.parse().ok()
+        }
     }
     match (key(a), key(b)) {
         (Some(a), Some(b)) => b.cmp(&a),
@@ -171,16 +197,43 @@ mod tests {
             assert_eq!(GroupVersion::parse(text).expect("parses").to_string(), text);
         }
         assert!(GroupVersion::parse("a/b/c").is_err());
-        assert_eq!(Gvk::from_object("apps/v1", "Deployment").expect("parses").api_version(), "apps/v1");
+        assert_eq!(
+            Gvk::from_object("apps/v1", "Deployment")
+                .expect("parses")
+                .api_version(),
+            "apps/v1"
+        );
     }
 
     #[test]
     fn versions_are_ordered_by_stability_then_number() {
-        let mut versions = vec!["foo10", "v1alpha1", "v11beta2", "v10", "v1", "v3beta1", "foo1", "v2", "v12alpha1", "v10beta3"];
+        let mut versions = vec![
+            "foo10",
+            "v1alpha1",
+            "v11beta2",
+            "v10",
+            "v1",
+            "v3beta1",
+            "foo1",
+            "v2",
+            "v12alpha1",
+            "v10beta3",
+        ];
         versions.sort_by(|a, b| version_priority(a, b));
         assert_eq!(
             versions,
-            ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v1alpha1", "foo1", "foo10"]
+            [
+                "v10",
+                "v2",
+                "v1",
+                "v11beta2",
+                "v10beta3",
+                "v3beta1",
+                "v12alpha1",
+                "v1alpha1",
+                "foo1",
+                "foo10"
+            ]
         );
     }
 }

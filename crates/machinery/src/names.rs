@@ -83,7 +83,10 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
     if text.len() > SUBDOMAIN_MAX {
         wrong.push(too_long(SUBDOMAIN_MAX));
     }
-    if !text.split('.').all(|part| is_label_shape(part.as_bytes(), is_lower_alnum)) {
+    if !text
+        .split('.')
+        .all(|part| is_label_shape(part.as_bytes(), is_lower_alnum))
+    {
         wrong.push(SUBDOMAIN_RULE.to_owned());
     }
     wrong
@@ -94,7 +97,11 @@ pub fn path_segment(text: &str) -> Vec<String> {
     if text == "." || text == ".." {
         return vec![format!("may not be '{text}'")];
     }
-    ['/', '%'].into_iter().filter(|c| text.contains(*c)).map(|c| format!("may not contain '{c}'")).collect()
+    ['/', '%']
+        .into_iter()
+        .filter(|c| text.contains(*c))
+        .map(|c| format!("may not contain '{c}'"))
+        .collect()
 }
 
 /// Checks a qualified name: `name` or `prefix.dns/name` (label keys, annotation keys, finalizers).
@@ -107,7 +114,11 @@ pub fn qualified_name(text: &str) -> Vec<String> {
             if prefix.is_empty() {
                 wrong.push("prefix part must be non-empty".to_owned());
             } else {
-                wrong.extend(dns_subdomain(prefix).into_iter().map(|m| format!("prefix part {m}")));
+                wrong.extend(
+                    dns_subdomain(prefix)
+                        .into_iter()
+                        .map(|m| format!("prefix part {m}")),
+                );
             }
             name
         }
@@ -181,7 +192,11 @@ pub fn generated(stem: &str, random: [u8; GENERATED_SUFFIX]) -> String {
         end -= 1;
     }
     let mut name = stem[..end].to_owned();
-    name.extend(random.iter().map(|r| char::from(GENERATED_ALPHABET[usize::from(*r) % GENERATED_ALPHABET.len()])));
+    name.extend(
+        random
+            .iter()
+            .map(|r| char::from(GENERATED_ALPHABET[usize::from(*r) % GENERATED_ALPHABET.len()])),
+    );
     name
 }
 

@@ -21,7 +21,9 @@ pub enum QuantityError {
     #[error("quantity {0:?} has no number: write one such as 1, 500m or 2Gi")]
     Number(String),
     /// A suffix that is none.
-    #[error("quantity {text:?} has the unknown suffix {suffix:?}: use n u m k M G T P E, Ki Mi Gi Ti Pi Ei, or e<exponent>")]
+    #[error(
+        "quantity {text:?} has the unknown suffix {suffix:?}: use n u m k M G T P E, Ki Mi Gi Ti Pi Ei, or e<exponent>"
+    )]
     Suffix {
         /// The whole text.
         text: String,
@@ -50,7 +52,14 @@ pub struct Quantity {
     format: Format,
 }
 
-const BINARY: [(&str, u32); 6] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
+const BINARY: [(&str, u32); 6] = [
+    ("Ki", 10),
+    ("Mi", 20),
+    ("Gi", 30),
+    ("Ti", 40),
+    ("Pi", 50),
+    ("Ei", 60),
+];
 const DECIMAL: [(&str, i32); 10] = [
     ("n", -9),
     ("u", -6),
@@ -67,17 +76,26 @@ const DECIMAL: [(&str, i32); 10] = [
 impl Quantity {
     /// A whole number of units.
     pub fn new(units: i64, format: Format) -> Self {
-        Self { nano: i128::from(units) * NANO, format }
+        Self {
+            nano: i128::from(units) * NANO,
+            format,
+        }
     }
 
     /// A number of thousandths, written with decimal suffixes (CPU).
     pub fn from_milli(milli: i64) -> Self {
-        Self { nano: (i128::from(milli) * (NANO / 1000)).clamp(-MAX, MAX), format: Format::Decimal }
+        Self {
+            nano: (i128::from(milli) * (NANO / 1000)).clamp(-MAX, MAX),
+            format: Format::Decimal,
+        }
     }
 
     /// A number of bytes, written with binary suffixes (memory, storage).
     pub fn from_bytes(bytes: u64) -> Self {
-        Self { nano: (i128::from(bytes) * NANO).min(MAX), format: Format::Binary }
+        Self {
+            nano: (i128::from(bytes) * NANO).min(MAX),
+            format: Format::Binary,
+        }
     }
 
     /// Reads a quantity. More digits than 10⁻⁹ can hold are rounded away from zero; more than 2⁶³-1 becomes that.
@@ -91,13 +109,18 @@ impl Quantity {
             b'+' => (false, &trimmed[1..]),
             _ => (false, trimmed),
         };
-        let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+        let end = unsigned
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
             return Err(QuantityError::Number(trimmed.to_owned()));
         }
-        let unknown = || QuantityError::Suffix { text: trimmed.to_owned(), suffix: suffix.to_owned() };
+        let unknown = || QuantityError::Suffix {
+            text: trimmed.to_owned(),
+            suffix: suffix.to_owned(),
+        };
         let (format, power2, power10) = scale_of(suffix).ok_or_else(unknown)?;
         let magnitude = amount(whole, fraction, power2, power10);
         let mut format = format;
@@ -105,7 +128,10 @@ impl Quantity {
             // Below one unit a binary suffix cannot be written any more.
             format = Format::Decimal;
         }
-        Ok(Self { nano: if negative { -magnitude } else { magnitude }, format })
+        Ok(Self {
+            nano: if negative { -magnitude } else { magnitude },
+            format,
+        })
     }
 
     /// The canonical text: the largest suffix that keeps the number whole.
@@ -142,7 +168,11 @@ impl Quantity {
             power += 3;
         }
         if exponent {
-            return if power == 0 { number.to_string() } else { format!("{number}e{power}") };
+            return if power == 0 {
+                number.to_string()
+            } else {
+                format!("{number}e{power}")
+            };
         }
         let suffix = DECIMAL.iter().find(|(_, p)| *p == power).map_or("", |(s, _)| s);
         format!("{number}{suffix}")
@@ -237,10 +267,15 @@ fn amount(whole: &str, fraction: &str, power2: u32, power10: i32) -> i128 {
 /// The same for a binary suffix: digits × 2^power2, exact to the nano-unit.
 fn binary_amount(whole: &str, fraction: &str, power2: u32) -> i128 {
     let unit = 1_i128 << power2;
-    let Ok(whole) = (if whole.is_empty() { Ok(0) } else { whole.parse::<i128>() }) else { return MAX };
-    let mut nano = match whole.checked_mul(unit).and_then(|v| v.checked_mul(NANO)) {
-        Some(value) => value,
-        None => return MAX,
+    let Ok(whole) = (if whole.is_empty() {
+        Ok(0)
+    } else {
+        whole.parse::<i128>()
+    }) else {
+        return MAX;
+    };
+    let Some(mut nano) = whole.checked_mul(unit).and_then(|v| v.checked_mul(NANO)) else {
+        return MAX;
     };
     // Eighteen digits of the fraction are more than any real text has; 10^18 · 2^60 still fits.
     let digits = &fraction[..fraction.len().min(18)];
@@ -251,7 +286,9 @@ fn binary_amount(whole: &str, fraction: &str, power2: u32) -> i128 {
         let whole_part = product / scale * NANO;
         let rest = product % scale;
         let fine = rest.saturating_mul(NANO);
-        nano = nano.saturating_add(whole_part).saturating_add(fine.div_euclid(scale));
+        nano = nano
+            .saturating_add(whole_part)
+            .saturating_add(fine.div_euclid(scale));
         if fine % scale != 0 {
             nano += 1;
         }
@@ -291,7 +328,10 @@ impl Add for Quantity {
     /// The sum, capped; a zero takes the other's format.
     fn add(self, other: Self) -> Self {
         let format = if self.nano == 0 { other.format } else { self.format };
-        Self { nano: (self.nano + other.nano).clamp(-MAX, MAX), format }
+        Self {
+            nano: (self.nano + other.nano).clamp(-MAX, MAX),
+            format,
+        }
     }
 }
 
@@ -300,7 +340,10 @@ impl Sub for Quantity {
 
     fn sub(self, other: Self) -> Self {
         let format = if self.nano == 0 { other.format } else { self.format };
-        Self { nano: (self.nano - other.nano).clamp(-MAX, MAX), format }
+        Self {
+            nano: (self.nano - other.nano).clamp(-MAX, MAX),
+            format,
+        }
     }
 }
 
@@ -357,13 +400,19 @@ mod tests {
             ("100Ei", "9223372036854775807"),
         ];
         for (text, canonical) in cases {
-            assert_eq!(Quantity::parse(text).expect(text).canonical(), canonical, "{text}");
+            assert_eq!(
+                Quantity::parse(text).expect(text).canonical(),
+                canonical,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn refused_texts() {
-        for text in ["", " ", "Mi", "1.2.3", "1 Gi", "1ki", "1KB", "abc", "--1", "1e", "1e1.5", "."] {
+        for text in [
+            "", " ", "Mi", "1.2.3", "1 Gi", "1ki", "1KB", "abc", "--1", "1e", "1e1.5", ".",
+        ] {
             assert!(Quantity::parse(text).is_err(), "{text:?}");
         }
     }

@@ -43,7 +43,11 @@ impl Writer<'_> {
         Manager {
             name: self.manager.to_owned(),
             operation,
-            api_version: if operation == Operation::Apply { String::new() } else { scope.api_version.to_owned() },
+            api_version: if operation == Operation::Apply {
+                String::new()
+            } else {
+                scope.api_version.to_owned()
+            },
             subresource: scope.subresource.to_owned(),
         }
     }
@@ -104,25 +108,32 @@ fn track_update(scope: &Scope<'_>, live: &Value, new: &Value, managed: &mut Mana
     let changes = compare(root, live, new).outside(scope.reset);
     // The writer's own entry is treated like everybody's: it loses what it changes, and gets it back below.
     yield_fields(managed, &changes, None);
-    let taken = changes.modified.union(&changes.added).outside(scope.reset).difference(&system_fields());
+    let taken = changes
+        .modified
+        .union(&changes.added)
+        .outside(scope.reset)
+        .difference(&system_fields());
     if taken.is_empty() {
         return;
     }
-    let owned = managed.0.entry(writer.identity(scope, Operation::Update)).or_insert_with(|| Owned {
-        api_version: scope.api_version.to_owned(),
-        set: FieldSet::default(),
-        time: None,
-    });
+    let owned = managed
+        .0
+        .entry(writer.identity(scope, Operation::Update))
+        .or_insert_with(|| Owned {
+            api_version: scope.api_version.to_owned(),
+            set: FieldSet::default(),
+            time: None,
+        });
     owned.set = owned.set.union(&taken);
     owned.time = Some(writer.now.to_owned());
 }
 
 /// Takes changed and removed fields from everybody but `except`; managers that own nothing any more go.
 fn yield_fields(managed: &mut Managed, changes: &Comparison, except: Option<&Manager>) {
-    let changed = changes.modified.union(&changes.added);
+    let set = changes.modified.union(&changes.added);
     for (manager, owned) in &mut managed.0 {
         if Some(manager) != except {
-            owned.set = owned.set.difference(&changed).difference(&changes.removed);
+            owned.set = owned.set.difference(&set).difference(&changes.removed);
         }
     }
     managed.0.retain(|_, owned| !owned.set.is_empty());
@@ -145,14 +156,23 @@ pub fn apply(
     }
     check(scope.schema.root(), stated)?;
     let mut managed = Managed::read(live);
-    let bare = if live.is_object() { without_managed(live) } else { Value::Object(Map::new()) };
+    let bare = if live.is_object() {
+        without_managed(live)
+    } else {
+        Value::Object(Map::new())
+    };
     if managed.0.is_empty() && live.is_object() {
-        let before = Writer { manager: MANAGER_BEFORE_FIRST_APPLY, now: writer.now };
+        let before = Writer {
+            manager: MANAGER_BEFORE_FIRST_APPLY,
+            now: writer.now,
+        };
         track_update(scope, &Value::Null, &bare, &mut managed, &before);
         managed.cap();
     }
     let mut result = match merge_and_own(scope, &bare, stated, managed.clone(), writer, force) {
-        Err(Refused::Conflicts(conflicts)) if last_applied::covers(scope, &bare, &conflicts, writer.manager) => {
+        Err(Refused::Conflicts(conflicts))
+            if last_applied::covers(scope, &bare, &conflicts, writer.manager) =>
+        {
             merge_and_own(scope, &bare, stated, managed, writer, true)
         }
         other => other,
@@ -169,7 +189,13 @@ pub(super) enum Refused {
 fn shown(conflicts: &BTreeMap<Manager, FieldSet>) -> Vec<Conflict> {
     let one = |(manager, set): (&Manager, &FieldSet)| {
         let manager = manager.shown();
-        set.paths().into_iter().map(move |path| Conflict { manager: manager.clone(), path }).collect::<Vec<_>>()
+        set.paths()
+            .into_iter()
+            .map(move |path| Conflict {
+                manager: manager.clone(),
+                path,
+            })
+            .collect::<Vec<_>>()
     };
     conflicts.iter().flat_map(one).collect()
 }
@@ -201,10 +227,10 @@ fn merge_and_own(
     };
     let changes = compare(root, live, &merged).outside(scope.reset);
     if !force {
-        let changed = changes.modified.union(&changes.added);
+        let set = changes.modified.union(&changes.added);
         let mut conflicts = BTreeMap::new();
         for (manager, owned) in managed.0.iter().filter(|(manager, _)| **manager != me) {
-            let both = owned.set.intersection(&changed);
+            let both = owned.set.intersection(&set);
             if !both.is_empty() {
                 conflicts.insert(manager.clone(), both);
             }
@@ -232,13 +258,18 @@ fn give_up(scope: &Scope<'_>, merged: &Value, managed: &Managed, last: &FieldSet
     let structure = |set: &FieldSet| set.with_structure(Some(root));
     let last = structure(last);
     let pruned = remove(root, merged, &last);
-    let everybody = managed.0.values().fold(FieldSet::default(), |all, owned| all.union(&owned.set));
+    let everybody = managed
+        .0
+        .values()
+        .fold(FieldSet::default(), |all, owned| all.union(&owned.set));
     let whole = structure(&fields_of(root, merged));
     // What is owned now stays, although it was stated before as well.
     let keep = structure(&fields_of(root, &pruned)).union(&structure(&everybody));
     let pruned = remove(root, merged, &whole.difference(&keep));
     // What goes must have been the manager's: fields that nobody owns stay where they are.
-    let gone = whole.difference(&structure(&fields_of(root, &pruned))).intersection(&last);
+    let gone = whole
+        .difference(&structure(&fields_of(root, &pruned)))
+        .intersection(&last);
     remove(root, merged, &gone)
 }
 

@@ -68,7 +68,10 @@ pub(super) fn fields_of(root: &Child, object: &Value) -> FieldSet {
 /// What the value at `place` owns.
 pub(super) fn entry(place: &Child, value: &Value) -> Entry {
     match (parts(place, value), value) {
-        (Parts::Whole, _) => Entry { member: true, below: FieldSet::default() },
+        (Parts::Whole, _) => Entry {
+            member: true,
+            below: FieldSet::default(),
+        },
         (Parts::Elements(list), Value::Array(items)) => {
             let mut below = FieldSet::default();
             let steps = element_steps(list, items);
@@ -78,8 +81,18 @@ pub(super) fn entry(place: &Child, value: &Value) -> Entry {
             }
             for (step, item) in steps.iter().zip(items) {
                 let single = count.get(step) == Some(&1);
-                let inner = if single { entry(&list.items, item).below } else { FieldSet::default() };
-                below.put(step.clone(), Entry { member: true, below: inner });
+                let inner = if single {
+                    entry(&list.items, item).below
+                } else {
+                    FieldSet::default()
+                };
+                below.put(
+                    step.clone(),
+                    Entry {
+                        member: true,
+                        below: inner,
+                    },
+                );
             }
             Entry { member: false, below }
         }
@@ -105,13 +118,23 @@ pub(super) fn check(root: &Child, object: &Value) -> Result<(), ApplyError> {
 
 fn refuse<T>(path: &str, why: impl Into<String>) -> Result<T, ApplyError> {
     let path = if path.is_empty() { "." } else { path };
-    Err(ApplyError::NotTyped { path: path.to_owned(), why: why.into() })
+    Err(ApplyError::NotTyped {
+        path: path.to_owned(),
+        why: why.into(),
+    })
 }
 
 fn check_at(place: &Child, value: &Value, path: &str) -> Result<(), ApplyError> {
     let shape = &place.node().shape;
     match (shape, value) {
-        (_, Value::Null) | (Shape::Any, _) => Ok(()),
+        (_, Value::Null)
+        | (Shape::Any, _)
+        | (Shape::Boolean, Value::Bool(_))
+        | (Shape::Integer { .. } | Shape::Number | Shape::IntOrString | Shape::Quantity, Value::Number(_))
+        | (
+            Shape::Text | Shape::Bytes | Shape::Time { .. } | Shape::IntOrString | Shape::Quantity,
+            Value::String(_),
+        ) => Ok(()),
         (Shape::Object(object), Value::Object(fields)) => {
             for (name, value) in fields {
                 let path = format!("{path}.{name}");
@@ -130,7 +153,10 @@ fn check_at(place: &Child, value: &Value, path: &str) -> Result<(), ApplyError> 
                 let path = format!("{path}{step}");
                 if list.kind == ListKind::Map && matches!(step, Step::Index(_)) {
                     let keys: Vec<&str> = list.keys.iter().map(AsRef::as_ref).collect();
-                    return refuse(&path, format!("the element has none of its list's keys: {}", keys.join(", ")));
+                    return refuse(
+                        &path,
+                        format!("the element has none of its list's keys: {}", keys.join(", ")),
+                    );
                 }
                 check_at(&list.items, item, &path)?;
                 if list.kind != ListKind::Atomic && !seen.insert(step) {
@@ -139,18 +165,6 @@ fn check_at(place: &Child, value: &Value, path: &str) -> Result<(), ApplyError> 
             }
             Ok(())
         }
-        (Shape::Object(_) | Shape::List(_), other) => {
-            refuse(path, format!("expected {}, got {other}", shape_name(shape)))
-        }
-        (_, Value::Object(_) | Value::Array(_)) => {
-            refuse(path, format!("expected {}, got {value}", shape_name(shape)))
-        }
-        (Shape::Boolean, Value::Bool(_))
-        | (Shape::Integer { .. } | Shape::Number | Shape::IntOrString | Shape::Quantity, Value::Number(_))
-        | (
-            Shape::Text | Shape::Bytes | Shape::Time { .. } | Shape::IntOrString | Shape::Quantity,
-            Value::String(_),
-        ) => Ok(()),
         (shape, other) => refuse(path, format!("expected {}, got {other}", shape_name(shape))),
     }
 }

@@ -44,14 +44,18 @@ pub(super) struct Manager {
 impl Manager {
     /// The manager in a conflict's message.
     pub(super) fn shown(&self) -> String {
-        let mut shown = format!("{:?}", self.name);
-        if !self.subresource.is_empty() {
-            shown.push_str(&format!(" with subresource {:?}", self.subresource));
-        }
-        if self.operation == Operation::Update {
-            shown.push_str(&format!(" using {}", self.api_version));
-        }
-        shown
+        let (name, sub, version) = (&self.name, &self.subresource, &self.api_version);
+        let sub = if sub.is_empty() {
+            String::new()
+        } else {
+            format!(" with subresource {sub:?}")
+        };
+        let version = if version.is_empty() {
+            String::new()
+        } else {
+            format!(" using {version}")
+        };
+        format!("{name:?}{sub}{version}")
     }
 }
 
@@ -83,7 +87,8 @@ impl Managed {
 
     /// Writes the entries into the object, or removes the field when there are none.
     pub(super) fn write(&self, object: &mut Value) {
-        let mut entries: Vec<(&Manager, &Owned)> = self.0.iter().filter(|(_, owned)| !owned.set.is_empty()).collect();
+        let mut entries: Vec<(&Manager, &Owned)> =
+            self.0.iter().filter(|(_, owned)| !owned.set.is_empty()).collect();
         if entries.is_empty() {
             object::remove_meta(object, "managedFields");
             return;
@@ -97,14 +102,21 @@ impl Managed {
                 manager.subresource.clone(),
             )
         });
-        let entries: Vec<Value> = entries.into_iter().map(|(manager, owned)| encode(manager, owned)).collect();
+        let entries: Vec<Value> = entries
+            .into_iter()
+            .map(|(manager, owned)| encode(manager, owned))
+            .collect();
         object::set_meta(object, "managedFields", entries);
     }
 
     /// Joins the oldest updates into one entry per version while there are too many.
     pub(super) fn cap(&mut self) {
-        let mut updaters: Vec<Manager> =
-            self.0.keys().filter(|manager| manager.operation == Operation::Update).cloned().collect();
+        let mut updaters: Vec<Manager> = self
+            .0
+            .keys()
+            .filter(|manager| manager.operation == Operation::Update)
+            .cloned()
+            .collect();
         let mut count = updaters.len();
         if count <= MAX_UPDATE_MANAGERS {
             return;
@@ -116,7 +128,9 @@ impl Managed {
             if count <= MAX_UPDATE_MANAGERS {
                 break;
             }
-            let Some(version) = self.0.get(&manager).map(|owned| owned.api_version.clone()) else { continue };
+            let Some(version) = self.0.get(&manager).map(|owned| owned.api_version.clone()) else {
+                continue;
+            };
             let Some(first) = first_of.get(&version) else {
                 first_of.insert(version, manager);
                 continue;
@@ -130,10 +144,9 @@ impl Managed {
             if manager == bucket {
                 continue;
             }
-            if !self.0.contains_key(&bucket) {
-                if let Some(owned) = self.0.remove(first) {
-                    self.0.insert(bucket.clone(), owned);
-                }
+            if let (false, Some(owned)) = (self.0.contains_key(&bucket), self.0.get(first).cloned()) {
+                self.0.remove(first);
+                self.0.insert(bucket.clone(), owned);
             }
             if let (Some(merged), Some(bucket)) = (self.0.remove(&manager), self.0.get_mut(&bucket)) {
                 bucket.set = bucket.set.union(&merged.set);
@@ -154,7 +167,8 @@ impl Managed {
 }
 
 fn seconds(time: Option<&str>) -> i64 {
-    time.and_then(|text| text.parse::<Timestamp>().ok()).map_or(0, Timestamp::as_second)
+    time.and_then(|text| text.parse::<Timestamp>().ok())
+        .map_or(0, Timestamp::as_second)
 }
 
 fn entry(entry: &Value) -> Option<(Manager, Owned)> {
@@ -169,10 +183,26 @@ fn entry(entry: &Value) -> Option<(Manager, Owned)> {
         Some(fields) => FieldSet::parse(fields).ok()?,
     };
     let api_version = text("apiVersion");
-    let identity = if operation == Operation::Apply { String::new() } else { api_version.clone() };
-    let manager = Manager { name: text("manager"), operation, api_version: identity, subresource: text("subresource") };
+    let identity = if operation == Operation::Apply {
+        String::new()
+    } else {
+        api_version.clone()
+    };
+    let manager = Manager {
+        name: text("manager"),
+        operation,
+        api_version: identity,
+        subresource: text("subresource"),
+    };
     let time = entry.get("time").and_then(Value::as_str).map(str::to_owned);
-    Some((manager, Owned { api_version, set, time }))
+    Some((
+        manager,
+        Owned {
+            api_version,
+            set,
+            time,
+        },
+    ))
 }
 
 fn encode(manager: &Manager, owned: &Owned) -> Value {
@@ -213,14 +243,24 @@ mod tests {
         managed.write(&mut object);
         let first = &object["metadata"]["managedFields"][0];
         assert_eq!(first["manager"], json!(MANAGER_OF_OLD_UPDATES));
-        assert_eq!(first["fieldsV1"], json!({"f:a0": {}, "f:a1": {}, "f:a2": {}, "f:a3": {}}));
+        assert_eq!(
+            first["fieldsV1"],
+            json!({"f:a0": {}, "f:a1": {}, "f:a2": {}, "f:a3": {}})
+        );
         assert_eq!(first["time"], json!("2024-01-01T00:00:03Z"));
     }
 
     #[test]
     fn rubbish_counts_as_nothing_said() {
-        for entries in [json!([{"operation": "Fly"}]), json!([{"operation": "Apply", "fieldsV1": {"x": {}}}]), json!("x")] {
-            assert_eq!(Managed::read(&json!({"metadata": {"managedFields": entries}})), Managed::default());
+        for entries in [
+            json!([{"operation": "Fly"}]),
+            json!([{"operation": "Apply", "fieldsV1": {"x": {}}}]),
+            json!("x"),
+        ] {
+            assert_eq!(
+                Managed::read(&json!({"metadata": {"managedFields": entries}})),
+                Managed::default()
+            );
         }
     }
 }

@@ -29,7 +29,9 @@ fn both(place: &Child, live: &Value, stated: &Value) -> Value {
             }
             Value::Object(fields)
         }
-        (Parts::Elements(list), Value::Array(old), Value::Array(new)) => Value::Array(elements(list, old, new)),
+        (Parts::Elements(list), Value::Array(old), Value::Array(new)) => {
+            Value::Array(elements(list, old, new))
+        }
         // A list or map that is stated as null or empty claims nothing of what is there.
         (Parts::Fields(_), Value::Object(old), Value::Null) if !old.is_empty() => live.clone(),
         (Parts::Elements(_), Value::Array(old), Value::Null) if !old.is_empty() => live.clone(),
@@ -45,7 +47,9 @@ fn elements(list: &List, old: &[Value], new: &[Value]) -> Vec<Value> {
     let mut live: HashMap<&Step, Option<&Value>> = HashMap::new();
     for (step, item) in old_steps.iter().zip(old) {
         // Of elements that share a key none can be merged with.
-        live.entry(step).and_modify(|known| *known = None).or_insert(Some(item));
+        live.entry(step)
+            .and_modify(|known| *known = None)
+            .or_insert(Some(item));
     }
     let stated: HashMap<&Step, &Value> = new_steps.iter().zip(new).collect();
     let merged = |step: &Step, item: &Value| match live.get(step) {

@@ -64,8 +64,10 @@ impl FieldSet {
             }
             let step = Step::parse(key).ok_or_else(|| SetError::Step(key.clone()))?;
             let below = value.as_object().ok_or_else(|| SetError::Value(key.clone()))?;
-            let entry =
-                Entry { member: below.is_empty() || below.contains_key("."), below: Self::parse(value)? };
+            let entry = Entry {
+                member: below.is_empty() || below.contains_key("."),
+                below: Self::parse(value)?,
+            };
             set.steps.insert(step, entry);
         }
         Ok(set)
@@ -105,7 +107,9 @@ impl FieldSet {
 
     /// Adds the field at a path; the object itself is no field.
     pub(super) fn insert(&mut self, path: &[Step]) {
-        let Some((first, rest)) = path.split_first() else { return };
+        let Some((first, rest)) = path.split_first() else {
+            return;
+        };
         let entry = self.steps.entry(first.clone()).or_default();
         if rest.is_empty() {
             entry.member = true;
@@ -136,18 +140,26 @@ impl FieldSet {
 
     /// Fields in both sets.
     pub(super) fn intersection(&self, other: &Self) -> Self {
-        self.combined(other, |mine, theirs| mine && theirs.is_some_and(|t| t), |mine, theirs| match theirs {
-            Some(theirs) => mine.intersection(theirs),
-            None => Self::default(),
-        })
+        self.combined(
+            other,
+            |mine, theirs| mine && theirs.is_some_and(|t| t),
+            |mine, theirs| match theirs {
+                Some(theirs) => mine.intersection(theirs),
+                None => Self::default(),
+            },
+        )
     }
 
     /// Fields in this set that are not in the other.
     pub(super) fn difference(&self, other: &Self) -> Self {
-        self.combined(other, |mine, theirs| mine && !theirs.unwrap_or(false), |mine, theirs| match theirs {
-            Some(theirs) => mine.difference(theirs),
-            None => mine.clone(),
-        })
+        self.combined(
+            other,
+            |mine, theirs| mine && !theirs.unwrap_or(false),
+            |mine, theirs| match theirs {
+                Some(theirs) => mine.difference(theirs),
+                None => mine.clone(),
+            },
+        )
     }
 
     /// Fields in this set that are neither in the other nor below a field of the other.
@@ -156,7 +168,10 @@ impl FieldSet {
         for (step, entry) in &self.steps {
             let entry = match other.steps.get(step) {
                 Some(theirs) if theirs.member => continue,
-                Some(theirs) => Entry { member: entry.member, below: entry.below.outside(&theirs.below) },
+                Some(theirs) => Entry {
+                    member: entry.member,
+                    below: entry.below.outside(&theirs.below),
+                },
                 None => entry.clone(),
             };
             kept.put(step.clone(), entry);
@@ -192,7 +207,10 @@ impl FieldSet {
             let declared = !entry.below.is_empty() && step.is_declared_in(node);
             set.put(
                 step.clone(),
-                Entry { member: entry.member || declared, below: entry.below.with_structure(below) },
+                Entry {
+                    member: entry.member || declared,
+                    below: entry.below.with_structure(below),
+                },
             );
         }
         set
@@ -229,11 +247,23 @@ mod tests {
             "f:set": {"v:\"q\"": {}},
         });
         let set = FieldSet::parse(&written).expect("reads");
-        assert_eq!(set.encode(), json!({
-            "f:data": {".": {}, "f:a": {}}, "f:set": {"v:\"q\"": {}},
-            "f:spec": {"f:list": {"k:{\"name\":\"x\"}": {".": {}, "f:name": {}}}},
-        }));
-        assert_eq!(set.paths(), [".data", ".data.a", r#".set[="q"]"#, r#".spec.list[name="x"]"#, r#".spec.list[name="x"].name"#]);
+        assert_eq!(
+            set.encode(),
+            json!({
+                "f:data": {".": {}, "f:a": {}}, "f:set": {"v:\"q\"": {}},
+                "f:spec": {"f:list": {"k:{\"name\":\"x\"}": {".": {}, "f:name": {}}}},
+            })
+        );
+        assert_eq!(
+            set.paths(),
+            [
+                ".data",
+                ".data.a",
+                r#".set[="q"]"#,
+                r#".spec.list[name="x"]"#,
+                r#".spec.list[name="x"].name"#
+            ]
+        );
         assert!(FieldSet::parse(&json!({"x": {}})).is_err() && FieldSet::parse(&json!({"f:x": 1})).is_err());
     }
 

@@ -34,7 +34,9 @@ fn merge(target: &mut Value, patch: &Value) {
 
 /// The merge patch that turns `before` into `after`; null values inside `after` cannot be told.
 pub fn diff(before: &Value, after: &Value) -> Value {
-    let (Value::Object(old), Value::Object(new)) = (before, after) else { return after.clone() };
+    let (Value::Object(old), Value::Object(new)) = (before, after) else {
+        return after.clone();
+    };
     let mut patch = Map::new();
     for name in old.keys().filter(|name| !new.contains_key(*name)) {
         patch.insert(name.clone(), Value::Null);
@@ -67,15 +69,22 @@ mod tests {
             apply(&object, &patch),
             Ok(json!({"a": {"c": 2, "d": {"f": 1}}, "l": [3], "s": {}}))
         );
-        assert_eq!(apply(&object, &json!([1])).expect_err("refused").status().code, 400);
+        assert_eq!(
+            apply(&object, &json!([1])).expect_err("refused").status().code,
+            400
+        );
     }
 
     fn document() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![any::<i8>().prop_map(Value::from), "[a-c]{0,2}".prop_map(Value::from)];
+        let leaf = prop_oneof![
+            any::<i8>().prop_map(Value::from),
+            "[a-c]{0,2}".prop_map(Value::from)
+        ];
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-                prop::collection::btree_map("[a-e]", inner, 0..4).prop_map(|m| m.into_iter().collect::<Value>()),
+                prop::collection::btree_map("[a-e]", inner, 0..4)
+                    .prop_map(|m| m.into_iter().collect::<Value>()),
             ]
         })
     }

@@ -9,23 +9,24 @@ pub(super) fn default(root: &Child, object: &mut Value) {
     walk(root, object);
 }
 
-/// The object with nothing set: defaults, and required lists as null, all the way down.
+/// The object with nothing set: structures that are always there, and required lists as null, all the way down.
 pub(super) fn zero(root: &Child) -> Value {
-    let mut object = Value::Object(Map::new());
-    walk(root, &mut object);
-    add_required_lists(root, &mut object);
-    object
-}
-
-fn add_required_lists(child: &Child, value: &mut Value) {
-    let (Shape::Object(object), Value::Object(fields)) = (&child.node().shape, value) else { return };
-    for (name, child) in &object.fields {
-        if let Some(value) = fields.get_mut(name.as_ref()) {
-            add_required_lists(child, value);
-        } else if object.requires(name) && matches!(child.node().shape, Shape::List(_)) {
+    let mut fields = Map::new();
+    let object = root.node().object();
+    for (name, child) in object.into_iter().flat_map(|object| &object.fields) {
+        let node = child.node();
+        if child
+            .default
+            .as_deref()
+            .and_then(Value::as_object)
+            .is_some_and(Map::is_empty)
+        {
+            fields.insert(name.as_ref().to_owned(), zero(child));
+        } else if object.is_some_and(|object| object.requires(name)) && matches!(node.shape, Shape::List(_)) {
             fields.insert(name.as_ref().to_owned(), Value::Null);
         }
     }
+    Value::Object(fields)
 }
 
 fn walk(child: &Child, value: &mut Value) {
@@ -33,10 +34,10 @@ fn walk(child: &Child, value: &mut Value) {
         (Shape::Object(object), Value::Object(fields)) => walk_fields(object, fields),
         (Shape::List(list), Value::Array(items)) => {
             for item in items {
-                if item.is_null() && !list.items.node().nullable {
-                    if let Some(default) = &list.items.default {
-                        *item = default.as_ref().clone();
-                    }
+                if let (Value::Null, false, Some(default)) =
+                    (&*item, list.items.node().nullable, &list.items.default)
+                {
+                    *item = default.as_ref().clone();
                 }
                 walk(&list.items, item);
             }
@@ -62,10 +63,11 @@ fn walk_fields(object: &Object, fields: &mut Map<String, Value>) {
         fields.shift_remove(&name);
     }
     for (name, child) in &object.fields {
-        if let Some(default) = &child.default {
-            if !fields.contains_key(name.as_ref()) {
+        match &child.default {
+            Some(default) if !fields.contains_key(name.as_ref()) => {
                 fields.insert(name.as_ref().to_owned(), default.as_ref().clone());
             }
+            _ => {}
         }
     }
     for (name, value) in fields.iter_mut() {

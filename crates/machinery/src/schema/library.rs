@@ -47,7 +47,10 @@ impl Definition {
     /// program and its tests read them all.
     pub(crate) fn node(&self) -> &Node {
         self.node.get_or_init(|| {
-            self.shelf.upgrade().and_then(|shelf| shelf.read(&self.name)).unwrap_or_else(|| Arc::new(Node::any()))
+            self.shelf
+                .upgrade()
+                .and_then(|shelf| shelf.read(&self.name))
+                .unwrap_or_else(|| Arc::new(Node::any()))
         })
     }
 }
@@ -66,8 +69,11 @@ impl Shelf {
             return Arc::clone(known);
         }
         let name: Arc<str> = name.into();
-        let definition =
-            Arc::new(Definition { name: Arc::clone(&name), shelf: Arc::downgrade(self), node: OnceLock::new() });
+        let definition = Arc::new(Definition {
+            name: Arc::clone(&name),
+            shelf: Arc::downgrade(self),
+            node: OnceLock::new(),
+        });
         definitions.insert(name, Arc::clone(&definition));
         definition
     }
@@ -77,13 +83,18 @@ impl Library {
     /// A library whose definitions `source` tells as JSON text: OpenAPI v3 schemas whose `$ref` is the name of
     /// another definition (with or without a path before it).
     pub fn new(source: impl Fn(&str) -> Option<Cow<'static, str>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Shelf { source: Box::new(source), definitions: Mutex::default() }))
+        Self(Arc::new(Shelf {
+            source: Box::new(source),
+            definitions: Mutex::default(),
+        }))
     }
 
     /// A library from a map of definitions.
     pub fn from_definitions(definitions: &serde_json::Map<String, Value>) -> Self {
-        let texts: HashMap<String, String> =
-            definitions.iter().map(|(name, json)| (name.clone(), json.to_string())).collect();
+        let texts: HashMap<String, String> = definitions
+            .iter()
+            .map(|(name, json)| (name.clone(), json.to_string()))
+            .collect();
         Self::new(move |name| texts.get(name).cloned().map(Cow::Owned))
     }
 
@@ -106,7 +117,14 @@ impl Library {
     }
 
     fn schema(&self, target: Target, flavour: Flavour) -> Schema {
-        Schema { root: Child { target, ..Child::of(Arc::new(Node::any())) }, flavour, library: self.clone() }
+        Schema {
+            root: Child {
+                target,
+                ..Child::of(Arc::new(Node::any()))
+            },
+            flavour,
+            library: self.clone(),
+        }
     }
 }
 
@@ -121,7 +139,9 @@ pub struct Schema {
 
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Schema").field("root", &self.root.target).finish_non_exhaustive()
+        f.debug_struct("Schema")
+            .field("root", &self.root.target)
+            .finish_non_exhaustive()
     }
 }
 

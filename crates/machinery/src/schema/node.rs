@@ -132,7 +132,12 @@ impl Hash for Target {
 
 impl Child {
     pub(crate) fn of(node: Arc<Node>) -> Self {
-        Self { target: Target::Inline(node), default: None, strategy: Strategy::default(), atomic: None }
+        Self {
+            target: Target::Inline(node),
+            default: None,
+            strategy: Strategy::default(),
+            atomic: None,
+        }
     }
 
     /// The node used here; definitions are read at the first call.
@@ -155,7 +160,12 @@ impl Child {
 
 impl Node {
     pub(crate) fn any() -> Self {
-        Self { shape: Shape::Any, nullable: true, typed: true, rules: None }
+        Self {
+            shape: Shape::Any,
+            nullable: true,
+            typed: true,
+            rules: None,
+        }
     }
 
     pub(crate) fn object(&self) -> Option<&Object> {
@@ -176,7 +186,10 @@ impl Node {
 impl Object {
     /// The declared field `name`.
     pub(crate) fn field(&self, name: &str) -> Option<&Child> {
-        self.fields.binary_search_by(|(n, _)| n.as_ref().cmp(name)).ok().map(|i| &self.fields[i].1)
+        self.fields
+            .binary_search_by(|(n, _)| n.as_ref().cmp(name))
+            .ok()
+            .map(|i| &self.fields[i].1)
     }
 
     /// What describes the value under `key`: the declared field, else the schema for other values.
@@ -222,14 +235,20 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Self {
-        Self { text: text.into(), compiled: OnceLock::new() }
+        Self {
+            text: text.into(),
+            compiled: OnceLock::new(),
+        }
     }
 
     /// Whether `text` matches somewhere; an expression that does not compile matches everything, because the
     /// place to refuse it is where the schema is accepted.
     pub(crate) fn matches(&self, text: &str) -> bool {
         let compile = || Regex::new(&self.text).ok().map(Box::new);
-        self.compiled.get_or_init(compile).as_ref().is_none_or(|r| r.is_match(text))
+        self.compiled
+            .get_or_init(compile)
+            .as_ref()
+            .is_none_or(|r| r.is_match(text))
     }
 }
 

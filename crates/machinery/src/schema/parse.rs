@@ -16,7 +16,9 @@ pub enum SchemaError {
     #[error("the schema at {0} must be an object")]
     NotAnObject(String),
     /// A type word that is none.
-    #[error("the schema at {path} has the unknown type {word:?}: use object, array, string, integer, number or boolean")]
+    #[error(
+        "the schema at {path} has the unknown type {word:?}: use object, array, string, integer, number or boolean"
+    )]
     Type {
         /// Where.
         path: String,
@@ -53,7 +55,13 @@ type Fragment = Map<String, Value>;
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(shelf: &'a Arc<Shelf>, flavour: Flavour) -> Self {
-        Self { shelf, flavour, nodes: HashSet::new(), names: HashSet::new(), depth: 0 }
+        Self {
+            shelf,
+            flavour,
+            nodes: HashSet::new(),
+            names: HashSet::new(),
+            depth: 0,
+        }
     }
 
     /// A definition; some names have a meaning that their text does not tell.
@@ -66,7 +74,12 @@ impl<'a> Parser<'a> {
             _ => None,
         };
         if let Some(shape) = known {
-            return Ok(self.share(Node { shape, nullable: true, typed: true, rules: None }));
+            return Ok(self.share(Node {
+                shape,
+                nullable: true,
+                typed: true,
+                rules: None,
+            }));
         }
         self.node(json, "", true)
     }
@@ -74,7 +87,9 @@ impl<'a> Parser<'a> {
     /// A custom resource's whole object.
     pub(crate) fn root(mut self, json: &Value) -> Result<Arc<Node>, SchemaError> {
         let node = self.node(json, "", true)?;
-        let Shape::Object(object) = &node.shape else { return Ok(node) };
+        let Shape::Object(object) = &node.shape else {
+            return Ok(node);
+        };
         let mut whole = node.as_ref().clone();
         whole.shape = Shape::Object(Box::new(self.with_type_and_metadata((**object).clone())));
         Ok(Arc::new(whole))
@@ -99,8 +114,12 @@ impl<'a> Parser<'a> {
     }
 
     fn child(&mut self, json: &Value, path: &str, typed: bool) -> Result<Child, SchemaError> {
-        let fragment = json.as_object().ok_or_else(|| SchemaError::NotAnObject(path.to_owned()))?;
-        let reference = fragment.get("$ref").or_else(|| fragment.get("allOf")?.as_array()?.first()?.get("$ref"));
+        let fragment = json
+            .as_object()
+            .ok_or_else(|| SchemaError::NotAnObject(path.to_owned()))?;
+        let reference = fragment
+            .get("$ref")
+            .or_else(|| fragment.get("allOf")?.as_array()?.first()?.get("$ref"));
         let target = match reference.and_then(Value::as_str) {
             Some(name) => {
                 let name = name.rsplit_once('/').map_or(name, |(_, last)| last);
@@ -121,7 +140,9 @@ impl<'a> Parser<'a> {
     }
 
     fn node(&mut self, json: &Value, path: &str, typed: bool) -> Result<Arc<Node>, SchemaError> {
-        let fragment = json.as_object().ok_or_else(|| SchemaError::NotAnObject(path.to_owned()))?;
+        let fragment = json
+            .as_object()
+            .ok_or_else(|| SchemaError::NotAnObject(path.to_owned()))?;
         if self.depth > MAX_DEPTH {
             return Err(SchemaError::TooDeep(path.to_owned()));
         }
@@ -134,7 +155,12 @@ impl<'a> Parser<'a> {
             Flavour::Definitions => false,
             Flavour::Structural => flag(fragment, "nullable") || matches!(shape, Shape::Any),
         };
-        Ok(self.share(Node { shape, nullable, typed, rules: rules? }))
+        Ok(self.share(Node {
+            shape,
+            nullable,
+            typed,
+            rules: rules?,
+        }))
     }
 
     fn shape(&mut self, fragment: &Fragment, path: &str, typed: bool) -> Result<Shape, SchemaError> {
@@ -143,7 +169,9 @@ impl<'a> Parser<'a> {
             return Ok(Shape::IntOrString);
         }
         let guess = || match () {
-            () if fragment.contains_key("properties") || fragment.contains_key("additionalProperties") => "object",
+            () if fragment.contains_key("properties") || fragment.contains_key("additionalProperties") => {
+                "object"
+            }
             () if fragment.contains_key("items") => "array",
             () if !typed && fragment.contains_key("required") => "object",
             () => "",
@@ -151,13 +179,20 @@ impl<'a> Parser<'a> {
         Ok(match text(fragment, "type").unwrap_or_else(guess) {
             "" => Shape::Any,
             "boolean" => Shape::Boolean,
-            "integer" => Shape::Integer { narrow: format == "int32" },
+            "integer" => Shape::Integer {
+                narrow: format == "int32",
+            },
             "number" => Shape::Number,
             "string" if format == "byte" => Shape::Bytes,
             "string" => Shape::Text,
             "array" => Shape::List(Box::new(self.list(fragment, path, typed)?)),
             "object" => Shape::Object(Box::new(self.object(fragment, path, typed)?)),
-            word => return Err(SchemaError::Type { path: path.to_owned(), word: word.to_owned() }),
+            word => {
+                return Err(SchemaError::Type {
+                    path: path.to_owned(),
+                    word: word.to_owned(),
+                });
+            }
         })
     }
 
@@ -171,9 +206,16 @@ impl<'a> Parser<'a> {
             Some("map") => ListKind::Map,
             _ => ListKind::Atomic,
         };
-        let keys: Vec<Arc<str>> = strings(fragment, "x-kubernetes-list-map-keys").map(|k| self.name(k)).collect();
+        let keys: Vec<Arc<str>> = strings(fragment, "x-kubernetes-list-map-keys")
+            .map(|k| self.name(k))
+            .collect();
         let merge_key = text(fragment, "x-kubernetes-patch-merge-key").map(|k| self.name(k));
-        Ok(List { items, kind, keys: keys.into(), merge_key })
+        Ok(List {
+            items,
+            kind,
+            keys: keys.into(),
+            merge_key,
+        })
     }
 
     fn object(&mut self, fragment: &Fragment, path: &str, typed: bool) -> Result<Object, SchemaError> {
@@ -187,7 +229,9 @@ impl<'a> Parser<'a> {
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut open = flag(fragment, "x-kubernetes-preserve-unknown-fields");
         let values = match fragment.get("additionalProperties") {
-            Some(json @ Value::Object(_)) => Some(self.child(json, &format!("{path}.additionalProperties"), typed)?),
+            Some(json @ Value::Object(_)) => {
+                Some(self.child(json, &format!("{path}.additionalProperties"), typed)?)
+            }
             Some(Value::Bool(true)) => {
                 open = true;
                 None
@@ -208,12 +252,21 @@ impl<'a> Parser<'a> {
             atomic: text(fragment, "x-kubernetes-map-type") == Some("atomic"),
             embedded,
         };
-        Ok(if embedded { self.with_type_and_metadata(object) } else { object })
+        Ok(if embedded {
+            self.with_type_and_metadata(object)
+        } else {
+            object
+        })
     }
 
     /// The object with `apiVersion`, `kind` and `metadata` described as every whole object has them.
     fn with_type_and_metadata(&mut self, object: Object) -> Object {
-        let word = || Node { shape: Shape::Text, nullable: false, typed: true, rules: None };
+        let word = || Node {
+            shape: Shape::Text,
+            nullable: false,
+            typed: true,
+            rules: None,
+        };
         let mut fields: Vec<_> = object.fields.into_vec();
         for name in ["apiVersion", "kind"] {
             if !fields.iter().any(|(n, _)| n.as_ref() == name) {
@@ -221,12 +274,18 @@ impl<'a> Parser<'a> {
                 fields.push((self.name(name), Child::of(node)));
             }
         }
-        let meta = Child { target: Target::Named(self.shelf.definition(OBJECT_META)), ..Child::of(self.share(word())) };
+        let meta = Child {
+            target: Target::Named(self.shelf.definition(OBJECT_META)),
+            ..Child::of(self.share(word()))
+        };
         // A schema may restrict metadata.name; those rules ride along as a check beside the definition's shape.
         fields.retain(|(n, _)| n.as_ref() != "metadata");
         fields.push((self.name("metadata"), meta));
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Object { fields: fields.into(), ..object }
+        Object {
+            fields: fields.into(),
+            ..object
+        }
     }
 
     fn rules(&mut self, fragment: &Fragment, path: &str) -> Result<Option<Box<Rules>>, SchemaError> {
@@ -235,7 +294,12 @@ impl<'a> Parser<'a> {
         let format = text(fragment, "format");
         let is_integer = text(fragment, "type") == Some("integer");
         let rules = Rules {
-            one_of_values: fragment.get("enum").and_then(Value::as_array).cloned().unwrap_or_default().into(),
+            one_of_values: fragment
+                .get("enum")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default()
+                .into(),
             minimum: number("minimum").map(|n| whole(n, is_integer)),
             maximum: number("maximum").map(|n| whole(n, is_integer)),
             exclusive_minimum: flag(fragment, "exclusiveMinimum"),
@@ -253,12 +317,20 @@ impl<'a> Parser<'a> {
             all_of: self.branches(fragment, "allOf", path)?,
             any_of: self.branches(fragment, "anyOf", path)?,
             one_of: self.branches(fragment, "oneOf", path)?,
-            not: fragment.get("not").map(|json| self.node(json, &format!("{path}.not"), false)).transpose()?,
+            not: fragment
+                .get("not")
+                .map(|json| self.node(json, &format!("{path}.not"), false))
+                .transpose()?,
         };
         Ok((rules != Rules::default()).then(|| Box::new(rules)))
     }
 
-    fn branches(&mut self, fragment: &Fragment, word: &str, path: &str) -> Result<Box<[Arc<Node>]>, SchemaError> {
+    fn branches(
+        &mut self,
+        fragment: &Fragment,
+        word: &str,
+        path: &str,
+    ) -> Result<Box<[Arc<Node>]>, SchemaError> {
         let branches = fragment.get(word).and_then(Value::as_array);
         let branches = branches.into_iter().flatten().enumerate().map(|(i, json)| {
             // int-or-string is customarily spelt as two types; inside a branch a type is a check on the value.
@@ -286,12 +358,20 @@ fn flag(fragment: &Fragment, name: &str) -> bool {
 }
 
 fn strings<'j>(fragment: &'j Fragment, name: &str) -> impl Iterator<Item = &'j str> {
-    fragment.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    fragment
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 fn strategy(fragment: &Fragment) -> Strategy {
     let mut strategy = Strategy::default();
-    for word in text(fragment, "x-kubernetes-patch-strategy").unwrap_or_default().split(',') {
+    for word in text(fragment, "x-kubernetes-patch-strategy")
+        .unwrap_or_default()
+        .split(',')
+    {
         match word {
             "merge" => strategy.merge = true,
             "replace" => strategy.replace = true,

@@ -22,21 +22,31 @@ fn walk(child: &Child, value: &Value, path: &str) -> Option<FieldError> {
     }
     let wrong = |wanted: &str| {
         let detail = format!("must be {wanted}, not {}", json_type(value));
-        Some(FieldError::new(Path::new(path), Problem::TypeInvalid, value.clone(), detail))
+        Some(FieldError::new(
+            Path::new(path),
+            Problem::TypeInvalid,
+            value.clone(),
+            detail,
+        ))
     };
     match (&node.shape, value) {
         (Shape::Object(object), Value::Object(fields)) => fields.iter().find_map(|(name, value)| {
             let child = object.child(name)?;
-            let path = if object.field(name).is_some() { join(path, name) } else { format!("{path}[{name}]") };
+            let path = if object.field(name).is_some() {
+                join(path, name)
+            } else {
+                format!("{path}[{name}]")
+            };
             walk(child, value, &path)
         }),
-        (Shape::List(list), Value::Array(items)) => {
-            items.iter().enumerate().find_map(|(i, item)| walk(&list.items, item, &format!("{path}[{i}]")))
-        }
+        (Shape::List(list), Value::Array(items)) => items
+            .iter()
+            .enumerate()
+            .find_map(|(i, item)| walk(&list.items, item, &format!("{path}[{i}]"))),
         (Shape::Any, _)
         | (Shape::Boolean, Value::Bool(_))
         | (Shape::Number, Value::Number(_))
-        | (Shape::Text, Value::String(_)) => None,
+        | (Shape::Text | Shape::IntOrString, Value::String(_)) => None,
         (Shape::Integer { narrow }, Value::Number(number)) => {
             let whole = number.as_i64().or_else(|| {
                 let float = number.as_f64()?;
@@ -49,22 +59,36 @@ fn walk(child: &Child, value: &Value, path: &str) -> Option<FieldError> {
             }
         }
         (Shape::Bytes, Value::String(text)) => {
-            if STANDARD.decode(text.replace(['\r', '\n'], "")).is_ok() { None } else { wrong("base64 text") }
+            if STANDARD.decode(text.replace(['\r', '\n'], "")).is_ok() {
+                None
+            } else {
+                wrong("base64 text")
+            }
         }
         (Shape::Time { micro }, Value::String(text)) => {
-            if time(text, *micro).is_some() { None } else { wrong("a time such as 2006-01-02T15:04:05Z") }
+            if time(text, *micro).is_some() {
+                None
+            } else {
+                wrong("a time such as 2006-01-02T15:04:05Z")
+            }
         }
-        (Shape::IntOrString, Value::String(_)) => None,
         (Shape::IntOrString, Value::Number(n)) => {
-            if n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) { None } else { wrong("a whole number of 32 bits or text") }
+            if n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) {
+                None
+            } else {
+                wrong("a whole number of 32 bits or text")
+            }
         }
         (Shape::Quantity, Value::String(_) | Value::Number(_)) => {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             match Quantity::parse(&text) {
                 Ok(_) => None,
-                Err(error) => {
-                    Some(FieldError::new(Path::new(path), Problem::TypeInvalid, value.clone(), error.to_string()))
-                }
+                Err(error) => Some(FieldError::new(
+                    Path::new(path),
+                    Problem::TypeInvalid,
+                    value.clone(),
+                    error.to_string(),
+                )),
             }
         }
         (shape, _) => wrong(shape_name(shape)),

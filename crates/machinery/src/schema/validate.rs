@@ -42,20 +42,24 @@ fn has_shape(shape: &Shape, value: &Value) -> bool {
     match (shape, value) {
         (Shape::Any, _)
         | (Shape::Boolean, Value::Bool(_))
-        | (Shape::Number, Value::Number(_))
+        | (Shape::Number | Shape::Quantity, Value::Number(_))
         | (Shape::Text | Shape::Bytes | Shape::Time { .. } | Shape::IntOrString, Value::String(_))
         | (Shape::List(_), Value::Array(_))
         | (Shape::Object(_), Value::Object(_)) => true,
         (Shape::Integer { .. } | Shape::IntOrString, Value::Number(n)) => {
             n.is_i64() || n.is_u64() || n.as_f64().is_some_and(|f| f.fract() == 0.0)
         }
-        (Shape::Quantity, Value::Number(_)) => true,
         (Shape::Quantity, Value::String(text)) => Quantity::parse(text).is_ok(),
         _ => false,
     }
 }
 
-fn check_object(object: &Object, fields: &serde_json::Map<String, Value>, path: &Path, errors: &mut Vec<FieldError>) {
+fn check_object(
+    object: &Object,
+    fields: &serde_json::Map<String, Value>,
+    path: &Path,
+    errors: &mut Vec<FieldError>,
+) {
     for name in &object.required {
         if !fields.contains_key(name.as_ref()) {
             errors.push(FieldError::required(path.child(name), ""));
@@ -63,7 +67,12 @@ fn check_object(object: &Object, fields: &serde_json::Map<String, Value>, path: 
     }
     if object.embedded {
         for name in ["apiVersion", "kind"] {
-            if fields.get(name).and_then(Value::as_str).unwrap_or_default().is_empty() {
+            if fields
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .is_empty()
+            {
                 errors.push(FieldError::required(path.child(name), "must not be empty"));
             }
         }
@@ -101,7 +110,9 @@ fn check_keys(list: &List, items: &[Value], path: &Path, errors: &mut Vec<FieldE
     let mut seen = HashSet::new();
     for (i, item) in items.iter().enumerate() {
         let key_of = |name: &std::sync::Arc<str>| {
-            let default = object.and_then(|o| o.field(name)).and_then(|c| c.default.as_deref());
+            let default = object
+                .and_then(|o| o.field(name))
+                .and_then(|c| c.default.as_deref());
             item.get(name.as_ref()).or(default)
         };
         let keys: Vec<Option<&Value>> = list.keys.iter().map(key_of).collect();
@@ -109,8 +120,15 @@ fn check_keys(list: &List, items: &[Value], path: &Path, errors: &mut Vec<FieldE
             continue;
         }
         if !seen.insert(keys.clone()) {
-            let shown = list.keys.iter().zip(&keys).filter_map(|(name, v)| v.map(|v| (name.to_string(), v.clone())));
-            errors.push(FieldError::duplicate(path.index(i), Value::Object(shown.collect())));
+            let shown = list
+                .keys
+                .iter()
+                .zip(&keys)
+                .filter_map(|(name, v)| v.map(|v| (name.to_string(), v.clone())));
+            errors.push(FieldError::duplicate(
+                path.index(i),
+                Value::Object(shown.collect()),
+            ));
         }
     }
 }
@@ -138,5 +156,9 @@ fn check_branches(rules: &super::node::Rules, value: &Value, path: &Path, errors
 
 /// Large values are not repeated in messages.
 fn shown(value: &Value) -> Value {
-    if value.is_object() || value.is_array() { json_type(value).into() } else { value.clone() }
+    if value.is_object() || value.is_array() {
+        json_type(value).into()
+    } else {
+        value.clone()
+    }
 }

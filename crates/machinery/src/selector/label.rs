@@ -52,15 +52,22 @@ impl Requirement {
         }
         match operator {
             Operator::In | Operator::NotIn if values.is_empty() => {
-                return rule("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty".into());
+                return rule(
+                    "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty"
+                        .into(),
+                );
             }
             Operator::Exists | Operator::DoesNotExist if !values.is_empty() => {
-                return rule("values: Invalid value: values set must be empty for exists and does not exist".into());
+                return rule(
+                    "values: Invalid value: values set must be empty for exists and does not exist".into(),
+                );
             }
             Operator::GreaterThan | Operator::LessThan
                 if values.len() != 1 || values[0].parse::<i64>().is_err() =>
             {
-                return rule(format!("values: Invalid value: {values:?}: for 'Gt', 'Lt' operators, exactly one integer is required"));
+                return rule(format!(
+                    "values: Invalid value: {values:?}: for 'Gt', 'Lt' operators, exactly one integer is required"
+                ));
             }
             _ => {}
         }
@@ -69,7 +76,11 @@ impl Requirement {
                 return rule(format!("values[0][{key}]: Invalid value: {value:?}: {wrong}"));
             }
         }
-        Ok(Self { key: key.to_owned(), operator, values })
+        Ok(Self {
+            key: key.to_owned(),
+            operator,
+            values,
+        })
     }
 
     fn holds(&self, value: Option<&str>) -> bool {
@@ -94,12 +105,18 @@ impl LabelSelector {
 
     /// Matches no object.
     pub fn nothing() -> Self {
-        Self { requirements: Vec::new(), nothing: true }
+        Self {
+            requirements: Vec::new(),
+            nothing: true,
+        }
     }
 
     /// Matches what fulfils all `requirements`.
     pub fn new(requirements: Vec<Requirement>) -> Self {
-        Self { requirements, nothing: false }
+        Self {
+            requirements,
+            nothing: false,
+        }
     }
 
     /// Reads the text form.
@@ -153,8 +170,17 @@ impl LabelSelector {
                 }
             };
             let values = expression.get("values").and_then(Value::as_array);
-            let values = values.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-            requirements.push(Requirement::new(object::str_at(expression, &["key"]), operator, values)?);
+            let values = values
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
+            requirements.push(Requirement::new(
+                object::str_at(expression, &["key"]),
+                operator,
+                values,
+            )?);
         }
         Ok(Self::new(requirements))
     }
@@ -354,7 +380,10 @@ mod tests {
 
     #[test]
     fn bad_texts_are_refused() {
-        for text in ["=a", "a=b,", ",a", "a in", "a in (", "a in b", "a b", "a=b c", "a!b", "a=@", "/a", "a>x", "a=b=c"] {
+        for text in [
+            "=a", "a=b,", ",a", "a in", "a in (", "a in b", "a b", "a=b c", "a!b", "a=@", "/a", "a>x",
+            "a=b=c",
+        ] {
             assert!(LabelSelector::parse(text).is_err(), "{text}");
         }
     }
@@ -368,9 +397,20 @@ mod tests {
         let selector = LabelSelector::from_object(&selector).expect("reads");
         assert!(selector.matches(&object()));
         assert_eq!(selector.to_string(), "app=web,n!=8,tier");
-        assert!(LabelSelector::from_object(&json!({})).expect("reads").matches(&object()));
-        assert!(!LabelSelector::from_object(&Value::Null).expect("reads").matches(&object()));
-        assert!(LabelSelector::from_object(&json!({"matchExpressions": [{"key": "a", "operator": "Is"}]})).is_err());
+        assert!(
+            LabelSelector::from_object(&json!({}))
+                .expect("reads")
+                .matches(&object())
+        );
+        assert!(
+            !LabelSelector::from_object(&Value::Null)
+                .expect("reads")
+                .matches(&object())
+        );
+        assert!(
+            LabelSelector::from_object(&json!({"matchExpressions": [{"key": "a", "operator": "Is"}]}))
+                .is_err()
+        );
     }
 
     proptest! {

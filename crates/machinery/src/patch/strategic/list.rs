@@ -12,7 +12,11 @@ pub(super) fn merge_key(child: Option<&Child>) -> Option<&str> {
 }
 
 /// Merges `new` into `old`.
-pub(super) fn merge(child: Option<&Child>, old: Vec<Value>, new: Vec<Value>) -> Result<Vec<Value>, PatchError> {
+pub(super) fn merge(
+    child: Option<&Child>,
+    old: Vec<Value>,
+    new: Vec<Value>,
+) -> Result<Vec<Value>, PatchError> {
     if old.iter().chain(&new).any(Value::is_array) {
         return Err(PatchError::Form("lists of lists cannot be merged".to_owned()));
     }
@@ -30,14 +34,20 @@ pub(super) fn merge(child: Option<&Child>, old: Vec<Value>, new: Vec<Value>) -> 
 
 fn merge_objects(child: Option<&Child>, old: Vec<Value>, new: Vec<Value>) -> Result<Vec<Value>, PatchError> {
     let Some(key) = merge_key(child) else {
-        return Err(PatchError::Form("a list of objects without a merge key cannot be merged".to_owned()));
+        return Err(PatchError::Form(
+            "a list of objects without a merge key cannot be merged".to_owned(),
+        ));
     };
-    let items = child.and_then(|child| child.node().list()).map(|list| &list.items);
+    let items = child
+        .and_then(|child| child.node().list())
+        .map(|list| &list.items);
     let server_order = old.clone();
     let (mut merged, mut ordinary, mut replaces) = (old, Vec::new(), false);
     for element in new {
         let Value::Object(mut fields) = element else {
-            return Err(PatchError::Form(format!("{element} is not an object, as the other elements are")));
+            return Err(PatchError::Form(format!(
+                "{element} is not an object, as the other elements are"
+            )));
         };
         match fields.shift_remove(DIRECTIVE) {
             None => ordinary.push(fields),
@@ -58,7 +68,9 @@ fn merge_objects(child: Option<&Child>, old: Vec<Value>, new: Vec<Value>) -> Res
         }
     }
     if replaces {
-        let items = ordinary.into_iter().map(|fields| super::without_directives(Value::Object(fields)));
+        let items = ordinary
+            .into_iter()
+            .map(|fields| super::without_directives(Value::Object(fields)));
         return Ok(items.collect());
     }
     let wanted: Vec<Value> = ordinary.iter().cloned().map(Value::Object).collect();
@@ -79,6 +91,9 @@ fn merge_objects(child: Option<&Child>, old: Vec<Value>, new: Vec<Value>) -> Res
 }
 
 fn key_of<'f>(fields: &'f Map<String, Value>, key: &str) -> Result<&'f Value, PatchError> {
-    let missing = || PatchError::NoMergeKey { key: key.to_owned(), element: Value::Object(fields.clone()).to_string() };
+    let missing = || PatchError::NoMergeKey {
+        key: key.to_owned(),
+        element: Value::Object(fields.clone()).to_string(),
+    };
     fields.get(key).ok_or_else(missing)
 }

@@ -18,9 +18,15 @@ fn position(list: &[Value], item: &Value, key: Option<&str>) -> Option<usize> {
 
 /// Arranges `items`. Those that `wanted` names follow its order, the others the order in `server`; where the two
 /// meet, an element of the object goes first only if it stood before the other one in the object.
-pub(super) fn arrange(items: Vec<Value>, wanted: &[Value], server: &[Value], key: Option<&str>) -> Vec<Value> {
-    let (mut named, mut others): (Vec<Value>, Vec<Value>) =
-        items.into_iter().partition(|item| position(wanted, item, key).is_some());
+pub(super) fn arrange(
+    items: Vec<Value>,
+    wanted: &[Value],
+    server: &[Value],
+    key: Option<&str>,
+) -> Vec<Value> {
+    let (mut named, mut others): (Vec<Value>, Vec<Value>) = items
+        .into_iter()
+        .partition(|item| position(wanted, item, key).is_some());
     named.sort_by_key(|item| position(wanted, item, key));
     others.sort_by_key(|item| position(server, item, key));
     let mut arranged = Vec::with_capacity(named.len() + others.len());

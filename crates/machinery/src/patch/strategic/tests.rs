@@ -36,7 +36,9 @@ fn schema() -> Schema {
             },
         },
     });
-    Library::from_definitions(definitions.as_object().expect("a map")).named("Plan").expect("defined")
+    Library::from_definitions(definitions.as_object().expect("a map"))
+        .named("Plan")
+        .expect("defined")
 }
 
 fn object() -> Value {
@@ -52,19 +54,47 @@ fn object() -> Value {
 fn each_kind_of_field_merges_by_its_rule() {
     let cases = [
         // Lists by key: in place, new ones first, others untouched.
-        (json!({"steps": [{"name": "b", "image": "9"}]}), "/steps/1", json!({"name": "b", "image": "9"})),
-        (json!({"steps": [{"name": "c"}]}), "/steps", json!([{"name": "c"}, object()["steps"][0], object()["steps"][1]])),
+        (
+            json!({"steps": [{"name": "b", "image": "9"}]}),
+            "/steps/1",
+            json!({"name": "b", "image": "9"}),
+        ),
+        (
+            json!({"steps": [{"name": "c"}]}),
+            "/steps",
+            json!([{"name": "c"}, object()["steps"][0], object()["steps"][1]]),
+        ),
         (
             json!({"steps": [{"name": "a", "env": [{"name": "Y", "image": "y"}, {"name": "Z"}]}]}),
             "/steps/0/env",
             json!([{"name": "X", "image": "x"}, {"name": "Y", "image": "y"}, {"name": "Z"}]),
         ),
-        (json!({"steps": [{"name": "a", "args": ["r"]}]}), "/steps/0/args", json!(["r"])),
-        (json!({"steps": [{"name": "a", "image": null}]}), "/steps/0", json!({"name": "a", "env": [{"name": "X", "image": "x"}, {"name": "Y"}], "args": ["q"]})),
+        (
+            json!({"steps": [{"name": "a", "args": ["r"]}]}),
+            "/steps/0/args",
+            json!(["r"]),
+        ),
+        (
+            json!({"steps": [{"name": "a", "image": null}]}),
+            "/steps/0",
+            json!({"name": "a", "env": [{"name": "X", "image": "x"}, {"name": "Y"}], "args": ["q"]}),
+        ),
         // Directives in lists.
-        (json!({"steps": [{"name": "a", "$patch": "delete"}]}), "/steps", json!([{"name": "b", "image": "2"}])),
-        (json!({"steps": [{"name": "zz", "$patch": "delete"}]}), "/steps", object()["steps"].clone()),
-        (json!({"steps": [{"name": "n"}, {"$patch": "replace"}]}), "/steps", json!([{"name": "n"}])),
+        (
+            json!({"steps": [{"name": "a", "$patch": "delete"}]}),
+            "/steps",
+            json!([{"name": "b", "image": "2"}]),
+        ),
+        (
+            json!({"steps": [{"name": "zz", "$patch": "delete"}]}),
+            "/steps",
+            object()["steps"].clone(),
+        ),
+        (
+            json!({"steps": [{"name": "n"}, {"$patch": "replace"}]}),
+            "/steps",
+            json!([{"name": "n"}]),
+        ),
         (
             json!({"$setElementOrder/steps": [{"name": "b"}, {"name": "a"}]}),
             "/steps",
@@ -76,9 +106,21 @@ fn each_kind_of_field_merges_by_its_rule() {
             json!([object()["steps"][0], {"name": "n"}, object()["steps"][1]]),
         ),
         // Lists of plain values.
-        (json!({"marks": ["m4", "m1"]}), "/marks", json!(["m4", "m1", "m2", "m3"])),
-        (json!({"$deleteFromPrimitiveList/marks": ["m2"]}), "/marks", json!(["m1", "m3"])),
-        (json!({"$setElementOrder/marks": ["m3", "m1"]}), "/marks", json!(["m2", "m3", "m1"])),
+        (
+            json!({"marks": ["m4", "m1"]}),
+            "/marks",
+            json!(["m4", "m1", "m2", "m3"]),
+        ),
+        (
+            json!({"$deleteFromPrimitiveList/marks": ["m2"]}),
+            "/marks",
+            json!(["m1", "m3"]),
+        ),
+        (
+            json!({"$setElementOrder/marks": ["m3", "m1"]}),
+            "/marks",
+            json!(["m2", "m3", "m1"]),
+        ),
         (
             json!({"$deleteFromPrimitiveList/marks": ["m1"], "$setElementOrder/marks": ["m2", "m4", "m3"], "marks": ["m4"]}),
             "/marks",
@@ -86,19 +128,47 @@ fn each_kind_of_field_merges_by_its_rule() {
         ),
         (json!({"words": ["x"]}), "/words", json!(["x"])),
         // Objects and maps.
-        (json!({"map": {"k": null, "n": "1"}}), "/map", json!({"l": "w", "n": "1"})),
-        (json!({"map": {"$patch": "replace", "n": "1"}}), "/map", json!({"n": "1"})),
+        (
+            json!({"map": {"k": null, "n": "1"}}),
+            "/map",
+            json!({"l": "w", "n": "1"}),
+        ),
+        (
+            json!({"map": {"$patch": "replace", "n": "1"}}),
+            "/map",
+            json!({"n": "1"}),
+        ),
         (json!({"map": {"$patch": "delete"}}), "/map", json!({})),
-        (json!({"choice": {"$retainKeys": ["a"], "a": "2"}}), "/choice", json!({"a": "2"})),
-        (json!({"choice": {"a": "2"}}), "/choice", json!({"a": "2", "b": {"name": "n"}})),
-        (json!({"whole": {"b": {"name": "x", "map": null}}}), "/whole", json!({"b": {"name": "x"}})),
+        (
+            json!({"choice": {"$retainKeys": ["a"], "a": "2"}}),
+            "/choice",
+            json!({"a": "2"}),
+        ),
+        (
+            json!({"choice": {"a": "2"}}),
+            "/choice",
+            json!({"a": "2", "b": {"name": "n"}}),
+        ),
+        (
+            json!({"whole": {"b": {"name": "x", "map": null}}}),
+            "/whole",
+            json!({"b": {"name": "x"}}),
+        ),
         (json!({"name": null}), "/name", Value::Null),
         // New values carry no directives.
-        (json!({"choice": {"b": {"steps": [{"$patch": "delete", "name": "x"}, {"name": "y"}]}}}), "/choice/b/steps", json!([{"name": "y"}])),
+        (
+            json!({"choice": {"b": {"steps": [{"$patch": "delete", "name": "x"}, {"name": "y"}]}}}),
+            "/choice/b/steps",
+            json!([{"name": "y"}]),
+        ),
     ];
     for (patch, at, expected) in cases {
         let patched = apply(&schema(), &object(), &patch).expect("applies");
-        assert_eq!(patched.pointer(at).cloned().unwrap_or_default(), expected, "{patch}");
+        assert_eq!(
+            patched.pointer(at).cloned().unwrap_or_default(),
+            expected,
+            "{patch}"
+        );
     }
 }
 
@@ -112,7 +182,10 @@ fn malformed_patches_are_refused() {
         (json!({"map": {"$patch": "fly"}}), 400),
         (json!({"choice": {"$retainKeys": ["b"], "a": "2"}}), 400),
         (json!({"choice": {"$retainKeys": "a"}}), 400),
-        (json!({"$setElementOrder/steps": [{"name": "a"}], "steps": [{"name": "n"}]}), 400),
+        (
+            json!({"$setElementOrder/steps": [{"name": "a"}], "steps": [{"name": "n"}]}),
+            400,
+        ),
         (json!({"$setElementOrder/marks": "x"}), 400),
         (json!({"$deleteFromPrimitiveList/marks": 1}), 400),
         (json!({"marks": [["x"]]}), 400),
@@ -125,33 +198,46 @@ fn malformed_patches_are_refused() {
 
 fn patches() -> impl Strategy<Value = Value> {
     let name = prop_oneof![Just("a"), Just("b"), Just("c")];
-    let directive = prop_oneof![Just(json!("replace")), Just(json!("delete")), Just(json!("merge")), Just(json!(1))];
-    let step = (name, prop::option::of(directive), prop::option::of("[a-c]")).prop_map(|(name, directive, image)| {
-        let mut step = json!({"name": name});
-        if let Some(directive) = directive {
-            step["$patch"] = directive;
-        }
-        if let Some(image) = image {
-            step["image"] = image.into();
-        }
-        step
-    });
-    let marks = prop::collection::vec("m[1-5]", 0..4);
-    (prop::collection::vec(step, 0..4), marks.clone(), marks, any::<[bool; 4]>()).prop_map(|(steps, marks, more, on)| {
-        let mut patch = json!({});
-        let parts = [
-            ("steps", json!(steps)),
-            ("marks", json!(marks)),
-            ("$deleteFromPrimitiveList/marks", json!(more)),
-            ("$setElementOrder/marks", json!(more)),
-        ];
-        for ((name, value), on) in parts.into_iter().zip(on) {
-            if on {
-                patch[name] = value;
+    let directive = prop_oneof![
+        Just(json!("replace")),
+        Just(json!("delete")),
+        Just(json!("merge")),
+        Just(json!(1))
+    ];
+    let step = (name, prop::option::of(directive), prop::option::of("[a-c]")).prop_map(
+        |(name, directive, image)| {
+            let mut step = json!({"name": name});
+            if let Some(directive) = directive {
+                step["$patch"] = directive;
             }
-        }
-        patch
-    })
+            if let Some(image) = image {
+                step["image"] = image.into();
+            }
+            step
+        },
+    );
+    let marks = prop::collection::vec("m[1-5]", 0..4);
+    (
+        prop::collection::vec(step, 0..4),
+        marks.clone(),
+        marks,
+        any::<[bool; 4]>(),
+    )
+        .prop_map(|(steps, marks, more, on)| {
+            let mut patch = json!({});
+            let parts = [
+                ("steps", json!(steps)),
+                ("marks", json!(marks)),
+                ("$deleteFromPrimitiveList/marks", json!(more)),
+                ("$setElementOrder/marks", json!(more)),
+            ];
+            for ((name, value), on) in parts.into_iter().zip(on) {
+                if on {
+                    patch[name] = value;
+                }
+            }
+            patch
+        })
 }
 
 proptest! {

@@ -1,146 +1,14 @@
 //! The `Status` object: how every refusal, and the end of a successful delete, is told to a client.
 
+mod reason;
+
+pub use reason::Reason;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::field::FieldError;
 use crate::gvk::{Gvk, Gvr};
-
-/// Why a request failed, in one word; each has one HTTP code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// 401: who is asking is not known.
-    Unauthorized,
-    /// 403: who is asking may not.
-    Forbidden,
-    /// 404: no such object or resource.
-    NotFound,
-    /// 409: an object of that name exists.
-    AlreadyExists,
-    /// 409: the object changed meanwhile, or another manager owns the field.
-    Conflict,
-    /// 410: the object is no longer there, and that is final.
-    Gone,
-    /// 410: the resource version asked for is no longer kept.
-    Expired,
-    /// 422: fields are wrong.
-    Invalid,
-    /// 504: the server could not finish in time; the request may have worked.
-    ServerTimeout,
-    /// 504: the request took longer than the client allowed.
-    Timeout,
-    /// 429: come back later.
-    TooManyRequests,
-    /// 400: the request makes no sense.
-    BadRequest,
-    /// 405: the resource does not know this verb.
-    MethodNotAllowed,
-    /// 406: none of the accepted answer types can be made.
-    NotAcceptable,
-    /// 413: the body is too large.
-    RequestEntityTooLarge,
-    /// 415: the body's type is not understood.
-    UnsupportedMediaType,
-    /// 500: the server failed.
-    InternalError,
-    /// 503: the server cannot answer now.
-    ServiceUnavailable,
-}
-
-impl Reason {
-    const ALL: [Self; 18] = [
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::AlreadyExists,
-        Self::Conflict,
-        Self::Gone,
-        Self::Expired,
-        Self::Invalid,
-        Self::ServerTimeout,
-        Self::Timeout,
-        Self::TooManyRequests,
-        Self::BadRequest,
-        Self::MethodNotAllowed,
-        Self::NotAcceptable,
-        Self::RequestEntityTooLarge,
-        Self::UnsupportedMediaType,
-        Self::InternalError,
-        Self::ServiceUnavailable,
-    ];
-
-    /// The HTTP status code.
-    pub fn code(self) -> u16 {
-        match self {
-            Self::BadRequest => 400,
-            Self::Unauthorized => 401,
-            Self::Forbidden => 403,
-            Self::NotFound => 404,
-            Self::MethodNotAllowed => 405,
-            Self::NotAcceptable => 406,
-            Self::AlreadyExists | Self::Conflict => 409,
-            Self::Gone | Self::Expired => 410,
-            Self::RequestEntityTooLarge => 413,
-            Self::UnsupportedMediaType => 415,
-            Self::Invalid => 422,
-            Self::TooManyRequests => 429,
-            Self::InternalError => 500,
-            Self::ServiceUnavailable => 503,
-            Self::ServerTimeout | Self::Timeout => 504,
-        }
-    }
-
-    /// The word in the Status object.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unauthorized => "Unauthorized",
-            Self::Forbidden => "Forbidden",
-            Self::NotFound => "NotFound",
-            Self::AlreadyExists => "AlreadyExists",
-            Self::Conflict => "Conflict",
-            Self::Gone => "Gone",
-            Self::Expired => "Expired",
-            Self::Invalid => "Invalid",
-            Self::ServerTimeout => "ServerTimeout",
-            Self::Timeout => "Timeout",
-            Self::TooManyRequests => "TooManyRequests",
-            Self::BadRequest => "BadRequest",
-            Self::MethodNotAllowed => "MethodNotAllowed",
-            Self::NotAcceptable => "NotAcceptable",
-            Self::RequestEntityTooLarge => "RequestEntityTooLarge",
-            Self::UnsupportedMediaType => "UnsupportedMediaType",
-            Self::InternalError => "InternalError",
-            Self::ServiceUnavailable => "ServiceUnavailable",
-        }
-    }
-
-    /// The reason with this word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|r| r.as_str() == word)
-    }
-
-    /// The reason that an HTTP code stands for when nothing better is known.
-    pub fn from_code(code: u16) -> Option<Self> {
-        Some(match code {
-            400 => Self::BadRequest,
-            401 => Self::Unauthorized,
-            403 => Self::Forbidden,
-            404 => Self::NotFound,
-            405 => Self::MethodNotAllowed,
-            406 => Self::NotAcceptable,
-            409 => Self::Conflict,
-            410 => Self::Gone,
-            413 => Self::RequestEntityTooLarge,
-            415 => Self::UnsupportedMediaType,
-            422 => Self::Invalid,
-            429 => Self::TooManyRequests,
-            500 => Self::InternalError,
-            503 => Self::ServiceUnavailable,
-            504 => Self::Timeout,
-            _ => return None,
-        })
-    }
-}
 
 /// One reason among several, usually for one field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,7 +118,10 @@ impl Status {
     /// Success without an object to show, about `name` of resource `gvr` (what a finished delete answers).
     pub fn deleted(gvr: &Gvr, name: &str, uid: &str) -> Self {
         let mut status = Self::bare("Success", 0);
-        status.details = Some(Details { uid: uid.into(), ..about(gvr, name) });
+        status.details = Some(Details {
+            uid: uid.into(),
+            ..about(gvr, name)
+        });
         status
     }
 
@@ -276,25 +147,37 @@ impl Status {
 
     /// 404 for an object of a resource.
     pub fn not_found(gvr: &Gvr, name: &str) -> Self {
-        Self::failure(Reason::NotFound, format!("{} {name:?} not found", gvr.qualified()))
-            .with_details(about(gvr, name))
+        Self::failure(
+            Reason::NotFound,
+            format!("{} {name:?} not found", gvr.qualified()),
+        )
+        .with_details(about(gvr, name))
     }
 
     /// 404 for a path that no route knows.
     pub fn no_such_path() -> Self {
-        Self::failure(Reason::NotFound, "the server could not find the requested resource")
-            .with_details(Details::default())
+        Self::failure(
+            Reason::NotFound,
+            "the server could not find the requested resource",
+        )
+        .with_details(Details::default())
     }
 
     /// 409: the name is taken.
     pub fn already_exists(gvr: &Gvr, name: &str) -> Self {
-        Self::failure(Reason::AlreadyExists, format!("{} {name:?} already exists", gvr.qualified()))
-            .with_details(about(gvr, name))
+        Self::failure(
+            Reason::AlreadyExists,
+            format!("{} {name:?} already exists", gvr.qualified()),
+        )
+        .with_details(about(gvr, name))
     }
 
     /// 409: the object is not as the client believed; `why` says what differs.
     pub fn conflict(gvr: &Gvr, name: &str, why: impl std::fmt::Display) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", gvr.qualified());
+        let message = format!(
+            "Operation cannot be fulfilled on {} {name:?}: {why}",
+            gvr.qualified()
+        );
         Self::failure(Reason::Conflict, message).with_details(about(gvr, name))
     }
 
@@ -309,7 +192,11 @@ impl Status {
 
     /// 422: the fields in `errors` are wrong.
     pub fn invalid(gvk: &Gvk, name: &str, errors: &[FieldError]) -> Self {
-        let kind = if gvk.group.is_empty() { gvk.kind.clone() } else { format!("{}.{}", gvk.kind, gvk.group) };
+        let kind = if gvk.group.is_empty() {
+            gvk.kind.clone()
+        } else {
+            format!("{}.{}", gvk.kind, gvk.group)
+        };
         let mut message = format!("{kind} {name:?} is invalid");
         match errors {
             [] => {}
@@ -350,20 +237,28 @@ impl Status {
 
     /// 405: the resource has no such verb.
     pub fn method_not_allowed(gvr: &Gvr, action: &str) -> Self {
-        let message = format!("{action} is not supported on resources of kind {:?}", gvr.qualified());
+        let message = format!(
+            "{action} is not supported on resources of kind {:?}",
+            gvr.qualified()
+        );
         Self::failure(Reason::MethodNotAllowed, message).with_details(about(gvr, ""))
     }
 
     /// 406: `offered` are the types that could be had.
     pub fn not_acceptable(offered: &[&str]) -> Self {
-        let message = format!("only the following media types are accepted: {}", offered.join(", "));
+        let message = format!(
+            "only the following media types are accepted: {}",
+            offered.join(", ")
+        );
         Self::failure(Reason::NotAcceptable, message)
     }
 
     /// 415: `offered` are the types that would be understood.
     pub fn unsupported_media_type(offered: &[&str]) -> Self {
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {}", offered.join(", "));
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            offered.join(", ")
+        );
         Self::failure(Reason::UnsupportedMediaType, message)
     }
 
@@ -379,16 +274,23 @@ impl Status {
 
     /// 429: try again after `seconds`.
     pub fn too_many_requests(message: impl Into<String>, seconds: i32) -> Self {
-        Self::failure(Reason::TooManyRequests, message)
-            .with_details(Details { retry_after_seconds: seconds, ..Details::default() })
+        Self::failure(Reason::TooManyRequests, message).with_details(Details {
+            retry_after_seconds: seconds,
+            ..Details::default()
+        })
     }
 
     /// 500: something that the client cannot mend; `what` says it for the log and for people.
     pub fn internal(what: impl std::fmt::Display) -> Self {
-        Self::failure(Reason::InternalError, format!("Internal error occurred: {what}")).with_details(Details {
-            causes: vec![Cause { message: what.to_string(), ..Cause::default() }],
-            ..Details::default()
-        })
+        Self::failure(Reason::InternalError, format!("Internal error occurred: {what}")).with_details(
+            Details {
+                causes: vec![Cause {
+                    message: what.to_string(),
+                    ..Cause::default()
+                }],
+                ..Details::default()
+            },
+        )
     }
 
     /// 503.
@@ -398,8 +300,10 @@ impl Status {
 
     /// 504.
     pub fn timeout(message: impl Into<String>, seconds: i32) -> Self {
-        Self::failure(Reason::Timeout, format!("Timeout: {}", message.into()))
-            .with_details(Details { retry_after_seconds: seconds, ..Details::default() })
+        Self::failure(Reason::Timeout, format!("Timeout: {}", message.into())).with_details(Details {
+            retry_after_seconds: seconds,
+            ..Details::default()
+        })
     }
 
     /// The same with `details`.
@@ -446,15 +350,6 @@ mod tests {
     use super::*;
     use crate::field::Path;
     use serde_json::json;
-
-    #[test]
-    fn every_reason_has_a_word_that_parses_back() {
-        for reason in Reason::ALL {
-            assert_eq!(Reason::parse(reason.as_str()), Some(reason));
-            assert!((400..600).contains(&reason.code()));
-        }
-        assert_eq!(Reason::parse("Whatever"), None);
-    }
 
     #[test]
     fn not_found_names_the_resource_with_its_group() {
