@@ -1,1 +1,97 @@
-//! Placeholder.
+//! The node's agent: what a machine needs from its node, and what the node learns of the machine.
+//!
+//! For each instance that virt-controller has handed to this node, the agent opens a session with the launcher in the
+//! instance's Pod, prepares what needs privilege ([`prepare`]: disks, seeds, kernels, taps) and hands it over as open
+//! descriptors beside a machine record, follows the machine ([`session`]), and writes what it sees into the
+//! instance's status. What to do is decided in `plan::handler`; [`instance`] observes and acts.
+//!
+//! The agent may die at any moment. Guests do not notice: a new agent finds the launchers by their Pods, knows the
+//! session secrets and the machine records from its state directory ([`keep`]), and goes on.
+
+mod instance;
+mod keep;
+mod node;
+mod prepare;
+mod session;
+mod view;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kube_ext::{Api, Cache, Context, Queue, Recorder, Select, Tasks, work};
+use wire::machine::{Accelerator, Architecture};
+
+use crate::instance::Instances;
+use crate::keep::Keep;
+use crate::view::View;
+
+/// How many instances are worked on at the same time.
+const PARALLEL: usize = 8;
+
+/// What an agent must know of its node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the node.
+    pub node_name: String,
+    /// Root directory of the node's kubelet.
+    pub kubelet_root: PathBuf,
+    /// Directory for what the agent remembers; only the agent may read it.
+    pub state_directory: PathBuf,
+    /// Program that works inside a Pod's namespaces.
+    pub helper: host::Helper,
+    /// What the node's hypervisor can do.
+    pub hypervisor: Hypervisor,
+}
+
+/// What a node's hypervisor can do.
+#[derive(Clone, Debug)]
+pub struct Hypervisor {
+    /// Instruction set of guests.
+    pub architecture: Architecture,
+    /// What executes guests here.
+    pub accelerator: Accelerator,
+    /// Concrete machine type behind each alias.
+    pub machine_aliases: BTreeMap<String, String>,
+    /// Every concrete machine type.
+    pub machine_types: Vec<String>,
+    /// Processor models.
+    pub cpu_models: Vec<String>,
+}
+
+/// Runs the agent until `shutdown` ends. Machines go on without it.
+///
+/// # Errors
+/// When the state directory cannot be used.
+pub async fn run(
+    config: Config,
+    context: Context,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), keep::Error> {
+    let keep = Keep::open(&config.state_directory)?;
+    let mut tasks = Tasks::new();
+    let queue = Queue::new(context.clock.clone());
+    let recorder = Recorder::start(&context, "virt-handler", &mut tasks);
+    let waker = queue.clone();
+    let cache = Cache::builder(Api::<View>::new(&context.client), Some)
+        .select(Select::labels(format!("{}={}", api::names::label::NODE_NAME, config.node_name)))
+        .on_change(move |change| waker.add(change.key().clone()))
+        .start(&context, &mut tasks);
+    let config = Arc::new(config);
+    let instances =
+        Arc::new(Instances::new(config.clone(), context.clone(), cache.clone(), queue.clone(), keep, recorder));
+    let synced = cache.synced();
+    tasks.add(async move {
+        synced.await;
+        instances.forget_the_gone();
+        work(queue, PARALLEL, move |key| {
+            let instances = instances.clone();
+            async move { instances.reconcile(&key).await }
+        })
+        .await;
+    });
+    tasks.add(node::heartbeat(config, context));
+    tasks.run(shutdown).await;
+    Ok(())
+}

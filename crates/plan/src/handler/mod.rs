@@ -31,13 +31,14 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     if instance.is_final() || !instance.is_handed_over() {
         return plan;
     }
-    if let Launcher::Connected(machine) = &observed.launcher {
-        command(instance, machine, &mut plan);
-    }
+    // The status comes first: a command that fails must not keep what is known from being said.
     let wanted = status::of(observed, now);
     if let Some(change) = patch::between(&instance.status, &wanted) {
         plan.push(Action::Write { patch: serde_json::json!({ "status": change }) });
         tell(observed, &wanted, &mut plan);
+    }
+    if let Launcher::Connected(machine) = &observed.launcher {
+        command(instance, machine, &mut plan);
     }
     plan
 }

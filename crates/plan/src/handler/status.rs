@@ -135,6 +135,10 @@ fn conditions(status: &mut Status, machine: &Machine, live: bool, now: Timestamp
     } else {
         condition::remove(conditions, kind::LIVE_MIGRATABLE);
     }
+    if matches!(machine.phase, MachinePhase::ShutOff | MachinePhase::Crashed | MachinePhase::Failed) {
+        let message = "The guest is not reported as running";
+        condition::set(conditions, Condition::new(kind::READY, false, reason::GUEST_NOT_RUNNING, message), now);
+    }
 }
 
 /// Bytes in the largest binary unit that divides them.

@@ -1,0 +1,166 @@
+//! What the node's agent decides, situation by situation. The golden files are the documentation.
+
+use jiff::Timestamp;
+use plan::condition::Condition;
+use plan::handler::{
+    GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Status, Topology, Trouble, Volume, step,
+};
+
+fn now() -> Timestamp {
+    "2026-01-02T03:04:05Z".parse().unwrap()
+}
+
+fn instance(phase: &str) -> Instance {
+    let ready = Condition::new("Ready", false, "GuestNotRunning", "The guest is not reported as running");
+    Instance {
+        name: "web".to_owned(),
+        deleting: false,
+        grace_seconds: 30,
+        status: Status { phase: Some(phase.to_owned()), conditions: vec![ready], ..Status::default() },
+    }
+}
+
+fn machine(phase: MachinePhase) -> Machine {
+    Machine {
+        phase,
+        machine_type: "pc-q35-10.0".to_owned(),
+        memory: 256 << 20,
+        topology: Topology { sockets: 1, cores: 2, threads: 1 },
+        interfaces: vec![GuestInterface {
+            name: "default".to_owned(),
+            mac: "02:00:00:00:00:01".to_owned(),
+            addresses: vec!["10.244.1.7".to_owned()],
+            pod_interface: "eth0".to_owned(),
+            sources: vec!["domain".to_owned()],
+            link_up: true,
+            ..GuestInterface::default()
+        }],
+        volumes: vec![Volume { name: "root".to_owned(), target: "vda".to_owned(), size: 1 << 30 }],
+        ..Machine::default()
+    }
+}
+
+fn observed(phase: &str, machine_phase: MachinePhase) -> Observed {
+    Observed { instance: instance(phase), launcher: Launcher::Connected(machine(machine_phase)), trouble: None }
+}
+
+fn story(observed: &Observed) -> String {
+    format!("{observed}\n\n--- plan ---\n{}", step(observed, now()))
+}
+
+#[test]
+fn handed_over() {
+    insta::assert_snapshot!(story(&observed("Scheduled", MachinePhase::Idle)));
+}
+
+#[test]
+fn handed_over_but_the_launcher_is_not_up_yet() {
+    let observed = Observed { launcher: Launcher::Silent, ..observed("Scheduled", MachinePhase::Idle) };
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn started() {
+    insta::assert_snapshot!(story(&observed("Scheduled", MachinePhase::Running)));
+}
+
+#[test]
+fn guest_agent_answers() {
+    let mut observed = settled();
+    if let Launcher::Connected(machine) = &mut observed.launcher {
+        machine.agent_connected = true;
+        machine.guest_os = Some(serde_json::json!({"id": "debian", "prettyName": "Debian"}));
+        machine.interfaces[0].guest_name = "eth0".to_owned();
+        machine.interfaces[0].sources.push("guest-agent".to_owned());
+    }
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn paused() {
+    let mut observed = settled();
+    observed.launcher = Launcher::Connected(machine(MachinePhase::Paused));
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn deleted_while_it_runs() {
+    let mut observed = settled();
+    observed.instance.deleting = true;
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn deleted_before_it_started() {
+    let mut observed = observed("Scheduled", MachinePhase::Idle);
+    observed.instance.deleting = true;
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn guest_powered_off() {
+    let mut observed = settled();
+    observed.launcher = Launcher::Connected(Machine {
+        message: "The guest shut down".to_owned(),
+        ..machine(MachinePhase::ShutOff)
+    });
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn hypervisor_died() {
+    let mut observed = settled();
+    observed.launcher = Launcher::Connected(Machine {
+        message: "The hypervisor was killed by signal 9".to_owned(),
+        ..machine(MachinePhase::Crashed)
+    });
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn something_is_missing() {
+    let trouble = Trouble {
+        reason: "SeedFailed".to_owned(),
+        message: "volume cloudinit: the Secret seed does not exist; create it, or correct the name".to_owned(),
+    };
+    let observed = Observed { trouble: Some(trouble), ..observed("Scheduled", MachinePhase::Idle) };
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn nothing_is_written_without_a_change() {
+    let plan = step(&settled(), now());
+    assert!(plan.actions.is_empty(), "{plan}");
+}
+
+#[test]
+fn a_silent_launcher_changes_nothing() {
+    let observed = Observed { launcher: Launcher::Silent, ..settled() };
+    assert!(step(&observed, now()).actions.is_empty());
+}
+
+/// A machine that runs and whose status says so.
+fn settled() -> Observed {
+    let mut observed = observed("Scheduled", MachinePhase::Running);
+    let plan = step(&observed, now());
+    for action in plan.actions {
+        if let plan::handler::Action::Write { patch } = action {
+            let mut status = serde_json::to_value(&observed.instance.status).unwrap();
+            merge(&mut status, &patch["status"]);
+            observed.instance.status = serde_json::from_value(status).unwrap();
+        }
+    }
+    observed
+}
+
+/// RFC 7396, without removals, which none of these patches has.
+fn merge(target: &mut serde_json::Value, patch: &serde_json::Value) {
+    match (target, patch) {
+        (serde_json::Value::Object(target), serde_json::Value::Object(patch)) => {
+            for (name, value) in patch {
+                merge(target.entry(name.clone()).or_insert(serde_json::Value::Null), value);
+            }
+        }
+        (target, patch) => *target = patch.clone(),
+    }
+}

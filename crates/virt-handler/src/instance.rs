@@ -1,0 +1,339 @@
+//! One instance: observe it and its launcher, ask `plan::handler`, act.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::kubevirt::v1::VirtualMachineInstance;
+use k8s_openapi::api::core::v1::Secret;
+use kube_ext::{
+    Api, ApiError, Cache, Context, Key, ObjectRef, Patch, Queue, Recorder, Severity, resources,
+};
+use parking_lot::Mutex;
+use plan::handler::{self, Action, Launcher, Machine, Observed, Trouble};
+use wire::launcher::v1::MachineState;
+
+use crate::keep::{Keep, Kept};
+use crate::prepare::{self, Prepared};
+use crate::session::{Session, Sessions};
+use crate::view::View;
+use crate::{Config, keep};
+
+/// A launcher that is on its way answers within milliseconds; one that is being replaced within seconds.
+const SOON: Duration = Duration::from_millis(10);
+/// How many quick looks there are before the patient ones.
+const QUICK_LOOKS: u32 = 200;
+/// Between two patient looks.
+const LATER: Duration = Duration::from_millis(500);
+
+/// Why a look at an instance did not lead to what it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Launcher(#[from] launcher_channel::Error),
+    #[error(transparent)]
+    Keep(#[from] keep::Error),
+    #[error(transparent)]
+    Prepare(#[from] prepare::Error),
+    #[error("the preparation of the machine was broken off")]
+    BrokenOff,
+}
+
+impl Error {
+    fn trouble(&self) -> Trouble {
+        let reason = match self {
+            Self::Api(_) => "ApiUnavailable",
+            Self::Launcher(_) => "LauncherFailed",
+            Self::Keep(_) => "StateDirectoryFailed",
+            Self::Prepare(error) => error.reason(),
+            Self::BrokenOff => "PreparationFailed",
+        };
+        Trouble { reason: reason.to_owned(), message: self.to_string() }
+    }
+}
+
+/// All instances of this node.
+pub(crate) struct Instances {
+    config: Arc<Config>,
+    context: Context,
+    cache: Cache<View>,
+    queue: Queue,
+    keep: Keep,
+    recorder: Recorder,
+    sessions: Sessions,
+    /// Identity of what was last seen under a key, to clean up when the object is gone.
+    identities: Mutex<BTreeMap<Key, String>>,
+    /// Looks in vain since the launcher last answered.
+    looks: Mutex<BTreeMap<Key, u32>>,
+    troubles: Mutex<BTreeMap<Key, Trouble>>,
+}
+
+impl Instances {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        context: Context,
+        cache: Cache<View>,
+        queue: Queue,
+        keep: Keep,
+        recorder: Recorder,
+    ) -> Self {
+        Self {
+            config,
+            context,
+            cache,
+            queue,
+            keep,
+            recorder,
+            sessions: Sessions::default(),
+            identities: Mutex::default(),
+            looks: Mutex::default(),
+            troubles: Mutex::default(),
+        }
+    }
+
+    /// Forgets instances that went while no agent ran.
+    pub(crate) fn forget_the_gone(&self) {
+        let present: Vec<String> = self.cache.all().into_iter().map(|(_, view)| view.metadata.uid.clone()).collect();
+        for uid in self.keep.known().into_iter().filter(|uid| !present.contains(uid)) {
+            self.keep.forget(&uid);
+        }
+    }
+
+    /// Brings one instance closer to what it should be.
+    pub(crate) async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
+        let Some(view) = self.cache.get(key) else {
+            self.forget(key);
+            return Ok(None);
+        };
+        let uid = view.metadata.uid.clone();
+        let before = self.identities.lock().insert(key.clone(), uid.clone());
+        if let Some(before) = before.filter(|before| *before != uid) {
+            self.sessions.close(&before);
+            self.keep.forget(&before);
+        }
+        let instance = view.observed();
+        if instance.is_final() {
+            self.sessions.close(&uid);
+            return Ok(None);
+        }
+        if !instance.is_handed_over() {
+            return Ok(None);
+        }
+        let session = self.session(key, &view).await;
+        let launcher = session.as_ref().ok().and_then(Session::state).map_or(Launcher::Silent, |state| {
+            Launcher::Connected(machine(&state, self.keep.machine(&uid).as_ref()))
+        });
+        let silent = launcher == Launcher::Silent;
+        let trouble = self.troubles.lock().get(key).cloned();
+        let observed = Observed { instance, launcher, trouble };
+        let plan = handler::step(&observed, self.context.now());
+        for action in &plan.actions {
+            tracing::debug!(instance = %key, %action, "acting");
+            if let Err(error) = self.act(key, &view, session.as_ref().ok(), action).await {
+                return self.report(key, error);
+            }
+        }
+        if silent {
+            return Ok(Some(self.patience(key)));
+        }
+        self.looks.lock().remove(key);
+        Ok(plan.again.map(|again| again.after))
+    }
+
+    fn forget(&self, key: &Key) {
+        self.looks.lock().remove(key);
+        self.troubles.lock().remove(key);
+        if let Some(uid) = self.identities.lock().remove(key) {
+            self.sessions.close(&uid);
+            self.keep.forget(&uid);
+        }
+    }
+
+    /// Keeps a failure for the instance's condition, and has it tried again with growing waits.
+    fn report(&self, key: &Key, error: Error) -> Result<Option<Duration>, ApiError> {
+        if let Error::Api(error) = error {
+            return Err(error);
+        }
+        let trouble = error.trouble();
+        tracing::warn!(instance = %key, reason = trouble.reason, "{}", trouble.message);
+        let known = self.troubles.lock().insert(key.clone(), trouble.clone());
+        if known.as_ref() == Some(&trouble) {
+            return Ok(Some(self.queue.retry(key.clone())));
+        }
+        // A new failure is written down at once.
+        Ok(Some(Duration::ZERO))
+    }
+
+    fn patience(&self, key: &Key) -> Duration {
+        let mut looks = self.looks.lock();
+        let count = looks.entry(key.clone()).or_default();
+        *count += 1;
+        if *count < QUICK_LOOKS { SOON } else { LATER }
+    }
+
+    async fn session(&self, key: &Key, view: &View) -> Result<Session, Error> {
+        let uid = &view.metadata.uid;
+        let pod = view.pod_on(&self.config.node_name).unwrap_or_default();
+        if let Some(session) = self.sessions.find(uid, pod) {
+            return Ok(session);
+        }
+        let secret = self.keep.secret(uid, &*self.context.entropy)?;
+        let directory = self.pod_directory(pod).join("volumes/kubernetes.io~empty-dir/sockets");
+        let session = self.sessions.open(uid, pod, &directory, &secret, key, &self.queue).await?;
+        if session.client.hello().incarnation > 1
+            && let Some(kept) = self.keep.machine(uid)
+        {
+            // The launcher was replaced: the machine went on, but the sockets that the old one answered on are gone.
+            self.hand_over_again(&session, key, &kept).await?;
+        }
+        Ok(session)
+    }
+
+    async fn hand_over_again(&self, session: &Session, key: &Key, kept: &Kept) -> Result<(), Error> {
+        let instance = Api::<VirtualMachineInstance>::new(&self.context.client).get(key).await?;
+        let (helper, pid) = (self.config.helper.clone(), session.client.peer_pid());
+        let nic = tokio::task::spawn_blocking(move || prepare::nics(&instance, pid, &helper))
+            .await
+            .map_err(|_| Error::BrokenOff)??;
+        session.client.start(&kept.record, nic.descriptors).await?;
+        Ok(())
+    }
+
+    async fn act(&self, key: &Key, view: &View, session: Option<&Session>, action: &Action) -> Result<(), Error> {
+        match action {
+            Action::Start => {
+                let Some(session) = session else { return Ok(()) };
+                self.start(key, view, session).await?;
+                self.troubles.lock().remove(key);
+                self.queue.succeeded(key);
+            }
+            Action::Shutdown { grace_seconds } => {
+                let Some(session) = session else { return Ok(()) };
+                session.client.shutdown(*grace_seconds).await?;
+            }
+            Action::Write { patch } => {
+                let mut patch = patch.clone();
+                patch["metadata"] = serde_json::json!({ "resourceVersion": view.metadata.resource_version });
+                let written = Api::<View>::new(&self.context.client).patch(key, &Patch::Merge(patch)).await?;
+                let version = written.metadata.resource_version.clone();
+                self.cache.observe(key.clone(), &version, Some(written));
+            }
+            Action::Tell(notice) => {
+                let object =
+                    ObjectRef::new(&resources::VIRTUAL_MACHINE_INSTANCE, key.clone(), view.metadata.uid.clone());
+                let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
+                self.recorder.record(&object, severity, notice.reason, &notice.message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Prepares everything that the machine needs, remembers it, and has the launcher start it.
+    async fn start(&self, key: &Key, view: &View, session: &Session) -> Result<(), Error> {
+        let uid = &view.metadata.uid;
+        let instance = Api::<VirtualMachineInstance>::new(&self.context.client).get(key).await?;
+        let secrets = self.secrets(key, &instance).await?;
+        let pod = self.pod_directory(view.pod_on(&self.config.node_name).unwrap_or_default());
+        let (config, pid) = (self.config.clone(), session.client.peer_pid());
+        let previous = self.keep.machine(uid).map(|kept| kept.record);
+        let prepared = tokio::task::spawn_blocking(move || {
+            prepare::machine(&config, &instance, &secrets, &pod, pid, previous.as_ref())
+        })
+        .await
+        .map_err(|_| Error::BrokenOff)??;
+        let Prepared { record, descriptors, pod_ips, volume_sizes } = prepared;
+        let kept = Kept { record, pod_ips, volume_sizes };
+        self.keep.remember(uid, &kept)?;
+        session.client.start(&kept.record, descriptors).await?;
+        Ok(())
+    }
+
+    /// Reads the Secrets that the instance's seeds are made from. They go into the seed and nowhere else.
+    async fn secrets(
+        &self,
+        key: &Key,
+        instance: &VirtualMachineInstance,
+    ) -> Result<BTreeMap<String, model::cloudinit::SecretData>, Error> {
+        let api = Api::<Secret>::new(&self.context.client);
+        let mut found = BTreeMap::new();
+        for name in model::cloudinit::secrets(instance) {
+            if let Some(secret) = api.find(&Key::new(&key.namespace, &name)).await? {
+                let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+                found.insert(name, data);
+            }
+        }
+        Ok(found)
+    }
+
+    fn pod_directory(&self, pod: &str) -> PathBuf {
+        self.config.kubelet_root.join("pods").join(pod)
+    }
+}
+
+/// Joins what the launcher reports with what was prepared.
+fn machine(state: &MachineState, kept: Option<&Kept>) -> Machine {
+    use handler::{GuestInterface, MachinePhase, Topology};
+    use wire::launcher::v1::machine_state::Phase;
+    let mut machine = Machine {
+        phase: match state.phase() {
+            Phase::Unspecified | Phase::Idle => MachinePhase::Idle,
+            Phase::Starting => MachinePhase::Starting,
+            Phase::Running => MachinePhase::Running,
+            Phase::Paused => MachinePhase::Paused,
+            Phase::ShuttingDown => MachinePhase::ShuttingDown,
+            Phase::ShutOff => MachinePhase::ShutOff,
+            Phase::Crashed => MachinePhase::Crashed,
+            Phase::Failed => MachinePhase::Failed,
+        },
+        reason: state.reason.clone(),
+        message: state.message.clone(),
+        agent_connected: state.agent_connected,
+        guest_os: state.guest_os.as_ref().map(|os| {
+            serde_json::json!({
+                "id": os.id, "kernelRelease": os.kernel_release, "kernelVersion": os.kernel_version,
+                "machine": os.machine, "name": os.name, "prettyName": os.pretty_name,
+                "version": os.version, "versionId": os.version_id,
+            })
+        }),
+        ..Machine::default()
+    };
+    let Some(kept) = kept else { return machine };
+    let record = &kept.record;
+    machine.machine_type.clone_from(&record.machine_type);
+    machine.memory = record.memory.size;
+    machine.topology =
+        Topology { sockets: record.cpu.sockets, cores: record.cpu.cores, threads: record.cpu.threads };
+    machine.volumes = kept.volumes();
+    for nic in &record.nics {
+        let reported = state.interfaces.iter().find(|interface| interface.mac.eq_ignore_ascii_case(&nic.mac));
+        let mut sources = vec!["domain".to_owned()];
+        if reported.is_some_and(|interface| interface.sources.iter().any(|source| source == "guest-agent")) {
+            sources.push("guest-agent".to_owned());
+        }
+        // A machine behind its Pod is reached at the Pod's addresses; its own are between the two of them.
+        machine.interfaces.push(GuestInterface {
+            name: nic.name.clone(),
+            mac: nic.mac.clone(),
+            addresses: kept.pod_ips.clone(),
+            pod_interface: network::masquerade::POD_INTERFACE.to_owned(),
+            guest_name: reported.map(|interface| interface.guest_name.clone()).unwrap_or_default(),
+            sources,
+            link_up: nic.link_up,
+        });
+    }
+    let unknown = |mac: &str| !record.nics.iter().any(|nic| nic.mac.eq_ignore_ascii_case(mac));
+    for interface in state.interfaces.iter().filter(|interface| !interface.mac.is_empty() && unknown(&interface.mac)) {
+        machine.interfaces.push(GuestInterface {
+            mac: interface.mac.clone(),
+            addresses: interface.addresses.clone(),
+            guest_name: interface.guest_name.clone(),
+            sources: interface.sources.clone(),
+            link_up: true,
+            ..GuestInterface::default()
+        });
+    }
+    machine
+}

@@ -1,0 +1,92 @@
+//! What a machine needs from its node, opened and ready to hand over.
+
+mod boot;
+mod disks;
+mod images;
+mod networks;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use api::kubevirt::v1::VirtualMachineInstance;
+use launcher_channel::Descriptors;
+use model::cloudinit::{CloudInitError, SecretData};
+use model::record::{NodeFacts, RecordError, SmbiosFacts, machine_record};
+use wire::machine::MachineRecord;
+
+use crate::Config;
+
+pub(crate) use networks::{Nics, nics};
+
+/// A machine, ready to start.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) record: MachineRecord,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) pod_ips: Vec<String>,
+    pub(crate) volume_sizes: BTreeMap<String, u64>,
+}
+
+/// Why a machine cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("volume {volume}: {problem}")]
+    Volume { volume: String, problem: String },
+    #[error("volume {volume}: {source}")]
+    Image { volume: String, source: disk::probe::Error },
+    #[error("volume {volume}: {source}: {}", std::error::Error::source(.source).map(ToString::to_string).unwrap_or_default())]
+    Create { volume: String, source: disk::create::Error },
+    #[error("cannot open {path}: {source}")]
+    Open { path: PathBuf, source: std::io::Error },
+    #[error("{field} is {value:?}: {problem}")]
+    Boot { field: &'static str, value: String, problem: String },
+    #[error(transparent)]
+    CloudInit(#[from] CloudInitError),
+    #[error(transparent)]
+    Seed(#[from] disk::seed::Error),
+    #[error("the machine's network: {0}")]
+    Network(#[from] network::Error),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Error {
+    /// One word for the condition.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Volume { .. } | Self::Image { .. } | Self::Open { .. } => "VolumeUnusable",
+            Self::Create { .. } => "DiskCreationFailed",
+            Self::Boot { .. } => "KernelUnusable",
+            Self::CloudInit(_) | Self::Seed(_) => "SeedFailed",
+            Self::Network(_) => "NetworkFailed",
+            Self::Record(_) => "MachineImpossible",
+        }
+    }
+}
+
+/// Makes a machine ready. Blocks for some milliseconds; may be repeated.
+pub(crate) fn machine(
+    config: &Config,
+    instance: &VirtualMachineInstance,
+    secrets: &BTreeMap<String, SecretData>,
+    pod: &Path,
+    pid: i32,
+    previous: Option<&MachineRecord>,
+) -> Result<Prepared, Error> {
+    let disks = disks::disks(instance, secrets, pod)?;
+    let nics = nics(instance, pid, &config.helper)?;
+    let facts = NodeFacts {
+        architecture: config.hypervisor.architecture,
+        accelerator: config.hypervisor.accelerator,
+        machine_aliases: config.hypervisor.machine_aliases.clone(),
+        smbios: SmbiosFacts::default(),
+        balloon_period_seconds: 0,
+        volumes: disks.facts,
+        nics: nics.facts,
+    };
+    let record = machine_record(instance, &facts, previous)?;
+    let mut descriptors = disks.descriptors;
+    descriptors.extend(nics.descriptors);
+    descriptors.extend(boot::descriptors(instance, pod)?);
+    Ok(Prepared { record, descriptors, pod_ips: nics.pod_ips, volume_sizes: disks.sizes })
+}

@@ -1,0 +1,57 @@
+//! The part of an instance that the agent keeps in memory. The whole is fetched when a machine is started.
+
+use std::collections::BTreeMap;
+
+use kube_ext::{Meta, resources};
+use plan::handler;
+use serde::Deserialize;
+
+/// An instance, reduced.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct View {
+    pub(crate) metadata: Meta,
+    pub(crate) spec: Spec,
+    pub(crate) status: Status,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Spec {
+    termination_grace_period_seconds: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Status {
+    /// Nodes of live Pods, by Pod identity.
+    active_pods: BTreeMap<String, String>,
+    #[serde(flatten)]
+    agent: handler::Status,
+}
+
+kube_ext::view!(View => resources::VIRTUAL_MACHINE_INSTANCE);
+
+impl View {
+    /// Returns the identity of the launcher Pod on `node`.
+    pub(crate) fn pod_on(&self, node: &str) -> Option<&str> {
+        self.status.active_pods.iter().find(|(_, on)| *on == node).map(|(uid, _)| uid.as_str())
+    }
+
+    /// Returns what a step looks at.
+    pub(crate) fn observed(&self) -> handler::Instance {
+        let deleting = self.metadata.is_deleting();
+        let grace = self.spec.termination_grace_period_seconds;
+        let asked = self.metadata.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        handler::Instance {
+            name: self.metadata.name.clone(),
+            deleting,
+            // `kubectl delete --grace-period` may shorten what the specification grants.
+            grace_seconds: match (asked, grace.unwrap_or(model::record::DEFAULT_GRACE_PERIOD_SECONDS)) {
+                (Some(asked), granted) if deleting && asked > 0 => asked.min(granted),
+                (_, granted) => granted,
+            },
+            status: self.status.agent.clone(),
+        }
+    }
+}
