@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The controllers that a Kubernetes cluster brings along and the embedded one therefore needs.
+//!
+//! - `scheduler`: binds Pods to nodes (judgement: [`plan::scheduler`]);
+//! - `garbage`: follows owner references (judgement: [`plan::gc`]);
+//! - `namespace`: fills new namespaces and empties old ones (judgement: [`plan::namespace`]).
+
+mod garbage;
+mod namespace;
+mod scheduler;
+
+use std::future::Future;
+
+use kube_ext::{Context, Recorder, Tasks};
+
+/// Settings.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Certificate authority that Pods are told to trust, as PEM; without it nothing is published.
+    pub root_ca: Option<String>,
+}
+
+/// Runs all controllers until `shutdown` ends. Dropping the future stops everything at once; nothing is spawned.
+pub async fn run(context: Context, config: Config, shutdown: impl Future<Output = ()> + Send) {
+    let mut tasks = Tasks::new();
+    let recorder = Recorder::start(&context, "default-scheduler", &mut tasks);
+    scheduler::start(&context, &recorder, &mut tasks);
+    namespace::start(&context, &config, &mut tasks);
+    garbage::start(&context, &mut tasks);
+    tasks.run(shutdown).await;
+}

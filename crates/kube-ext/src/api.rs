@@ -216,6 +216,19 @@ impl<K: Kind> Api<K> {
         self.send("PUT", &url, Some(body(object)?), "replace status of", &key.to_string()).await
     }
 
+    /// Replaces a subresource, such as a Namespace's `finalize`; the answer is not looked at.
+    pub async fn replace_subresource(
+        &self,
+        key: &Key,
+        subresource: &str,
+        object: &impl Serialize,
+    ) -> Result<(), ApiError> {
+        let operation = format!("replace {subresource} of");
+        let url = self.url(key, subresource);
+        let _: Value = self.send("PUT", &url, Some(body(object)?), &operation, &key.to_string()).await?;
+        Ok(())
+    }
+
     /// Changes an object.
     pub async fn patch(&self, key: &Key, patch: &Patch) -> Result<K, ApiError> {
         self.send_patch(&self.url(key, ""), patch, "patch", key).await

@@ -1,1 +1,94 @@
-//! Placeholder.
+//! Namespaces: what each starts with, and how one ends.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::Plan;
+
+/// Service account of Pods that name none.
+pub const DEFAULT_ACCOUNT: &str = "default";
+/// ConfigMap with the certificate authority that Pods trust.
+pub const ROOT_CA: &str = "kube-root-ca.crt";
+/// The finalizer in `spec.finalizers` that holds a namespace until it is empty.
+pub const FINALIZER: &str = "kubernetes";
+
+/// A namespace as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether it still waits for us (`spec.finalizers`).
+    pub held: bool,
+    /// Whether the default service account is there.
+    pub has_account: bool,
+    /// Data of the certificate authority's ConfigMap, if it is there.
+    pub root_ca: Option<String>,
+    /// The certificate authority that Pods should trust, if it is known.
+    pub wanted_ca: Option<String>,
+    /// When it ends: how many objects of each resource are left.
+    pub contents: Vec<Remainder>,
+}
+
+/// Objects of one resource that are left in a namespace that ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remainder {
+    /// Name of the resource.
+    pub resource: String,
+    /// Objects that nobody has asked to delete yet.
+    pub untouched: usize,
+    /// All objects.
+    pub all: usize,
+}
+
+/// One thing to do for a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Create the default service account.
+    CreateAccount,
+    /// Create or correct the certificate authority's ConfigMap.
+    PublishRootCa,
+    /// Delete all objects of a resource.
+    Empty {
+        /// Name of the resource.
+        resource: String,
+    },
+    /// Let the namespace go.
+    Finalize,
+}
+
+/// Decides what a namespace needs now.
+pub fn step(observed: &Observed) -> Plan<Action> {
+    let mut plan = Plan::nothing();
+    if !observed.deleting {
+        if !observed.has_account {
+            plan.push(Action::CreateAccount);
+        }
+        if observed.wanted_ca.is_some() && observed.root_ca != observed.wanted_ca {
+            plan.push(Action::PublishRootCa);
+        }
+        return plan;
+    }
+    if !observed.held {
+        return plan;
+    }
+    for remainder in observed.contents.iter().filter(|remainder| remainder.untouched > 0) {
+        plan.push(Action::Empty { resource: remainder.resource.clone() });
+    }
+    if observed.contents.iter().all(|remainder| remainder.all == 0) {
+        plan.push(Action::Finalize);
+    } else {
+        plan.look_again(Duration::from_millis(500), "the objects in it to go");
+    }
+    plan
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateAccount => f.write_str("create the default service account"),
+            Self::PublishRootCa => f.write_str("publish the certificate authority"),
+            Self::Empty { resource } => write!(f, "delete all {resource}"),
+            Self::Finalize => f.write_str("let it go"),
+        }
+    }
+}

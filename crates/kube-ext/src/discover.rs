@@ -1,0 +1,92 @@
+//! Finds out which kinds of objects a server has.
+
+use http::Request;
+use kube::Client;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::{ApiError, Resource};
+
+#[derive(Deserialize)]
+struct Groups {
+    #[serde(default)]
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    name: String,
+    #[serde(default)]
+    versions: Vec<Version>,
+    preferred_version: Option<Version>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Resources {
+    #[serde(default)]
+    resources: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    kind: String,
+    namespaced: bool,
+    #[serde(default)]
+    verbs: Vec<String>,
+}
+
+/// Returns every resource that has all of `verbs`, each in its preferred version, in a fixed order.
+///
+/// Groups whose server does not answer are left out: one broken extension must not stop everything.
+pub async fn discover(client: &Client, verbs: &[&str]) -> Result<Vec<Resource>, ApiError> {
+    let mut found = collect(client, "/api/v1", "", "v1", verbs).await?;
+    let groups: Groups = get(client, "/apis").await?;
+    for group in groups.groups {
+        let Some(version) = group.preferred_version.or_else(|| group.versions.into_iter().next()) else { continue };
+        let path = format!("/apis/{}/{}", group.name, version.version);
+        match collect(client, &path, &group.name, &version.version, verbs).await {
+            Ok(more) => found.extend(more),
+            Err(error) => tracing::warn!(group = group.name, %error, "the group is left out"),
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+async fn collect(
+    client: &Client,
+    path: &str,
+    group: &str,
+    version: &str,
+    verbs: &[&str],
+) -> Result<Vec<Resource>, ApiError> {
+    let list: Resources = get(client, path).await?;
+    let fits = |entry: &Entry| !entry.name.contains('/') && verbs.iter().all(|v| entry.verbs.iter().any(|e| e == v));
+    let entries = list.resources.into_iter().filter(fits);
+    Ok(entries
+        .map(|entry| Resource {
+            group: group.to_owned().into(),
+            version: version.to_owned().into(),
+            kind: entry.kind.into(),
+            plural: entry.name.into(),
+            namespaced: entry.namespaced,
+        })
+        .collect())
+}
+
+async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, ApiError> {
+    let operation = || format!("discover {path}");
+    let request = Request::get(path)
+        .header(http::header::ACCEPT, "application/json")
+        .body(Vec::new())
+        .map_err(|error| ApiError::new(operation(), kube::Error::HttpError(error)))?;
+    client.request(request).await.map_err(|error| ApiError::new(operation(), error))
+}
