@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The embedded Kubernetes API server.
+//!
+//! A request passes these stations, one module each:
+//!
+//! - [`serve`] accepts connections; [`auth`] finds out who asks (an [`Identity`](machinery::admission::UserInfo) in
+//!   the request's extensions) and whether they may, by the attributes that [`request`] reads from method and path;
+//! - [`route`] sends it on: to [`discovery`] and [`openapi`], to health and version, or to
+//! - [`resource`], the one generic path for all kinds, which consults the [`registry`] of kinds, runs [`admission`],
+//!   writes to the store and reads from the [`cache`];
+//! - [`table`] turns answers into tables when the client asks for them.
+//!
+//! In-process callers take the same way behind [`ApiServer::in_process`].
+
+pub mod admission;
+pub mod body;
+pub mod cache;
+pub mod in_process;
+pub mod metrics;
+pub mod node;
+pub mod registry;
+pub mod request;
+pub mod resource;
+pub mod route;
+pub mod server;
+pub mod table;
+
+pub use body::Body;
+pub use in_process::InProcess;
+pub use server::{ApiServer, Builder};
+
+/// A refusal: what the client is told instead of an answer.
+pub type Refusal = Box<machinery::status::Status>;
+
+/// The result of handling a request.
+pub type Result<T, E = Refusal> = std::result::Result<T, E>;

@@ -1,0 +1,263 @@
+//! The watch cache: what the store holds, in memory, and what changed lately.
+//!
+//! Reads and watches are served from here. One [`Collection`](crate::registry::Collection) has one [`Cache`]; all
+//! changes pass through [`Caches::apply`] in the order of their revisions.
+
+mod entry;
+mod history;
+mod list;
+mod watcher;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+pub use entry::{Entry, Facets, ObjectKey, field, stored_bytes, without_revision};
+pub use history::{Change, ChangeKind};
+pub use list::Selection;
+pub use watcher::{Expired, Watcher};
+
+use crate::registry::Collection;
+use history::History;
+
+/// The caches of all collections.
+#[derive(Debug)]
+pub struct Caches {
+    caches: RwLock<HashMap<Collection, Arc<Cache>>>,
+    sequence: Mutex<Sequence>,
+    applied: watch::Sender<u64>,
+}
+
+/// Brings changes into the order of their revisions.
+#[derive(Debug, Default)]
+struct Sequence {
+    applied: u64,
+    waiting: BTreeMap<u64, (Collection, Change)>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self { caches: RwLock::default(), sequence: Mutex::default(), applied: watch::Sender::new(0) }
+    }
+}
+
+impl Caches {
+    /// Returns the cache of a collection, made when it is first asked for.
+    pub fn of(&self, collection: &Collection) -> Arc<Cache> {
+        if let Some(cache) = self.caches.read().get(collection) {
+            return Arc::clone(cache);
+        }
+        let mut caches = self.caches.write();
+        let made = caches.entry(collection.clone()).or_insert_with(|| {
+            // A cache that comes late has seen nothing, but nothing was there to see either.
+            Arc::new(Cache::new(collection, *self.applied.borrow(), self.applied.subscribe()))
+        });
+        Arc::clone(made)
+    }
+
+    /// Counts the objects of each collection, ordered by name.
+    pub fn counts(&self) -> BTreeMap<String, usize> {
+        let caches = self.caches.read();
+        caches.iter().map(|(collection, cache)| (collection.to_string(), cache.len())).collect()
+    }
+
+    /// Forgets the cache of a collection whose kind is gone. Its watchers end.
+    pub fn remove(&self, collection: &Collection) {
+        if let Some(cache) = self.caches.write().remove(collection) {
+            cache.close();
+        }
+    }
+
+    /// Fills the caches at start, before any change is applied.
+    pub fn load(&self, entries: impl IntoIterator<Item = (Collection, Entry)>, revision: u64) {
+        self.sequence.lock().applied = revision;
+        self.applied.send_replace(revision);
+        for (collection, entry) in entries {
+            self.of(&collection).state.write().objects.insert(entry.key.clone(), Arc::new(entry));
+        }
+    }
+
+    /// Applies a committed change. Every revision must be applied exactly once; those that come early wait.
+    pub fn apply(&self, collection: Collection, change: Change) {
+        let mut sequence = self.sequence.lock();
+        sequence.waiting.insert(change.entry.revision, (collection, change));
+        let mut applied = sequence.applied;
+        while let Some((collection, change)) = sequence.waiting.remove(&(applied + 1)) {
+            applied += 1;
+            self.of(&collection).apply(change);
+        }
+        sequence.applied = applied;
+        self.applied.send_replace(applied);
+    }
+
+    /// Returns the revision up to which all changes are applied.
+    pub fn applied(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
+    /// Waits until all changes up to `revision` are applied.
+    pub async fn wait_for(&self, revision: u64) {
+        let mut applied = self.applied.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = applied.wait_for(|applied| *applied >= revision).await;
+    }
+}
+
+/// One collection in memory.
+#[derive(Debug)]
+pub struct Cache {
+    state: RwLock<State>,
+    changed: watch::Sender<u64>,
+    applied: watch::Receiver<u64>,
+    keeps_objects: bool,
+    fields: RwLock<Arc<[Box<str>]>>,
+}
+
+#[derive(Debug)]
+struct State {
+    objects: BTreeMap<ObjectKey, Arc<Entry>>,
+    history: History,
+    closed: bool,
+}
+
+impl Cache {
+    fn new(collection: &Collection, floor: u64, applied: watch::Receiver<u64>) -> Self {
+        Self {
+            state: RwLock::new(State { objects: BTreeMap::new(), history: History::new(floor), closed: false }),
+            changed: watch::Sender::new(floor),
+            applied,
+            keeps_objects: keeps_objects(collection),
+            fields: RwLock::new(selectable_fields(collection)),
+        }
+    }
+
+    /// Returns whether objects are held here; if not, lists read the store.
+    pub fn keeps_objects(&self) -> bool {
+        self.keeps_objects
+    }
+
+    /// Returns the paths whose values the facets of this collection's objects hold, in order.
+    pub fn fields(&self) -> Arc<[Box<str>]> {
+        Arc::clone(&self.fields.read())
+    }
+
+    /// Changes which fields selectors may name, and reads them from the objects held.
+    pub fn set_fields(&self, fields: Arc<[Box<str>]>) {
+        let mut state = self.state.write();
+        let mut current = self.fields.write();
+        if *current == fields {
+            return;
+        }
+        for entry in state.objects.values_mut() {
+            if let Ok(object) = entry.parse() {
+                let facets = Arc::new(Facets::of(&object, &fields));
+                *entry = Arc::new(Entry { facets, ..Entry::clone(entry) });
+            }
+        }
+        *current = fields;
+    }
+
+    /// Returns an object.
+    pub fn get(&self, key: &ObjectKey) -> Option<Arc<Entry>> {
+        self.state.read().objects.get(key).map(Arc::clone)
+    }
+
+    /// Returns all objects of a namespace (of all, when it is empty), ordered by key, and the revision of this state.
+    pub fn snapshot(&self, namespace: &str) -> (Vec<Arc<Entry>>, u64) {
+        let state = self.state.read();
+        let entries = state.range(namespace).map(Arc::clone).collect();
+        // Changes are applied in order, so all up to the newest of this collection are in.
+        let revision = (*self.applied.borrow()).max(state.history.latest());
+        (entries, revision)
+    }
+
+    /// Counts the objects held.
+    pub fn len(&self) -> usize {
+        self.state.read().objects.len()
+    }
+
+    /// Returns whether no object is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn apply(&self, mut change: Change) {
+        let revision = change.entry.revision;
+        let mut state = self.state.write();
+        if self.keeps_objects {
+            let entry = Arc::clone(&change.entry);
+            let previous = match change.kind {
+                ChangeKind::Put => state.objects.insert(entry.key.clone(), entry),
+                ChangeKind::Delete => state.objects.remove(&entry.key),
+            };
+            change.previous = previous.map(|entry| Arc::clone(&entry.facets));
+        }
+        state.history.push(change);
+        drop(state);
+        self.changed.send_replace(revision);
+    }
+
+    fn close(&self) {
+        self.state.write().closed = true;
+        let latest = *self.changed.borrow();
+        self.changed.send_replace(latest);
+    }
+}
+
+impl State {
+    fn range(&self, namespace: &str) -> impl Iterator<Item = &Arc<Entry>> {
+        let all = namespace.is_empty();
+        let namespace = namespace.to_owned();
+        let start = ObjectKey::new(&namespace, "");
+        self.objects
+            .range(start..)
+            .take_while(move |(key, _)| all || *key.namespace == *namespace)
+            .map(|(_, entry)| entry)
+    }
+}
+
+/// Events come in numbers and are seldom read: they stay in the store.
+fn keeps_objects(collection: &Collection) -> bool {
+    !(collection.group.is_empty() && &*collection.plural == "events")
+}
+
+/// Fields of built-in kinds that field selectors may name, besides `metadata.name` and `metadata.namespace`.
+pub fn selectable_fields(collection: &Collection) -> Arc<[Box<str>]> {
+    let fields: &[&str] = match (&*collection.group, &*collection.plural) {
+        ("", "pods") => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        ],
+        ("", "events") => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        ("", "namespaces") => &["status.phase"],
+        ("", "nodes") => &["spec.unschedulable"],
+        ("", "replicationcontrollers") | ("apps", "replicasets") => &["status.replicas"],
+        ("", "secrets") => &["type"],
+        ("", "services") => &["spec.clusterIP", "spec.type"],
+        ("batch", "jobs") => &["status.successful"],
+        ("certificates.k8s.io", "certificatesigningrequests") => &["spec.signerName"],
+        ("resource.k8s.io", "resourceslices") => &["spec.nodeName", "spec.driver"],
+        _ => &[],
+    };
+    fields.iter().map(|field| (*field).into()).collect()
+}

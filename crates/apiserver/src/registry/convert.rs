@@ -1,0 +1,63 @@
+//! Conversion between the version of a request and the version that is stored.
+//!
+//! Versions of a custom resource differ in their `apiVersion` only, and so do most built-in ones. Events are the
+//! exception: two groups show the same object under different field names.
+
+use serde_json::{Map, Value};
+
+use super::Resource;
+
+/// Field names of Events: in `events.k8s.io/v1`, and in the core group, where they are stored.
+const EVENT_FIELDS: [(&str, &str); 8] = [
+    ("note", "message"),
+    ("regarding", "involvedObject"),
+    ("reportingController", "reportingComponent"),
+    ("deprecatedSource", "source"),
+    ("deprecatedFirstTimestamp", "firstTimestamp"),
+    ("deprecatedLastTimestamp", "lastTimestamp"),
+    ("deprecatedCount", "count"),
+    ("reportingInstance", "reportingInstance"),
+];
+
+/// Returns whether the stored form differs from that of `resource` in `apiVersion` only.
+pub fn renames_only(resource: &Resource) -> bool {
+    resource.group() != "events.k8s.io"
+}
+
+/// Converts an object of `resource` into the form that is stored.
+pub fn to_storage(resource: &Resource, object: Value) -> Value {
+    if renames_only(resource) {
+        let stored = super::api_version(&resource.collection.group, &resource.storage_version);
+        return with_api_version(object, &stored);
+    }
+    with_api_version(renamed(object, |name| {
+        EVENT_FIELDS.iter().find(|(shown, _)| *shown == name).map(|(_, stored)| *stored)
+    }), "v1")
+}
+
+/// Converts a stored object into the form of `resource`.
+pub fn from_storage(resource: &Resource, object: Value) -> Value {
+    let version = resource.api_version();
+    if renames_only(resource) {
+        return with_api_version(object, &version);
+    }
+    with_api_version(renamed(object, |name| {
+        EVENT_FIELDS.iter().find(|(_, stored)| *stored == name).map(|(shown, _)| *shown)
+    }), &version)
+}
+
+fn with_api_version(mut object: Value, api_version: &str) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("apiVersion".to_owned(), api_version.into());
+    }
+    object
+}
+
+fn renamed(object: Value, rename: impl Fn(&str) -> Option<&'static str>) -> Value {
+    match object {
+        Value::Object(fields) => Value::Object(
+            fields.into_iter().map(|(name, value)| (rename(&name).map_or(name, str::to_owned), value)).collect::<Map<_, _>>(),
+        ),
+        other => other,
+    }
+}

@@ -1,0 +1,148 @@
+//! The schema of a resource: where it comes from, and what the write path does with it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::OnceLock;
+
+use machinery::field::FieldError;
+use machinery::schema::{Library, Schema, SchemaError};
+use serde_json::Value;
+
+use super::facts;
+
+/// Definitions of built-in kinds and of what all kinds share.
+pub fn library() -> &'static Library {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
+    LIBRARY.get_or_init(|| Library::new(|name| facts::definition_with_defaults(name).map(Cow::Owned)))
+}
+
+/// The schema of one resource in one version. Built-in schemas are parsed when first needed.
+pub struct SchemaSource {
+    origin: Origin,
+    parsed: OnceLock<Schema>,
+}
+
+enum Origin {
+    None,
+    BuiltIn(&'static str),
+    Custom(Schema),
+}
+
+impl fmt::Debug for SchemaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Origin::None => f.write_str("SchemaSource(none)"),
+            Origin::BuiltIn(name) => write!(f, "SchemaSource({name})"),
+            Origin::Custom(_) => f.write_str("SchemaSource(custom)"),
+        }
+    }
+}
+
+impl SchemaSource {
+    /// No schema: anything goes.
+    pub const fn none() -> Self {
+        Self { origin: Origin::None, parsed: OnceLock::new() }
+    }
+
+    /// The definition `name` of the facts.
+    pub const fn built_in(name: &'static str) -> Self {
+        Self { origin: Origin::BuiltIn(name), parsed: OnceLock::new() }
+    }
+
+    /// The `openAPIV3Schema` of a CustomResourceDefinition.
+    ///
+    /// # Errors
+    /// Fails when it is not a schema.
+    pub fn custom(open_api_v3_schema: &Value) -> Result<Self, SchemaError> {
+        let schema = library().structural(open_api_v3_schema)?;
+        Ok(Self { origin: Origin::Custom(schema), parsed: OnceLock::new() })
+    }
+
+    /// The name of the definition in the facts, for built-in kinds.
+    pub fn definition(&self) -> Option<&'static str> {
+        match self.origin {
+            Origin::BuiltIn(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The parsed schema.
+    pub fn schema(&self) -> &Schema {
+        match &self.origin {
+            Origin::Custom(schema) => schema,
+            Origin::BuiltIn(name) => {
+                self.parsed.get_or_init(|| library().named(name).unwrap_or_else(|| library().anything()))
+            }
+            Origin::None => self.parsed.get_or_init(|| library().anything()),
+        }
+    }
+
+    /// Drops fields that the schema does not know; returns their paths.
+    ///
+    /// # Errors
+    /// Says which field of a built-in kind has a value of the wrong type.
+    pub fn settle(&self, object: &mut Value) -> Result<Vec<String>, String> {
+        if let Some(error) = self.typed().and_then(|schema| schema.type_error(object)) {
+            return Err(format!("json: {error}"));
+        }
+        Ok(self.schema().prune(object))
+    }
+
+    /// Sets what is left out and has a default, and brings values into canonical form.
+    pub fn default(&self, object: &mut Value) {
+        self.schema().default(object);
+        if let Some(schema) = self.typed() {
+            schema.canonicalize(object);
+        }
+    }
+
+    /// Returns every broken rule of the schema.
+    pub fn validate(&self, object: &Value) -> Vec<FieldError> {
+        match self.origin {
+            Origin::None => Vec::new(),
+            _ => self.schema().validate(object),
+        }
+    }
+
+    /// The schema, when objects are typed as built-in kinds are.
+    fn typed(&self) -> Option<&Schema> {
+        matches!(self.origin, Origin::BuiltIn(_)).then(|| self.schema())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn built_in_objects_are_settled() {
+        let pod = SchemaSource::built_in("io.k8s.api.core.v1.Pod");
+        let mut object = json!({
+            "metadata": {"name": "a", "labels": {}, "x": 1},
+            "spec": {"containers": [{"name": "c", "imag": "i", "resources": {"limits": {"cpu": 1, "memory": "1024Ki"}}}], "volumes": []},
+            "status": null,
+        });
+        assert_eq!(pod.settle(&mut object).expect("right types"), ["metadata.x", "spec.containers[0].imag"]);
+        pod.default(&mut object);
+        assert_eq!(object["metadata"], json!({"name": "a"}));
+        assert_eq!(object["spec"]["containers"][0]["resources"], json!({"limits": {"cpu": "1", "memory": "1Mi"}}));
+        assert_eq!(object["spec"]["dnsPolicy"], "ClusterFirst");
+        assert_eq!(object["spec"].get("volumes"), None);
+    }
+
+    #[test]
+    fn wrong_types_are_named() {
+        let pod = SchemaSource::built_in("io.k8s.api.core.v1.Pod");
+        let error = pod.settle(&mut json!({"spec": {"containers": [{"name": 1}]}})).expect_err("a wrong type");
+        assert!(error.contains("spec.containers[0].name"), "{error}");
+    }
+
+    #[test]
+    fn every_definition_parses() {
+        for name in facts::definition_names() {
+            assert!(library().named(name).is_some(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The `scale` subresource: the count of a workload, whatever its kind.
+
+use http::{Response, StatusCode};
+use machinery::object;
+use machinery::selector::LabelSelector;
+use machinery::status::Status;
+use serde_json::{Value, json};
+
+use super::ownership::Ownership;
+use super::subresource::take;
+use super::{Call, WriteOptions, decode, present, storage, write};
+use crate::registry::Resource;
+use crate::{Body, Result};
+
+/// Answers a get, update or patch of `scale`.
+pub(crate) async fn answer(call: &mut Call, verb: &str, request_body: &mut Option<Body>) -> Result<Response<Body>> {
+    let key = call.key();
+    if verb == "get" {
+        let found = storage::current(&call.server, &call.resource, &key).await?;
+        let entry = found.ok_or_else(|| call.not_found(&key.name))?;
+        let object = present::value_of(&call.resource, &entry)?;
+        return present::value(call, StatusCode::OK, &scale_of(&call.resource, &object));
+    }
+    let kind = if verb == "patch" { "PatchOptions" } else { "UpdateOptions" };
+    let body = take(request_body).await?;
+    let media_type = decode::media_type(&call.headers);
+    let options = WriteOptions::parse(&call.query, kind, media_type == "application/apply-patch+yaml")?;
+    let sent = if media_type.contains("yaml") { decode::yaml(&body)?.value } else { decode::json(&body)?.value };
+    let owner = Ownership::update(call);
+    let patching = verb == "patch";
+    let outcome = write::update(call, &key, &options, &owner, |call, old| {
+        let present = scale_of(&call.resource, old);
+        let wanted = match (patching, media_type.as_str()) {
+            (false, _) => sent.clone(),
+            (true, "application/json-patch+json") => {
+                machinery::patch::json::apply(&present, &sent).map_err(|error| Box::new(error.status()))?
+            }
+            (true, _) => machinery::patch::merge::apply(&present, &sent).map_err(|error| Box::new(error.status()))?,
+        };
+        let version = object::resource_version(&wanted);
+        let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
+        if replicas < 0 {
+            use machinery::field::{FieldError, Path};
+            let detail = "must be greater than or equal to 0";
+            let error = FieldError::invalid(Path::new("spec.replicas"), replicas, detail);
+            let gvk = machinery::gvk::Gvk::new("autoscaling", "v1", "Scale");
+            return Err(Status::invalid(&gvk, object::name(old), &[error]).into());
+        }
+        let mut changed = old.clone();
+        if version.is_empty() {
+            object::remove_meta(&mut changed, "resourceVersion");
+        } else {
+            object::set_meta(&mut changed, "resourceVersion", version);
+        }
+        let path = spec_path(&call.resource);
+        let path: Vec<&str> = path.split('.').collect();
+        object::set_at(&mut changed, &path, replicas.into());
+        Ok(changed)
+    })
+    .await?;
+    let object = present::value_of(&call.resource, &outcome.entry)?;
+    present::value(call, StatusCode::OK, &scale_of(&call.resource, &object))
+}
+
+fn spec_path(resource: &Resource) -> String {
+    let path = resource.scale.as_ref().map_or(".spec.replicas", |scale| &*scale.spec_replicas);
+    path.trim_start_matches('.').to_owned()
+}
+
+/// Returns an object's scale.
+fn scale_of(resource: &Resource, object: &Value) -> Value {
+    let number = |path: &str| {
+        let path: Vec<&str> = path.trim_start_matches('.').split('.').collect();
+        object::i64_at(object, &path).unwrap_or(0)
+    };
+    let status_path = resource.scale.as_ref().map_or(".status.replicas", |scale| &*scale.status_replicas);
+    let (wanted, observed) = (number(&spec_path(resource)), number(status_path));
+    let selector = match &resource.scale {
+        Some(scale) => scale.label_selector.as_deref().map(|path| {
+            let path: Vec<&str> = path.trim_start_matches('.').split('.').collect();
+            object::str_at(object, &path).to_owned()
+        }),
+        None => {
+            let selector = &object["spec"]["selector"];
+            let parsed = if selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some() {
+                LabelSelector::from_object(selector).unwrap_or_default()
+            } else {
+                LabelSelector::from_map(selector)
+            };
+            Some(parsed.to_string())
+        }
+    };
+    let mut metadata = json!({"name": object::name(object)});
+    for name in ["namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object["metadata"].get(name) {
+            metadata[name] = value.clone();
+        }
+    }
+    let mut spec = json!({});
+    if wanted != 0 {
+        spec["replicas"] = wanted.into();
+    }
+    let mut status = json!({"replicas": observed});
+    if let Some(selector) = selector.filter(|selector| !selector.is_empty()) {
+        status["selector"] = selector.into();
+    }
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status})
+}

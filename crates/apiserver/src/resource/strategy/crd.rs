@@ -1,0 +1,202 @@
+//! CustomResourceDefinitions: defaults, rules, and the first status.
+
+use machinery::field::{FieldError, Path};
+use machinery::names;
+use machinery::object;
+use serde_json::{Value, json};
+
+use super::{BASE, Strategy, set_default, text};
+use crate::Result;
+use crate::resource::Call;
+
+pub(super) const STRATEGY: Strategy = Strategy { default, prepare_create, prepare_update, validate, ..BASE };
+
+fn default(draft: &mut Value) {
+    let Some(spec) = draft.get_mut("spec").filter(|spec| spec.is_object()) else { return };
+    let kind = text(spec, &["names", "kind"]).to_owned();
+    if let Some(names) = spec.get_mut("names").filter(|names| names.is_object()) {
+        if text(names, &["singular"]).is_empty() {
+            names["singular"] = kind.to_lowercase().into();
+        }
+        if text(names, &["listKind"]).is_empty() {
+            names["listKind"] = format!("{kind}List").into();
+        }
+    }
+    set_default(spec, "conversion", json!({"strategy": "None"}));
+}
+
+fn prepare_create(_: &mut Call, draft: &mut Value) -> Result<()> {
+    let stored: Vec<Value> = storage_versions(draft).into_iter().map(Value::from).collect();
+    draft["status"] =
+        json!({"conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored});
+    Ok(())
+}
+
+/// A new storage version joins those that objects may be stored in.
+fn prepare_update(_: &mut Call, draft: &mut Value, _: &Value) -> Result<()> {
+    let storage = storage_versions(draft);
+    if let Some(known) = draft.pointer_mut("/status/storedVersions").and_then(Value::as_array_mut) {
+        for version in storage {
+            if !known.iter().any(|known| *known == version) {
+                known.push(version.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn versions(object: &Value) -> impl Iterator<Item = &Value> {
+    object["spec"]["versions"].as_array().into_iter().flatten()
+}
+
+fn storage_versions(object: &Value) -> Vec<String> {
+    versions(object).filter(|version| version["storage"] == true).map(|version| text(version, &["name"]).to_owned()).collect()
+}
+
+const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
+
+fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let spec = Path::new("spec");
+    let (group, plural) = (text(object, &["spec", "group"]), text(object, &["spec", "names", "plural"]));
+    let name = object::name(object);
+    if name != format!("{plural}.{group}") && !group.is_empty() {
+        let detail = format!("must be spec.names.plural+\".\"+spec.group, {plural}.{group}");
+        errors.push(FieldError::invalid(Path::new("metadata.name"), name, detail));
+    }
+    if group.is_empty() {
+        errors.push(FieldError::required(spec.child("group"), ""));
+    } else if !group.contains('.') {
+        let detail = "should be a domain with at least one dot";
+        errors.push(FieldError::invalid(spec.child("group"), group, detail));
+    }
+    let scope = text(object, &["spec", "scope"]);
+    if !matches!(scope, "Namespaced" | "Cluster") {
+        errors.push(FieldError::not_supported(spec.child("scope"), scope, ["Cluster", "Namespaced"]));
+    }
+    validate_names(object, &spec.child("names"), &mut errors);
+    if object["spec"]["preserveUnknownFields"] == true {
+        let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+        errors.push(FieldError::invalid(spec.child("preserveUnknownFields"), true, detail));
+    }
+    if storage_versions(object).len() != 1 {
+        let detail = "must have exactly one version marked as storage version";
+        errors.push(FieldError::invalid(spec.child("versions"), object["spec"]["versions"].clone(), detail));
+    }
+    let mut seen = Vec::new();
+    for (at, version) in versions(object).enumerate() {
+        let path = spec.child("versions").index(at);
+        validate_version(version, &path, &mut errors);
+        let name = text(version, &["name"]);
+        if seen.contains(&name) {
+            errors.push(FieldError::duplicate(path.child("name"), name));
+        }
+        seen.push(name);
+    }
+    if let Some(old) = old {
+        validate_change(object, old, &seen, &mut errors);
+    }
+    errors
+}
+
+fn validate_names(object: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    for field in ["plural", "singular", "kind", "listKind"] {
+        let value = text(object, &["spec", "names", field]);
+        if value.is_empty() {
+            errors.push(FieldError::required(path.child(field), ""));
+            continue;
+        }
+        for wrong in names::dns_1035_label(&value.to_lowercase()) {
+            errors.push(FieldError::invalid(path.child(field), value, wrong));
+        }
+    }
+    let kind = text(object, &["spec", "names", "kind"]);
+    if !kind.is_empty() && kind == text(object, &["spec", "names", "listKind"]) {
+        let detail = "kind and listKind may not be the same";
+        errors.push(FieldError::invalid(path.child("listKind"), kind, detail));
+    }
+}
+
+fn validate_version(version: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    let name = text(version, &["name"]);
+    for wrong in names::dns_1035_label(name) {
+        errors.push(FieldError::invalid(path.child("name"), name, wrong));
+    }
+    let schema = &version["schema"]["openAPIV3Schema"];
+    let at = path.child("schema").child("openAPIV3Schema");
+    if schema.is_null() {
+        errors.push(FieldError::required(at, ""));
+    } else if text(schema, &["type"]) != "object" {
+        let kind = text(schema, &["type"]);
+        if kind.is_empty() {
+            errors.push(FieldError::required(at.child("type"), "must not be empty at the root"));
+        } else {
+            errors.push(FieldError::invalid(at.child("type"), kind, "must be object at the root"));
+        }
+    } else if let Err(error) = crate::registry::schema::library().structural(schema) {
+        errors.push(FieldError::invalid(at, "schema", error.to_string()));
+    }
+    for (index, column) in version["additionalPrinterColumns"].as_array().into_iter().flatten().enumerate() {
+        let path = path.child("additionalPrinterColumns").index(index);
+        let kind = text(column, &["type"]);
+        if text(column, &["name"]).is_empty() {
+            errors.push(FieldError::required(path.child("name"), ""));
+        }
+        if kind.is_empty() {
+            errors.push(FieldError::required(path.child("type"), ""));
+        } else if !COLUMN_TYPES.contains(&kind) {
+            let detail = format!("must be one of {}", COLUMN_TYPES.join(","));
+            errors.push(FieldError::invalid(path.child("type"), kind, detail));
+        }
+        let json_path = text(column, &["jsonPath"]);
+        if json_path.is_empty() {
+            errors.push(FieldError::required(path.child("jsonPath"), ""));
+        } else if !json_path.starts_with('.') {
+            let detail = "must be a simple json path starting with .";
+            errors.push(FieldError::invalid(path.child("jsonPath"), json_path, detail));
+        }
+    }
+    validate_scale(&version["subresources"]["scale"], &path.child("subresources").child("scale"), errors);
+}
+
+fn validate_scale(scale: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    if scale.is_null() {
+        return;
+    }
+    for (field, prefix, required) in [
+        ("specReplicasPath", ".spec.", true),
+        ("statusReplicasPath", ".status.", true),
+        ("labelSelectorPath", ".status.", false),
+    ] {
+        let value = text(scale, &[field]);
+        if value.is_empty() {
+            if required {
+                errors.push(FieldError::required(path.child(field), ""));
+            }
+        } else if !value.starts_with(prefix) && !(field == "labelSelectorPath" && value.starts_with(".spec.")) {
+            let detail = format!("should be a json path under {}", prefix.trim_end_matches('.'));
+            errors.push(FieldError::invalid(path.child(field), value, detail));
+        }
+    }
+}
+
+fn validate_change(object: &Value, old: &Value, versions: &[&str], errors: &mut Vec<FieldError>) {
+    for path in [&["spec", "group"][..], &["spec", "scope"], &["spec", "names", "plural"], &["spec", "names", "kind"]] {
+        let (now, before) = (text(object, path), text(old, path));
+        if now != before {
+            if path.last() == Some(&"plural") {
+                // The name is bound to the plural, so the first complaint would only confuse.
+                errors.retain(|error| error.path.as_str() != "metadata.name");
+            }
+            errors.push(FieldError::invalid(Path::new(path.join(".")), now, "field is immutable"));
+        }
+    }
+    let stored = object["status"]["storedVersions"].as_array().cloned().unwrap_or_default();
+    for (at, version) in stored.iter().enumerate() {
+        let version = version.as_str().unwrap_or_default();
+        if !versions.contains(&version) {
+            let detail = format!("missing from spec.versions; {version} was a storage version: migrate what is stored in it, and remove it from status.storedVersions first");
+            errors.push(FieldError::invalid(Path::new("status.storedVersions").index(at), version, detail));
+        }
+    }
+}

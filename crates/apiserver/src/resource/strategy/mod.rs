@@ -1,0 +1,217 @@
+//! What differs between kinds, where Kubernetes has such differences.
+//!
+//! A strategy is a row of functions; a kind without one of its own takes the base row.
+
+mod config;
+mod crd;
+mod namespace;
+mod pod;
+mod pod_admission;
+mod service;
+mod storage;
+mod workload;
+
+use machinery::field::FieldError;
+use machinery::names;
+use machinery::object;
+use machinery::status::Status;
+use serde_json::Value;
+
+use super::Call;
+use crate::cache::ObjectKey;
+use crate::registry::Resource;
+use crate::{ApiServer, Result};
+
+/// How writes of one kind differ from the base.
+#[derive(Clone, Copy)]
+pub(crate) struct Strategy {
+    /// Says what is wrong with a name.
+    pub(crate) name: fn(&str) -> Vec<String>,
+    /// Whether objects count the changes of their wishes in `metadata.generation`.
+    pub(crate) has_generation: bool,
+    /// Sets defaults that depend on other fields.
+    pub(crate) default: fn(&mut Value),
+    /// Brings a new object into its first state; may refuse it.
+    pub(crate) prepare_create: fn(&mut Call, &mut Value) -> Result<()>,
+    /// Brings a changed object into order; may refuse it.
+    pub(crate) prepare_update: fn(&mut Call, &mut Value, &Value) -> Result<()>,
+    /// Says what is wrong with an object (and its change, when there was one before).
+    pub(crate) validate: fn(&Call, &Value, Option<&Value>) -> Vec<FieldError>,
+    /// Takes what is scarce, such as addresses, once everything else is settled.
+    pub(crate) allocate: fn(&Call, &mut Value, Option<&Value>, bool) -> Result<()>,
+}
+
+const BASE: Strategy = Strategy {
+    name: names::dns_subdomain,
+    has_generation: false,
+    default: |_| {},
+    prepare_create: |_, _| Ok(()),
+    prepare_update: |_, _, _| Ok(()),
+    validate: |_, _, _| Vec::new(),
+    allocate: |_, _, _, _| Ok(()),
+};
+
+/// Returns the strategy of a resource.
+pub(crate) fn of(resource: &Resource) -> Strategy {
+    if resource.custom {
+        return Strategy { has_generation: true, ..BASE };
+    }
+    let row = match (&*resource.collection.group, &*resource.collection.plural) {
+        ("", "pods") => pod::STRATEGY,
+        ("", "namespaces") => namespace::STRATEGY,
+        ("", "services") => service::STRATEGY,
+        ("", "secrets") => config::SECRET,
+        ("", "configmaps") => config::CONFIG_MAP,
+        ("", "persistentvolumeclaims") => storage::CLAIM,
+        ("", "persistentvolumes") => storage::VOLUME,
+        ("", "nodes") => Strategy { name: names::dns_subdomain, ..BASE },
+        ("", "replicationcontrollers") | ("apps", _) | ("batch", _) => workload::strategy(resource),
+        ("apiextensions.k8s.io", "customresourcedefinitions") => crd::STRATEGY,
+        ("rbac.authorization.k8s.io", plural) => config::rbac(plural),
+        _ => BASE,
+    };
+    Strategy { has_generation: has_generation(resource), ..row }
+}
+
+/// Built-in kinds that have a generation.
+fn has_generation(resource: &Resource) -> bool {
+    match &*resource.collection.group {
+        "" => matches!(&*resource.collection.plural, "pods" | "replicationcontrollers"),
+        "apps" => &*resource.collection.plural != "controllerrevisions",
+        "admissionregistration.k8s.io" | "batch" | "autoscaling" | "apiextensions.k8s.io"
+        | "flowcontrol.apiserver.k8s.io" | "networking.k8s.io" | "policy" | "scheduling.k8s.io" => true,
+        "discovery.k8s.io" => true,
+        "resource.k8s.io" => &*resource.collection.plural == "resourceslices",
+        _ => false,
+    }
+}
+
+/// Drops the status of a new object where only the status subresource may write it.
+pub(crate) fn drop_status(resource: &Resource, draft: &mut Value) {
+    // A node registers itself with its status.
+    let kept = resource.group().is_empty() && resource.plural() == "nodes";
+    if resource.has_status() && !kept {
+        if let Some(fields) = draft.as_object_mut() {
+            fields.shift_remove("status");
+        }
+    }
+}
+
+/// Keeps the part of the object that this request cannot write: the status on the main resource, the rest on `status`.
+pub(crate) fn keep_unwritable(call: &Call, draft: &mut Value, old: &Value) {
+    if !call.resource.has_status() {
+        return;
+    }
+    let sub = call.sub();
+    if sub.is_empty() {
+        copy(draft, old, "status");
+    } else if sub == "status" {
+        let mut result = old.clone();
+        copy(&mut result, draft, "status");
+        // Metadata travels with the status of built-in kinds, but not with that of custom resources.
+        if !call.resource.custom {
+            for name in ["labels", "annotations", "finalizers", "managedFields", "resourceVersion"] {
+                copy_meta(&mut result, draft, name);
+            }
+        } else {
+            copy_meta(&mut result, draft, "managedFields");
+        }
+        *draft = result;
+    }
+}
+
+fn copy(to: &mut Value, from: &Value, name: &str) {
+    let Some(fields) = to.as_object_mut() else { return };
+    match from.get(name) {
+        Some(value) => {
+            fields.insert(name.to_owned(), value.clone());
+        }
+        None => {
+            fields.shift_remove(name);
+        }
+    }
+}
+
+fn copy_meta(to: &mut Value, from: &Value, name: &str) {
+    match from.get("metadata").and_then(|metadata| metadata.get(name)) {
+        Some(value) => object::set_meta(to, name, value.clone()),
+        None => {
+            object::remove_meta(to, name);
+        }
+    }
+}
+
+/// Whether a finished delete answers with the object's last state; else it answers with a Status.
+pub(crate) fn shows_deleted(resource: &Resource) -> bool {
+    !resource.custom
+        && matches!(
+            (resource.group(), resource.plural()),
+            ("", "pods" | "services" | "serviceaccounts" | "persistentvolumeclaims" | "persistentvolumes" | "podtemplates" | "resourcequotas")
+                | ("storage.k8s.io", _)
+                | ("resource.k8s.io", _)
+        )
+}
+
+/// Seconds between the mark of deletion and the end.
+pub(crate) fn grace(resource: &Resource, object: &Value, wanted: Option<i64>) -> i64 {
+    if !(resource.group().is_empty() && resource.plural() == "pods") {
+        return 0;
+    }
+    pod::grace(object, wanted)
+}
+
+/// Changes what a mark of deletion changes besides metadata.
+pub(crate) fn begin_delete(call: &Call, draft: &mut Value) {
+    match (call.resource.group(), call.resource.plural()) {
+        ("", "namespaces") => draft["status"]["phase"] = "Terminating".into(),
+        ("apiextensions.k8s.io", _) => crate::registry::crd::begin_delete(&super::metadata::timestamp(call), draft),
+        _ => {}
+    }
+}
+
+/// The items of a list field, if there is one.
+pub(super) fn items_mut<'a>(object: &'a mut Value, name: &str) -> impl Iterator<Item = &'a mut Value> {
+    object.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+/// Refuses the deletion of what every cluster needs.
+pub(crate) fn check_delete(call: &Call, key: &ObjectKey) -> Result<()> {
+    let resource = &call.resource;
+    let protected = matches!(&*key.name, "default" | "kube-system" | "kube-public");
+    if resource.group().is_empty() && resource.plural() == "namespaces" && protected {
+        return Err(Status::forbidden(&resource.gvr(), &key.name, "this namespace may not be deleted").into());
+    }
+    Ok(())
+}
+
+/// Acts on a stored change: a CustomResourceDefinition registers its kind.
+pub(crate) fn after_write(server: &ApiServer, resource: &Resource, stored: Option<&Value>) {
+    if resource.group() == "apiextensions.k8s.io" {
+        if let Some(stored) = stored {
+            crate::registry::crd::changed(server, stored);
+        }
+    }
+}
+
+/// Acts on a removal: what the object had taken is free again.
+pub(crate) fn after_delete(server: &ApiServer, resource: &Resource, last: &Value) {
+    match (resource.group(), resource.plural()) {
+        ("apiextensions.k8s.io", "customresourcedefinitions") => crate::registry::crd::removed(server, last),
+        ("", "services") => server.allocator().release(last),
+        _ => {}
+    }
+}
+
+/// Returns the string at a path, or the empty string.
+pub(super) fn text<'a>(object: &'a Value, path: &[&str]) -> &'a str {
+    object::str_at(object, path)
+}
+
+/// Sets a field if it is absent.
+pub(super) fn set_default(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(fields) = object.as_object_mut() {
+        if !fields.contains_key(name) {
+            fields.insert(name.to_owned(), value.into());
+        }
+    }
+}

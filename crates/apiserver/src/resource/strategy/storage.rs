@@ -1,0 +1,150 @@
+//! PersistentVolumes and PersistentVolumeClaims.
+
+use machinery::field::{FieldError, Path};
+use machinery::quantity::Quantity;
+use serde_json::{Value, json};
+
+use super::{BASE, Strategy, text};
+use crate::Result;
+use crate::resource::Call;
+
+pub(super) const CLAIM: Strategy =
+    Strategy { prepare_create: pending, validate: validate_claim, ..BASE };
+pub(super) const VOLUME: Strategy =
+    Strategy { prepare_create: pending_volume, validate: validate_volume, ..BASE };
+
+fn pending(_: &mut Call, draft: &mut Value) -> Result<()> {
+    draft["status"] = json!({"phase": "Pending"});
+    finalizer(draft, "kubernetes.io/pvc-protection");
+    Ok(())
+}
+
+fn pending_volume(_: &mut Call, draft: &mut Value) -> Result<()> {
+    draft["status"] = json!({"phase": "Pending"});
+    finalizer(draft, "kubernetes.io/pv-protection");
+    Ok(())
+}
+
+/// Objects in use are protected by a finalizer that a controller removes once nobody uses them.
+fn finalizer(draft: &mut Value, name: &str) {
+    let mut finalizers: Vec<String> = machinery::object::finalizers(draft).map(str::to_owned).collect();
+    if !finalizers.iter().any(|finalizer| finalizer == name) {
+        finalizers.push(name.to_owned());
+        machinery::object::set_finalizers(draft, &finalizers);
+    }
+}
+
+const MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
+
+fn access_modes(object: &Value, errors: &mut Vec<FieldError>) {
+    let path = Path::new("spec.accessModes");
+    let modes = object["spec"]["accessModes"].as_array().cloned().unwrap_or_default();
+    if modes.is_empty() {
+        errors.push(FieldError::required(path.clone(), "at least 1 access mode is required"));
+    }
+    for mode in modes {
+        let mode = mode.as_str().unwrap_or_default();
+        if !MODES.contains(&mode) {
+            errors.push(FieldError::not_supported(path.clone(), mode, MODES));
+        }
+    }
+}
+
+fn validate_claim(call: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let requests = Path::new("spec.resources");
+    access_modes(object, &mut errors);
+    let storage = text(object, &["spec", "resources", "requests", "storage"]);
+    match Quantity::parse(storage) {
+        _ if storage.is_empty() => errors.push(FieldError::required(requests.key("storage"), "")),
+        Ok(quantity) if quantity.is_zero() || quantity.is_negative() => {
+            errors.push(FieldError::invalid(requests.key("storage"), storage, "must be greater than zero"));
+        }
+        _ => {}
+    }
+    if let Some(old) = old.filter(|_| call.sub() != "status") {
+        claim_update(object, old, storage, &mut errors);
+    }
+    errors
+}
+
+/// After creation a claim may only be bound and grow.
+fn claim_update(object: &Value, old: &Value, storage: &str, errors: &mut Vec<FieldError>) {
+    let mut compared = object["spec"].clone();
+    let mut before = old["spec"].clone();
+    if text(old, &["spec", "volumeName"]).is_empty() {
+        for spec in [&mut compared, &mut before] {
+            remove(spec, "volumeName");
+        }
+    }
+    let bound = text(old, &["status", "phase"]) == "Bound";
+    if bound {
+        for spec in [&mut compared, &mut before] {
+            remove(&mut spec["resources"], "requests");
+            remove(spec, "volumeAttributesClassName");
+        }
+    }
+    if compared["storageClassName"].is_null() != before["storageClassName"].is_null() && before["storageClassName"].is_null() {
+        remove(&mut compared, "storageClassName");
+    }
+    if compared != before {
+        let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        errors.push(FieldError::forbidden(Path::new("spec"), detail));
+    }
+    let size = |text: &str| Quantity::parse(text).map(|quantity| quantity.bytes()).unwrap_or_default();
+    if size(storage) < size(text(old, &["status", "capacity", "storage"])) {
+        let detail = "field can not be less than status.capacity";
+        errors.push(FieldError::forbidden(Path::new("spec.resources.requests.storage"), detail));
+    }
+}
+
+fn remove(value: &mut Value, name: &str) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.shift_remove(name);
+    }
+}
+
+const SOURCES: [&str; 6] = ["hostPath", "local", "nfs", "iscsi", "fc", "csi"];
+
+fn validate_volume(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let spec = Path::new("spec");
+    access_modes(object, &mut errors);
+    let capacity = object["spec"]["capacity"].as_object().cloned().unwrap_or_default();
+    if !capacity.contains_key("storage") {
+        errors.push(FieldError::required(spec.child("capacity"), ""));
+        errors.push(FieldError::not_supported(spec.child("capacity"), Value::Object(capacity), ["storage"]));
+    }
+    let sources = SOURCES.iter().filter(|source| object["spec"].get(**source).is_some()).count();
+    let known = object["spec"].as_object().into_iter().flatten().filter(|(name, _)| is_source(name)).count();
+    if known == 0 {
+        errors.push(FieldError::required(spec.clone(), "must specify a volume type"));
+    }
+    if sources > 1 || known > 1 {
+        errors.push(FieldError::forbidden(spec.clone(), "may not specify more than 1 volume type"));
+    }
+    if object["spec"].get("local").is_some() && object["spec"].get("nodeAffinity").is_none() {
+        errors.push(FieldError::required(spec.child("nodeAffinity"), "local volume requires node affinity"));
+    }
+    let policy = text(object, &["spec", "persistentVolumeReclaimPolicy"]);
+    let policies = ["Delete", "Recycle", "Retain"];
+    if !policies.contains(&policy) {
+        errors.push(FieldError::not_supported(spec.child("persistentVolumeReclaimPolicy"), policy, policies));
+    }
+    if let Some(old) = old {
+        if SOURCES.iter().any(|source| object["spec"].get(*source) != old["spec"].get(*source)) {
+            let detail = "spec.persistentvolumesource is immutable after creation";
+            errors.push(FieldError::forbidden(spec.child("persistentvolumesource"), detail));
+        }
+    }
+    errors
+}
+
+/// Fields of a volume's spec that are not sources.
+fn is_source(name: &str) -> bool {
+    !matches!(
+        name,
+        "capacity" | "accessModes" | "claimRef" | "persistentVolumeReclaimPolicy" | "storageClassName" | "mountOptions"
+            | "volumeMode" | "nodeAffinity" | "volumeAttributesClassName"
+    )
+}

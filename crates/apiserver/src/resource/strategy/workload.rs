@@ -1,0 +1,258 @@
+//! Pod templates, and the kinds that make Pods from them.
+
+use std::collections::HashSet;
+
+use machinery::field::{FieldError, Path};
+use machinery::names;
+use machinery::quantity::Quantity;
+use machinery::selector::LabelSelector;
+use serde_json::{Value, json};
+
+use super::{BASE, Strategy, set_default, text};
+use crate::registry::Resource;
+use crate::resource::Call;
+
+/// Returns the strategy of a workload kind.
+pub(super) fn strategy(resource: &Resource) -> Strategy {
+    let base = Strategy { default: default_template, ..BASE };
+    match resource.plural() {
+        "deployments" | "statefulsets" | "daemonsets" | "replicasets" => Strategy { validate: validate_selector, ..base },
+        _ => base,
+    }
+}
+
+fn default_template(draft: &mut Value) {
+    for pointer in ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
+        if let Some(spec) = draft.pointer_mut(pointer).filter(|spec| spec.is_object()) {
+            default_pod_spec(spec);
+        }
+    }
+    let Some(spec) = draft.get_mut("spec").filter(|spec| spec.is_object()) else { return };
+    for strategy in ["strategy", "updateStrategy"] {
+        if text(spec, &[strategy, "type"]) == "RollingUpdate" && spec[strategy]["rollingUpdate"].is_null() {
+            spec[strategy]["rollingUpdate"] = match strategy {
+                "strategy" => json!({"maxUnavailable": "25%", "maxSurge": "25%"}),
+                _ if spec.get("serviceName").is_some() || spec.get("podManagementPolicy").is_some() => json!({"partition": 0}),
+                _ => json!({"maxUnavailable": 1, "maxSurge": 0}),
+            };
+        }
+    }
+}
+
+/// Sets what depends on other fields of a Pod spec.
+pub(super) fn default_pod_spec(spec: &mut Value) {
+    for kind in ["initContainers", "containers", "ephemeralContainers"] {
+        let Some(containers) = spec.get_mut(kind).and_then(Value::as_array_mut) else { continue };
+        for container in containers {
+            let image = text(container, &["image"]);
+            let policy = if has_latest_tag(image) { "Always" } else { "IfNotPresent" };
+            set_default(container, "imagePullPolicy", policy);
+        }
+    }
+    for volume in spec.get_mut("volumes").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(image) = volume.get_mut("image").filter(|image| image.is_object()) {
+            let policy = if has_latest_tag(text(image, &["reference"])) { "Always" } else { "IfNotPresent" };
+            set_default(image, "pullPolicy", policy);
+        }
+        if volume.as_object().is_some_and(|fields| fields.len() == 1 && fields.contains_key("name")) {
+            volume["emptyDir"] = json!({});
+        }
+    }
+    // Two names of one field; the older one is deprecated.
+    let (name, old) = (text(spec, &["serviceAccountName"]).to_owned(), text(spec, &["serviceAccount"]).to_owned());
+    match (name.is_empty(), old.is_empty()) {
+        (true, false) => spec["serviceAccountName"] = old.into(),
+        (false, _) => spec["serviceAccount"] = name.into(),
+        (true, true) => {}
+    }
+}
+
+/// An image without tag or digest means its latest.
+fn has_latest_tag(image: &str) -> bool {
+    if image.contains('@') {
+        return false;
+    }
+    let last = image.rsplit('/').next().unwrap_or_default();
+    last.split_once(':').is_none_or(|(_, tag)| tag == "latest")
+}
+
+fn validate_selector(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let path = Path::new("spec.selector");
+    let selector = &object["spec"]["selector"];
+    let empty = selector.as_object().is_none_or(serde_json::Map::is_empty);
+    match LabelSelector::from_object(selector) {
+        _ if selector.is_null() => errors.push(FieldError::required(path.clone(), "")),
+        _ if empty => {
+            errors.push(FieldError::invalid(path.clone(), selector.clone(), "empty selector is invalid for deployment"));
+        }
+        Ok(parsed) if !parsed.matches(&object["spec"]["template"]) => {
+            let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+            let detail = "`selector` does not match template `labels`";
+            errors.push(FieldError::invalid(Path::new("spec.template.metadata.labels"), labels, detail));
+        }
+        Ok(_) => {}
+        Err(error) => errors.push(FieldError::invalid(path.clone(), selector.clone(), error.to_string())),
+    }
+    let template = Path::new("spec.template.spec");
+    validate_pod_spec(&object["spec"]["template"]["spec"], &template, &mut errors);
+    let restart = text(object, &["spec", "template", "spec", "restartPolicy"]);
+    if restart != "Always" {
+        errors.push(FieldError::not_supported(template.child("restartPolicy"), restart, ["Always"]));
+    }
+    if text(object, &["spec", "strategy", "type"]) == "Recreate" && !object["spec"]["strategy"]["rollingUpdate"].is_null() {
+        let detail = "may not be specified when strategy `type` is 'Recreate'";
+        errors.push(FieldError::forbidden(Path::new("spec.strategy.rollingUpdate"), detail));
+    }
+    if old.is_some_and(|old| old["spec"]["selector"] != *selector) {
+        errors.push(FieldError::invalid(path, selector.clone(), "field is immutable"));
+    }
+    errors
+}
+
+/// Checks a Pod spec.
+pub(super) fn validate_pod_spec(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    let volumes = validate_volumes(spec, path, errors);
+    let mut seen = HashSet::new();
+    let containers = spec["containers"].as_array().map_or(0, Vec::len);
+    if containers == 0 {
+        errors.push(FieldError::required(path.child("containers"), ""));
+    }
+    for kind in ["initContainers", "containers"] {
+        for (at, container) in spec[kind].as_array().into_iter().flatten().enumerate() {
+            let path = path.child(kind).index(at);
+            validate_container(container, &path, &volumes, errors);
+            let name = text(container, &["name"]);
+            if !name.is_empty() && !seen.insert(name) {
+                errors.push(FieldError::duplicate(path.child("name"), name));
+            }
+        }
+    }
+    for (field, supported) in [
+        ("restartPolicy", &["Always", "Never", "OnFailure"][..]),
+        ("dnsPolicy", &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"][..]),
+    ] {
+        let value = text(spec, &[field]);
+        let reported = errors.iter().any(|error| error.path == path.child(field));
+        if !supported.contains(&value) && !reported {
+            errors.push(FieldError::not_supported(path.child(field), value, supported.iter().copied()));
+        }
+    }
+    tolerations(spec, path, errors);
+}
+
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+
+fn validate_container(container: &Value, path: &Path, volumes: &HashSet<&str>, errors: &mut Vec<FieldError>) {
+    match text(container, &["name"]) {
+        "" => errors.push(FieldError::required(path.child("name"), "")),
+        name => {
+            for wrong in names::dns_label(name) {
+                errors.push(FieldError::invalid(path.child("name"), name, wrong));
+            }
+        }
+    }
+    if text(container, &["image"]).is_empty() {
+        errors.push(FieldError::required(path.child("image"), ""));
+    }
+    let policy = text(container, &["imagePullPolicy"]);
+    let reported = errors.iter().any(|error| error.path == path.child("imagePullPolicy"));
+    if !PULL_POLICIES.contains(&policy) && !reported {
+        errors.push(FieldError::not_supported(path.child("imagePullPolicy"), policy, PULL_POLICIES));
+    }
+    resources(&container["resources"], &path.child("resources"), errors);
+    for (at, mount) in container["volumeMounts"].as_array().into_iter().flatten().enumerate() {
+        let path = path.child("volumeMounts").index(at);
+        match text(mount, &["name"]) {
+            "" => errors.push(FieldError::required(path.child("name"), "")),
+            name if !volumes.contains(name) => errors.push(FieldError::not_found(path.child("name"), name)),
+            _ => {}
+        }
+        if text(mount, &["mountPath"]).is_empty() {
+            errors.push(FieldError::required(path.child("mountPath"), ""));
+        }
+    }
+    for (at, port) in container["ports"].as_array().into_iter().flatten().enumerate() {
+        let number = port["containerPort"].as_i64().unwrap_or(0);
+        if !(1..=65535).contains(&number) {
+            let path = path.child("ports").index(at).child("containerPort");
+            errors.push(FieldError::invalid(path, number, "must be between 1 and 65535, inclusive"));
+        }
+    }
+}
+
+fn resources(resources: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    for (name, request) in resources["requests"].as_object().into_iter().flatten() {
+        let request = request.as_str().unwrap_or_default();
+        let Some(limit) = resources["limits"].get(name).and_then(Value::as_str) else { continue };
+        let (Ok(amount), Ok(most)) = (Quantity::parse(request), Quantity::parse(limit)) else { continue };
+        if amount.as_f64() > most.as_f64() {
+            let detail = format!("must be less than or equal to {name} limit of {limit}");
+            errors.push(FieldError::invalid(path.child("requests"), request, detail));
+        }
+    }
+}
+
+fn validate_volumes<'a>(spec: &'a Value, path: &Path, errors: &mut Vec<FieldError>) -> HashSet<&'a str> {
+    let mut names = HashSet::new();
+    for (at, volume) in spec["volumes"].as_array().into_iter().flatten().enumerate() {
+        let path = path.child("volumes").index(at);
+        let name = text(volume, &["name"]);
+        if name.is_empty() {
+            errors.push(FieldError::required(path.child("name"), ""));
+        } else {
+            for wrong in names::dns_label(name) {
+                errors.push(FieldError::invalid(path.child("name"), name, wrong));
+            }
+        }
+        if !names.insert(name) {
+            errors.push(FieldError::duplicate(path.child("name"), name));
+        }
+        let sources: Vec<&String> =
+            volume.as_object().into_iter().flatten().map(|(source, _)| source).filter(|source| *source != "name").collect();
+        for extra in sources.iter().skip(1) {
+            errors.push(FieldError::forbidden(path.child(extra), "may not specify more than 1 volume type"));
+        }
+    }
+    names
+}
+
+fn tolerations(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    for (at, toleration) in spec["tolerations"].as_array().into_iter().flatten().enumerate() {
+        let path = path.child("tolerations").index(at);
+        let (key, operator, value) =
+            (text(toleration, &["key"]), text(toleration, &["operator"]), text(toleration, &["value"]));
+        if key.is_empty() && operator != "Exists" {
+            let detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+            errors.push(FieldError::invalid(path.child("operator"), operator, detail));
+        }
+        if operator == "Exists" && !value.is_empty() {
+            let detail = "value must be empty when `operator` is 'Exists'";
+            errors.push(FieldError::invalid(path.child("operator"), toleration.clone(), detail));
+        }
+        if !matches!(operator, "" | "Exists" | "Equal") {
+            errors.push(FieldError::not_supported(path.child("operator"), operator, ["Equal", "Exists"]));
+        }
+        let effect = text(toleration, &["effect"]);
+        if !toleration["tolerationSeconds"].is_null() && effect != "NoExecute" {
+            let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
+            errors.push(FieldError::invalid(path.child("effect"), effect, detail));
+        }
+        if !matches!(effect, "" | "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
+            let supported = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+            errors.push(FieldError::not_supported(path.child("effect"), effect, supported));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_told_from_ports() {
+        for (image, latest) in [("a", true), ("a:1", false), ("h:5000/a", true), ("h:5000/a:latest", true), ("a@sha256:0", false)] {
+            assert_eq!(has_latest_tag(image), latest, "{image}");
+        }
+    }
+}

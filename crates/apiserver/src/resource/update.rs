@@ -1,0 +1,39 @@
+//! Replacing an object.
+
+use bytes::Bytes;
+use http::Response;
+use machinery::object;
+use machinery::status::Status;
+
+use super::ownership::Ownership;
+use super::{Call, WriteOptions, decode, present, write, written};
+use crate::{Body, Result};
+
+/// Answers an update.
+pub(crate) async fn update(call: &mut Call, body: &Bytes) -> Result<Response<Body>> {
+    let options = WriteOptions::parse(&call.query, "UpdateOptions", false)?;
+    let decoded = decode::object(&call.headers, body)?;
+    let object = write::accept(call, decoded, options.validation)?;
+    let owner = Ownership::update(call);
+    let key = call.key();
+    let name = object::name(&object);
+    if name != &*key.name {
+        let url = &key.name;
+        return Err(Status::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({url})")).into());
+    }
+    let uid = object::uid(&object).to_owned();
+    let outcome = write::update(call, &key, &options, &owner, |call, old| {
+        if !uid.is_empty() && uid != object::uid(old) {
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", object::uid(old));
+            return Err(Status::conflict(&call.resource.gvr(), object::name(old), why).into());
+        }
+        if call.resource.custom && object::resource_version(&object).is_empty() {
+            use machinery::field::{FieldError, Path};
+            let error = FieldError::invalid(Path::new("metadata.resourceVersion"), 0, "must be specified for an update");
+            return Err(Status::invalid(&call.resource.gvk, object::name(old), &[error]).into());
+        }
+        Ok(object.clone())
+    })
+    .await?;
+    present::object(call, written(outcome.created), &outcome.entry)
+}

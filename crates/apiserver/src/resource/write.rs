@@ -1,0 +1,323 @@
+//! What every write goes through: metadata, schema, ownership, admission, validation, storage.
+
+use std::sync::Arc;
+
+use machinery::admission::{Operation, Request};
+use machinery::field::{FieldError, Path};
+use machinery::gvk::{Gvk, Gvr};
+use machinery::object;
+use machinery::status::Status;
+use serde_json::{Value, json};
+
+use super::decode::Decoded;
+use super::ownership::{self, Ownership};
+use super::storage::{self, CommitError, Intent};
+use super::strategy::{self, Strategy};
+use super::{Call, FieldValidation, WriteOptions, metadata, present};
+use crate::Result;
+use crate::cache::{Entry, Facets, ObjectKey, stored_bytes};
+use crate::registry::convert;
+
+/// How often a write is computed anew because the object changed meanwhile.
+const ATTEMPTS: usize = 20;
+
+/// Checks a decoded body against the kind that the path means, and settles unknown and duplicate fields.
+///
+/// # Errors
+/// Refuses other kinds, wrong types, and (when strict) unknown and duplicate fields.
+pub(crate) fn accept(call: &mut Call, decoded: Decoded, validation: FieldValidation) -> Result<Value> {
+    let Decoded { mut value, duplicates } = decoded;
+    let resource = Arc::clone(&call.resource);
+    let expected = call.subresource.as_ref().map_or(&resource.gvk, |sub| &sub.gvk).clone();
+    check_kind(&mut value, &expected, resource.custom)?;
+    if expected == resource.gvk {
+        let problems = resource.schema.settle(&mut value).map_err(|why| cannot_handle(&expected, &why))?;
+        strict(call, &expected, duplicates, problems, validation)?;
+    }
+    Ok(value)
+}
+
+/// Treats duplicate and unknown fields as the client asked.
+pub(crate) fn strict(
+    call: &mut Call,
+    gvk: &Gvk,
+    duplicates: Vec<String>,
+    unknown: Vec<String>,
+    validation: FieldValidation,
+) -> Result<()> {
+    let duplicates = duplicates.into_iter().map(|path| format!("duplicate field {path:?}"));
+    let unknown = unknown.into_iter().map(|path| format!("unknown field {path:?}"));
+    let sentences: Vec<String> = duplicates.chain(unknown).collect();
+    match validation {
+        FieldValidation::Strict if !sentences.is_empty() => {
+            Err(cannot_handle(gvk, &format!("strict decoding error: {}", sentences.join(", "))))
+        }
+        FieldValidation::Warn => {
+            sentences.into_iter().for_each(|sentence| call.warn(sentence));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn cannot_handle(gvk: &Gvk, why: &str) -> Box<Status> {
+    let Gvk { version, kind, .. } = gvk;
+    Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}")).into()
+}
+
+fn check_kind(value: &mut Value, expected: &Gvk, custom: bool) -> Result<()> {
+    let Some(fields) = value.as_object_mut() else {
+        return Err(Status::bad_request(format!("the body must be one object of kind {}", expected.kind)).into());
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    if version.is_empty() && kind.is_empty() && !custom {
+        fields.insert("apiVersion".into(), expected.api_version().into());
+        fields.insert("kind".into(), expected.kind.clone().into());
+        return Ok(());
+    }
+    if version != expected.api_version() {
+        let wanted = expected.api_version();
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({wanted})"
+        ))
+        .into());
+    }
+    if kind != expected.kind {
+        let wanted = &expected.kind;
+        return Err(Status::bad_request(format!("the kind of the data is {kind:?}; this path takes {wanted}")).into());
+    }
+    Ok(())
+}
+
+/// The outcome of a write.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// The object after the write.
+    pub(crate) entry: Arc<Entry>,
+    /// Whether it came into being.
+    pub(crate) created: bool,
+}
+
+/// Creates an object of the call's resource.
+///
+/// # Errors
+/// Refuses what validation or admission refuse, and names that are taken.
+pub(crate) async fn create(call: &mut Call, object: Value, options: &WriteOptions, owner: &Ownership) -> Result<Written> {
+    let mut object = object;
+    metadata::before_create(call, &mut object)?;
+    let generated = object::name(&object).is_empty();
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let mut draft = object.clone();
+        if generated {
+            metadata::generate_name(call, &mut draft)?;
+        }
+        match create_once(call, draft, options, owner).await {
+            Err(status) if generated && attempts < 8 && status.reason == "AlreadyExists" => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn create_once(call: &mut Call, mut draft: Value, options: &WriteOptions, owner: &Ownership) -> Result<Written> {
+    let resource = Arc::clone(&call.resource);
+    let strategy = strategy::of(&resource);
+    strategy::drop_status(&resource, &mut draft);
+    default(&strategy, call, &mut draft);
+    (strategy.prepare_create)(call, &mut draft)?;
+    ownership::record(call, None, &mut draft, owner)?;
+    let mut request = admission_request(call, Operation::Create, options);
+    if let Some(request) = &mut request {
+        request.name = object::name(&draft).to_owned();
+        request.object = draft;
+        call.server.admission().mutate(request, &mut call.warnings).await?;
+        draft = request.object.clone();
+        resource.schema.settle(&mut draft).map_err(|why| cannot_handle(&resource.gvk, &why))?;
+        default(&strategy, call, &mut draft);
+    }
+    let name = object::name(&draft).to_owned();
+    let key = ObjectKey::new(call.namespace(), &name);
+    let mut errors = metadata::validate(&strategy, &resource, &draft);
+    errors.extend(resource.schema.validate(&draft));
+    errors.extend((strategy.validate)(call, &draft, None));
+    if !errors.is_empty() {
+        return Err(Status::invalid(&resource.gvk, &name, &errors).into());
+    }
+    if let Some(request) = &mut request {
+        request.object = draft.clone();
+        call.server.admission().validate(request, &mut call.warnings).await?;
+    }
+    metadata::check_namespace(call, &resource, &name)?;
+    (strategy.allocate)(call, &mut draft, None, options.dry_run)?;
+    let taken = || Status::already_exists(&resource.gvr(), &name);
+    if options.dry_run {
+        if storage::current(&call.server, &resource, &key).await?.is_some() {
+            return Err(taken().into());
+        }
+        return Ok(Written { entry: Arc::new(unsaved(key, &convert::to_storage(&resource, draft))), created: true });
+    }
+    let stored = convert::to_storage(&resource, draft);
+    match storage::commit(&call.server, &resource.collection, &key, None, Intent::Put(&stored)).await {
+        Ok(entry) => {
+            strategy::after_write(&call.server, &resource, Some(&stored));
+            Ok(Written { entry, created: true })
+        }
+        Err(CommitError::Conflict) => Err(taken().into()),
+        Err(CommitError::Failed(status)) => Err(status),
+    }
+}
+
+/// Sets what the client left out.
+fn default(strategy: &Strategy, call: &Call, draft: &mut Value) {
+    call.resource.schema.default(draft);
+    (strategy.default)(draft);
+}
+
+/// An entry for an answer about something that was not stored.
+fn unsaved(key: ObjectKey, object: &Value) -> Entry {
+    Entry { key, revision: 0, bytes: stored_bytes(object).into(), facets: Arc::new(Facets::default()) }
+}
+
+/// The question for admission, if any plug-in wants it; without objects.
+pub(crate) fn admission_request(call: &Call, operation: Operation, options: &WriteOptions) -> Option<Request> {
+    if !call.server.admission().concerns(&call.resource, call.sub()) {
+        return None;
+    }
+    let resource = &call.resource;
+    let kind = match operation {
+        Operation::Create => "CreateOptions",
+        Operation::Update => "UpdateOptions",
+        _ => "DeleteOptions",
+    };
+    Some(Request {
+        uid: call.server.entropy().uuid(),
+        kind: resource.gvk.clone(),
+        resource: Gvr::new(resource.group(), resource.version(), resource.plural()),
+        sub_resource: call.sub().to_owned(),
+        name: call.info.name.to_string(),
+        namespace: call.namespace().to_owned(),
+        operation,
+        user_info: call.user.clone(),
+        object: Value::Null,
+        old_object: Value::Null,
+        dry_run: options.dry_run,
+        options: json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"}),
+    })
+}
+
+/// Changes an object: computes the new state from the present one, again if that changed meanwhile.
+///
+/// `change` gets the present object in the request's version and returns the wanted one. A resourceVersion in the
+/// wanted object must be the present one.
+///
+/// # Errors
+/// Refuses what `change`, validation or admission refuse, and stale resourceVersions.
+pub(crate) async fn update(
+    call: &mut Call,
+    key: &ObjectKey,
+    options: &WriteOptions,
+    owner: &Ownership,
+    mut change: impl FnMut(&mut Call, &Value) -> Result<Value>,
+) -> Result<Written> {
+    for _ in 0..ATTEMPTS {
+        let resource = Arc::clone(&call.resource);
+        let found = storage::current(&call.server, &resource, key).await?;
+        let entry = found.ok_or_else(|| call.not_found(&key.name))?;
+        let old = present::value_of(&resource, &entry)?;
+        let wanted = change(call, &old)?;
+        let pinned = object::resource_version(&wanted);
+        if !pinned.is_empty() && pinned != "0" && pinned != object::resource_version(&old) {
+            return Err(Status::stale(&resource.gvr(), &key.name).into());
+        }
+        let unconditional = object::resource_version(&wanted).is_empty() || pinned == object::resource_version(&old);
+        debug_assert!(unconditional || pinned == "0");
+        match update_once(call, &entry, &old, wanted, options, owner).await {
+            Ok(Some(entry)) => return Ok(Written { entry, created: false }),
+            Ok(None) => {}
+            Err(status) => return Err(status),
+        }
+    }
+    Err(Status::stale(&call.resource.gvr(), &key.name).into())
+}
+
+/// One attempt; nothing when the object changed meanwhile.
+async fn update_once(
+    call: &mut Call,
+    entry: &Arc<Entry>,
+    old: &Value,
+    wanted: Value,
+    options: &WriteOptions,
+    owner: &Ownership,
+) -> Result<Option<Arc<Entry>>> {
+    let resource = Arc::clone(&call.resource);
+    let strategy = strategy::of(&resource);
+    let mut draft = wanted;
+    let mut errors = metadata::before_update(call, &mut draft, old)?;
+    default(&strategy, call, &mut draft);
+    strategy::keep_unwritable(call, &mut draft, old);
+    (strategy.prepare_update)(call, &mut draft, old)?;
+    metadata::bump_generation(&strategy, call, &mut draft, old);
+    ownership::record(call, Some(old), &mut draft, owner)?;
+    let mut request = admission_request(call, Operation::Update, options);
+    if let Some(request) = &mut request {
+        request.object = draft;
+        request.old_object = old.clone();
+        call.server.admission().mutate(request, &mut call.warnings).await?;
+        draft = request.object.clone();
+        resource.schema.settle(&mut draft).map_err(|why| cannot_handle(&resource.gvk, &why))?;
+        default(&strategy, call, &mut draft);
+        metadata::bump_generation(&strategy, call, &mut draft, old);
+    }
+    let name = object::name(old).to_owned();
+    errors.extend(metadata::validate(&strategy, &resource, &draft));
+    errors.extend(resource.schema.validate(&draft));
+    errors.extend((strategy.validate)(call, &draft, Some(old)));
+    if !errors.is_empty() {
+        return Err(Status::invalid(&resource.gvk, &name, &errors).into());
+    }
+    if let Some(request) = &mut request {
+        request.object = draft.clone();
+        call.server.admission().validate(request, &mut call.warnings).await?;
+    }
+    (strategy.allocate)(call, &mut draft, Some(old), options.dry_run)?;
+    if !ownership::changed(old, &mut draft) {
+        return Ok(Some(Arc::clone(entry)));
+    }
+    let stored = convert::to_storage(&resource, draft);
+    if options.dry_run {
+        let mut shown = stored;
+        object::set_meta(&mut shown, "resourceVersion", entry.revision.to_string());
+        return Ok(Some(Arc::new(Entry { revision: entry.revision, ..shown_entry(entry, &shown) })));
+    }
+    let finished = object::is_being_deleted(&stored) && metadata::is_releasable(&resource, &stored);
+    let intent_entry;
+    let intent = if finished {
+        intent_entry = Entry::new(entry.key.clone(), entry.revision, &stored_bytes(&stored), Arc::clone(&entry.facets));
+        Intent::Remove(&intent_entry)
+    } else {
+        Intent::Put(&stored)
+    };
+    match storage::commit(&call.server, &resource.collection, &entry.key, Some(entry.revision), intent).await {
+        Ok(written) => {
+            strategy::after_write(&call.server, &resource, (!finished).then_some(&stored));
+            if finished {
+                strategy::after_delete(&call.server, &resource, &stored);
+            }
+            Ok(Some(written))
+        }
+        Err(CommitError::Conflict) => Ok(None),
+        Err(CommitError::Failed(status)) => Err(status),
+    }
+}
+
+fn shown_entry(entry: &Entry, object: &Value) -> Entry {
+    let bytes = serde_json::to_vec(object).unwrap_or_default().into();
+    Entry { key: entry.key.clone(), revision: entry.revision, bytes, facets: Arc::clone(&entry.facets) }
+}
+
+/// The refusal of a field, for callers that have just one.
+pub(crate) fn refuse_field(gvk: &Gvk, name: &str, path: &str, value: impl Into<Value>, detail: &str) -> Box<Status> {
+    Status::invalid(gvk, name, &[FieldError::invalid(Path::new(path), value, detail)]).into()
+}

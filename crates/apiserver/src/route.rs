@@ -1,0 +1,125 @@
+//! Sends a request on to what answers it.
+
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use machinery::admission::UserInfo;
+use machinery::status::{Reason, Status};
+use serde_json::json;
+
+use crate::registry::ResourceRef;
+use crate::request::RequestInfo;
+use crate::request::query::{Query, decode_path};
+use crate::resource::{self, Call};
+use crate::{ApiServer, Body, Result, body};
+
+/// Answers a request.
+pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<Response<Body>> {
+    let (parts, request_body) = request.into_parts();
+    let path = decode_path(parts.uri.path());
+    let info = RequestInfo::parse(&parts.method, &path, parts.uri.query());
+    let user = parts.extensions.get::<UserInfo>().cloned().ok_or_else(Status::unauthorized)?;
+    if !info.is_resource {
+        return plain(server, &info, &parts.method, &parts.headers).await;
+    }
+    if info.verb.is_empty() {
+        return Err(method_not_allowed());
+    }
+    let snapshot = server.registry().snapshot();
+    let resource = snapshot.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
+    let subresource = find_subresource(resource, &info)?;
+    let mut call = Call {
+        server: server.clone(),
+        resource: ResourceRef::clone(resource),
+        subresource,
+        query: Query::parse(parts.uri.query().unwrap_or_default()),
+        headers: parts.headers,
+        user,
+        warnings: resource.deprecation.iter().map(ToString::to_string).collect(),
+        info,
+    };
+    let answer = resource::answer(&mut call, request_body).await;
+    let mut response = match answer {
+        Ok(response) => response,
+        Err(status) => body::refusal(&status),
+    };
+    for warning in &call.warnings {
+        if let Ok(value) = HeaderValue::from_str(&warning_header(warning)) {
+            response.headers_mut().append(http::header::WARNING, value);
+        }
+    }
+    Ok(response)
+}
+
+/// Refuses what the resource does not answer, as a path or as a method.
+fn find_subresource(resource: &ResourceRef, info: &RequestInfo) -> Result<Option<crate::registry::Subresource>> {
+    let scoped = resource.namespaced || info.namespace.is_empty() || &*info.resource == "namespaces";
+    if !scoped || (resource.namespaced && info.namespace.is_empty() && !info.name.is_empty()) {
+        return Err(Status::no_such_path().into());
+    }
+    if info.subresource.is_empty() {
+        let verb = crate::registry::Verb::parse(&info.verb).ok_or_else(method_not_allowed)?;
+        let item = matches!(&*info.verb, "get" | "update" | "patch" | "delete");
+        let everywhere = matches!(&*info.verb, "list" | "watch");
+        let in_scope = info.namespace.is_empty() != resource.namespaced || everywhere || &*info.resource == "namespaces";
+        let fits = (item != info.name.is_empty()) && in_scope;
+        return if fits && resource.allows(verb) { Ok(None) } else { Err(method_not_allowed()) };
+    }
+    let subresource = resource.subresource(&info.subresource).ok_or_else(Status::no_such_path)?;
+    match crate::registry::Verb::parse(&info.verb) {
+        Some(verb) if subresource.verbs.contains(&verb) => Ok(Some(subresource.clone())),
+        _ => Err(method_not_allowed()),
+    }
+}
+
+fn method_not_allowed() -> Box<Status> {
+    let message = "the server does not allow this method on the requested resource";
+    Status::failure(Reason::MethodNotAllowed, message).with_details(machinery::status::Details::default()).into()
+}
+
+/// Requests that concern no resource.
+async fn plain(
+    server: &ApiServer,
+    info: &RequestInfo,
+    method: &Method,
+    headers: &http::HeaderMap,
+) -> Result<Response<Body>> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(method_not_allowed());
+    }
+    match info.path.trim_end_matches('/') {
+        "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
+            Ok(body::answer(StatusCode::OK, "text/plain; charset=utf-8", "ok"))
+        }
+        "/version" => Ok(version(server)),
+        "/metrics" => Ok(body::answer(StatusCode::OK, "text/plain; version=0.0.4", crate::metrics::render(server))),
+        _ => {
+            let _ = headers;
+            Err(Status::no_such_path().into())
+        }
+    }
+}
+
+fn version(server: &ApiServer) -> Response<Body> {
+    let version = &server.settings().version;
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let info = json!({
+        "major": major, "minor": minor, "emulationMajor": major, "emulationMinor": minor,
+        "minCompatibilityMajor": major, "minCompatibilityMinor": minor,
+        "gitVersion": version, "gitCommit": "", "gitTreeState": "", "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "", "compiler": "rustc", "platform": format!("linux/{}", std::env::consts::ARCH),
+    });
+    body::json(StatusCode::OK, &info)
+}
+
+/// Writes a warning as RFC 7234 wants it, with the code that Kubernetes uses.
+fn warning_header(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push(' '),
+            c => quoted.push(c),
+        }
+    }
+    format!("299 - \"{quoted}\"")
+}

@@ -1,0 +1,234 @@
+//! The server: its parts, how it is built, and how a request goes through it.
+
+use std::sync::Arc;
+
+use effects::{Clock, Entropy, SystemClock, SystemEntropy};
+use http::{Request, Response};
+use jiff::Timestamp;
+use machinery::admission::UserInfo;
+use machinery::status::Status;
+use serde_json::Value;
+use store::Store;
+
+use crate::admission::{AdmissionPlugin, Chain};
+use crate::cache::{Caches, Entry, ObjectKey};
+use crate::node::{NoNodes, NodeProxy};
+use crate::registry::{Collection, Registry};
+use crate::resource::service::Allocator;
+use crate::{Body, InProcess, Result, body, route};
+
+/// The embedded API server. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct ApiServer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    caches: Caches,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    admission: Chain,
+    nodes: Arc<dyn NodeProxy>,
+    allocator: Allocator,
+    settings: Settings,
+}
+
+/// What an installation may choose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Version that `/version` reports, such as `v1.35.0`.
+    pub version: String,
+    /// First three octets' worth of the service network, as `10.96.0.0/16`.
+    pub service_network: (std::net::Ipv4Addr, u8),
+    /// Namespaces that exist from the start, besides those every cluster has.
+    pub namespaces: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: "v1.35.0".to_owned(),
+            service_network: (std::net::Ipv4Addr::new(10, 96, 0, 0), 16),
+            namespaces: Vec::new(),
+        }
+    }
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be read.
+    #[error("cannot read the store")]
+    Store(#[source] store::Error),
+    /// The store holds something that is not an object.
+    #[error("the store holds something unreadable at {key}; restore it from a backup")]
+    Damaged {
+        /// Key of the entry.
+        key: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// An object that every server has cannot be written.
+    #[error("cannot create {what}: {status}")]
+    Bootstrap {
+        /// The object.
+        what: String,
+        /// Why not.
+        status: Box<Status>,
+    },
+}
+
+/// Gathers the parts of a server.
+#[derive(Debug)]
+pub struct Builder {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    admission: Vec<Arc<dyn AdmissionPlugin>>,
+    nodes: Arc<dyn NodeProxy>,
+    crds: Vec<Value>,
+    settings: Settings,
+}
+
+impl Builder {
+    /// Takes time from `clock` instead of the system.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Takes randomness from `entropy` instead of the system.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Adds an admission plug-in, asked after those added before.
+    #[must_use]
+    pub fn admission(mut self, plugin: Arc<dyn AdmissionPlugin>) -> Self {
+        self.admission.push(plugin);
+        self
+    }
+
+    /// Reaches nodes through `nodes`.
+    #[must_use]
+    pub fn nodes(mut self, nodes: Arc<dyn NodeProxy>) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// Installs these CustomResourceDefinitions at start, replacing older ones of the same name.
+    #[must_use]
+    pub fn crds(mut self, crds: impl IntoIterator<Item = Value>) -> Self {
+        self.crds.extend(crds);
+        self
+    }
+
+    /// Chooses settings.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Reads the store and creates what every server has.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be read or written.
+    pub async fn build(self) -> Result<ApiServer, StartError> {
+        let server = ApiServer(Arc::new(Inner {
+            registry: Registry::new(),
+            caches: Caches::default(),
+            store: self.store,
+            clock: self.clock,
+            entropy: self.entropy,
+            admission: Chain::new(self.admission),
+            nodes: self.nodes,
+            allocator: Allocator::new(self.settings.service_network),
+            settings: self.settings,
+        }));
+        crate::resource::storage::load(&server).await?;
+        crate::resource::bootstrap::run(&server, self.crds).await?;
+        Ok(server)
+    }
+}
+
+impl ApiServer {
+    /// Starts gathering the parts of a server that keeps its objects in `store`.
+    pub fn builder(store: Arc<dyn Store>) -> Builder {
+        Builder {
+            store,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            admission: Vec::new(),
+            nodes: Arc::new(NoNodes),
+            crds: Vec::new(),
+            settings: Settings::default(),
+        }
+    }
+
+    /// Returns the way in for a caller of this process who acts as `user`.
+    pub fn in_process(&self, user: UserInfo) -> InProcess {
+        InProcess::new(self.clone(), user)
+    }
+
+    /// Answers a request. Who asks stands in the request's extensions as a [`UserInfo`]; without one it is refused.
+    pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        match route::route(self, request).await {
+            Ok(response) => response,
+            Err(status) => body::refusal(&status),
+        }
+    }
+
+    /// The kinds.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// The watch caches.
+    pub fn caches(&self) -> &Caches {
+        &self.0.caches
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Returns one object as it is now, from the cache.
+    pub fn object(&self, collection: &Collection, key: &ObjectKey) -> Option<Arc<Entry>> {
+        self.0.caches.of(collection).get(key)
+    }
+
+    /// Returns the clock's time.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    pub(crate) fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.0.entropy
+    }
+
+    pub(crate) fn admission(&self) -> &Chain {
+        &self.0.admission
+    }
+
+    pub(crate) fn nodes(&self) -> &Arc<dyn NodeProxy> {
+        &self.0.nodes
+    }
+
+    pub(crate) fn allocator(&self) -> &Allocator {
+        &self.0.allocator
+    }
+}
