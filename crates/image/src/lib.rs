@@ -1,1 +1,41 @@
-//! Placeholder.
+//! OCI images of a node: pulled from registries or loaded from archives, verified, kept once, unpacked once.
+//!
+//! A [`Store`] is one directory:
+//!
+//! ```text
+//! blobs/sha256/HEX     manifests, configurations and layers, named by their content
+//! references/HEX.json  which manifest a reference means; HEX is the SHA-256 of the reference
+//! unpacked/HEX/        the file tree of the manifest HEX, read-only, shared by everything that uses it
+//! staging/             what is not complete yet; emptied when the store is opened and nobody else has it open
+//! lock                 shared by whoever adds, exclusive for whoever removes
+//! ```
+//!
+//! Everything gets its name by a rename when it is complete, so that a crash leaves no half image. Several processes
+//! may use one store.
+
+mod archive;
+mod blobs;
+mod credentials;
+mod digest;
+mod error;
+mod limits;
+mod lock;
+mod manifest;
+mod reference;
+mod registry;
+mod remove;
+mod staging;
+mod store;
+mod tarball;
+mod tree;
+mod unpack;
+
+pub use credentials::{Credential, Credentials};
+pub use digest::Digest;
+pub use error::Error;
+pub use limits::Limits;
+pub use manifest::Settings;
+pub use reference::Reference;
+pub use registry::{Access, PullPolicy};
+pub use remove::Removed;
+pub use store::{Image, Store};

@@ -1,0 +1,281 @@
+//! The store itself: what is here, by which name, and where its files are.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::blobs::Blobs;
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::lock;
+use crate::manifest::{self, Config, Document, Manifest, Settings};
+use crate::reference::Reference;
+use crate::staging::{self, unique, write_file};
+use crate::unpack::{self, Budget};
+
+/// One image of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Full name, for example `ironclad.local/guest:0.1.0`.
+    pub reference: String,
+    /// Digest of its manifest: the same digest, the same image.
+    pub digest: Digest,
+    /// Bytes of its blobs, as they were downloaded.
+    pub size: u64,
+    /// Processor that it is for, in Kubernetes' words.
+    pub architecture: String,
+    /// How it is meant to be run.
+    pub settings: Settings,
+}
+
+/// The images of one node. Clones share one store.
+#[derive(Clone, Debug)]
+pub struct Store(pub(crate) Arc<Inner>);
+
+/// What the clones of a store share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) root: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) blobs: Blobs,
+    /// One lock for each image that is being unpacked, so that it is unpacked once.
+    unpacking: Locks<Mutex<()>>,
+    /// One lock for each reference or blob that is being pulled, so that it is downloaded once.
+    pub(crate) pulling: Locks<tokio::sync::Mutex<()>>,
+}
+
+/// Locks by name, kept while somebody holds them.
+#[derive(Debug, Default)]
+pub(crate) struct Locks<T>(Mutex<HashMap<String, std::sync::Weak<T>>>);
+
+impl<T: Default> Locks<T> {
+    /// Returns the lock of `name`, the same for all who ask while somebody holds it.
+    pub(crate) fn of(&self, name: &str) -> Arc<T> {
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = locks.get(name).and_then(std::sync::Weak::upgrade) {
+            return lock;
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(T::default());
+        locks.insert(name.to_owned(), Arc::downgrade(&lock));
+        lock
+    }
+}
+
+/// Which manifest a reference means.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    reference: String,
+    digest: Digest,
+}
+
+impl Store {
+    /// Opens the store at `root`, which is made where it is missing, with the usual limits.
+    ///
+    /// # Errors
+    /// When the directories cannot be made.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        Self::open_with(root, Limits::default())
+    }
+
+    /// Opens the store at `root` with its own limits.
+    ///
+    /// # Errors
+    /// When the directories cannot be made.
+    pub fn open_with(root: &Path, limits: Limits) -> Result<Self, Error> {
+        for name in ["blobs/sha256", "references", "unpacked", "staging"] {
+            let path = root.join(name);
+            fs::create_dir_all(&path).map_err(Error::system("make", &path))?;
+        }
+        let staging = root.join("staging");
+        if let Some(_guard) = lock::exclusive_now(root) {
+            clear(&staging)?;
+        }
+        let blobs = Blobs::new(root.join("blobs/sha256"), staging, limits);
+        let (unpacking, pulling) = (Locks::default(), Locks::default());
+        Ok(Self(Arc::new(Inner { root: root.to_owned(), limits, blobs, unpacking, pulling })))
+    }
+
+    /// Returns the image that `reference` means here, if it is complete.
+    ///
+    /// # Errors
+    /// When the reference is invalid, or what is here cannot be read.
+    pub fn resolve(&self, reference: &str) -> Result<Option<Image>, Error> {
+        self.find(&reference.parse()?)
+    }
+
+    pub(crate) fn find(&self, reference: &Reference) -> Result<Option<Image>, Error> {
+        let path = self.record_path(reference);
+        let content = match fs::read(&path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::system("read", &path)(error)),
+        };
+        let record: Record = manifest::parse(&content, &path.display().to_string())?;
+        self.image(&record)
+    }
+
+    /// Returns every image, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn list(&self) -> Result<Vec<Image>, Error> {
+        let mut images = Vec::new();
+        for record in self.records()? {
+            images.extend(self.image(&record)?);
+        }
+        images.sort_by(|a, b| a.reference.cmp(&b.reference));
+        Ok(images)
+    }
+
+    /// Returns the image's file tree, unpacking it if nobody has yet. The tree is shared: it must only be read.
+    ///
+    /// Blocks while it unpacks. Every layer is verified against the image's configuration.
+    ///
+    /// # Errors
+    /// When a layer is damaged or malicious, exceeds a limit, or there is no space.
+    pub fn unpacked(&self, image: &Image) -> Result<PathBuf, Error> {
+        let target = self.tree_path(image.digest);
+        if target.is_dir() {
+            return Ok(target);
+        }
+        let lock = self.0.unpacking.of(&image.digest.hex());
+        let _once = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = lock::shared(&self.0.root)?;
+        if target.is_dir() {
+            return Ok(target);
+        }
+        let staging = self.0.root.join("staging");
+        staging::check_space(&staging, &self.0.limits)?;
+        let partial = unique(&staging);
+        fs::create_dir(&partial).map_err(Error::system("make", &partial))?;
+        let result = self.unpack_into(image.digest, &partial).and_then(|()| publish(&partial, &target));
+        if partial.exists()
+            && let Err(error) = fs::remove_dir_all(&partial)
+        {
+            tracing::warn!(path = %partial.display(), %error, "cannot remove a half-unpacked image");
+        }
+        result.map(|()| target)
+    }
+
+    fn unpack_into(&self, digest: Digest, target: &Path) -> Result<(), Error> {
+        let (manifest, config) = self.documents(digest)?;
+        let ids = &config.rootfs.diff_ids;
+        if !ids.is_empty() && ids.len() != manifest.layers.len() {
+            return Err(Error::Document {
+                what: format!("the configuration of image {digest}"),
+                reason: format!("it names {} layers, the manifest {}", ids.len(), manifest.layers.len()),
+            });
+        }
+        let mut budget = Budget::new(&self.0.limits);
+        for (place, layer) in manifest.layers.iter().enumerate() {
+            let blob = self.0.blobs.open(layer.digest)?;
+            unpack::layer(target, layer.digest, blob, ids.get(place).copied(), &mut budget)?;
+        }
+        Ok(())
+    }
+
+    /// Reads manifest and configuration of an image that is here.
+    pub(crate) fn documents(&self, digest: Digest) -> Result<(Manifest, Config), Error> {
+        let what = format!("the manifest {digest}");
+        let Document::Manifest(manifest) = manifest::document(&self.0.blobs.document(digest)?, &what)? else {
+            return Err(Error::Document { what, reason: "it is an index".to_owned() });
+        };
+        let what = format!("the configuration of image {digest}");
+        let config = manifest::parse(&self.0.blobs.document(manifest.config.digest)?, &what)?;
+        Ok((manifest, config))
+    }
+
+    /// Checks that everything of the manifest is here and gives it the name `reference`.
+    pub(crate) fn publish(&self, reference: &Reference, digest: Digest) -> Result<Image, Error> {
+        let record = Record { reference: reference.to_string(), digest };
+        let image = self.image(&record)?.ok_or_else(|| Error::Document {
+            what: format!("image {reference}"),
+            reason: "a blob that its manifest names is missing".to_owned(),
+        })?;
+        let content = serde_json::to_vec(&record)
+            .map_err(|error| Error::Document { what: "a reference".to_owned(), reason: error.to_string() })?;
+        write_file(&self.0.root.join("staging"), &self.record_path(reference), &content)?;
+        Ok(image)
+    }
+
+    /// Describes the image of a record; `None` when a part of it is missing.
+    fn image(&self, record: &Record) -> Result<Option<Image>, Error> {
+        if !self.0.blobs.directory().join(record.digest.hex()).exists() {
+            return Ok(None);
+        }
+        let (manifest, config) = self.documents(record.digest)?;
+        let complete = self.tree_path(record.digest).is_dir() || manifest.layers.iter().all(|layer| self.0.blobs.has(layer));
+        Ok(complete.then(|| Image {
+            reference: record.reference.clone(),
+            digest: record.digest,
+            size: manifest.layers.iter().map(|layer| layer.size).sum(),
+            architecture: config.architecture,
+            settings: config.config.unwrap_or_default(),
+        }))
+    }
+
+    /// Returns every name with the manifest that it means: (path of the record, name, digest).
+    pub(crate) fn names(&self) -> Result<Vec<(PathBuf, String, Digest)>, Error> {
+        let mut names = Vec::new();
+        for record in self.records()? {
+            let path = self.0.root.join("references").join(record_name(&record.reference));
+            names.push((path, record.reference, record.digest));
+        }
+        Ok(names)
+    }
+
+    fn records(&self) -> Result<Vec<Record>, Error> {
+        let directory = self.0.root.join("references");
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&directory).map_err(Error::system("list", &directory))? {
+            let path = entry.map_err(Error::system("list", &directory))?.path();
+            match fs::read(&path) {
+                Ok(content) => records.push(manifest::parse(&content, &path.display().to_string())?),
+                // Somebody removed it in between.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::system("read", &path)(error)),
+            }
+        }
+        Ok(records)
+    }
+
+    fn record_path(&self, reference: &Reference) -> PathBuf {
+        self.0.root.join("references").join(record_name(&reference.to_string()))
+    }
+
+    /// Returns where the file tree of a manifest is or will be.
+    pub(crate) fn tree_path(&self, digest: Digest) -> PathBuf {
+        self.0.root.join("unpacked").join(digest.hex())
+    }
+}
+
+fn record_name(reference: &str) -> String {
+    format!("{}.json", Digest::of(reference.as_bytes()).hex())
+}
+
+/// Makes a finished tree durable and gives it its name.
+fn publish(partial: &Path, target: &Path) -> Result<(), Error> {
+    let directory = fs::File::open(partial).map_err(Error::system("open", partial))?;
+    rustix::fs::syncfs(&directory).map_err(|error| Error::system("sync", partial)(error.into()))?;
+    match fs::rename(partial, target) {
+        // Another process was first with the same content.
+        Err(_) if target.is_dir() => Ok(()),
+        other => other.map_err(Error::system("name", target)),
+    }?;
+    target.parent().map_or(Ok(()), staging::sync_directory)
+}
+
+/// Empties a directory.
+fn clear(directory: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(directory).map_err(Error::system("list", directory))? {
+        let path = entry.map_err(Error::system("list", directory))?.path();
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(Error::system("remove", &path))?;
+    }
+    Ok(())
+}
