@@ -1,0 +1,34 @@
+//! What admission adds to a `VirtualMachine`.
+
+use api::kubevirt::v1::VirtualMachine;
+
+use super::Fresh;
+use crate::config::ClusterConfig;
+
+/// Fills in a machine. `fresh` is given when it is new.
+pub fn vm(vm: &mut VirtualMachine, config: &ClusterConfig, fresh: Option<&Fresh>) {
+    let template = &mut vm.spec.template;
+    let Some(spec) = &mut template.spec else { return };
+    if super::is_empty(spec.architecture.as_deref()) {
+        spec.architecture = Some(config.default_architecture.clone());
+    }
+    let architecture = config.architecture(spec.architecture.as_deref()).to_owned();
+    let machine = spec.domain.machine.get_or_insert_default();
+    if super::is_empty(machine.type_.as_deref()) {
+        machine.type_ = Some(config.machine_type(&architecture).to_owned());
+    }
+    if let Some(fresh) = fresh {
+        let firmware = spec.domain.firmware.get_or_insert_default();
+        if super::is_empty(firmware.uuid.as_deref()) {
+            firmware.uuid = Some(fresh.uuid.clone());
+        }
+        if super::is_empty(firmware.serial.as_deref()) {
+            firmware.serial = Some(fresh.serial.clone());
+        }
+    }
+    super::omit_zeros(spec);
+    if fresh.is_some() {
+        let machine = super::machine_type(spec).to_owned();
+        super::mark_pci_topology(&mut template.metadata, &machine);
+    }
+}
