@@ -1,0 +1,42 @@
+//! What a kubelet is told when it starts.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use network::pod::NodeNetworkConfig;
+
+use crate::builtin::BuiltinImage;
+
+/// One node's agent.
+#[derive(Clone, Debug)]
+pub struct KubeletConfig {
+    /// Name of the node.
+    pub node: String,
+    /// Directory of this kubelet's Pods, state and volumes; made when it is missing.
+    pub root: PathBuf,
+    /// Runs the roles `pod-init` and `netns-exec`; usually this program.
+    pub helper: host::Helper,
+    /// Images that programs of the host stand for.
+    pub builtin: Vec<BuiltinImage>,
+    /// Network of the node's Pods.
+    pub network: NodeNetworkConfig,
+    /// Name of the control group that the Pods' groups are made in; no other kubelet of this machine has it.
+    pub cgroup: String,
+    /// Whether `/dev/kvm` runs ordinary guests, so that Pods may ask for it.
+    pub kvm: bool,
+    /// Address that the node is reached at.
+    pub address: IpAddr,
+    /// Release, as reported in the Node's `status.nodeInfo.kubeletVersion`.
+    pub release: String,
+    /// Processors to report instead of the machine's.
+    pub cpus: Option<u64>,
+    /// Bytes of memory to report instead of the machine's.
+    pub memory_bytes: Option<u64>,
+}
+
+impl KubeletConfig {
+    /// Returns the directory that holds one directory for each Pod, named by its UID.
+    pub fn pods(&self) -> PathBuf {
+        self.root.join("pods")
+    }
+}

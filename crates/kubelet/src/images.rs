@@ -1,0 +1,89 @@
+//! Where volumes of type `image` come from.
+
+use std::path::PathBuf;
+
+/// When an image is fetched from its registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Each time; what is stored is used when its digest is the registry's.
+    Always,
+    /// When it is not stored.
+    IfNotPresent,
+    /// Never.
+    Never,
+}
+
+impl PullPolicy {
+    /// Reads the API's word; without one, `latest` and no tag mean `Always`.
+    pub fn of(word: Option<&str>, reference: &str) -> Self {
+        match word {
+            Some("Always") => Self::Always,
+            Some("Never") => Self::Never,
+            Some("IfNotPresent") => Self::IfNotPresent,
+            _ if reference.contains('@') => Self::IfNotPresent,
+            _ => match reference.rsplit_once(':') {
+                Some((_, tag)) if !tag.contains('/') && tag != "latest" => Self::IfNotPresent,
+                _ => Self::Always,
+            },
+        }
+    }
+}
+
+/// An image that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Root of its files; shared, never written.
+    pub directory: PathBuf,
+    /// Digest of its manifest.
+    pub digest: String,
+}
+
+/// Why an image cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    /// It could not be fetched or unpacked; another try may work.
+    #[error("{0}")]
+    Pull(String),
+    /// It is not stored, and must not be fetched.
+    #[error("{0}")]
+    Absent(String),
+    /// The reference is not well formed.
+    #[error("{0}")]
+    InvalidName(String),
+}
+
+impl ImageError {
+    /// Returns the word for a container's `state.waiting.reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Pull(_) => "ErrImagePull",
+            Self::Absent(_) => "ErrImageNeverPull",
+            Self::InvalidName(_) => "InvalidImageName",
+        }
+    }
+}
+
+/// A store of images.
+#[async_trait::async_trait]
+pub trait Images: Send + Sync {
+    /// Makes the files of an image available, fetching it as `policy` says.
+    async fn ensure(&self, reference: &str, policy: PullPolicy) -> Result<Unpacked, ImageError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PullPolicy;
+
+    #[test]
+    fn the_default_policy_depends_on_the_tag() {
+        for (reference, expected) in [
+            ("a.example/b:1", PullPolicy::IfNotPresent),
+            ("a.example/b:latest", PullPolicy::Always),
+            ("a.example:5000/b", PullPolicy::Always),
+            ("a.example/b@sha256:00", PullPolicy::IfNotPresent),
+        ] {
+            assert_eq!(PullPolicy::of(None, reference), expected, "{reference}");
+        }
+        assert_eq!(PullPolicy::of(Some("Never"), "a:latest"), PullPolicy::Never);
+    }
+}

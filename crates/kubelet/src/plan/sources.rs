@@ -1,0 +1,166 @@
+//! The objects that a Pod refers to, and its environment out of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
+
+use super::{PlanError, unsupported};
+
+/// Names an object in the Pod's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reference {
+    /// A ConfigMap.
+    ConfigMap(String),
+    /// A Secret.
+    Secret(String),
+}
+
+/// Content of the objects that a Pod refers to, as far as they exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// ConfigMaps by name.
+    pub config_maps: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// Secrets by name.
+    pub secrets: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+}
+
+impl Sources {
+    /// Takes in a ConfigMap.
+    pub fn add_config_map(&mut self, name: String, object: ConfigMap) {
+        let text = object.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
+        let binary = object.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
+        self.config_maps.insert(name, text.chain(binary).collect());
+    }
+
+    /// Takes in a Secret.
+    pub fn add_secret(&mut self, name: String, object: Secret) {
+        let data = object.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
+        self.secrets.insert(name, data.collect());
+    }
+
+    /// Finds an object; a missing one is an error unless it is optional.
+    pub(super) fn find(
+        &self,
+        reference: &Reference,
+        optional: bool,
+    ) -> Result<Option<&BTreeMap<String, Vec<u8>>>, PlanError> {
+        let (kind, name, found) = match reference {
+            Reference::ConfigMap(name) => ("ConfigMap", name, self.config_maps.get(name)),
+            Reference::Secret(name) => ("Secret", name, self.secrets.get(name)),
+        };
+        if found.is_none() && !optional {
+            return Err(PlanError::Missing(format!("{kind} {name} does not exist; create it")));
+        }
+        Ok(found)
+    }
+
+    fn value(&self, reference: &Reference, key: &str, optional: bool) -> Result<Option<String>, PlanError> {
+        let Some(object) = self.find(reference, optional)? else { return Ok(None) };
+        match object.get(key) {
+            Some(value) => Ok(Some(String::from_utf8_lossy(value).into_owned())),
+            None if optional => Ok(None),
+            None => Err(PlanError::Missing(format!("{reference:?} has no key {key:?}; add it"))),
+        }
+    }
+}
+
+/// Lists the objects that `pod` refers to.
+pub fn references(pod: &Pod) -> BTreeSet<Reference> {
+    let mut found = BTreeSet::new();
+    let Some(spec) = &pod.spec else { return found };
+    for volume in spec.volumes.iter().flatten() {
+        if let Some(source) = &volume.config_map {
+            found.insert(Reference::ConfigMap(source.name.clone()));
+        }
+        if let Some(name) = volume.secret.as_ref().and_then(|source| source.secret_name.clone()) {
+            found.insert(Reference::Secret(name));
+        }
+        let projected = volume.projected.iter().flat_map(|source| source.sources.iter().flatten());
+        for source in projected {
+            found.extend(source.config_map.as_ref().map(|source| Reference::ConfigMap(source.name.clone())));
+            found.extend(source.secret.as_ref().map(|source| Reference::Secret(source.name.clone())));
+        }
+    }
+    for container in &spec.containers {
+        for variable in container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref()) {
+            let map = variable.config_map_key_ref.as_ref();
+            found.extend(map.map(|source| Reference::ConfigMap(source.name.clone())));
+            let secret = variable.secret_key_ref.as_ref();
+            found.extend(secret.map(|source| Reference::Secret(source.name.clone())));
+        }
+        for source in container.env_from.iter().flatten() {
+            found.extend(source.config_map_ref.as_ref().map(|source| Reference::ConfigMap(source.name.clone())));
+            found.extend(source.secret_ref.as_ref().map(|source| Reference::Secret(source.name.clone())));
+        }
+    }
+    found
+}
+
+/// Resolves a container's environment.
+pub(super) fn environment(
+    container: &Container,
+    pod: &Pod,
+    sources: &Sources,
+) -> Result<Vec<(String, String)>, PlanError> {
+    let mut environment: Vec<(String, String)> = Vec::new();
+    for source in container.env_from.iter().flatten() {
+        let prefix = source.prefix.clone().unwrap_or_default();
+        let map = source.config_map_ref.iter();
+        let map = map.map(|map| (Reference::ConfigMap(map.name.clone()), map.optional == Some(true)));
+        let secret = source.secret_ref.iter();
+        let secret = secret.map(|secret| (Reference::Secret(secret.name.clone()), secret.optional == Some(true)));
+        for (reference, optional) in map.chain(secret) {
+            for (key, value) in sources.find(&reference, optional)?.into_iter().flatten() {
+                environment.push((format!("{prefix}{key}"), String::from_utf8_lossy(value).into_owned()));
+            }
+        }
+    }
+    for variable in container.env.iter().flatten() {
+        let value = match &variable.value_from {
+            None => Some(variable.value.clone().unwrap_or_default()),
+            Some(from) => {
+                if let Some(field) = &from.field_ref {
+                    Some(field_value(pod, &field.field_path)?)
+                } else if let Some(map) = &from.config_map_key_ref {
+                    sources.value(&Reference::ConfigMap(map.name.clone()), &map.key, map.optional == Some(true))?
+                } else if let Some(secret) = &from.secret_key_ref {
+                    let reference = Reference::Secret(secret.name.clone());
+                    sources.value(&reference, &secret.key, secret.optional == Some(true))?
+                } else {
+                    return Err(unsupported(format!(
+                        "the source of the variable {} is not available on embedded nodes",
+                        variable.name
+                    )));
+                }
+            }
+        };
+        environment.extend(value.map(|value| (variable.name.clone(), value)));
+    }
+    Ok(environment)
+}
+
+/// Reads a field of the Pod by the path that the downward API uses.
+pub(super) fn field_value(pod: &Pod, path: &str) -> Result<String, PlanError> {
+    let meta = &pod.metadata;
+    let spec = pod.spec.as_ref();
+    let map = |map: &Option<BTreeMap<String, String>>| {
+        let lines = map.iter().flatten().map(|(key, value)| format!("{key}={value:?}"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let item = |map: &Option<BTreeMap<String, String>>, prefix: &str| {
+        let key = path.strip_prefix(prefix)?.strip_prefix("['")?.strip_suffix("']")?;
+        Some(map.as_ref().and_then(|map| map.get(key)).cloned().unwrap_or_default())
+    };
+    Ok(match path {
+        "metadata.name" => meta.name.clone().unwrap_or_default(),
+        "metadata.namespace" => meta.namespace.clone().unwrap_or_default(),
+        "metadata.uid" => meta.uid.clone().unwrap_or_default(),
+        "metadata.labels" => map(&meta.labels),
+        "metadata.annotations" => map(&meta.annotations),
+        "spec.nodeName" => spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
+        "spec.serviceAccountName" => spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_default(),
+        _ => item(&meta.labels, "metadata.labels")
+            .or_else(|| item(&meta.annotations, "metadata.annotations"))
+            .ok_or_else(|| unsupported(format!("fieldPath {path:?} is not available on embedded nodes")))?,
+    })
+}

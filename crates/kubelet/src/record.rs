@@ -1,0 +1,121 @@
+//! What the kubelet keeps of a Pod on disk, so that the next kubelet process knows what runs.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use host::process::ProcessRecord;
+use jiff::Timestamp;
+use kube_ext::Key;
+use serde::{Deserialize, Serialize};
+
+/// Name of the file in a Pod's directory.
+const FILE: &str = "pod.json";
+
+/// A Pod that was started on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Identity of the Pod.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The first process; absent while it is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessRecord>,
+    /// Whether the first process has executed its program.
+    #[serde(default)]
+    pub executed: bool,
+    /// Address of the Pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Containers and the files that their logs are in.
+    pub logs: Vec<ContainerLog>,
+    /// Since when it is being ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminating_since: Option<Timestamp>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+}
+
+/// Where a container's output is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerLog {
+    /// Name of the container.
+    pub container: String,
+    /// File on the host.
+    pub file: PathBuf,
+}
+
+/// How a Pod's first process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct End {
+    /// Exit code; 128 and the number for a signal. `None` when nobody was there to see it.
+    pub code: Option<i32>,
+    /// When that was noticed.
+    pub at: Timestamp,
+}
+
+impl Record {
+    /// Returns namespace and name.
+    pub fn key(&self) -> Key {
+        Key::new(&self.namespace, &self.name)
+    }
+
+    /// Writes the record into the directory `pods`/`uid`.
+    pub fn save(&self, pods: &Path) -> io::Result<()> {
+        let directory = pods.join(&self.uid);
+        std::fs::create_dir_all(&directory)?;
+        let fresh = directory.join("pod.json.new");
+        std::fs::write(&fresh, serde_json::to_vec_pretty(self)?)?;
+        std::fs::rename(fresh, directory.join(FILE))
+    }
+
+    /// Reads the record of Pod `uid`; `None` when there is none that can be read.
+    pub fn load(pods: &Path, uid: &str) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(pods.join(uid).join(FILE)).ok()?).ok()
+    }
+
+    /// Lists the UIDs of all Pod directories, with their records.
+    pub fn all(pods: &Path) -> Vec<(String, Option<Self>)> {
+        let entries = std::fs::read_dir(pods).into_iter().flatten().flatten();
+        let mut all: Vec<_> = entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .map(|uid| (uid.clone(), Self::load(pods, &uid)))
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read_back() {
+        let pods = tempfile::tempdir().expect("a temporary directory");
+        let record = Record {
+            uid: "u1".into(),
+            namespace: "default".into(),
+            name: "p".into(),
+            process: Some(ProcessRecord { pid: 7, start_time: 8, boot_id: "b".into() }),
+            executed: true,
+            address: Some(Ipv4Addr::new(10, 244, 0, 2)),
+            started_at: Timestamp::UNIX_EPOCH,
+            logs: vec![ContainerLog { container: "c".into(), file: "/x".into() }],
+            terminating_since: None,
+            end: Some(End { code: Some(0), at: Timestamp::UNIX_EPOCH }),
+        };
+        record.save(pods.path()).expect("it is written");
+        std::fs::create_dir(pods.path().join("u0")).expect("a directory without record");
+        assert_eq!(Record::all(pods.path()), [("u0".into(), None), ("u1".into(), Some(record))]);
+    }
+}

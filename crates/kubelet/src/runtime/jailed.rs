@@ -1,0 +1,422 @@
+//! Pods as jailed processes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use host::cgroup::{Group, Manager};
+use host::jail::{Device, Entry, JailSpec, Limit, UserMap};
+use host::process::Process;
+use network::pod::NodeNetwork;
+use network::resolver::Resolver;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::{Life, Order, Runtime, RuntimeError};
+use crate::KubeletConfig;
+use crate::plan::PodPlan;
+use crate::record::{ContainerLog, Record};
+use crate::volumes;
+
+/// Open files that a Pod's processes may have.
+const OPEN_FILES: u64 = 1 << 20;
+const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why a node cannot run Pods.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A directory cannot be made.
+    #[error("cannot make the directory {path}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// Cause.
+        source: io::Error,
+    },
+    /// The network of Pods cannot be made.
+    #[error("cannot make the network of Pods")]
+    Network(#[from] network::Error),
+    /// A Pod's control group cannot be removed.
+    #[error("cannot remove control groups")]
+    Cgroup(#[from] host::cgroup::Error),
+}
+
+/// Runs Pods as jailed processes of this host.
+#[derive(Clone)]
+pub struct Jails(Arc<Inner>);
+
+struct Inner {
+    config: KubeletConfig,
+    cgroups: Manager,
+    network: NodeNetwork,
+    privileged: bool,
+    resolver: String,
+    processes: Mutex<BTreeMap<String, Arc<Process>>>,
+}
+
+impl std::fmt::Debug for Jails {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jails").field("node", &self.0.config.node).finish_non_exhaustive()
+    }
+}
+
+impl Jails {
+    /// Makes what the node's Pods share: directories, parent control groups, network. Blocks.
+    pub fn prepare(config: &KubeletConfig) -> Result<Self, PrepareError> {
+        for path in [&config.root, &config.pods(), &config.network.state] {
+            std::fs::create_dir_all(path)
+                .map_err(|source| PrepareError::Directory { path: path.display().to_string(), source })?;
+        }
+        // Volumes hold what only their Pod may read.
+        let closed = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(config.pods(), closed).map_err(|source| PrepareError::Directory {
+            path: config.pods().display().to_string(),
+            source,
+        })?;
+        let cgroups = Manager::prepare(&host::Root::default(), &config.cgroup);
+        if let Some(note) = cgroups.note() {
+            tracing::info!(node = config.node, "{note}");
+        }
+        Ok(Self(Arc::new(Inner {
+            config: config.clone(),
+            cgroups,
+            network: NodeNetwork::prepare(config.network.clone())?,
+            privileged: rustix::process::geteuid().is_root(),
+            resolver: Resolver::of_host(Path::new("/")).to_text(),
+            processes: Mutex::default(),
+        })))
+    }
+
+    /// Runs blocking work of the host off the async threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, RuntimeError> + Send + 'static,
+    ) -> Result<T, RuntimeError> {
+        let inner = Arc::clone(&self.0);
+        let failed = |error: tokio::task::JoinError| RuntimeError {
+            reason: "RuntimeError",
+            message: format!("the host's work broke off: {error}"),
+        };
+        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(failed)?
+    }
+}
+
+/// Makes an error with the reason for a failed start.
+fn failed<E: std::error::Error>(what: impl std::fmt::Display) -> impl FnOnce(E) -> RuntimeError {
+    move |error| {
+        let mut message = format!("{what}: {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        RuntimeError { reason: "CreateContainerError", message }
+    }
+}
+
+impl Inner {
+    fn directory(&self, uid: &str) -> PathBuf {
+        self.config.pods().join(uid)
+    }
+
+    fn group(&self, uid: &str) -> Group {
+        self.cgroups.group(&group_name(uid))
+    }
+
+    fn start(&self, order: &Order) -> Result<Record, RuntimeError> {
+        let directory = self.directory(&order.uid);
+        let plan = &order.plan;
+        let log = directory.join("containers").join(&plan.container).join("0.log");
+        let mut record = Record {
+            uid: order.uid.clone(),
+            namespace: order.namespace.clone(),
+            name: order.name.clone(),
+            process: None,
+            executed: false,
+            address: None,
+            started_at: order.now,
+            logs: logs(&directory, plan, &log),
+            terminating_since: None,
+            end: None,
+        };
+        let save = |record: &Record| record.save(&self.config.pods()).map_err(failed("cannot write the Pod's record"));
+        save(&record)?;
+        for path in [directory.join("root"), directory.join("containers").join(&plan.container)] {
+            std::fs::create_dir_all(&path)
+                .map_err(failed(format_args!("cannot make the directory {}", path.display())))?;
+        }
+        volumes::make(&directory, plan, self.privileged).map_err(failed("cannot make the Pod's volumes"))?;
+        for (name, unpacked) in &order.images {
+            if let Some(volume) = plan.volumes.iter().find(|volume| volume.name == *name) {
+                volumes::link_image(&directory, volume, unpacked)
+                    .map_err(failed(format_args!("cannot make the volume {name}")))?;
+            }
+        }
+        let group = self
+            .cgroups
+            .create(&group_name(&order.uid), &plan.limits)
+            .map_err(failed("cannot limit the Pod's resources"))?;
+        let spec = self.jail(&directory, plan, &group, log);
+        let launch =
+            host::jail::start(&self.config.helper, &spec).map_err(failed("cannot make the Pod's jail"))?;
+        record.process = Some(launch.first().clone());
+        save(&record)?;
+        let attachment = self
+            .network
+            .attach(&order.uid, launch.first().pid)
+            .map_err(failed("cannot connect the Pod to the network"))?;
+        record.address = Some(attachment.address);
+        let hosts = format!("127.0.0.1\tlocalhost\n{}\t{}\n", attachment.address, plan.hostname);
+        std::fs::write(directory.join("etc-hosts"), hosts).map_err(failed("cannot write the Pod's hosts file"))?;
+        self.remember(&record);
+        for note in launch.proceed().map_err(failed("cannot start the Pod's program"))? {
+            tracing::debug!(pod = %record.key(), "{note}");
+        }
+        record.executed = true;
+        save(&record)?;
+        Ok(record)
+    }
+
+    fn jail(&self, directory: &Path, plan: &PodPlan, group: &Group, log: PathBuf) -> JailSpec {
+        let mut entries = plan.image.entries();
+        let etc = |name: &str, content: String| Entry::File { target: Path::new("/etc").join(name), content };
+        let bind = |source: PathBuf, target: PathBuf, read_only| Entry::Bind {
+            source,
+            target,
+            read_only,
+            optional: false,
+        };
+        let (user, group_id) = (plan.user, plan.group);
+        entries.push(etc("passwd", format!("root:x:0:0::/:/bin/false\npod:x:{user}:{group_id}::/:/bin/false\n")));
+        entries.push(etc("group", format!("root:x:0:\npod:x:{group_id}:\n")));
+        entries.push(etc("hostname", format!("{}\n", plan.hostname)));
+        entries.push(etc("resolv.conf", self.resolver.clone()));
+        entries.push(bind(directory.join("etc-hosts"), "/etc/hosts".into(), true));
+        entries.push(Entry::Link { target: "/run".into(), to: "var/run".into() });
+        for mount in &plan.mounts {
+            if let Some(volume) = plan.volumes.iter().find(|volume| volume.name == mount.volume) {
+                let read_only = mount.read_only || volume.source != crate::plan::VolumeSource::Empty;
+                entries.push(bind(volumes::path(directory, volume), mount.path.clone(), read_only));
+            }
+        }
+        let defaults = [("PATH", SEARCH_PATH), ("HOME", "/"), ("HOSTNAME", &plan.hostname)];
+        let defaults = defaults.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let first = plan.arguments.first().map_or(plan.image.path.as_path(), Path::new);
+        JailSpec {
+            hostname: plan.hostname.clone(),
+            root: directory.join("root"),
+            entries,
+            devices: plan.devices.iter().map(|path| Device { path: path.clone() }).collect(),
+            user,
+            group: group_id,
+            groups: plan.groups.clone(),
+            user_namespace: (!self.privileged).then_some(UserMap { user, group: group_id }),
+            host_network: false,
+            cgroups: group.directories().to_vec(),
+            limits: vec![Limit::Core(0), Limit::OpenFiles(OPEN_FILES)],
+            bounding: Vec::new(),
+            seccomp: true,
+            program: first.to_owned(),
+            arguments: plan.arguments.clone(),
+            environment: defaults.into_iter().chain(plan.environment.iter().cloned()).collect(),
+            directory: plan.directory.clone(),
+            log,
+        }
+    }
+
+    /// Opens the first process of a record and keeps it, so that its number cannot be reused unnoticed.
+    fn remember(&self, record: &Record) -> Option<Arc<Process>> {
+        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(process) = processes.get(&record.uid) {
+            return Some(Arc::clone(process));
+        }
+        let process = Arc::new(record.process.as_ref()?.open().ok()??);
+        processes.insert(record.uid.clone(), Arc::clone(&process));
+        Some(process)
+    }
+
+    fn life(&self, record: &Record) -> Life {
+        let Some(process) = self.remember(record) else { return Life::Ended(None) };
+        if process.wait(std::time::Duration::ZERO) {
+            return Life::Ended(process.exit().map(host::process::Exit::code));
+        }
+        Life::Running
+    }
+
+    fn release(&self, uid: &str) -> Result<(), RuntimeError> {
+        self.group(uid).destroy().map_err(failed("cannot remove the Pod's control group"))?;
+        self.network.detach(uid).map_err(failed("cannot disconnect the Pod"))
+    }
+
+    fn forget(&self, uid: &str) -> Result<(), RuntimeError> {
+        if let Some(record) = Record::load(&self.config.pods(), uid)
+            && let Some(process) = self.remember(&record)
+        {
+            process.kill().map_err(failed("cannot kill the Pod's first process"))?;
+            process.wait(std::time::Duration::from_secs(2));
+            process.exit();
+        }
+        self.release(uid)?;
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        match std::fs::remove_dir_all(self.directory(uid)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("cannot remove the Pod's directory")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what no record speaks of, and Pods whose start was broken off; returns the others.
+    fn adopt(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        let mut strays: Vec<String> = Vec::new();
+        for (uid, record) in Record::all(&self.config.pods()) {
+            match record {
+                Some(record) if record.executed => {
+                    self.remember(&record);
+                    records.push(record);
+                }
+                _ => strays.push(uid),
+            }
+        }
+        let known = |uid: &String| records.iter().any(|record| record.uid == *uid);
+        let groups = self.cgroups.list().into_iter().filter_map(|name| name.strip_prefix("pod").map(str::to_owned));
+        strays.extend(groups.chain(self.network.pods()).filter(|uid| !known(uid)));
+        strays.sort();
+        strays.dedup();
+        for uid in strays {
+            tracing::info!(uid, "removing what is left of a Pod");
+            if let Err(error) = self.forget(&uid) {
+                tracing::warn!(uid, %error, "not removed");
+            }
+        }
+        records
+    }
+}
+
+fn group_name(uid: &str) -> String {
+    format!("pod{uid}")
+}
+
+/// Lists the containers' log files.
+fn logs(directory: &Path, plan: &PodPlan, log: &Path) -> Vec<ContainerLog> {
+    let mut logs = vec![ContainerLog { container: plan.container.clone(), file: log.to_owned() }];
+    for (container, inside) in &plan.followers {
+        let mount = plan.mounts.iter().rev().find(|mount| inside.starts_with(&mount.path));
+        let volume = mount.and_then(|mount| plan.volumes.iter().find(|volume| volume.name == mount.volume));
+        if let (Some(mount), Some(volume)) = (mount, volume)
+            && let Ok(below) = inside.strip_prefix(&mount.path)
+        {
+            let file = volumes::path(directory, volume).join(below);
+            logs.push(ContainerLog { container: container.clone(), file });
+        }
+    }
+    logs
+}
+
+/// A process that tokio can wait for.
+struct Pollable(Arc<Process>);
+
+impl AsRawFd for Pollable {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+#[allow(unsafe_code, reason = "tokio cannot know that a descriptor stays open")]
+fn pollable(process: Arc<Process>) -> io::Result<AsyncFd<Pollable>> {
+    // SAFETY: the process owns its descriptor, never exchanges it, and lives as long as the counted reference
+    // that the `AsyncFd` holds.
+    unsafe { AsyncFd::register_with_interest(Pollable(process), Interest::READABLE) }.map_err(io::Error::from)
+}
+
+#[async_trait::async_trait]
+impl Runtime for Jails {
+    async fn adopt(&self) -> Vec<Record> {
+        self.blocking(|inner| Ok(inner.adopt())).await.unwrap_or_default()
+    }
+
+    async fn start(&self, order: Order) -> Result<Record, RuntimeError> {
+        self.blocking(move |inner| {
+            inner.start(&order).inspect_err(|_| {
+                if let Err(error) = inner.forget(&order.uid) {
+                    tracing::warn!(uid = order.uid, %error, "a failed start left something behind");
+                }
+            })
+        })
+        .await
+    }
+
+    async fn life(&self, record: &Record) -> Life {
+        self.0.life(record)
+    }
+
+    async fn ended(&self, record: &Record) {
+        let Some(process) = self.0.remember(record) else { return };
+        match pollable(process) {
+            Ok(fd) => drop(fd.readable().await),
+            Err(error) => {
+                tracing::error!(pod = %record.key(), %error, "cannot wait for the Pod's end");
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    async fn terminate(&self, record: &Record) -> Result<(), RuntimeError> {
+        record.save(&self.0.config.pods()).map_err(failed("cannot write the Pod's record"))?;
+        match self.0.remember(record) {
+            Some(process) => process.terminate().map_err(failed("cannot end the Pod")),
+            None => Ok(()),
+        }
+    }
+
+    async fn kill(&self, record: &Record) -> Result<(), RuntimeError> {
+        match self.0.remember(record) {
+            Some(process) => process.kill().map_err(failed("cannot kill the Pod")),
+            None => Ok(()),
+        }
+    }
+
+    async fn release(&self, record: &Record) -> Result<(), RuntimeError> {
+        let record = record.clone();
+        self.blocking(move |inner| {
+            record.save(&inner.config.pods()).map_err(failed("cannot write the Pod's record"))?;
+            inner.release(&record.uid)
+        })
+        .await
+    }
+
+    async fn forget(&self, uid: &str) -> Result<(), RuntimeError> {
+        let uid = uid.to_owned();
+        self.blocking(move |inner| inner.forget(&uid)).await
+    }
+}
+
+/// Ends every Pod of a kubelet that does not run (any more) and removes everything it made on this machine,
+/// its root directory included. Blocks.
+pub fn remove_everything(config: &KubeletConfig) -> Result<(), PrepareError> {
+    for (uid, record) in Record::all(&config.pods()) {
+        let process = record.and_then(|record| record.process).and_then(|process| process.open().ok().flatten());
+        if let Some(process) = process {
+            // What cannot be killed shows when its control group is removed.
+            let _ = process.kill();
+            process.wait(std::time::Duration::from_secs(5));
+        }
+        tracing::debug!(uid, "Pod ended");
+    }
+    let cgroups = Manager::prepare(&host::Root::default(), &config.cgroup);
+    for pod in cgroups.list() {
+        cgroups.group(&pod).destroy()?;
+    }
+    cgroups.remove()?;
+    network::pod::teardown_node(&config.network)?;
+    match std::fs::remove_dir_all(&config.root) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(PrepareError::Directory { path: config.root.display().to_string(), source })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,280 @@
+//! What to report of one Pod, as a pure function.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::record::Record;
+use crate::step::Local;
+use crate::view::{ConditionView, ContainerView, PodView, StatusView};
+
+/// Exit code that stands for an end that nobody saw.
+const UNKNOWN_CODE: i32 = 137;
+
+/// Returns the status that `local` calls for.
+pub fn desired(pod: &PodView, local: &Local) -> StatusView {
+    let all = || pod.init_containers.iter().chain(&pod.containers).map(|(name, _)| name.clone());
+    let Some(record) = &local.record else { return pending(local, all()) };
+    let state = match record.end {
+        None => ContainerView::Running,
+        Some(end) => terminated(end.code),
+    };
+    let phase = match &record.end {
+        None => "Running",
+        Some(end) if end.code == Some(0) => "Succeeded",
+        Some(_) => "Failed",
+    };
+    let running = record.end.is_none();
+    let waiting: Vec<&str> =
+        pod.gates.iter().filter(|(_, is_true)| !**is_true).map(|(gate, _)| gate.as_str()).collect();
+    let ended = || condition(false, "PodCompleted", "");
+    let ready = if !running {
+        ended()
+    } else if waiting.is_empty() {
+        condition(true, "", "")
+    } else {
+        let message = format!("waiting for the condition {}", waiting.join(", "));
+        condition(false, "ReadinessGatesNotReady", &message)
+    };
+    StatusView {
+        phase: phase.into(),
+        reason: String::new(),
+        message: String::new(),
+        pod_ip: record.address.map(|address| address.to_string()).unwrap_or_default(),
+        conditions: BTreeMap::from([
+            ("PodReadyToStartContainers".into(), condition(running, "", "")),
+            ("Initialized".into(), condition(true, "", "")),
+            ("ContainersReady".into(), if running { condition(true, "", "") } else { ended() }),
+            ("Ready".into(), ready),
+        ]),
+        containers: all().map(|name| (name, state.clone())).collect(),
+    }
+}
+
+fn condition(status: bool, reason: &str, message: &str) -> ConditionView {
+    ConditionView { status, reason: reason.into(), message: message.into() }
+}
+
+fn terminated(code: Option<i32>) -> ContainerView {
+    let (code, reason) = match code {
+        Some(0) => (0, "Completed"),
+        Some(code) => (code, "Error"),
+        None => (UNKNOWN_CODE, "ContainerStatusUnknown"),
+    };
+    ContainerView::Terminated { code, reason: reason.into() }
+}
+
+/// The status of a Pod that has not started.
+fn pending(local: &Local, names: impl Iterator<Item = String>) -> StatusView {
+    let (reason, message) = match &local.trouble {
+        Some(trouble) => (trouble.reason.as_str(), trouble.message.as_str()),
+        None => ("ContainerCreating", ""),
+    };
+    let waiting = ContainerView::Waiting { reason: reason.into(), message: message.into() };
+    let not_ready = if message.is_empty() {
+        condition(false, "ContainersNotReady", "the containers are being created")
+    } else {
+        condition(false, reason, message)
+    };
+    StatusView {
+        phase: "Pending".into(),
+        conditions: BTreeMap::from([
+            ("PodReadyToStartContainers".into(), condition(false, "", "")),
+            ("Initialized".into(), condition(true, "", "")),
+            ("ContainersReady".into(), not_ready.clone()),
+            ("Ready".into(), not_ready),
+        ]),
+        containers: names.map(|name| (name, waiting.clone())).collect(),
+        ..StatusView::default()
+    }
+}
+
+/// Writes the strategic merge patch that turns the status of `pod` into `desired`; `None` when it is that.
+pub fn patch(
+    now: Timestamp,
+    pod: &PodView,
+    desired: &StatusView,
+    record: Option<&Record>,
+    host_ip: &str,
+) -> Option<Value> {
+    if pod.status == *desired {
+        return None;
+    }
+    let now = seconds(now);
+    let mut conditions = Vec::new();
+    for (kind, wanted) in &desired.conditions {
+        let known = pod.status.conditions.get(kind);
+        if known == Some(wanted) {
+            continue;
+        }
+        let mut value = json!({
+            "type": kind,
+            "status": if wanted.status { "True" } else { "False" },
+            "reason": text(&wanted.reason),
+            "message": text(&wanted.message),
+        });
+        if known.is_none_or(|known| known.status != wanted.status) {
+            value["lastTransitionTime"] = json!(now);
+        }
+        conditions.push(value);
+    }
+    let statuses = |list: &[(String, String)]| -> Vec<Value> {
+        list.iter()
+            .filter_map(|(name, image)| {
+                Some(container(name, image, desired.containers.get(name)?, &pod.uid, record))
+            })
+            .collect()
+    };
+    let started = record.map_or_else(|| now.clone(), |record| seconds(record.started_at));
+    let mut status = json!({
+        "phase": desired.phase,
+        "hostIP": host_ip,
+        "hostIPs": [{ "ip": host_ip }],
+        "startTime": started,
+        "containerStatuses": statuses(&pod.containers),
+    });
+    if !pod.init_containers.is_empty() {
+        status["initContainerStatuses"] = Value::Array(statuses(&pod.init_containers));
+    }
+    if !conditions.is_empty() {
+        status["conditions"] = Value::Array(conditions);
+    }
+    if !desired.pod_ip.is_empty() {
+        status["podIP"] = json!(desired.pod_ip);
+        status["podIPs"] = json!([{ "ip": desired.pod_ip }]);
+    }
+    for (field, wanted, known) in [
+        ("reason", &desired.reason, &pod.status.reason),
+        ("message", &desired.message, &pod.status.message),
+    ] {
+        if wanted != known {
+            status[field] = text(wanted);
+        }
+    }
+    // The UID keeps a report from reaching a Pod of the same name that came later.
+    Some(json!({ "metadata": { "uid": pod.uid }, "status": status }))
+}
+
+/// A text field; empty ones are removed.
+fn text(text: &str) -> Value {
+    if text.is_empty() { Value::Null } else { json!(text) }
+}
+
+/// Kubernetes' times have whole seconds.
+fn seconds(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+}
+
+fn container(name: &str, image: &str, view: &ContainerView, uid: &str, record: Option<&Record>) -> Value {
+    let id = format!("ironclad://{uid}/{name}");
+    let started = record.map(|record| seconds(record.started_at));
+    let state = match view {
+        ContainerView::Waiting { reason, message } => {
+            json!({ "waiting": { "reason": reason, "message": message } })
+        }
+        ContainerView::Running => json!({ "running": { "startedAt": started } }),
+        ContainerView::Terminated { code, reason } => json!({ "terminated": {
+            "exitCode": code,
+            "reason": reason,
+            "startedAt": started,
+            "finishedAt": record.and_then(|record| record.end).map(|end| seconds(end.at)),
+            "containerID": id,
+        } }),
+    };
+    let running = matches!(view, ContainerView::Running);
+    let mut status = json!({
+        "name": name,
+        "image": image,
+        "imageID": image,
+        "ready": running,
+        "started": running,
+        "restartCount": 0,
+        "state": state,
+    });
+    if record.is_some() {
+        status["containerID"] = json!(id);
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::End;
+    use crate::step::Trouble;
+
+    fn pod(gate: bool) -> PodView {
+        PodView {
+            uid: "u".into(),
+            deadline: None,
+            has_finalizers: false,
+            containers: vec![("compute".into(), "launcher:1".into())],
+            init_containers: vec![("guest-console-log".into(), "launcher:1".into())],
+            gates: BTreeMap::from([("kubevirt.io/virtual-machine-unpaused".into(), gate)]),
+            status: StatusView::default(),
+        }
+    }
+
+    fn started(end: Option<Option<i32>>) -> Local {
+        let record = Record {
+            uid: "u".into(),
+            namespace: "n".into(),
+            name: "p".into(),
+            process: None,
+            executed: true,
+            address: Some(std::net::Ipv4Addr::new(10, 244, 0, 2)),
+            started_at: Timestamp::UNIX_EPOCH,
+            logs: Vec::new(),
+            terminating_since: None,
+            end: end.map(|code| End { code, at: Timestamp::from_second(9).expect("a time") }),
+        };
+        Local { record: Some(record), ..Local::default() }
+    }
+
+    fn report(pod: &PodView, local: &Local) -> Value {
+        let now = Timestamp::from_second(5).expect("a time");
+        let wanted = desired(pod, local);
+        patch(now, pod, &wanted, local.record.as_ref(), "192.0.2.2").expect("a report")
+    }
+
+    #[test]
+    fn a_running_pod_is_reported_at_once_and_once() {
+        insta::assert_yaml_snapshot!(report(&pod(false), &started(None)));
+        let mut known = pod(false);
+        known.status = desired(&known, &started(None));
+        let wanted = desired(&known, &started(None));
+        assert_eq!(patch(Timestamp::UNIX_EPOCH, &known, &wanted, None, "192.0.2.2"), None);
+        // The gate opens: one condition changes.
+        let mut open = known.clone();
+        open.gates = pod(true).gates;
+        let patch = report(&open, &started(None));
+        assert_eq!(patch["status"]["conditions"].as_array().map(Vec::len), Some(1));
+        assert_eq!(patch["status"]["conditions"][0]["type"], "Ready");
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        for (code, phase, reason, shown) in [
+            (Some(0), "Succeeded", "Completed", 0),
+            (Some(3), "Failed", "Error", 3),
+            (None, "Failed", "ContainerStatusUnknown", 137),
+        ] {
+            let report = report(&pod(true), &started(Some(code)));
+            assert_eq!(report["status"]["phase"], phase);
+            let end = &report["status"]["containerStatuses"][0]["state"]["terminated"];
+            assert_eq!((end["reason"].as_str(), end["exitCode"].as_i64()), (Some(reason), Some(shown)));
+        }
+    }
+
+    #[test]
+    fn trouble_is_told_in_the_container_and_in_the_condition() {
+        let trouble = Trouble {
+            reason: "ErrImagePull".into(),
+            message: "registry.example does not answer".into(),
+            attempts: 1,
+            retry_at: None,
+        };
+        insta::assert_yaml_snapshot!(report(&pod(true), &Local { trouble: Some(trouble), ..Local::default() }));
+    }
+}

@@ -1,0 +1,156 @@
+//! What the kubelet keeps of a Pod's API object: enough to decide and to report, not the specification.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
+
+/// A Pod as far as decisions and reports need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodView {
+    /// Identity over time.
+    pub uid: String,
+    /// When the Pod has to be gone, once it is being deleted.
+    pub deadline: Option<Timestamp>,
+    /// Whether something else must happen before the object may go.
+    pub has_finalizers: bool,
+    /// Containers in the order of the specification: name and image.
+    pub containers: Vec<(String, String)>,
+    /// Init containers likewise.
+    pub init_containers: Vec<(String, String)>,
+    /// Conditions that others set and readiness waits for, and whether they are true.
+    pub gates: BTreeMap<String, bool>,
+    /// The status as the API has it.
+    pub status: StatusView,
+}
+
+/// The part of a Pod's status that the kubelet writes, without times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusView {
+    /// `Pending`, `Running`, `Succeeded` or `Failed`; empty before the first report.
+    pub phase: String,
+    /// One word for the phase.
+    pub reason: String,
+    /// One sentence for the phase.
+    pub message: String,
+    /// Address of the Pod; empty without one.
+    pub pod_ip: String,
+    /// The kubelet's own conditions by type.
+    pub conditions: BTreeMap<String, ConditionView>,
+    /// Containers by name, init containers included.
+    pub containers: BTreeMap<String, ContainerView>,
+}
+
+/// A condition without times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConditionView {
+    /// Whether it holds.
+    pub status: bool,
+    /// One word why.
+    pub reason: String,
+    /// One sentence why.
+    pub message: String,
+}
+
+/// A container's state without times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerView {
+    /// It does not run yet.
+    Waiting {
+        /// One word why.
+        reason: String,
+        /// One sentence why.
+        message: String,
+    },
+    /// It runs.
+    Running,
+    /// It has ended.
+    Terminated {
+        /// Exit code; 128 and the number for a signal.
+        code: i32,
+        /// One word why.
+        reason: String,
+    },
+}
+
+/// Conditions that the kubelet writes.
+pub const CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"];
+
+impl PodView {
+    /// Takes what is needed of `pod`.
+    pub fn of(pod: &Pod) -> Self {
+        let spec = pod.spec.clone().unwrap_or_default();
+        let status = pod.status.clone().unwrap_or_default();
+        let named = |list: Vec<k8s_openapi::api::core::v1::Container>| {
+            list.into_iter().map(|container| (container.name, container.image.unwrap_or_default())).collect()
+        };
+        let conditions = status.conditions.clone().unwrap_or_default();
+        let gates = spec.readiness_gates.unwrap_or_default().into_iter().map(|gate| {
+            let is_true = |kind: &str| {
+                conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
+            };
+            (gate.condition_type.clone(), is_true(&gate.condition_type))
+        });
+        Self {
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            deadline: pod.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            has_finalizers: pod.metadata.finalizers.as_ref().is_some_and(|list| !list.is_empty()),
+            gates: gates.collect(),
+            containers: named(spec.containers),
+            init_containers: named(spec.init_containers.unwrap_or_default()),
+            status: StatusView::of(&status),
+        }
+    }
+}
+
+impl StatusView {
+    fn of(status: &PodStatus) -> Self {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let conditions = status.conditions.iter().flatten();
+        let own = conditions.filter(|condition| CONDITIONS.contains(&condition.type_.as_str()));
+        let containers = [&status.init_container_statuses, &status.container_statuses];
+        Self {
+            phase: text(&status.phase),
+            reason: text(&status.reason),
+            message: text(&status.message),
+            pod_ip: text(&status.pod_ip),
+            conditions: own
+                .map(|condition| {
+                    let view = ConditionView {
+                        status: condition.status == "True",
+                        reason: text(&condition.reason),
+                        message: text(&condition.message),
+                    };
+                    (condition.type_.clone(), view)
+                })
+                .collect(),
+            containers: containers
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|container| (container.name.clone(), ContainerView::of(container)))
+                .collect(),
+        }
+    }
+
+    /// Says whether the Pod's work is over.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self.phase.as_str(), "Succeeded" | "Failed")
+    }
+}
+
+impl ContainerView {
+    fn of(container: &ContainerStatus) -> Self {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        match &container.state {
+            Some(ContainerState { running: Some(_), .. }) => Self::Running,
+            Some(ContainerState { terminated: Some(end), .. }) => {
+                Self::Terminated { code: end.exit_code, reason: text(&end.reason) }
+            }
+            Some(ContainerState { waiting: Some(wait), .. }) => {
+                Self::Waiting { reason: text(&wait.reason), message: text(&wait.message) }
+            }
+            _ => Self::Waiting { reason: String::new(), message: String::new() },
+        }
+    }
+}
