@@ -1,0 +1,57 @@
+//! Fields of a `KubeVirt` object.
+
+use super::State::Honoured;
+use super::{Table, harmless};
+
+const OPERATOR: &str = "this installation is not managed by the operator";
+const UNUSED: &str = "nothing in this release uses it yet";
+
+/// Paths below `spec` of an installation.
+pub(super) const TABLE: Table = &[
+    ("certificateRotateStrategy", harmless(OPERATOR)),
+    ("configuration", harmless(UNUSED)),
+    ("configuration.additionalGuestMemoryOverheadRatio", Honoured),
+    ("configuration.architectureConfiguration.amd64.emulatedMachines", Honoured),
+    ("configuration.architectureConfiguration.amd64.machineType", Honoured),
+    ("configuration.architectureConfiguration.arm64.emulatedMachines", Honoured),
+    ("configuration.architectureConfiguration.arm64.machineType", Honoured),
+    ("configuration.architectureConfiguration.defaultArchitecture", Honoured),
+    ("configuration.architectureConfiguration.s390x.emulatedMachines", Honoured),
+    ("configuration.architectureConfiguration.s390x.machineType", Honoured),
+    ("configuration.cpuModel", Honoured),
+    ("configuration.cpuRequest", Honoured),
+    ("configuration.defaultRuntimeClass", Honoured),
+    ("configuration.developerConfiguration.cpuAllocationRatio", Honoured),
+    ("configuration.developerConfiguration.disabledFeatureGates", Honoured),
+    ("configuration.developerConfiguration.featureGates", Honoured),
+    ("configuration.developerConfiguration.memoryOvercommit", Honoured),
+    ("configuration.developerConfiguration.nodeSelectors", Honoured),
+    ("configuration.developerConfiguration.useEmulation", Honoured),
+    ("configuration.emulatedMachines", Honoured),
+    ("configuration.evictionStrategy", Honoured),
+    ("configuration.liveUpdateConfiguration", Honoured),
+    ("configuration.machineType", Honoured),
+    ("configuration.memBalloonStatsPeriod", Honoured),
+    ("configuration.network.defaultNetworkInterface", Honoured),
+    ("configuration.network.permitBridgeInterfaceOnPodNetwork", Honoured),
+    ("configuration.roleAggregationStrategy", harmless(OPERATOR)),
+    ("configuration.smbios", Honoured),
+    ("configuration.virtualMachineOptions.disableSerialConsoleLog", Honoured),
+    ("configuration.vmRolloutStrategy", Honoured),
+    ("customizeComponents", harmless(OPERATOR)),
+    ("imagePullPolicy", harmless(OPERATOR)),
+    ("imagePullSecrets", harmless(OPERATOR)),
+    ("imageRegistry", harmless(OPERATOR)),
+    ("imageTag", harmless(OPERATOR)),
+    ("infra", harmless(OPERATOR)),
+    ("monitorAccount", harmless(OPERATOR)),
+    ("monitorNamespace", harmless(OPERATOR)),
+    ("productComponent", harmless(OPERATOR)),
+    ("productName", harmless(OPERATOR)),
+    ("productVersion", harmless(OPERATOR)),
+    ("serviceMonitorNamespace", harmless(OPERATOR)),
+    ("synchronizationPort", harmless(OPERATOR)),
+    ("uninstallStrategy", harmless(OPERATOR)),
+    ("workloadUpdateStrategy", harmless(OPERATOR)),
+    ("workloads", harmless(OPERATOR)),
+];
