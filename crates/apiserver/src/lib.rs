@@ -12,15 +12,19 @@
 //! In-process callers take the same way behind [`ApiServer::in_process`].
 
 pub mod admission;
+pub mod auth;
 pub mod body;
 pub mod cache;
+pub mod discovery;
 pub mod in_process;
 pub mod metrics;
 pub mod node;
+pub mod openapi;
 pub mod registry;
 pub mod request;
 pub mod resource;
 pub mod route;
+pub mod serve;
 pub mod server;
 pub mod table;
 

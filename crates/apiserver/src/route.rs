@@ -1,15 +1,16 @@
 //! Sends a request on to what answers it.
 
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use machinery::admission::UserInfo;
 use machinery::status::{Reason, Status};
 use serde_json::json;
 
-use crate::registry::ResourceRef;
+use crate::registry::{ResourceRef, Snapshot};
 use crate::request::RequestInfo;
 use crate::request::query::{Query, decode_path};
 use crate::resource::{self, Call};
-use crate::{ApiServer, Body, Result, body};
+use crate::{ApiServer, Body, Result, auth, body, discovery, openapi};
 
 /// Answers a request.
 pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<Response<Body>> {
@@ -17,13 +18,17 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
     let path = decode_path(parts.uri.path());
     let info = RequestInfo::parse(&parts.method, &path, parts.uri.query());
     let user = parts.extensions.get::<UserInfo>().cloned().ok_or_else(Status::unauthorized)?;
+    let user = auth::authorize(server, user, &parts.headers, &info, parts.uri.query())?;
     if !info.is_resource {
-        return plain(server, &info, &parts.method, &parts.headers).await;
+        return plain(server, &info, &parts).await;
     }
     if info.verb.is_empty() {
         return Err(method_not_allowed());
     }
     let snapshot = server.registry().snapshot();
+    if snapshot.group(&info.group).is_none() {
+        return Ok(discovery::not_found());
+    }
     let resource = snapshot.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
     let subresource = find_subresource(resource, &info)?;
     let mut call = Call {
@@ -42,7 +47,7 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
         Err(status) => body::refusal(&status),
     };
     for warning in &call.warnings {
-        if let Ok(value) = HeaderValue::from_str(&warning_header(warning)) {
+        if let Ok(value) = HeaderValue::from_bytes(warning_header(warning).as_bytes()) {
             response.headers_mut().append(http::header::WARNING, value);
         }
     }
@@ -76,25 +81,37 @@ fn method_not_allowed() -> Box<Status> {
 }
 
 /// Requests that concern no resource.
-async fn plain(
-    server: &ApiServer,
-    info: &RequestInfo,
-    method: &Method,
-    headers: &http::HeaderMap,
-) -> Result<Response<Body>> {
-    if !matches!(*method, Method::GET | Method::HEAD) {
+async fn plain(server: &ApiServer, info: &RequestInfo, parts: &Parts) -> Result<Response<Body>> {
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(method_not_allowed());
     }
-    match info.path.trim_end_matches('/') {
+    let snapshot = server.registry().snapshot();
+    let response = match info.path.trim_end_matches('/') {
+        "" => discovery::root(&snapshot),
         "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
-            Ok(body::answer(StatusCode::OK, "text/plain; charset=utf-8", "ok"))
+            body::answer(StatusCode::OK, "text/plain; charset=utf-8", "ok")
         }
-        "/version" => Ok(version(server)),
-        "/metrics" => Ok(body::answer(StatusCode::OK, "text/plain; version=0.0.4", crate::metrics::render(server))),
-        _ => {
-            let _ = headers;
-            Err(Status::no_such_path().into())
+        "/version" => version(server),
+        "/metrics" => body::answer(StatusCode::OK, "text/plain; version=0.0.4", crate::metrics::render(server)),
+        path => {
+            let query = parts.uri.query().unwrap_or_default();
+            let found = discovery::answer(&snapshot, path, &parts.headers);
+            match found.or_else(|| openapi::answer(server, path, query, &parts.headers)) {
+                Some(response) => response,
+                None if unknown_version(&snapshot, path) => return Err(Status::no_such_path().into()),
+                None => discovery::not_found(),
+            }
         }
+    };
+    Ok(response)
+}
+
+/// A version that a known group does not have is told as an object, all other unknown paths as plain text.
+fn unknown_version(snapshot: &Snapshot, path: &str) -> bool {
+    match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["", "api", _] => true,
+        ["", "apis", group, _] => snapshot.group(group).is_some(),
+        _ => false,
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use store::Store;
 
 use crate::admission::{AdmissionPlugin, Chain};
+use crate::auth::{self, Auth};
 use crate::cache::{Caches, Entry, ObjectKey};
 use crate::node::{NoNodes, NodeProxy};
 use crate::registry::{Collection, Registry};
@@ -31,6 +32,7 @@ struct Inner {
     admission: Chain,
     nodes: Arc<dyn NodeProxy>,
     allocator: Allocator,
+    auth: Auth,
     settings: Settings,
 }
 
@@ -88,6 +90,7 @@ pub struct Builder {
     admission: Vec<Arc<dyn AdmissionPlugin>>,
     nodes: Arc<dyn NodeProxy>,
     crds: Vec<Value>,
+    auth: auth::Settings,
     settings: Settings,
 }
 
@@ -127,6 +130,13 @@ impl Builder {
         self
     }
 
+    /// Authenticates as `auth` says.
+    #[must_use]
+    pub fn auth(mut self, auth: auth::Settings) -> Self {
+        self.auth = auth;
+        self
+    }
+
     /// Chooses settings.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {
@@ -148,6 +158,7 @@ impl Builder {
             admission: Chain::new(self.admission),
             nodes: self.nodes,
             allocator: Allocator::new(self.settings.service_network),
+            auth: Auth::new(self.auth),
             settings: self.settings,
         }));
         crate::resource::storage::load(&server).await?;
@@ -166,6 +177,7 @@ impl ApiServer {
             admission: Vec::new(),
             nodes: Arc::new(NoNodes),
             crds: Vec::new(),
+            auth: auth::Settings::default(),
             settings: Settings::default(),
         }
     }
@@ -191,6 +203,11 @@ impl ApiServer {
     /// The watch caches.
     pub fn caches(&self) -> &Caches {
         &self.0.caches
+    }
+
+    /// Authentication and authorisation.
+    pub fn auth(&self) -> &Auth {
+        &self.0.auth
     }
 
     /// The settings.

@@ -36,9 +36,14 @@ pub fn resources() -> Vec<Resource> {
 
 /// Returns the JSON text of the schema definition `name`.
 pub fn definition(name: &str) -> Option<&'static str> {
+    definition_entry(name).map(|(_, text)| text)
+}
+
+/// Returns the name and the JSON text of the schema definition `name`.
+pub fn definition_entry(name: &str) -> Option<(&'static str, &'static str)> {
     static INDEX: OnceLock<Vec<(&'static str, &'static str)>> = OnceLock::new();
     let index = INDEX.get_or_init(|| SCHEMAS.lines().filter_map(|line| line.split_once('\t')).collect());
-    index.binary_search_by(|(other, _)| other.cmp(&name)).ok().map(|at| index[at].1)
+    index.binary_search_by(|(other, _)| other.cmp(&name)).ok().map(|at| index[at])
 }
 
 /// Returns the JSON text of the schema definition `name` with the defaults that the published documents do not tell.

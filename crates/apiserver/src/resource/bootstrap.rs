@@ -32,6 +32,7 @@ pub(crate) async fn run(server: &ApiServer, crds: Vec<Value>) -> Result<(), Star
         ensure(server, "scheduling.k8s.io", "priorityclasses", "", name, class).await?;
     }
     own_service(server).await?;
+    roles(server).await?;
     install(server, crds).await?;
     // Definitions of an earlier start are served before the first request.
     for entry in server.caches().of(&crd::definitions()).snapshot("").0 {
@@ -57,6 +58,28 @@ async fn own_service(server: &ApiServer) -> Result<(), StartError> {
         "status": {"loadBalancer": {}},
     });
     ensure(server, "", "services", "default", "kubernetes", service).await
+}
+
+/// Creates the roles and bindings that every server has, and adds to existing ones what is new in this release.
+async fn roles(server: &ApiServer) -> Result<(), StartError> {
+    for wanted in crate::auth::bootstrap::objects() {
+        let kind = object::kind(&wanted);
+        let collection = Collection::new(crate::auth::rbac::GROUP, &format!("{}s", kind.to_lowercase()));
+        let key = ObjectKey::new("", object::name(&wanted));
+        let existing = server.object(&collection, &key);
+        let revision = existing.as_ref().map(|entry| entry.revision);
+        let parsed = existing.and_then(|entry| entry.parse().ok());
+        let Some(mut draft) = crate::auth::bootstrap::reconcile(parsed.as_ref(), &wanted) else { continue };
+        if revision.is_none() {
+            let resource = stored(server, &collection)?;
+            complete(server, &resource, &key, &mut draft);
+        }
+        match storage::commit(server, &collection, &key, revision, Intent::Put(&draft)).await {
+            Ok(_) | Err(CommitError::Conflict) => {}
+            Err(CommitError::Failed(status)) => return Err(failure(&collection.plural, &key.name, status)),
+        }
+    }
+    Ok(())
 }
 
 /// Creates an object unless it exists.

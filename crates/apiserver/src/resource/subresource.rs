@@ -12,7 +12,7 @@ use super::{Call, WriteOptions, decode, present, scale, storage, write};
 use crate::cache::ObjectKey;
 use crate::node::LogOptions;
 use crate::registry::ResourceRef;
-use crate::{Body, Result, body};
+use crate::{Body, Result, auth, body};
 
 /// Answers the request if its subresource (or review kind) needs it; nothing if the generic path does.
 pub(crate) async fn answer(call: &mut Call, verb: &str, request_body: &mut Option<Body>) -> Result<Option<Response<Body>>> {
@@ -21,6 +21,10 @@ pub(crate) async fn answer(call: &mut Call, verb: &str, request_body: &mut Optio
     let plural = call.resource.plural().to_owned();
     let response = match (group.as_str(), plural.as_str(), sub.as_str()) {
         ("", "bindings", "") if verb == "create" => bind(call, request_body, None).await?,
+        ("", "serviceaccounts", "token") => token(call, request_body).await?,
+        (group, plural, "") if verb == "create" && auth::review::is_review(group, plural) => {
+            review(call, request_body).await?
+        }
         ("", "pods", "binding") => bind(call, request_body, Some(call.key())).await?,
         ("", "pods", "eviction") => evict(call, request_body).await?,
         ("", "pods", "log") => logs(call).await?,
@@ -46,6 +50,25 @@ fn done() -> Response<Body> {
     let mut status = Status::success().to_value();
     status["code"] = 201.into();
     body::json(StatusCode::CREATED, &status)
+}
+
+/// Issues a token for a service account.
+async fn token(call: &mut Call, request_body: &mut Option<Body>) -> Result<Response<Body>> {
+    let options = WriteOptions::parse(&call.query, "CreateOptions", false)?;
+    let decoded = decode::object(&call.headers, &take(request_body).await?)?;
+    let request = write::accept(call, decoded, options.validation)?;
+    let answer = auth::bearer::issue(&call.server, call.namespace(), &call.info.name, &request)?;
+    Ok(body::json(StatusCode::CREATED, &answer))
+}
+
+/// Answers a question about identities or permissions.
+async fn review(call: &mut Call, request_body: &mut Option<Body>) -> Result<Response<Body>> {
+    let options = WriteOptions::parse(&call.query, "CreateOptions", false)?;
+    let decoded = decode::object(&call.headers, &take(request_body).await?)?;
+    let review = write::accept(call, decoded, options.validation)?;
+    let plural = call.resource.plural();
+    let answer = auth::review::answer(&call.server, &call.user, plural, call.namespace(), review)?;
+    Ok(body::json(StatusCode::CREATED, &answer))
 }
 
 /// Puts a Pod on a node.

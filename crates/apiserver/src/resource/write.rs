@@ -14,7 +14,7 @@ use super::ownership::{self, Ownership};
 use super::storage::{self, CommitError, Intent};
 use super::strategy::{self, Strategy};
 use super::{Call, FieldValidation, WriteOptions, metadata, present};
-use crate::Result;
+use crate::{Result, auth};
 use crate::cache::{Entry, Facets, ObjectKey, stored_bytes};
 use crate::registry::convert;
 
@@ -150,6 +150,7 @@ async fn create_once(call: &mut Call, mut draft: Value, options: &WriteOptions, 
         call.server.admission().validate(request, &mut call.warnings).await?;
     }
     metadata::check_namespace(call, &resource, &name)?;
+    check_escalation(call, &draft, None)?;
     (strategy.allocate)(call, &mut draft, None, options.dry_run)?;
     let taken = || Status::already_exists(&resource.gvr(), &name);
     if options.dry_run {
@@ -167,6 +168,14 @@ async fn create_once(call: &mut Call, mut draft: Value, options: &WriteOptions, 
         Err(CommitError::Conflict) => Err(taken().into()),
         Err(CommitError::Failed(status)) => Err(status),
     }
+}
+
+/// Refuses roles and bindings that give away more than the caller holds.
+fn check_escalation(call: &Call, draft: &Value, old: Option<&Value>) -> Result<()> {
+    if call.resource.group() != auth::rbac::GROUP {
+        return Ok(());
+    }
+    auth::escalation::check(&call.server, &call.user, call.resource.plural(), draft, old)
 }
 
 /// Sets what the client left out.
@@ -281,6 +290,7 @@ async fn update_once(
         request.object = draft.clone();
         call.server.admission().validate(request, &mut call.warnings).await?;
     }
+    check_escalation(call, &draft, Some(old))?;
     (strategy.allocate)(call, &mut draft, Some(old), options.dry_run)?;
     if !ownership::changed(old, &mut draft) {
         return Ok(Some(Arc::clone(entry)));

@@ -96,7 +96,7 @@ pub(super) fn flow_schema(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn priority_level(object: &Value, now: Timestamp) -> Vec<Value> {
-    let or_none = |pointer| match scalar(object, pointer) {
+    let or_none = |pointer: &str| match scalar(object, pointer) {
         text if text.is_empty() => NONE.to_owned(),
         text => text,
     };

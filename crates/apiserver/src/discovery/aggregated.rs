@@ -1,0 +1,79 @@
+//! Aggregated discovery: every group, version and resource in one document.
+
+use http::HeaderMap;
+use http::header::ACCEPT;
+use serde_json::{Value, json};
+
+use crate::registry::{Group, Gvk, Resource, Snapshot, Verb};
+
+/// The API group of the document.
+pub(super) const GROUP: &str = "apidiscovery.k8s.io";
+
+/// Which version of the document the client asks for; nothing when it does not prefer the document.
+pub(super) fn wanted(headers: &HeaderMap) -> Option<&'static str> {
+    let clauses = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    for clause in clauses.flat_map(|header| header.split(',')) {
+        let mut parts = clause.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default();
+        let parameters: Vec<&str> = parts.collect();
+        let has = |wanted: &str| parameters.contains(&wanted);
+        let document = has("as=APIGroupDiscoveryList") && has(&format!("g={GROUP}"));
+        match media_type {
+            "application/json" if document && has("v=v2") => return Some("v2"),
+            "application/json" if document && has("v=v2beta1") => return Some("v2beta1"),
+            "application/json" | "*/*" | "application/*" if !document => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The document for `/api` (the core group) or `/apis` (all others).
+pub(super) fn document(snapshot: &Snapshot, core: bool, version: &str) -> Value {
+    let groups = snapshot.groups.iter().filter(|group| group.name.is_empty() == core);
+    json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": format!("{GROUP}/{version}"), "metadata": {},
+        "items": groups.map(describe).collect::<Vec<_>>(),
+    })
+}
+
+fn describe(group: &Group) -> Value {
+    let metadata = if group.name.is_empty() { json!({}) } else { json!({"name": *group.name}) };
+    let version = |own: &crate::registry::GroupVersion| {
+        let resources = own.resources.iter().map(|resource| resource_of(resource));
+        json!({"version": *own.version, "resources": resources.collect::<Vec<_>>(), "freshness": "Current"})
+    };
+    json!({"metadata": metadata, "versions": group.versions.iter().map(version).collect::<Vec<_>>()})
+}
+
+fn resource_of(resource: &Resource) -> Value {
+    let verbs = |verbs: &[Verb]| verbs.iter().map(|verb| verb.as_str()).collect::<Vec<_>>();
+    let mut shown = json!({
+        "resource": resource.plural(), "responseKind": kind(resource, &resource.gvk),
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": *resource.singular, "verbs": verbs(&resource.verbs),
+    });
+    if !resource.short_names.is_empty() {
+        shown["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        shown["categories"] = json!(resource.categories);
+    }
+    if !resource.subresources.is_empty() {
+        let sub = |sub: &crate::registry::Subresource| {
+            json!({"subresource": *sub.name, "responseKind": kind(resource, &sub.gvk), "verbs": verbs(&sub.verbs)})
+        };
+        shown["subresources"] = resource.subresources.iter().map(sub).collect();
+    }
+    shown
+}
+
+/// A kind of a built-in resource's own group and version leaves both empty.
+fn kind(resource: &Resource, gvk: &Gvk) -> Value {
+    let own = (gvk.group.as_str(), gvk.version.as_str()) == (resource.group(), resource.version());
+    if own && !resource.custom {
+        json!({"group": "", "version": "", "kind": gvk.kind.as_str()})
+    } else {
+        json!({"group": gvk.group.as_str(), "version": gvk.version.as_str(), "kind": gvk.kind.as_str()})
+    }
+}

@@ -1,0 +1,130 @@
+//! Taking requests from the network: TLS, HTTP/1.1 and HTTP/2, limits, and an orderly end.
+//!
+//! A connection's client certificate is read once, when it is made; each request is then authenticated and handed to
+//! [`ApiServer::handle`]. When the server shuts down, connections finish the requests they are at, and streams (watches,
+//! followed logs) end so that their clients resume elsewhere.
+
+mod connection;
+mod ending;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ApiServer;
+
+/// Bounds on what clients may use up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at the same time; more wait to be accepted.
+    pub connections: usize,
+    /// Streams at the same time on one HTTP/2 connection.
+    pub streams: u32,
+    /// Bytes of all headers of a request.
+    pub header_bytes: usize,
+    /// Time for the TLS handshake, and for the headers of a request to arrive.
+    pub header_time: Duration,
+    /// Time for a request to be answered; streams count until they begin.
+    pub request_time: Duration,
+    /// Time for connections to finish when the server shuts down.
+    pub shutdown_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            streams: 250,
+            header_bytes: 64 << 10,
+            header_time: Duration::from_secs(10),
+            request_time: Duration::from_secs(60),
+            shutdown_time: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}; is another server running there?")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The address is reached from outside this machine, and that was not asked for.
+    #[error("{address} is reached from other machines; listen on 127.0.0.1, or allow it explicitly")]
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+    },
+}
+
+/// Binds `address`, which must be a loopback address unless `exposed` allows others.
+///
+/// # Errors
+/// Fails when the address is in use or not allowed.
+pub async fn listen(address: SocketAddr, exposed: bool) -> Result<TcpListener, ListenError> {
+    if !exposed && !address.ip().is_loopback() {
+        return Err(ListenError::Exposed { address });
+    }
+    TcpListener::bind(address).await.map_err(|source| ListenError::Bind { address, source })
+}
+
+impl ApiServer {
+    /// Serves `listener` until `shutdown` is cancelled and connections have ended or run out of time.
+    pub async fn serve(&self, listener: TcpListener, tls: Arc<ServerConfig>, limits: Limits, shutdown: CancellationToken) {
+        let acceptor = TlsAcceptor::from(tls);
+        let slots = Arc::new(Semaphore::new(limits.connections));
+        let tasks = TaskTracker::new();
+        // Cancelled when the time for an orderly end is over.
+        let abort = CancellationToken::new();
+        loop {
+            let accepted = async {
+                // The semaphore is never closed.
+                let slot = Arc::clone(&slots).acquire_owned().await.ok();
+                (slot, listener.accept().await)
+            };
+            let (slot, stream) = tokio::select! {
+                () = shutdown.cancelled() => break,
+                (slot, stream) = accepted => (slot, stream),
+            };
+            match stream {
+                Ok((stream, _)) => {
+                    let serving = connection::serve(self.clone(), stream, acceptor.clone(), limits, shutdown.clone());
+                    let abort = abort.clone();
+                    tasks.spawn(async move {
+                        let _slot = slot;
+                        tokio::select! {
+                            () = abort.cancelled() => {}
+                            () = serving => {}
+                        }
+                    });
+                }
+                Err(error) => {
+                    // Mostly a lack of descriptors: it passes when connections close.
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    self.clock().sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        drop(listener);
+        tasks.close();
+        tokio::select! {
+            () = tasks.wait() => {}
+            () = self.clock().sleep(limits.shutdown_time) => {
+                abort.cancel();
+                tasks.wait().await;
+            }
+        }
+    }
+}
