@@ -72,7 +72,7 @@ fn config(root: &Path, namespace: Option<PathBuf>) -> KubeletConfig {
     let shell = BuiltinImage {
         repository: REPOSITORY.into(),
         program: "/usr/bin/busybox".into(),
-        path: "/bin/busybox".into(),
+        path: "/usr/bin/busybox".into(),
         user: 107,
         programs: Vec::new(),
         files: Vec::new(),
@@ -146,7 +146,7 @@ fn order(config: &KubeletConfig, uid: &str, script: &str, images: Vec<(String, P
             "containers": [{
                 "name": "compute",
                 "image": format!("{REPOSITORY}:1"),
-                "command": ["/bin/busybox", "sh", "-c", script],
+                "command": ["/usr/bin/busybox", "sh", "-c", script],
                 "resources": { "limits": { "memory": "64Mi", "cpu": "500m" } },
                 "volumeMounts": [
                     { "name": "data", "mountPath": "/var/run/data" },
@@ -208,14 +208,14 @@ async fn a_pod_runs_and_leaves_nothing_behind() {
     let jails = Jails::prepare(&config).expect("the host is ready");
     let script = "busybox cat /etc/config/greeting; echo; busybox cat /var/run/disk/disk.img; echo; \
         echo x > /var/run/disk/y || echo image-is-read-only; echo data > /var/run/data/out; \
-        busybox ifconfig eth0 | busybox grep -o 'addr:[0-9.]*'; busybox id -u; exec busybox sleep 300";
+        busybox ifconfig eth0 | busybox grep -o 'addr:[0-9][0-9.]*'; busybox id -u; exec busybox sleep 300";
     let order = order(&config, "uid-1", script, vec![("disk".into(), image.clone())]);
     let record = jails.start(order).await.expect("the Pod starts");
     assert_eq!(jails.life(&record).await, Life::Running);
     let address = record.address.expect("an address");
     let log = config.pods().join("uid-1/containers/compute/0.log");
     let expected =
-        format!("hello\ncontent\n/bin/busybox: can't create /var/run/disk/y: Read-only file system\nimage-is-read-only\naddr:{address}\n107\n");
+        format!("hello\ncontent\nimage-is-read-only\naddr:{address}\n107\n");
     for _ in 0..200 {
         if std::fs::read_to_string(&log).is_ok_and(|text| text.ends_with("107\n")) {
             break;
@@ -223,7 +223,8 @@ async fn a_pod_runs_and_leaves_nothing_behind() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let text = std::fs::read_to_string(&log).expect("a log");
-    assert_eq!(text.replace("sh: can't", "/bin/busybox: can't"), expected);
+    let said: String = text.lines().filter(|line| !line.contains("can't create")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(said, expected);
     let volume = config.pods().join("uid-1/volumes/kubernetes.io~empty-dir/data/out");
     assert_eq!(std::fs::read_to_string(volume).expect("what the Pod wrote"), "data\n");
 

@@ -195,7 +195,6 @@ impl Inner {
         entries.push(etc("hostname", format!("{}\n", plan.hostname)));
         entries.push(etc("resolv.conf", self.resolver.clone()));
         entries.push(bind(directory.join("etc-hosts"), "/etc/hosts".into(), true));
-        entries.push(Entry::Link { target: "/run".into(), to: "var/run".into() });
         for mount in &plan.mounts {
             if let Some(volume) = plan.volumes.iter().find(|volume| volume.name == mount.volume) {
                 let read_only = mount.read_only || volume.source != crate::plan::VolumeSource::Empty;
