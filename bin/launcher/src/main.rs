@@ -1,2 +1,46 @@
-//! Placeholder.
-fn main() {}
+//! The executable of a launcher Pod: shim, launcher and console tail in one small file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use virt_launcher::options::{self, Mode};
+use virt_launcher::{launcher, shim, tail};
+
+fn main() -> ExitCode {
+    // One line per message on standard error, which is the Pod's log. No filter: a launcher says little.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_max_level(tracing::Level::INFO)
+        .init();
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let mut arguments = std::env::args();
+    let program = PathBuf::from(arguments.next().unwrap_or_default());
+    // An absolute name shows in process lists what runs; any other is resolved by the kernel.
+    let program = if program.is_absolute() {
+        program
+    } else {
+        PathBuf::from("/proc/self/exe")
+    };
+    Ok(match options::parse(arguments)? {
+        Mode::Shim(options) => ExitCode::from(shim::run(&program, options)?),
+        Mode::Launcher(options) => {
+            launcher::run(options, env!("CARGO_PKG_VERSION"))?;
+            ExitCode::SUCCESS
+        }
+        Mode::Tail { logfile } => {
+            tail::run(&logfile, &mut std::io::stdout())?;
+            ExitCode::SUCCESS
+        }
+    })
+}

@@ -12,10 +12,11 @@ use tonic::transport::{Channel, Endpoint};
 use wire::launcher::{VERSIONS, v1};
 use wire::machine::MachineRecord;
 
-use crate::descriptors::{Answer, Header, PER_BATCH, PER_MESSAGE, Socket};
+use crate::descriptors::{Answer, Header, PER_BATCH, PER_MESSAGE};
 use crate::path::SocketPath;
 use crate::peer::Peer;
 use crate::rpc::launcher_client::LauncherClient;
+use crate::seqpacket::Socket;
 use crate::{COMMAND_SOCKET, DESCRIPTOR_SOCKET, Descriptors};
 
 /// How long a launcher may take to answer a hello or a descriptor batch.

@@ -19,6 +19,7 @@ mod path;
 mod peer;
 mod rpc;
 mod secret;
+pub mod seqpacket;
 mod server;
 mod service;
 

@@ -13,10 +13,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 use crate::batch::Batches;
-use crate::descriptors::{Answer, Header, Listener, PER_BATCH, Socket};
+use crate::descriptors::{Answer, Header, PER_BATCH};
 use crate::path::SocketPath;
 use crate::peer::Peer;
 use crate::rpc::launcher_server::LauncherServer;
+use crate::seqpacket::{Listener, Socket};
 use crate::service::{Session, Shared, Supervisor, pair};
 use crate::{COMMAND_SOCKET, DESCRIPTOR_SOCKET, Descriptors, Secret};
 

@@ -1,0 +1,75 @@
+//! The socket where consoles of the serial port connect: bytes both ways, for any number of them.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
+
+use super::serial::Port;
+use crate::files;
+
+/// Consoles at a time.
+const MOST: usize = 16;
+
+/// Binds the socket, replacing one that an earlier launcher left.
+pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
+    files::remove(path)?;
+    let listener = UnixListener::bind(path)?;
+    // The directory keeps others out already; this keeps out whoever shares it.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves consoles until dropped.
+pub(super) async fn serve(listener: UnixListener, port: Port) {
+    let mut consoles = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if consoles.len() < MOST => {
+                    consoles.spawn(attach(stream, port.clone()));
+                }
+                Ok(_) => tracing::warn!("refuse a console: {MOST} are attached"),
+                Err(error) => {
+                    tracing::warn!(%error, "accept a console");
+                    return;
+                }
+            },
+            Some(_) = consoles.join_next() => {}
+        }
+    }
+}
+
+async fn attach(stream: UnixStream, port: Port) {
+    let mut output = port.output.subscribe();
+    let (mut reader, mut writer) = stream.into_split();
+    let shown = async {
+        loop {
+            match output.recv().await {
+                Ok(piece) => {
+                    if writer.write_all(&piece).await.is_err() {
+                        return;
+                    }
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    };
+    let typed = async {
+        let mut buffer = vec![0; 512];
+        while let Ok(count @ 1..) = reader.read(&mut buffer).await {
+            if port.input.send(buffer[..count].to_vec()).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = shown => {}
+        () = typed => {}
+    }
+}
