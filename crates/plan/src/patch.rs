@@ -59,6 +59,12 @@ fn leaves(value: &Value, path: &str, f: &mut std::fmt::Formatter<'_>) -> std::fm
             }
             Ok(())
         }
+        Value::Array(items) if path.ends_with("phaseTransitionTimestamps") => {
+            let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
+            items.iter().try_for_each(|item| {
+                write!(f, "\n    {} since {}", text(item, "phase"), text(item, "phaseTransitionTimestamp"))
+            })
+        }
         Value::Null => write!(f, "\n    {path} removed"),
         Value::String(text) => write!(f, "\n    {path} = {text}"),
         other => write!(f, "\n    {path} = {other}"),

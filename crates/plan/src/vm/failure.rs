@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::strategy::{self, Want};
 use super::{Observed, StartFailure, Status};
 use crate::{name, time};
 
@@ -34,9 +35,11 @@ pub(super) fn wait(status: &Status, now: Timestamp) -> Option<Duration> {
 pub(super) fn count(observed: &Observed, now: Timestamp) -> Option<StartFailure> {
     let known = observed.vm.status.start_failure.as_ref();
     let Some(instance) = observed.owned_instance() else {
-        return if observed.vm.strategy.recovers() { known.cloned() } else { None };
+        // Counted on only while a start is due; whoever stays down has nothing to wait for.
+        let due = matches!(strategy::want(&observed.vm, None), Want::Start { .. });
+        return if due && observed.vm.strategy.recovers() { known.cloned() } else { None };
     };
-    if instance.is_failed() && known.and_then(|k| k.last_failed_vmi_uid.as_ref()) != Some(&instance.uid) {
+    if is_uncounted(observed) {
         let failures = known.map_or(0, |known| known.consecutive_fail_count).saturating_add(1);
         let wait = backoff(failures.unsigned_abs(), &instance.uid);
         let retry = time::stamp(now).checked_add(Duration::from_secs(wait.as_secs())).unwrap_or(now);
@@ -48,6 +51,14 @@ pub(super) fn count(observed: &Observed, now: Timestamp) -> Option<StartFailure>
     }
     let lasted = instance.running_since.is_some_and(|since| time::between(since, now) >= LIMIT);
     if lasted || instance.phase == "Succeeded" { None } else { known.cloned() }
+}
+
+/// Tells whether the instance failed and that has not been recorded.
+pub(super) fn is_uncounted(observed: &Observed) -> bool {
+    let known = observed.vm.status.start_failure.as_ref();
+    observed.owned_instance().is_some_and(|instance| {
+        instance.is_failed() && known.and_then(|k| k.last_failed_vmi_uid.as_ref()) != Some(&instance.uid)
+    })
 }
 
 /// Returns when a running instance will clear the count.

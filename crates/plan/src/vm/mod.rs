@@ -48,7 +48,19 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
         }
         live(observed, now, &mut plan);
     }
-    report(observed, now, &mut plan);
+    // What was just asked for changes the picture and calls for the next look, which reports it; what was refused
+    // before may be refused again and is reported first.
+    let moves = |action: &Action| {
+        matches!(action, Action::CreateInstance { .. } | Action::DeleteInstance { .. } | Action::SetStrategy(_))
+    };
+    if !plan.actions.iter().any(moves) {
+        report(observed, now, &mut plan);
+    } else if observed.trouble.is_some() {
+        let mut first = Plan::nothing();
+        report(observed, now, &mut first);
+        first.actions.append(&mut plan.actions);
+        plan = first;
+    }
     plan
 }
 
@@ -89,8 +101,9 @@ fn live(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
             }
         },
         Want::Stop { restart } => {
-            // The request to start again must be on record before the old instance starts to go.
-            if let Some(instance) = observed.instance.as_ref().filter(|_| !restart) {
+            // A request to start again, and a failure, must be on record before the old instance starts to go.
+            let unrecorded = restart || failure::is_uncounted(observed);
+            if let Some(instance) = observed.instance.as_ref().filter(|_| !unrecorded) {
                 plan.push(Action::DeleteInstance { uid: instance.uid.clone() });
                 plan.push(Action::Tell(Notice::normal(
                     event::SUCCESSFUL_DELETE,
@@ -103,7 +116,10 @@ fn live(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
 
 /// Writes the status, if it says something new.
 fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
-    let starting = plan.actions.iter().any(|action| matches!(action, Action::CreateInstance { .. }));
+    let starting = observed.instance.is_none()
+        && !observed.vm.deleting
+        && matches!(strategy::want(&observed.vm, None), Want::Start { .. })
+        && failure::wait(&observed.vm.status, now).is_none();
     let restart = !observed.vm.deleting
         && matches!(strategy::want(&observed.vm, observed.owned_instance()), Want::Stop { restart: true });
     let wanted = status::of(observed, starting, restart, now);
@@ -113,13 +129,8 @@ fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
     let current = &observed.vm.status;
     let Some(change) = patch::between(current, &wanted) else { return };
     if status::is_only_progress(current, &wanted) {
-        let since = match &observed.instance {
-            Some(instance) => instance.created,
-            // The instance is created by this plan; its arrival calls for the next look.
-            None if starting => return,
-            None => now,
-        };
-        if let Some(left) = crate::time::left(since, COALESCE, now) {
+        let since = observed.instance.as_ref().map(|instance| instance.created);
+        if let Some(left) = since.and_then(|since| crate::time::left(since, COALESCE, now)) {
             plan.look_again(left, "a start under way is reported when it takes longer");
             return;
         }

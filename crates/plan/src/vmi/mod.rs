@@ -21,14 +21,14 @@ mod status;
 
 use std::time::Duration;
 
-use api::names::{event, finalizer, phase};
+use api::names::{condition as kind, event, finalizer, phase};
 use jiff::Timestamp;
 
 pub use self::action::Action;
 pub use self::observed::{
     Facts, Instance, Labels, Observed, PhaseTime, Pod, PodPhase, Refusal, Status, Waiting,
 };
-use crate::{Notice, Plan, name, patch, time};
+use crate::{Notice, Plan, condition, name, patch, time};
 
 /// How long news that only say "on its way" may wait. A start that is quicker is written once, as handed over.
 const COALESCE: Duration = Duration::from_secs(2);
@@ -42,11 +42,11 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     let mut plan = Plan::nothing();
     let instance = &observed.instance;
     if instance.deleting_since.is_some() {
-        let gone = end(observed, now, &mut plan);
-        if gone {
-            return plan;
-        }
-    } else if instance.is_final() {
+        // Nobody needs to read how far the end has come.
+        end(observed, now, &mut plan);
+        return plan;
+    }
+    if instance.is_final() {
         for pod in observed.pods.iter().filter(|pod| pod.is_live() && !pod.deleting) {
             plan.push(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() });
         }
@@ -67,38 +67,38 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     plan
 }
 
-/// Deletes what is left of a deleted instance; tells whether nothing is left and it may go.
-fn end(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) -> bool {
+/// Deletes what is left of a deleted instance, then lets it go.
+fn end(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
     let instance = &observed.instance;
     if observed.pods.is_empty() {
-        let ours: Vec<&str> = [finalizer::INSTANCE, finalizer::VIRTUAL_MACHINE]
-            .into_iter()
-            .filter(|ours| instance.finalizers.iter().any(|known| known == ours))
-            .collect();
-        if !ours.is_empty() {
+        let ours = [finalizer::INSTANCE, finalizer::VIRTUAL_MACHINE];
+        if instance.finalizers.iter().any(|known| ours.contains(&known.as_str())) {
             plan.push(Action::RemoveFinalizers);
         }
-        return true;
+        return;
     }
     let patience = Duration::from_secs(instance.grace_seconds) + DELETE_PATIENCE;
     let left = instance.deleting_since.and_then(|since| time::left(since, patience, now));
     let agent_works = instance.is_handed_over() && !instance.is_final() && left.is_some();
     if agent_works && observed.pods.iter().any(Pod::is_live) {
         plan.look_again(left.unwrap_or_default(), "the node's agent ends the guest first");
-        return false;
+        return;
     }
     for pod in observed.pods.iter().filter(|pod| !pod.deleting) {
         plan.push(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() });
     }
-    false
 }
 
 /// Writes labels and status, if they say something new.
 fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
     let instance = &observed.instance;
-    let wanted = status::of(observed, now, plan);
+    if let Some(left) = status::agent_has_time(observed, now) {
+        plan.look_again(left, "the node's agent reports how the machine ended");
+        return;
+    }
+    let wanted = status::of(observed, now);
     let Some(change) = patch::between(&instance.facts, &wanted) else { return };
-    if instance.deleting_since.is_none() && status::is_only_progress(&instance.facts, &wanted) {
+    if status::is_only_progress(&instance.facts, &wanted) {
         let since = observed.pods.first().map_or(instance.created, |pod| pod.created);
         if let Some(left) = time::left(since, COALESCE, now) {
             plan.look_again(left, "a start under way is reported when it takes longer");
@@ -106,20 +106,12 @@ fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
         }
     }
     plan.push(Action::Write { patch: change });
-    let (before, after) = (instance.facts.phase(), wanted.phase());
-    if before == after {
-        return;
-    }
-    match after {
-        phase::FAILED => plan.push(Action::Tell(Notice::warning(
-            event::STOPPED,
-            wanted.status.reason.clone().unwrap_or_else(|| "The instance failed".to_owned()),
-        ))),
-        phase::SCHEDULED => {}
-        _ => {
-            if let Some(refusal) = observed.refusals.first() {
-                plan.push(Action::Tell(Notice::warning(event::SYNC_FAILED, refusal.to_string())));
-            }
-        }
+    let (before, after) = (&instance.facts, &wanted);
+    let unsupported = |facts: &Facts| condition::is_true(&facts.status.conditions, kind::UNSUPPORTED);
+    if before.phase() != phase::FAILED && after.phase() == phase::FAILED {
+        let why = after.status.reason.clone().unwrap_or_else(|| "The instance failed".to_owned());
+        plan.push(Action::Tell(Notice::warning(event::STOPPED, why)));
+    } else if let Some(refusal) = observed.refusals.first().filter(|_| !unsupported(before) && unsupported(after)) {
+        plan.push(Action::Tell(Notice::warning(event::SYNC_FAILED, refusal.to_string())));
     }
 }

@@ -1,20 +1,22 @@
 //! Phase, conditions and place of an instance, as its Pod shows them.
 
+use std::time::Duration;
+
 use api::names::{condition as kind, label, phase, reason};
 use jiff::Timestamp;
 
-use super::{AGENT_PATIENCE, Action, Facts, Observed, PhaseTime, Pod, PodPhase};
+use super::{AGENT_PATIENCE, Facts, Observed, PhaseTime, Pod, PodPhase};
 use crate::condition::{self, Condition};
-use crate::{Plan, time};
+use crate::time;
 
 /// User of the launcher, as the API reports it.
 const RUNTIME_USER: u64 = 107;
 
 /// Returns labels and status as they should be.
-pub(super) fn of(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) -> Facts {
+pub(super) fn of(observed: &Observed, now: Timestamp) -> Facts {
     let mut facts = observed.instance.facts.clone();
     let pod = current_pod(observed);
-    let (phase, why) = next_phase(observed, pod, now, plan);
+    let (phase, why) = next_phase(observed, pod);
     let before = facts.phase().to_owned();
     if before != phase {
         passed_through(&mut facts, observed, pod, phase, now);
@@ -58,12 +60,14 @@ fn current_pod(observed: &Observed) -> Option<&Pod> {
     observed.pods.iter().max_by_key(|pod| (!pod.deleting, pod.is_live(), pod.created))
 }
 
-fn next_phase<'a>(
-    observed: &'a Observed,
-    pod: Option<&Pod>,
-    now: Timestamp,
-    plan: &mut Plan<Action>,
-) -> (&'a str, Option<String>) {
+/// Returns how long the agent may still take to say how the machine ended whose Pod has ended. It knows better
+/// than the Pod does.
+pub(super) fn agent_has_time(observed: &Observed, now: Timestamp) -> Option<Duration> {
+    let pod = current_pod(observed).filter(|pod| !pod.is_live() && observed.instance.is_handed_over())?;
+    time::left(pod.ended_at.unwrap_or(pod.created), AGENT_PATIENCE, now)
+}
+
+fn next_phase<'a>(observed: &'a Observed, pod: Option<&Pod>) -> (&'a str, Option<String>) {
     let current = observed.instance.facts.phase();
     let keep = || (current, observed.instance.facts.status.reason.clone());
     let failed = |why: String| (phase::FAILED, Some(why));
@@ -86,18 +90,8 @@ fn next_phase<'a>(
             None => failed("The launcher Pod is gone".to_owned()),
             Some(pod) if pod.is_live() => keep(),
             Some(pod) => {
-                // The agent knows how the machine ended; it gets some time to say so.
-                let ended = pod.ended_at.unwrap_or(pod.created);
-                match time::left(ended, AGENT_PATIENCE, now) {
-                    Some(left) => {
-                        plan.look_again(left, "the node's agent reports how the machine ended");
-                        keep()
-                    }
-                    None => {
-                        let how = pod.ended.as_deref().unwrap_or("no reason is known");
-                        failed(format!("The launcher Pod ended: {how}"))
-                    }
-                }
+                let how = pod.ended.as_deref().unwrap_or("no reason is known");
+                failed(format!("The launcher Pod ended: {how}"))
             }
         },
     }
@@ -130,7 +124,9 @@ fn conditions(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, now: Ti
     let running = facts.phase() == phase::RUNNING;
     let is_final = matches!(facts.phase(), phase::SUCCEEDED | phase::FAILED);
     let conditions = &mut facts.status.conditions;
-    condition::set(conditions, ready(pod, running), now);
+    // How the Pod of an instance that has ended goes is no news about the guest.
+    let pod_matters = if is_final { None } else { Some(pod) };
+    condition::set(conditions, ready(pod_matters, running), now);
 
     let unscheduled = pod.and_then(|pod| condition::find(&pod.conditions, kind::POD_SCHEDULED));
     match unscheduled.filter(|scheduled| scheduled.is_false() && !is_final) {
@@ -168,8 +164,11 @@ fn conditions(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, now: Ti
 }
 
 /// Whether the guest can be used: the machine runs and the Pod says that it is ready.
-fn ready(pod: Option<&Pod>, running: bool) -> Condition {
+fn ready(pod: Option<Option<&Pod>>, running: bool) -> Condition {
     let not = |reason: &str, message: &str| Condition::new(kind::READY, false, reason, message);
+    let Some(pod) = pod else {
+        return not(reason::GUEST_NOT_RUNNING, "The guest has ended");
+    };
     let Some(pod) = pod else {
         return not(reason::POD_NOT_EXISTS, "There is no launcher Pod");
     };

@@ -1,0 +1,208 @@
+//! Stories of instances.
+
+use super::teller::{Story, after};
+use plan::condition::Condition;
+use plan::vmi::{Action, Instance, Observed, Pod, PodPhase, Refusal, Waiting, step};
+
+struct World {
+    observed: Observed,
+    story: Story,
+}
+
+impl World {
+    fn new() -> Self {
+        let instance = Instance {
+            name: "web".into(),
+            uid: "vmi-1".into(),
+            created: after(0),
+            finalizers: vec!["kubevirt.io/foregroundDeleteVirtualMachine".into()],
+            grace_seconds: 30,
+            ..Instance::default()
+        };
+        let observed = Observed {
+            instance,
+            pods: Vec::new(),
+            refusals: Vec::new(),
+            pod_refused: None,
+            launcher_version: "1.0".into(),
+        };
+        let mut world = Self { observed, story: Story::default() };
+        world.observed.instance.facts.status.phase = Some("Pending".into());
+        world
+    }
+
+    fn scene(&mut self, title: &str, second: i64) {
+        let plan = step(&self.observed, after(second));
+        self.story.scene(title, &self.observed, &plan);
+        for action in &plan.actions {
+            match action {
+                Action::CreatePod { name } => self.observed.pods.push(Pod {
+                    name: name.clone(),
+                    uid: "pod-1".into(),
+                    created: after(second),
+                    ..Pod::default()
+                }),
+                Action::DeletePod { .. } => self.observed.pods[0].deleting = true,
+                Action::Write { patch } => {
+                    let mut facts = serde_json::to_value(&self.observed.instance.facts).unwrap();
+                    merge(&mut facts, patch);
+                    self.observed.instance.facts = serde_json::from_value(facts).unwrap();
+                    let again = step(&self.observed, after(second));
+                    assert!(
+                        !again.actions.iter().any(|action| matches!(action, Action::Write { .. })),
+                        "what was just written is written again: {again}"
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn pod(&mut self) -> &mut Pod {
+        &mut self.observed.pods[0]
+    }
+
+    fn runs(&mut self) {
+        let pod = self.pod();
+        pod.node = "node-a".into();
+        pod.phase = PodPhase::Running;
+        pod.launcher_ready = true;
+        pod.qos_class = Some("Burstable".into());
+        pod.conditions = vec![Condition::new("Ready", true, "", "")];
+    }
+
+    fn phase(&mut self, phase: &str) {
+        self.observed.instance.facts.status.phase = Some(phase.into());
+    }
+
+    fn deleted(&mut self, second: i64) {
+        self.observed.instance.deleting_since = Some(after(second));
+    }
+}
+
+fn merge(target: &mut serde_json::Value, patch: &serde_json::Value) {
+    let Some(changes) = patch.as_object() else {
+        *target = patch.clone();
+        return;
+    };
+    for (name, change) in changes {
+        if change.is_null() {
+            target.as_object_mut().unwrap().remove(name);
+        } else {
+            merge(&mut target[name], change);
+        }
+    }
+}
+
+#[test]
+fn quick_start() {
+    let mut world = World::new();
+    world.scene("An instance is created", 0);
+    world.scene("Its Pod has no node yet: too early for news", 0);
+    world.runs();
+    world.scene("The launcher is ready: handed over in one write", 1);
+    world.phase("Running");
+    plan::condition::set(
+        &mut world.observed.instance.facts.status.conditions,
+        Condition::new("Ready", true, "", ""),
+        after(2),
+    );
+    world.scene("The agent reports that it runs and is ready", 2);
+    world.deleted(100);
+    world.scene("It is deleted: the agent ends the guest", 100);
+    world.phase("Succeeded");
+    world.scene("The guest has ended", 105);
+    world.observed.pods.clear();
+    world.scene("The Pod is gone", 106);
+    world.story.ends_as("instance-quick-start");
+}
+
+#[test]
+fn troubled_start() {
+    let mut world = World::new();
+    world.scene("An instance is created", 0);
+    let why = "0/1 nodes are available: 1 Insufficient memory.";
+    world.pod().conditions = vec![Condition::new("PodScheduled", false, "Unschedulable", why)];
+    world.scene("No node has room: news at once", 1);
+    world.pod().conditions.clear();
+    world.pod().node = "node-a".into();
+    let message = "image quay.local/x:1 not found in the local store; load it with `ironclad image load`".to_owned();
+    world.pod().waiting = Some(Waiting { reason: "ErrImagePull".into(), message });
+    world.scene("There is room, but an image is missing", 60);
+    world.runs();
+    world.pod().waiting = None;
+    world.scene("The image came", 90);
+    world.story.ends_as("instance-troubled-start");
+}
+
+#[test]
+fn cannot_be_had() {
+    let mut world = World::new();
+    world.observed.refusals = vec![Refusal {
+        field: "spec.domain.launchSecurity.sev".into(),
+        reason: "no node of this installation offers AMD SEV".into(),
+        remedy: "remove the field, or add a node with SEV".into(),
+    }];
+    world.scene("A field cannot be had: no Pod, and a reason", 0);
+    world.scene("Nothing new", 10);
+    world.observed.refusals.clear();
+    world.scene("The specification was corrected", 20);
+
+    world.observed.pods.clear();
+    world.phase("Pending");
+    world.observed.pod_refused = Some("create pods default: exceeded quota: pods=10, limited: pods=10".into());
+    world.scene("A quota refuses the Pod: say so, then try again", 30);
+    world.story.ends_as("instance-cannot-be-had");
+}
+
+#[test]
+fn losses() {
+    let mut world = World::new();
+    world.scene("An instance is created", 0);
+    world.pod().phase = PodPhase::Failed;
+    world.pod().ended = Some("Error, exit code 1, cannot open /dev/kvm".into());
+    world.scene("The launcher fails before it is ready", 2);
+    world.story.ends_as("instance-launcher-fails");
+
+    let mut world = World::new();
+    world.scene("An instance is created", 0);
+    world.runs();
+    world.scene("It is handed over", 1);
+    world.phase("Running");
+    world.pod().phase = PodPhase::Failed;
+    world.pod().launcher_ready = false;
+    world.pod().ended = Some("Error, exit code 137".into());
+    world.pod().ended_at = Some(after(50));
+    world.scene("The Pod ends: the agent is given time to say how", 51);
+    world.scene("The agent stays silent", 70);
+    world.story.ends_as("instance-pod-ends");
+
+    let mut world = World::new();
+    world.scene("An instance is created", 0);
+    world.runs();
+    world.scene("It is handed over", 1);
+    world.observed.pods.clear();
+    world.scene("The Pod is gone", 50);
+    world.story.ends_as("instance-pod-gone");
+}
+
+#[test]
+fn deletion() {
+    let mut world = World::new();
+    world.scene("An instance is created", 0);
+    world.deleted(1);
+    world.scene("It is deleted before it was handed over", 1);
+    world.scene("The Pod goes", 2);
+    world.observed.pods.clear();
+    world.scene("The Pod is gone", 3);
+    world.story.ends_as("instance-deleted-early");
+
+    let mut world = World::new();
+    world.scene("An instance is created", 0);
+    world.runs();
+    world.scene("It is handed over", 1);
+    world.deleted(10);
+    world.scene("It is deleted, and the agent does nothing", 10);
+    world.scene("Patience ends", 10 + 30 + 60);
+    world.story.ends_as("instance-deleted-agent-silent");
+}

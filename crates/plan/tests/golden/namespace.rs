@@ -1,0 +1,41 @@
+//! Stories of namespaces.
+
+use std::fmt;
+
+use super::teller::Story;
+use plan::namespace::{Observed, Remainder, step};
+
+struct Shown<'a>(&'a Observed);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespace = self.0;
+        write!(f, "a namespace{}", if namespace.deleting { ", being deleted" } else { "" })?;
+        if !namespace.deleting {
+            write!(f, "\n  account: {}, authority: {:?}", namespace.has_account, namespace.root_ca)?;
+        }
+        for left in &namespace.contents {
+            write!(f, "\n  {}: {} left, {} not asked to go", left.resource, left.all, left.untouched)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn life() {
+    let mut story = Story::default();
+    let mut tell = |title: &str, namespace: Observed| story.scene(title, &Shown(&namespace), &step(&namespace));
+    let new = Observed { wanted_ca: Some("CA".into()), ..Observed::default() };
+    tell("A new namespace", new.clone());
+    let settled = Observed { has_account: true, root_ca: Some("CA".into()), ..new };
+    tell("It has all it needs", settled.clone());
+    tell("The authority was renewed", Observed { wanted_ca: Some("CA 2".into()), ..settled.clone() });
+    let left = |resource: &str, untouched, all| Remainder { resource: resource.into(), untouched, all };
+    let ending = Observed { deleting: true, held: true, ..settled };
+    let contents = vec![left("pods", 2, 3), left("secrets", 0, 0)];
+    tell("It is deleted", Observed { contents, ..ending.clone() });
+    tell("What is in it goes", Observed { contents: vec![left("pods", 0, 1)], ..ending.clone() });
+    tell("It is empty", ending.clone());
+    tell("It was let go", Observed { held: false, ..ending });
+    story.ends_as("namespace");
+}

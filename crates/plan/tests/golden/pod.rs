@@ -1,0 +1,131 @@
+//! The launcher Pod, as YAML, and what it asks for in the reference's own examples.
+
+use api::kubevirt::v1::VirtualMachineInstance;
+use plan::vmi::launcher::{self, Config};
+use serde_json::{Value, json};
+
+fn config() -> Config {
+    Config { image: "ironclad.local/virt-launcher:1.0".into(), machine_type_labels: true, ..Config::default() }
+}
+
+fn instance(spec: Value) -> VirtualMachineInstance {
+    serde_json::from_value(json!({
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": {
+            "name": "web",
+            "namespace": "shop",
+            "uid": "0f5a9d8e-3a1c-4f2b-9d7e-1b2c3d4e5f60",
+            "labels": {"app": "web"},
+            "annotations": {"kubevirt.io/latest-observed-api-version": "v1", "team": "blue"},
+        },
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+#[test]
+fn launcher_pod() {
+    let vmi = instance(json!({
+        "architecture": "amd64",
+        "nodeSelector": {"zone": "a"},
+        "terminationGracePeriodSeconds": 60,
+        "domain": {
+            "cpu": {"cores": 2},
+            "memory": {"guest": "1Gi"},
+            "machine": {"type": "q35"},
+            "firmware": {"kernelBoot": {"container": {
+                "image": "ironclad.local/guest-kernel:1", "kernelPath": "/boot/vmlinuz", "imagePullSecret": "registry",
+            }}},
+            "devices": {
+                "disks": [{"name": "root", "disk": {"bus": "virtio"}}],
+                "interfaces": [{"name": "default", "masquerade": {}}],
+            },
+        },
+        "networks": [{"name": "default", "pod": {}}],
+        "volumes": [
+            {"name": "root", "containerDisk": {"image": "ironclad.local/guest:1", "imagePullPolicy": "IfNotPresent"}},
+            {"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
+            {"name": "seed", "cloudInitNoCloud": {"secretRef": {"name": "seed"}}},
+        ],
+    }));
+    let name = plan::name::launcher_pod("web", "0f5a9d8e-3a1c-4f2b-9d7e-1b2c3d4e5f60");
+    insta::with_settings!({
+        snapshot_path => ".", prepend_module_to_snapshot => false, omit_expression => true,
+    }, {
+        insta::assert_yaml_snapshot!("launcher-pod", launcher::pod(&vmi, &name, &config()));
+    });
+}
+
+/// What the reference answered for the same specifications.
+#[test]
+fn resources_are_the_references() {
+    let devices = ["devices.kubevirt.io/kvm", "devices.kubevirt.io/tun", "devices.kubevirt.io/vhost-net"];
+    for (case, domain, requests, limits) in [
+        (
+            "cores",
+            json!({"memory": {"guest": "1Gi"}, "cpu": {"cores": 3}}),
+            json!({"cpu": "300m", "memory": "1308Mi"}),
+            json!({}),
+        ),
+        (
+            "limits",
+            json!({"memory": {"guest": "128Mi"}, "resources": {
+                "requests": {"memory": "1Gi", "cpu": "500m"}, "limits": {"memory": "2Gi", "cpu": "2"},
+            }}),
+            json!({"cpu": "500m", "memory": "1302Mi"}),
+            json!({"cpu": "2", "memory": "2326Mi"}),
+        ),
+        (
+            "dedicated",
+            json!({"memory": {"guest": "128Mi"}, "cpu": {"cores": 2, "dedicatedCpuPlacement": true}}),
+            json!({"cpu": "2", "memory": "504Mi"}),
+            json!({"cpu": "2", "memory": "504Mi"}),
+        ),
+        (
+            "hugepages",
+            json!({"memory": {"guest": "64Mi", "hugepages": {"pageSize": "2Mi"}}}),
+            json!({"cpu": "100m", "memory": "268Mi", "hugepages-2Mi": "64Mi"}),
+            json!({"hugepages-2Mi": "64Mi"}),
+        ),
+        (
+            "overcommit",
+            json!({"memory": {"guest": "1Gi"}, "resources": {"overcommitGuestOverhead": true}}),
+            json!({"cpu": "100m", "memory": "1Gi"}),
+            json!({}),
+        ),
+        (
+            "no graphics",
+            json!({"memory": {"guest": "128Mi"}, "devices": {"autoattachGraphicsDevice": false}}),
+            json!({"cpu": "100m", "memory": "364Mi"}),
+            json!({}),
+        ),
+        (
+            "I/O threads",
+            json!({"memory": {"guest": "128Mi"}, "ioThreadsPolicy": "shared"}),
+            json!({"cpu": "100m", "memory": "396Mi"}),
+            json!({}),
+        ),
+    ] {
+        let pod = launcher::pod(&instance(json!({ "domain": domain })), "p", &config());
+        let spec = pod.spec.unwrap();
+        let resources = serde_json::to_value(spec.containers[0].resources.as_ref().unwrap()).unwrap();
+        let (mut wanted_requests, mut wanted_limits) = (requests, limits);
+        wanted_requests["ephemeral-storage"] = json!("50M");
+        for device in devices {
+            wanted_requests[device] = json!("1");
+            wanted_limits[device] = json!("1");
+        }
+        assert_eq!(resources["requests"], wanted_requests, "{case}");
+        assert_eq!(resources["limits"], wanted_limits, "{case}");
+    }
+}
+
+#[test]
+fn emulation_asks_for_no_accelerator() {
+    let config = Config { use_emulation: true, ..config() };
+    let pod = launcher::pod(&instance(json!({"domain": {"memory": {"guest": "64Mi"}}})), "p", &config);
+    let spec = pod.spec.unwrap();
+    let limits = spec.containers[0].resources.as_ref().unwrap().limits.as_ref().unwrap();
+    assert_eq!(limits.keys().collect::<Vec<_>>(), ["devices.kubevirt.io/tun"]);
+}

@@ -1,0 +1,14 @@
+//! Stories: typical situations of each controller with the plan for each, as text for people.
+//!
+//! The texts are in `golden/`. After a change, read the difference and accept it with `INSTA_UPDATE=always`.
+
+mod golden {
+    pub mod gc;
+    pub mod machine;
+    pub mod namespace;
+    pub mod node;
+    pub mod pod;
+    pub mod scheduler;
+    pub mod instance;
+    pub mod teller;
+}
