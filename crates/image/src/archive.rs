@@ -50,7 +50,11 @@ impl Store {
     /// When the archive is damaged, incomplete or holds no named image for this machine's processor.
     pub fn load(&self, archive: &Path, name: Option<&str>) -> Result<Vec<Image>, Error> {
         let _guard = lock::shared(&self.0.root)?;
-        let contents = if archive.is_dir() { self.read_directory(archive)? } else { self.read_tar(archive)? };
+        let contents = if archive.is_dir() {
+            self.read_directory(archive)?
+        } else {
+            self.read_tar(archive)?
+        };
         if let Some(index) = contents.documents.get("index.json") {
             return self.load_layout(archive, index, name);
         }
@@ -58,7 +62,10 @@ impl Store {
             return self.load_saved(archive, saved, &contents, name);
         }
         let reason = "it has neither index.json (an OCI layout) nor manifest.json (docker save)".to_owned();
-        Err(Error::Archive { path: archive.to_owned(), reason })
+        Err(Error::Archive {
+            path: archive.to_owned(),
+            reason,
+        })
     }
 
     fn read_directory(&self, directory: &Path) -> Result<Contents, Error> {
@@ -73,7 +80,10 @@ impl Store {
         let blobs = directory.join("blobs/sha256");
         for entry in fs::read_dir(&blobs).map_err(Error::system("list", &blobs))? {
             let path = entry.map_err(Error::system("list", &blobs))?.path();
-            let digest = path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex);
+            let digest = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(Digest::from_hex);
             if let Some(digest) = digest {
                 let file = File::open(&path).map_err(Error::system("open", &path))?;
                 let size = file.metadata().map_err(Error::system("measure", &path))?.len();
@@ -92,7 +102,10 @@ impl Store {
     }
 
     fn read_tar(&self, archive: &Path) -> Result<Contents, Error> {
-        let broken = |error: std::io::Error| Error::Archive { path: archive.to_owned(), reason: error.to_string() };
+        let broken = |error: std::io::Error| Error::Archive {
+            path: archive.to_owned(),
+            reason: error.to_string(),
+        };
         let file = File::open(archive).map_err(Error::system("open", archive))?;
         let mut tarball = Tarball::new(decompress(file).map_err(broken)?);
         let mut contents = Contents::default();
@@ -101,11 +114,21 @@ impl Store {
             entries += 1;
             if entries > self.0.limits.entries {
                 let limit = format!("{} entries", self.0.limits.entries);
-                return Err(Error::Limit { what: archive.display().to_string(), limit });
+                return Err(Error::Limit {
+                    what: archive.display().to_string(),
+                    limit,
+                });
             }
             let path = entry.path.trim_start_matches("./").to_owned();
             if matches!(entry.kind, Kind::Symlink | Kind::Hardlink) {
-                contents.links.insert(path, entry.link.trim_start_matches("../").trim_start_matches("./").to_owned());
+                contents.links.insert(
+                    path,
+                    entry
+                        .link
+                        .trim_start_matches("../")
+                        .trim_start_matches("./")
+                        .to_owned(),
+                );
                 continue;
             }
             if entry.kind != Kind::File {
@@ -119,10 +142,16 @@ impl Store {
             } else if matches!(path.as_str(), "index.json" | "manifest.json") {
                 let mut content = Vec::new();
                 let limit = self.0.limits.document + 1;
-                (&mut tarball).take(limit).read_to_end(&mut content).map_err(broken)?;
+                (&mut tarball)
+                    .take(limit)
+                    .read_to_end(&mut content)
+                    .map_err(broken)?;
                 self.0.blobs.check_document(&content, &what)?;
                 contents.documents.insert(path, content);
-            } else if path.ends_with(".tar") || Path::new(&path).extension().is_some_and(|end| end == "json") {
+            } else if Path::new(&path)
+                .extension()
+                .is_some_and(|end| end == "tar" || end == "json")
+            {
                 let kept = self.0.blobs.copy(&mut tarball, None, &what)?;
                 contents.files.insert(path, kept);
             }
@@ -136,7 +165,9 @@ impl Store {
         let mut images = Vec::new();
         let mut unnamed = Vec::new();
         for descriptor in &index.manifests {
-            match full_name(descriptor).or_else(|| name.map(str::to_owned).filter(|_| index.manifests.len() == 1)) {
+            match full_name(descriptor)
+                .or_else(|| name.map(str::to_owned).filter(|_| index.manifests.len() == 1))
+            {
                 Some(found) => {
                     let reference: Reference = found.parse()?;
                     let digest = self.image_of(descriptor, &reference.to_string())?;
@@ -157,7 +188,10 @@ impl Store {
         }
         if images.is_empty() {
             let reason = "its images have no names; name the image with --name".to_owned();
-            return Err(Error::Archive { path: archive.to_owned(), reason });
+            return Err(Error::Archive {
+                path: archive.to_owned(),
+                reason,
+            });
         }
         Ok(images)
     }
@@ -171,9 +205,10 @@ impl Store {
                 let chosen = manifest::choose(&index, manifest::architecture(), reference)?;
                 match manifest::document(&self.0.blobs.document(chosen.digest)?, &what)? {
                     Document::Manifest(manifest) => self.check(&manifest, reference).map(|()| chosen.digest),
-                    Document::Index(_) => {
-                        Err(Error::Document { what, reason: "an index inside an index inside an index".to_owned() })
-                    }
+                    Document::Index(_) => Err(Error::Document {
+                        what,
+                        reason: "an index inside an index inside an index".to_owned(),
+                    }),
                 }
             }
         }
@@ -183,12 +218,18 @@ impl Store {
     pub(crate) fn check(&self, manifest: &Manifest, reference: &str) -> Result<(), Error> {
         if manifest.layers.len() > self.0.limits.layers {
             let limit = format!("{} layers", self.0.limits.layers);
-            return Err(Error::Limit { what: format!("image {reference}"), limit });
+            return Err(Error::Limit {
+                what: format!("image {reference}"),
+                limit,
+            });
         }
         for blob in manifest.layers.iter().chain([&manifest.config]) {
             if blob.size > self.0.limits.blob {
                 let limit = format!("{} bytes", self.0.limits.blob);
-                return Err(Error::Limit { what: format!("{} of image {reference}", blob.digest), limit });
+                return Err(Error::Limit {
+                    what: format!("{} of image {reference}", blob.digest),
+                    limit,
+                });
             }
         }
         Ok(())
@@ -224,10 +265,16 @@ impl Store {
                 layers,
             };
             let tags = image.repo_tags.unwrap_or_default();
-            let names: Vec<&str> = if tags.is_empty() { name.into_iter().collect() } else { tags.iter().map(String::as_str).collect() };
+            let names: Vec<&str> = if tags.is_empty() {
+                name.into_iter().collect()
+            } else {
+                tags.iter().map(String::as_str).collect()
+            };
             self.check(&manifest, names.first().copied().unwrap_or("without a name"))?;
-            let content = serde_json::to_vec(&manifest)
-                .map_err(|error| Error::Document { what: "a manifest".to_owned(), reason: error.to_string() })?;
+            let content = serde_json::to_vec(&manifest).map_err(|error| Error::Document {
+                what: "a manifest".to_owned(),
+                reason: error.to_string(),
+            })?;
             let digest = self.0.blobs.put(&content, "a manifest")?;
             for name in names {
                 images.push(self.publish(&name.parse()?, digest)?);
@@ -235,7 +282,10 @@ impl Store {
         }
         if images.is_empty() {
             let reason = "its images have no names; name the image with --name".to_owned();
-            return Err(Error::Archive { path: archive.to_owned(), reason });
+            return Err(Error::Archive {
+                path: archive.to_owned(),
+                reason,
+            });
         }
         Ok(images)
     }
@@ -243,5 +293,9 @@ impl Store {
 
 /// Returns the full name that an archive gives an image; a bare tag is none.
 fn full_name(descriptor: &Descriptor) -> Option<String> {
-    NAMES.iter().filter_map(|key| descriptor.annotations.get(*key)).find(|name| name.contains([':', '/'])).cloned()
+    NAMES
+        .iter()
+        .filter_map(|key| descriptor.annotations.get(*key))
+        .find(|name| name.contains([':', '/']))
+        .cloned()
 }

@@ -21,7 +21,11 @@ pub(crate) struct Blobs {
 impl Blobs {
     /// Uses `directory`, which exists.
     pub(crate) fn new(directory: PathBuf, staging: PathBuf, limits: Limits) -> Self {
-        Self { directory, staging, limits }
+        Self {
+            directory,
+            staging,
+            limits,
+        }
     }
 
     /// Returns the directory of the blobs.
@@ -31,7 +35,8 @@ impl Blobs {
 
     /// Returns whether the blob is here in the size that `descriptor` names.
     pub(crate) fn has(&self, descriptor: &Descriptor) -> bool {
-        fs::metadata(self.directory.join(descriptor.digest.hex())).is_ok_and(|data| data.len() == descriptor.size)
+        fs::metadata(self.directory.join(descriptor.digest.hex()))
+            .is_ok_and(|data| data.len() == descriptor.size)
     }
 
     /// Opens a blob.
@@ -45,11 +50,16 @@ impl Blobs {
         let mut content = Vec::new();
         let path = self.directory.join(digest.hex());
         let mut file = self.open(digest)?.take(self.limits.document + 1);
-        file.read_to_end(&mut content).map_err(Error::system("read the blob", &path))?;
+        file.read_to_end(&mut content)
+            .map_err(Error::system("read the blob", &path))?;
         self.check_document(&content, &format!("document {digest}"))?;
         let found = Digest::of(&content);
         if found != digest {
-            return Err(Error::Mismatch { what: path.display().to_string(), expected: digest, found });
+            return Err(Error::Mismatch {
+                what: path.display().to_string(),
+                expected: digest,
+                found,
+            });
         }
         Ok(content)
     }
@@ -57,7 +67,10 @@ impl Blobs {
     /// Fails when a document is too large.
     pub(crate) fn check_document(&self, content: &[u8], what: &str) -> Result<(), Error> {
         if content.len() as u64 > self.limits.document {
-            return Err(Error::Limit { what: what.to_owned(), limit: format!("{} bytes", self.limits.document) });
+            return Err(Error::Limit {
+                what: what.to_owned(),
+                limit: format!("{} bytes", self.limits.document),
+            });
         }
         Ok(())
     }
@@ -80,7 +93,9 @@ impl Blobs {
         let mut staged = self.begin(what)?;
         let mut buffer = vec![0; 256 * 1024];
         loop {
-            let count = reader.read(&mut buffer).map_err(Error::system("read", Path::new(what)))?;
+            let count = reader
+                .read(&mut buffer)
+                .map_err(Error::system("read", Path::new(what)))?;
             if count == 0 {
                 break;
             }

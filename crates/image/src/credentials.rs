@@ -65,19 +65,32 @@ impl Credentials {
     /// # Errors
     /// When the document or one of its entries cannot be read. The error shows no secret.
     pub fn add_docker_config(&mut self, document: &[u8]) -> Result<(), Error> {
-        let bad = |reason: &str| Error::Document { what: "the docker configuration".to_owned(), reason: reason.to_owned() };
-        let config: DockerConfig = parse(document, "the docker configuration").map_err(|_| bad("it is no JSON object with auths"))?;
+        let bad = |reason: &str| Error::Document {
+            what: "the docker configuration".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let config: DockerConfig = parse(document, "the docker configuration")
+            .map_err(|_| bad("it is no JSON object with auths"))?;
         for (registry, entry) in config.auths {
             let credential = if !entry.registrytoken.is_empty() {
                 Credential::Bearer(entry.registrytoken)
             } else if entry.auth.is_empty() {
-                Credential::Basic { username: entry.username, password: entry.password }
+                Credential::Basic {
+                    username: entry.username,
+                    password: entry.password,
+                }
             } else {
-                let decoded = base64::engine::general_purpose::STANDARD.decode(entry.auth.trim()).ok();
+                let decoded = base64::engine::general_purpose::STANDARD
+                    .decode(entry.auth.trim())
+                    .ok();
                 let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
                 let pair = text.as_deref().and_then(|text| text.split_once(':'));
-                let (username, password) = pair.ok_or_else(|| bad("an auth is not base64 of USER:PASSWORD"))?;
-                Credential::Basic { username: username.to_owned(), password: password.to_owned() }
+                let (username, password) =
+                    pair.ok_or_else(|| bad("an auth is not base64 of USER:PASSWORD"))?;
+                Credential::Basic {
+                    username: username.to_owned(),
+                    password: password.to_owned(),
+                }
             };
             self.insert(&registry, credential);
         }
@@ -92,9 +105,15 @@ impl Credentials {
 
 /// Strips what people write around a registry's host; Docker Hub has several names.
 fn host(registry: &str) -> &str {
-    let bare = registry.trim_start_matches("https://").trim_start_matches("http://");
+    let bare = registry
+        .trim_start_matches("https://")
+        .trim_start_matches("http://");
     let bare = bare.split('/').next().unwrap_or(bare);
-    if bare == "index.docker.io" || bare == "registry-1.docker.io" { "docker.io" } else { bare }
+    if bare == "index.docker.io" || bare == "registry-1.docker.io" {
+        "docker.io"
+    } else {
+        bare
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +126,10 @@ mod tests {
         let document = br#"{"auths":{"https://index.docker.io/v1/":{"auth":"Ym9iOnM6Y3JldA=="},
             "registry.example:5000":{"username":"eve","password":"pw"}}}"#;
         credentials.add_docker_config(document).unwrap();
-        let expected = Credential::Basic { username: "bob".to_owned(), password: "s:cret".to_owned() };
+        let expected = Credential::Basic {
+            username: "bob".to_owned(),
+            password: "s:cret".to_owned(),
+        };
         assert_eq!(credentials.get("docker.io"), Some(&expected));
         assert!(credentials.get("registry.example:5000").is_some());
         assert!(credentials.get("registry.example").is_none());
@@ -116,7 +138,9 @@ mod tests {
 
     #[test]
     fn errors_show_no_secret() {
-        let error = Credentials::default().add_docker_config(br#"{"auths":{"x":{"auth":"hunter2"}}}"#).unwrap_err();
+        let error = Credentials::default()
+            .add_docker_config(br#"{"auths":{"x":{"auth":"hunter2"}}}"#)
+            .unwrap_err();
         assert!(!error.to_string().contains("hunter2"));
     }
 }

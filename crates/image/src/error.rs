@@ -7,6 +7,10 @@ use crate::digest::Digest;
 
 /// Why an image cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[allow(
+    clippy::error_impl_error,
+    reason = "the crate has one error; callers write image::Error"
+)]
 pub enum Error {
     /// The reference cannot be read.
     #[error("image reference {reference:?} is invalid: {reason}")]
@@ -107,7 +111,9 @@ pub enum Error {
         reason: String,
     },
     /// The file system is full or about to be.
-    #[error("no space left for images in {path}: {free} bytes are free and {reserve} are kept free; remove images or make room")]
+    #[error(
+        "no space left for images in {path}: {free} bytes are free and {reserve} are kept free; remove images or make room"
+    )]
     Space {
         /// The store.
         path: PathBuf,

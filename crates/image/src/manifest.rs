@@ -35,7 +35,13 @@ pub(crate) struct Descriptor {
 impl Descriptor {
     /// Returns a descriptor of `media_type` for known content.
     pub(crate) fn new(media_type: &str, digest: Digest, size: u64) -> Self {
-        Self { media_type: media_type.to_owned(), digest, size, platform: None, annotations: BTreeMap::new() }
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            platform: None,
+            annotations: BTreeMap::new(),
+        }
     }
 }
 
@@ -115,26 +121,40 @@ pub struct Settings {
 }
 
 /// Reads `null` as empty, as Docker writes it.
-fn or_empty<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+fn or_empty<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Reads a JSON document; `what` names it in the error.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, Error> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::Document { what: what.to_owned(), reason: error.to_string() })
+    serde_json::from_slice(bytes).map_err(|error| Error::Document {
+        what: what.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// Reads a manifest or an index, told apart by what they hold (media types are often left out).
 pub(crate) fn document(bytes: &[u8], what: &str) -> Result<Document, Error> {
     let value: serde_json::Value = parse(bytes, what)?;
-    if value.get("manifests").is_some() { parse(bytes, what).map(Document::Index) } else { parse(bytes, what).map(Document::Manifest) }
+    if value.get("manifests").is_some() {
+        parse(bytes, what).map(Document::Index)
+    } else {
+        parse(bytes, what).map(Document::Manifest)
+    }
 }
 
 /// Chooses the image for `architecture` (Kubernetes' word) of an index.
-pub(crate) fn choose<'a>(index: &'a Index, architecture: &str, reference: &str) -> Result<&'a Descriptor, Error> {
+pub(crate) fn choose<'a>(
+    index: &'a Index,
+    architecture: &str,
+    reference: &str,
+) -> Result<&'a Descriptor, Error> {
     let fits = |entry: &&Descriptor| match &entry.platform {
-        Some(platform) => platform.architecture == architecture && (platform.os == "linux" || platform.os.is_empty()),
+        Some(platform) => {
+            platform.architecture == architecture && (platform.os == "linux" || platform.os.is_empty())
+        }
         None => index.manifests.len() == 1,
     };
     index.manifests.iter().find(fits).ok_or_else(|| Error::Platform {
@@ -152,7 +172,11 @@ fn offered(index: &Index) -> String {
         .filter(|platform| platform.os != "unknown")
         .map(|platform| format!("{}/{}", platform.os, platform.architecture))
         .collect();
-    if names.is_empty() { "none that it names".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none that it names".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// Returns the architecture of this machine in Kubernetes' words.
@@ -172,18 +196,30 @@ mod tests {
     fn the_platform_decides_and_its_lack_is_said() {
         let entry = |architecture: &str| {
             let mut descriptor = Descriptor::new(OCI_MANIFEST, Digest::of(architecture.as_bytes()), 1);
-            descriptor.platform = Some(Platform { architecture: architecture.to_owned(), os: "linux".to_owned() });
+            descriptor.platform = Some(Platform {
+                architecture: architecture.to_owned(),
+                os: "linux".to_owned(),
+            });
             descriptor
         };
-        let index = Index { manifests: vec![entry("amd64"), entry("arm64")] };
+        let index = Index {
+            manifests: vec![entry("amd64"), entry("arm64")],
+        };
         assert_eq!(choose(&index, "arm64", "x").unwrap().digest, Digest::of(b"arm64"));
         let error = choose(&index, "riscv64", "example/x:1").unwrap_err().to_string();
-        assert_eq!(error, "image example/x:1 has no variant for linux/riscv64; it offers linux/amd64, linux/arm64");
+        assert_eq!(
+            error,
+            "image example/x:1 has no variant for linux/riscv64; it offers linux/amd64, linux/arm64"
+        );
     }
 
     #[test]
     fn docker_writes_null_for_empty() {
-        let settings: Settings = parse(br#"{"Cmd":null,"Entrypoint":["/x"],"Labels":null}"#, "config").unwrap();
-        assert_eq!((settings.cmd, settings.entrypoint), (vec![], vec!["/x".to_owned()]));
+        let settings: Settings =
+            parse(br#"{"Cmd":null,"Entrypoint":["/x"],"Labels":null}"#, "config").unwrap();
+        assert_eq!(
+            (settings.cmd, settings.entrypoint),
+            (vec![], vec!["/x".to_owned()])
+        );
     }
 }

@@ -77,10 +77,17 @@ impl Store {
     }
 }
 
-fn for_each_digest(directory: &Path, mut each: impl FnMut(&Path, Digest) -> Result<(), Error>) -> Result<(), Error> {
+fn for_each_digest(
+    directory: &Path,
+    mut each: impl FnMut(&Path, Digest) -> Result<(), Error>,
+) -> Result<(), Error> {
     for entry in fs::read_dir(directory).map_err(Error::system("list", directory))? {
         let path = entry.map_err(Error::system("list", directory))?.path();
-        if let Some(digest) = path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex) {
+        if let Some(digest) = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(Digest::from_hex)
+        {
             each(&path, digest)?;
         }
     }

@@ -16,7 +16,11 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Returns a path in `staging` that nobody else uses.
 pub(crate) fn unique(staging: &Path) -> PathBuf {
-    staging.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+    staging.join(format!(
+        "{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    ))
 }
 
 /// Fails when less than the reserve is free on the file system of `path`.
@@ -24,7 +28,11 @@ pub(crate) fn check_space(path: &Path, limits: &Limits) -> Result<(), Error> {
     let state = rustix::fs::statvfs(path).map_err(|error| Error::system("measure", path)(error.into()))?;
     let free = state.f_bavail * state.f_frsize;
     if free < limits.reserve {
-        return Err(Error::Space { path: path.to_owned(), free, reserve: limits.reserve });
+        return Err(Error::Space {
+            path: path.to_owned(),
+            free,
+            reserve: limits.reserve,
+        });
     }
     Ok(())
 }
@@ -51,7 +59,15 @@ impl Staged {
             .create_new(true)
             .open(&path)
             .map_err(Error::system("create", &path))?;
-        Ok(Self { path, staging: staging.to_owned(), file: Some(file), hasher: Hasher::default(), limits, what, checked: 0 })
+        Ok(Self {
+            path,
+            staging: staging.to_owned(),
+            file: Some(file),
+            hasher: Hasher::default(),
+            limits,
+            what,
+            checked: 0,
+        })
     }
 
     /// Adds `bytes`. `expected` is the size that was promised, if one was.
@@ -61,10 +77,17 @@ impl Staged {
         if let Some(expected) = expected
             && length > expected
         {
-            return Err(Error::Size { what: self.what.clone(), expected, found: length });
+            return Err(Error::Size {
+                what: self.what.clone(),
+                expected,
+                found: length,
+            });
         }
         if length > self.limits.blob {
-            return Err(Error::Limit { what: self.what.clone(), limit: format!("{} bytes", self.limits.blob) });
+            return Err(Error::Limit {
+                what: self.what.clone(),
+                limit: format!("{} bytes", self.limits.blob),
+            });
         }
         if length - self.checked > SPACE_INTERVAL {
             self.checked = length;
@@ -78,21 +101,37 @@ impl Staged {
 
     fn full(&self, error: io::Error) -> Error {
         if error.kind() == io::ErrorKind::StorageFull {
-            return Error::Space { path: self.staging.clone(), free: 0, reserve: self.limits.reserve };
+            return Error::Space {
+                path: self.staging.clone(),
+                free: 0,
+                reserve: self.limits.reserve,
+            };
         }
         Error::system("write", &self.path)(error)
     }
 
     /// Checks size and digest, makes the content durable and gives it its name in `blobs`.
-    pub(crate) fn finish(mut self, blobs: &Path, expected: Option<(Digest, u64)>) -> Result<(Digest, u64), Error> {
+    pub(crate) fn finish(
+        mut self,
+        blobs: &Path,
+        expected: Option<(Digest, u64)>,
+    ) -> Result<(Digest, u64), Error> {
         let length = self.hasher.length();
         let found = std::mem::take(&mut self.hasher).finish();
         if let Some((digest, size)) = expected {
             if length != size {
-                return Err(Error::Size { what: self.what.clone(), expected: size, found: length });
+                return Err(Error::Size {
+                    what: self.what.clone(),
+                    expected: size,
+                    found: length,
+                });
             }
             if digest != found {
-                return Err(Error::Mismatch { what: self.what.clone(), expected: digest, found });
+                return Err(Error::Mismatch {
+                    what: self.what.clone(),
+                    expected: digest,
+                    found,
+                });
             }
         }
         if let Some(file) = self.file.take() {
@@ -114,7 +153,9 @@ impl Drop for Staged {
 
 /// Makes the names in `directory` durable.
 pub(crate) fn sync_directory(directory: &Path) -> Result<(), Error> {
-    File::open(directory).and_then(|file| file.sync_all()).map_err(Error::system("sync", directory))
+    File::open(directory)
+        .and_then(|file| file.sync_all())
+        .map_err(Error::system("sync", directory))
 }
 
 /// Writes a small file that is either there in full or not at all.
