@@ -1,1 +1,94 @@
-//! Placeholder.
+//! Admission of our kinds: what is filled in, refused, and warned of.
+//!
+//! [`Admission`] answers the questions that an API server asks before it stores an object. Embedded it is called
+//! in process; in a cluster the same answers go out through a webhook. Deciding is `model`'s; here objects are
+//! read, held to their schema, and answers are worded.
+
+mod answer;
+mod installation;
+mod instance;
+mod lookup;
+mod machine;
+mod migration;
+mod schema;
+
+use std::sync::Arc;
+
+use api::kubevirt::v1::KubeVirt;
+use effects::{Clock, Entropy};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use machinery::admission::{Request, Response};
+use model::config::ClusterConfig;
+use model::defaults::Fresh;
+use parking_lot::RwLock;
+
+pub use lookup::{Lookup, NoLookup};
+
+/// Answers admission questions about `VirtualMachine`, `VirtualMachineInstance`,
+/// `VirtualMachineInstanceMigration` and `KubeVirt` objects.
+#[derive(Debug)]
+pub struct Admission {
+    config: RwLock<Arc<ClusterConfig>>,
+    lookup: Arc<dyn Lookup>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Admission {
+    /// Makes the answerer, with the configuration of an empty `KubeVirt` object.
+    pub fn new(lookup: Arc<dyn Lookup>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { config: RwLock::new(Arc::new(ClusterConfig::default())), lookup, clock, entropy }
+    }
+
+    /// Takes over the configuration of an installation; call whenever the `KubeVirt` object changes.
+    pub fn configure(&self, kubevirt: &KubeVirt) {
+        *self.config.write() = Arc::new(ClusterConfig::new(kubevirt));
+    }
+
+    /// Returns the configuration that answers follow now.
+    pub fn config(&self) -> Arc<ClusterConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// Returns whether questions about this resource are answered here at all.
+    pub fn concerns(group: &str, resource: &str, subresource: &str) -> bool {
+        group == "kubevirt.io"
+            && match resource {
+                "virtualmachines" => matches!(subresource, "" | "status"),
+                "virtualmachineinstances" | "virtualmachineinstancemigrations" | "kubevirts" => subresource.is_empty(),
+                _ => false,
+            }
+    }
+
+    /// Fills in what an object leaves open.
+    pub async fn mutate(&self, request: &Request) -> Response {
+        if request.object.is_null() || !request.sub_resource.is_empty() {
+            return Response::allow(request.uid.clone());
+        }
+        match request.resource.resource.as_str() {
+            "virtualmachines" => machine::mutate(self, request),
+            "virtualmachineinstances" => instance::mutate(self, request),
+            "virtualmachineinstancemigrations" => migration::mutate(request),
+            _ => Response::allow(request.uid.clone()),
+        }
+    }
+
+    /// Refuses what cannot be.
+    pub async fn validate(&self, request: &Request) -> Response {
+        if request.object.is_null() {
+            return Response::allow(request.uid.clone());
+        }
+        match (request.resource.resource.as_str(), request.sub_resource.as_str()) {
+            ("virtualmachines", "status") => machine::validate_status(request),
+            ("virtualmachines", "") => machine::validate(self, request),
+            ("virtualmachineinstances", "") => instance::validate(self, request),
+            ("virtualmachineinstancemigrations", "") => migration::validate(self, request).await,
+            ("kubevirts", "") => installation::validate(self, request).await,
+            _ => Response::allow(request.uid.clone()),
+        }
+    }
+
+    fn fresh(&self) -> Fresh {
+        Fresh { uuid: self.entropy.uuid(), serial: self.entropy.uuid(), now: Time(self.clock.now()) }
+    }
+}

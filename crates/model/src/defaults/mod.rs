@@ -55,7 +55,7 @@ fn omit_false(value: &mut Option<bool>) {
     }
 }
 
-/// Drops every `false` of a specification that the reference leaves out.
+/// Writes empty values as the reference does: most are left out, one is spelled out.
 fn omit_zeros(spec: &mut VirtualMachineInstanceSpec) {
     for volume in &mut spec.volumes {
         if let Some(claim) = &mut volume.persistent_volume_claim {
@@ -65,6 +65,12 @@ fn omit_zeros(spec: &mut VirtualMachineInstanceSpec) {
         if let Some(volume) = &mut volume.data_volume {
             omit_false(&mut volume.hotpluggable);
         }
+        if let Some(disk) = &mut volume.host_disk {
+            disk.capacity.get_or_insert_default();
+        }
+    }
+    for toleration in &mut spec.tolerations {
+        toleration.key = toleration.key.take().filter(|key| !key.is_empty());
     }
     let domain = &mut spec.domain;
     omit_false(&mut domain.resources.overcommit_guest_overhead);

@@ -2,7 +2,6 @@
 
 use api::kubevirt::v1::{
     CPUTopology, DomainSpec, MemoryStatus, VirtualMachineInstance, VirtualMachineInstancePhaseTransitionTimestamp,
-    VirtualMachineInstanceStatus,
 };
 use api::names::{finalizer, phase};
 
@@ -64,7 +63,7 @@ pub fn vmi(vmi: &mut VirtualMachineInstance, config: &ClusterConfig, fresh: &Fre
     if !finalizers.iter().any(|own| own == finalizer::INSTANCE) {
         finalizers.push(finalizer::INSTANCE.to_owned());
     }
-    vmi.status = Some(first_status(&vmi.spec.domain, fresh));
+    first_status(vmi, fresh);
 }
 
 /// Returns the memory of an instance as its status tells it before the machine runs.
@@ -78,22 +77,22 @@ pub fn status_memory(domain: &DomainSpec) -> Option<MemoryStatus> {
     })
 }
 
-fn first_status(domain: &DomainSpec, fresh: &Fresh) -> VirtualMachineInstanceStatus {
-    VirtualMachineInstanceStatus {
+/// A new instance is pending, whatever else its creator says of it.
+fn first_status(vmi: &mut VirtualMachineInstance, fresh: &Fresh) {
+    let domain = &vmi.spec.domain;
+    let status = vmi.status.get_or_insert_default();
+    status.phase = Some(phase::PENDING.to_owned());
+    status.phase_transition_timestamps = vec![VirtualMachineInstancePhaseTransitionTimestamp {
         phase: Some(phase::PENDING.to_owned()),
-        phase_transition_timestamps: vec![VirtualMachineInstancePhaseTransitionTimestamp {
-            phase: Some(phase::PENDING.to_owned()),
-            phase_transition_timestamp: Some(fresh.now.clone()),
-        }],
-        runtime_user: Some(HYPERVISOR_USER),
-        memory: status_memory(domain),
-        current_cpu_topology: domain.cpu.as_ref().map(|cpu| CPUTopology {
-            cores: cpu.cores,
-            sockets: cpu.sockets,
-            threads: cpu.threads,
-        }),
-        ..VirtualMachineInstanceStatus::default()
-    }
+        phase_transition_timestamp: Some(fresh.now.clone()),
+    }];
+    status.runtime_user = Some(HYPERVISOR_USER);
+    status.memory = status_memory(domain);
+    status.current_cpu_topology = domain.cpu.as_ref().map(|cpu| CPUTopology {
+        cores: cpu.cores,
+        sockets: cpu.sockets,
+        threads: cpu.threads,
+    });
 }
 
 /// A processor limit without a request asks for that much, as Kubernetes has it; the memory request stays open.

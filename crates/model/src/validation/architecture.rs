@@ -36,10 +36,6 @@ fn arm64(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Erro
         if loader.bios.is_some() {
             unsupported(errors, "domain.firmware.bootloader.bios", "bios", "arm64 starts from UEFI; set efi");
         }
-        if loader.efi.as_ref().is_some_and(|efi| efi.secure_boot == Some(true)) {
-            let field = "domain.firmware.bootloader.efi.secureboot";
-            unsupported(errors, field, "secureBoot", "arm64 has no Secure Boot; set efi.secureBoot: false");
-        }
     }
     if let Some(cpu) = &domain.cpu {
         let model = cpu.model.as_deref().unwrap_or_default();

@@ -17,7 +17,7 @@ pub fn vm(vm: &VirtualMachine, config: &ClusterConfig, user: &str) -> Vec<FieldE
     let mut errors = Errors::default();
     run_state(vm, config, &mut errors);
     data_volumes(vm, &mut errors);
-    matchers(vm, &mut errors);
+    errors.0.extend(vm_matchers(vm));
     let Some(template) = &vm.spec.template.spec else {
         errors.add(
             Problem::Required,
@@ -101,7 +101,9 @@ fn data_volumes(vm: &VirtualMachine, errors: &mut Errors) {
     }
 }
 
-fn matchers(vm: &VirtualMachine, errors: &mut Errors) {
+/// Checks how a machine names its instance type and preference.
+pub fn vm_matchers(vm: &VirtualMachine) -> Vec<FieldError> {
+    let mut errors = Errors::default();
     let instancetype = vm.spec.instancetype.as_ref().map(|matcher| (&matcher.name, &matcher.infer_from_volume));
     let preference = vm.spec.preference.as_ref().map(|matcher| (&matcher.name, &matcher.infer_from_volume));
     for (field, matcher) in [("instancetype", instancetype), ("preference", preference)] {
@@ -119,6 +121,7 @@ fn matchers(vm: &VirtualMachine, errors: &mut Errors) {
             );
         }
     }
+    errors.0
 }
 
 /// Checks what a client writes into a machine's status: requests that wait for the controller.

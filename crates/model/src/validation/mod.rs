@@ -31,7 +31,7 @@ use serde_json::Value;
 use crate::config::ClusterConfig;
 
 pub use installation::kubevirt;
-pub use machine::{vm, vm_status};
+pub use machine::{vm, vm_matchers, vm_status};
 pub use migration::{vmim, vmim_update};
 pub use update::vmi_update;
 

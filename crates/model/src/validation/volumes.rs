@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::LocalObjectReference;
 use machinery::field::{Path, Problem};
 
 use super::{Errors, Scope, firmware};
+use crate::amount;
 
 /// Most bytes of cloud-init data inside an object.
 const MAX_INLINE: usize = 2048;
@@ -47,6 +48,15 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             spec.utility_volumes.len(),
             "utility volumes are attached while a machine runs; remove them here",
         );
+    }
+    for (index, volume) in spec.volumes.iter().enumerate() {
+        if volume.container_path.as_ref().is_some_and(|source| source.read_only == Some(false)) {
+            errors.invalid(
+                scope.at("volumes").index(index).child("containerPath").child("readOnly"),
+                false,
+                "a folder of the launcher is shared for reading only",
+            );
+        }
     }
     if scope.instance {
         container_paths(scope, spec, errors);
@@ -140,7 +150,7 @@ fn host_disk(scope: &Scope<'_>, disk: &api::kubevirt::v1::HostDisk, at: &Path, e
     }
     if !["Disk", "DiskOrCreate"].contains(&disk.type_.as_str()) {
         errors.invalid(at.child("type"), disk.type_.as_str(), "write Disk or DiskOrCreate");
-    } else if disk.capacity.is_some() && disk.type_ != "DiskOrCreate" {
+    } else if disk.capacity.as_ref().and_then(amount::bytes).is_some_and(|bytes| bytes > 0) && disk.type_ != "DiskOrCreate" {
         errors.invalid(at.child("capacity"), disk.type_.as_str(), "a capacity belongs to the type DiskOrCreate");
     }
 }

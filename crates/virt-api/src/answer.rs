@@ -1,0 +1,88 @@
+//! Words answers: refusals with their causes, changes as JSON patches.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use machinery::admission::{Request, Response};
+use machinery::field::FieldError;
+use machinery::status::{Cause, Reason, Status};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::schema;
+
+/// Allows, or refuses for the errors.
+pub(crate) fn judge(request: &Request, errors: &[FieldError]) -> Response {
+    if errors.is_empty() { Response::allow(request.uid.clone()) } else { refuse(request, causes(errors)) }
+}
+
+/// Refuses an object for what is wrong with it.
+pub(crate) fn refuse(request: &Request, causes: Vec<Cause>) -> Response {
+    let sentences: Vec<String> = causes
+        .iter()
+        .map(|cause| {
+            if cause.field.is_empty() { cause.message.clone() } else { format!("{}: {}", cause.field, cause.message) }
+        })
+        .collect();
+    let status = Status::failure(Reason::Invalid, sentences.join("; ")).with_causes(causes);
+    Response::deny(request.uid.clone(), status)
+}
+
+/// Allows, with what changed between the request's object and `object`.
+///
+/// Only `metadata`, `spec` and `status` are looked at.
+pub(crate) fn changed(request: &Request, object: &Value) -> Response {
+    let mut patch = Vec::new();
+    for part in ["metadata", "spec", "status"] {
+        let (old, new) = (request.object.get(part), object.get(part));
+        match (old, new) {
+            (old, Some(new)) if old != Some(new) => {
+                patch.push(json!({"op": "add", "path": format!("/{part}"), "value": new}));
+            }
+            (Some(_), None) => patch.push(json!({"op": "remove", "path": format!("/{part}")})),
+            _ => {}
+        }
+    }
+    let mut response = Response::allow(request.uid.clone());
+    if !patch.is_empty() {
+        response.patch = Some(STANDARD.encode(Value::from(patch).to_string()));
+        response.patch_type = Some("JSONPatch".to_owned());
+    }
+    response
+}
+
+/// Reads an object that was held to its schema.
+///
+/// What the schema cannot tell (an amount that is none, a number out of range) is refused as a bad request.
+pub(crate) fn read<T: DeserializeOwned>(request: &Request, object: &Value) -> Result<T, Box<Response>> {
+    let bad = |message: String| {
+        Box::new(Response::deny(request.uid.clone(), Status::unexplained(Reason::BadRequest.code(), message)))
+    };
+    let definition = format!("v1.{}", request.kind.kind);
+    if let Some(sentence) = schema::bad_amount(&definition, object) {
+        return Err(bad(sentence));
+    }
+    serde_json::from_value(schema::without_nulls(object))
+        .map_err(|error| bad(format!("the {} cannot be read: {error}", request.kind.kind)))
+}
+
+/// Holds the request's object to the schema of its kind.
+pub(crate) fn hold_to_schema(request: &Request) -> Result<(), Box<Response>> {
+    let definition = format!("v1.{}", request.kind.kind);
+    let sentences = schema::check(&definition, &request.object);
+    if sentences.is_empty() {
+        return Ok(());
+    }
+    let causes = sentences.into_iter().map(|message| Cause { message, ..Cause::default() }).collect();
+    Err(Box::new(refuse(request, causes)))
+}
+
+fn causes(errors: &[FieldError]) -> Vec<Cause> {
+    errors
+        .iter()
+        .map(|error| Cause {
+            reason: error.problem.reason().to_owned(),
+            message: error.message(),
+            field: error.path.as_str().to_owned(),
+        })
+        .collect()
+}

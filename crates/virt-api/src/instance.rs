@@ -1,0 +1,79 @@
+//! Admission of `VirtualMachineInstance`.
+
+use api::kubevirt::v1::VirtualMachineInstance;
+use api::names::account;
+use machinery::admission::{Operation, Request, Response};
+use model::{defaults, fields, validation};
+use serde_json::Value;
+
+use crate::Admission;
+use crate::answer::{changed, hold_to_schema, judge, read};
+
+pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
+    if request.operation == Operation::Update {
+        return keep_status(request);
+    }
+    let mut vmi: VirtualMachineInstance =
+        match hold_to_schema(request).and_then(|()| read(request, &request.object)) {
+            Ok(vmi) => vmi,
+            Err(response) => return *response,
+        };
+    defaults::vmi(&mut vmi, &admission.config(), &admission.fresh());
+    match serde_json::to_value(&vmi) {
+        Ok(mut object) => {
+            object["metadata"] = merged(&request.object["metadata"], &object["metadata"]);
+            changed(request, &object)
+        }
+        Err(_) => Response::allow(request.uid.clone()),
+    }
+}
+
+/// The kind has no status path of its own: what others than our components write there is taken back.
+fn keep_status(request: &Request) -> Response {
+    if account::is_own(&request.user_info.username) {
+        return Response::allow(request.uid.clone());
+    }
+    let mut object = request.object.clone();
+    if let Some(fields) = object.as_object_mut() {
+        match request.old_object.get("status") {
+            Some(status) => fields.insert("status".to_owned(), status.clone()),
+            None => fields.remove("status"),
+        };
+    }
+    changed(request, &object)
+}
+
+/// Returns what the client sent with what was added: fields that the types do not know stay.
+fn merged(sent: &Value, made: &Value) -> Value {
+    let mut out = sent.clone();
+    if !out.is_object() {
+        return made.clone();
+    }
+    for part in ["annotations", "finalizers"] {
+        if let Some(value) = made.get(part) {
+            out[part] = value.clone();
+        }
+    }
+    out
+}
+
+pub(crate) fn validate(admission: &Admission, request: &Request) -> Response {
+    let vmi: VirtualMachineInstance =
+        match hold_to_schema(request).and_then(|()| read(request, &request.object)) {
+            Ok(vmi) => vmi,
+            Err(response) => return *response,
+        };
+    let user = &request.user_info.username;
+    if request.operation == Operation::Update {
+        let old: VirtualMachineInstance = match read(request, &request.old_object) {
+            Ok(old) => old,
+            Err(response) => return *response,
+        };
+        return judge(request, &validation::vmi_update(&old, &vmi, user));
+    }
+    let mut response = judge(request, &validation::vmi_create(&vmi, &admission.config(), user));
+    if response.allowed && !account::is_own(user) {
+        response.warnings = fields::warnings("VirtualMachineInstance", &request.object);
+    }
+    response
+}

@@ -1,0 +1,35 @@
+//! What answers need to know of other objects.
+
+use api::kubevirt::v1::VirtualMachineInstance;
+
+/// Looks other objects up. Implemented over the API server's own store, or over a client.
+#[async_trait::async_trait]
+pub trait Lookup: Send + Sync + std::fmt::Debug {
+    /// Returns an instance, if it exists.
+    async fn instance(&self, namespace: &str, name: &str) -> Option<VirtualMachineInstance>;
+
+    /// Returns whether a migration of the instance other than `except` is under way.
+    async fn is_migrating(&self, namespace: &str, instance: &str, except: &str) -> bool;
+
+    /// Returns whether a `KubeVirt` object other than `namespace`/`name` exists.
+    async fn has_other_installation(&self, namespace: &str, name: &str) -> bool;
+}
+
+/// Knows of no other objects.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLookup;
+
+#[async_trait::async_trait]
+impl Lookup for NoLookup {
+    async fn instance(&self, _namespace: &str, _name: &str) -> Option<VirtualMachineInstance> {
+        None
+    }
+
+    async fn is_migrating(&self, _namespace: &str, _instance: &str, _except: &str) -> bool {
+        false
+    }
+
+    async fn has_other_installation(&self, _namespace: &str, _name: &str) -> bool {
+        false
+    }
+}

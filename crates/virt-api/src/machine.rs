@@ -1,0 +1,68 @@
+//! Admission of `VirtualMachine`.
+
+use api::kubevirt::v1::VirtualMachine;
+use machinery::admission::{Operation, Request, Response};
+use model::{defaults, fields, validation};
+
+use crate::Admission;
+use crate::answer::{changed, hold_to_schema, judge, read};
+
+pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
+    let mut vm: VirtualMachine = match hold_to_schema(request).and_then(|()| read(request, &request.object)) {
+        Ok(vm) => vm,
+        Err(response) => return *response,
+    };
+    if vm.metadata.deletion_timestamp.is_some() {
+        return Response::allow(request.uid.clone());
+    }
+    let matchers = validation::vm_matchers(&vm);
+    if !matchers.is_empty() {
+        return judge(request, &matchers);
+    }
+    let fresh = (request.operation == Operation::Create).then(|| admission.fresh());
+    defaults::vm(&mut vm, &admission.config(), fresh.as_ref());
+    match serde_json::to_value(&vm) {
+        Ok(mut object) => {
+            // Metadata is not touched: a patch of it would only rewrite what the client sent.
+            object["metadata"] = request.object["metadata"].clone();
+            keep_status(request, &mut object);
+            changed(request, &object)
+        }
+        Err(_) => Response::allow(request.uid.clone()),
+    }
+}
+
+/// The status goes its own way.
+fn keep_status(request: &Request, object: &mut serde_json::Value) {
+    if let Some(fields) = object.as_object_mut() {
+        match request.object.get("status") {
+            Some(status) => fields.insert("status".to_owned(), status.clone()),
+            None => fields.remove("status"),
+        };
+    }
+}
+
+pub(crate) fn validate(admission: &Admission, request: &Request) -> Response {
+    let vm: VirtualMachine = match hold_to_schema(request).and_then(|()| read(request, &request.object)) {
+        Ok(vm) => vm,
+        Err(response) => return *response,
+    };
+    if vm.metadata.deletion_timestamp.is_some() {
+        return Response::allow(request.uid.clone());
+    }
+    let errors = validation::vm(&vm, &admission.config(), &request.user_info.username);
+    let mut response = judge(request, &errors);
+    let unchanged = request.object.get("spec") == request.old_object.get("spec");
+    if response.allowed && !unchanged {
+        response.warnings = fields::warnings("VirtualMachine", &request.object);
+    }
+    response
+}
+
+pub(crate) fn validate_status(request: &Request) -> Response {
+    let vm: VirtualMachine = match read(request, &request.object) {
+        Ok(vm) => vm,
+        Err(response) => return *response,
+    };
+    judge(request, &vm.status.as_ref().map(validation::vm_status).unwrap_or_default())
+}

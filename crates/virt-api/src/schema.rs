@@ -1,0 +1,215 @@
+//! Holds an object to the schema of its kind: unknown fields, wrong types, missing and impossible values.
+
+use api::facts::{self, Schema, Types};
+use machinery::quantity::Quantity;
+use serde_json::{Map, Value};
+
+/// Returns what is wrong with the specification of an object, one sentence for each field.
+///
+/// Metadata of the object itself and its status are the API server's business.
+pub(crate) fn check(definition: &str, object: &Value) -> Vec<String> {
+    let mut out = Vec::new();
+    let Some(schema) = facts::definitions().get(definition) else { return out };
+    let Some(spec_schema) = schema.properties.get("spec") else { return out };
+    match object.get("spec") {
+        None | Some(Value::Null) => {
+            if schema.required.contains(&"spec") {
+                out.push("spec is missing: describe what is wanted".to_owned());
+            }
+        }
+        Some(spec) => walk(spec_schema, spec, "spec", &mut out),
+    }
+    out
+}
+
+fn walk(schema: &'static Schema, value: &Value, path: &str, out: &mut Vec<String>) {
+    if value.is_null() || schema.reference.is_some_and(is_free_form) {
+        return;
+    }
+    let schema = facts::resolve(schema);
+    if !fits(&schema.types, value) {
+        out.push(format!("{path} is {}, and {} belongs there", described(value), expected(&schema.types)));
+        return;
+    }
+    match value {
+        Value::Object(fields) => object(schema, fields, path, out),
+        Value::Array(items) => {
+            if let Some(item_schema) = schema.items.as_deref() {
+                for (index, item) in items.iter().enumerate() {
+                    walk(item_schema, item, &format!("{path}[{index}]"), out);
+                }
+            }
+        }
+        Value::String(text) => {
+            if let Some(allowed) = &schema.values
+                && !allowed.contains(&text.as_str())
+            {
+                out.push(format!("{path} is {text:?}: write one of {}", allowed.join(", ")));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn object(schema: &'static Schema, fields: &Map<String, Value>, path: &str, out: &mut Vec<String>) {
+    if let Some(values) = schema.additional_properties.as_deref() {
+        for (name, child) in fields {
+            walk(values, child, &format!("{path}.{name}"), out);
+        }
+        return;
+    }
+    // Deeper down what is missing counts as empty, and the rules of `model` say where that will not do.
+    if path == "spec" {
+        for name in &schema.required {
+            if fields.get(*name).is_none_or(Value::is_null) {
+                out.push(format!("{path}.{name} is missing: it is required"));
+            }
+        }
+    }
+    for (name, child) in fields {
+        let path = format!("{path}.{name}");
+        match schema.properties.get(name.as_str()) {
+            Some(schema) => walk(schema, child, &path, out),
+            None => out.push(match nearest(schema, name) {
+                Some(near) => format!("{path} is no field of the API; did you mean {near}?"),
+                None => format!("{path} is no field of the API: remove it"),
+            }),
+        }
+    }
+}
+
+fn is_free_form(reference: &str) -> bool {
+    reference.ends_with(".FieldsV1")
+}
+
+fn fits(types: &Types, value: &Value) -> bool {
+    match value {
+        Value::Object(_) => matches!(types, Types::Any) || types.allows("object"),
+        Value::Array(_) => types.allows("array"),
+        Value::String(_) => types.allows("string"),
+        Value::Bool(_) => types.allows("boolean"),
+        Value::Number(number) => {
+            let whole = number.is_i64() || number.is_u64();
+            types.allows("number") || (whole && types.allows("integer"))
+        }
+        Value::Null => true,
+    }
+}
+
+fn described(value: &Value) -> String {
+    match value {
+        Value::Object(_) => "a structure".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::String(text) => format!("the text {text:?}"),
+        other => other.to_string(),
+    }
+}
+
+fn expected(types: &Types) -> String {
+    let word = |name: &str| match name {
+        "string" => "a text",
+        "boolean" => "true or false",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "array" => "a list",
+        _ => "a structure",
+    };
+    match types {
+        Types::Any => "a structure".to_owned(),
+        Types::One(name) => word(name).to_owned(),
+        Types::Several(names) => {
+            names.iter().filter(|name| **name != "null").map(|name| word(name)).collect::<Vec<_>>().join(" or ")
+        }
+    }
+}
+
+/// Returns the field that a misspelt name probably means: the same but for case, or one letter away.
+fn nearest(schema: &'static Schema, name: &str) -> Option<&'static str> {
+    schema.properties.keys().copied().find(|known| known.eq_ignore_ascii_case(name)).or_else(|| {
+        schema.properties.keys().copied().find(|known| known.len() > 3 && one_letter_apart(known, name))
+    })
+}
+
+fn one_letter_apart(a: &str, b: &str) -> bool {
+    let (a, b) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    if b.len() - a.len() > 1 {
+        return false;
+    }
+    let same = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
+    let (rest_a, rest_b) = (&a.as_bytes()[same..], &b.as_bytes()[same..]);
+    if a.len() == b.len() { rest_a.get(1..) == rest_b.get(1..) } else { rest_b.get(1..) == Some(rest_a) }
+}
+
+/// Returns a sentence about the first amount that is none.
+pub(crate) fn bad_amount(definition: &str, object: &Value) -> Option<String> {
+    let schema = facts::definitions().get(definition)?.properties.get("spec")?;
+    find_bad(schema, object.get("spec")?, "spec")
+}
+
+fn find_bad(schema: &'static Schema, value: &Value, path: &str) -> Option<String> {
+    if schema.reference.is_some_and(|name| name.ends_with("resource.Quantity")) {
+        let text = value.as_str()?;
+        return Quantity::parse(text).err().map(|error| format!("{path} is {text:?}: {error}"));
+    }
+    let schema = facts::resolve(schema);
+    match value {
+        Value::Object(fields) => fields.iter().find_map(|(name, child)| {
+            let schema = schema.properties.get(name.as_str()).or(schema.additional_properties.as_deref())?;
+            find_bad(schema, child, &format!("{path}.{name}"))
+        }),
+        Value::Array(items) => {
+            let schema = schema.items.as_deref()?;
+            items.iter().enumerate().find_map(|(index, item)| find_bad(schema, item, &format!("{path}[{index}]")))
+        }
+        _ => None,
+    }
+}
+
+/// Returns a value without the fields that are null: they mean the same as absent ones.
+pub(crate) fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, child)| !child.is_null())
+            .map(|(name, child)| (name.clone(), without_nulls(child)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn sentences(domain: Value) -> Vec<String> {
+        check("v1.VirtualMachineInstance", &json!({"spec": {"domain": domain}}))
+    }
+
+    #[test]
+    fn fields_types_and_values_are_held_to_the_schema() {
+        for (domain, sentence) in [
+            (json!({"devices": {}, "bogus": 1}), "spec.domain.bogus is no field of the API: remove it"),
+            (json!({"devices": {}, "Memory": {}}), "spec.domain.Memory is no field of the API; did you mean memory?"),
+            (json!({"devices": {}, "memry": {}}), "spec.domain.memry is no field of the API; did you mean memory?"),
+            (
+                json!({"devices": {}, "cpu": {"cores": "4"}}),
+                "spec.domain.cpu.cores is the text \"4\", and a whole number belongs there",
+            ),
+            (json!({"devices": {"disks": {}}}), "spec.domain.devices.disks is a structure, and a list belongs there"),
+        ] {
+            assert_eq!(sentences(domain), [sentence]);
+        }
+        assert_eq!(check("v1.VirtualMachine", &json!({"spec": {}})), ["spec.template is missing: it is required"]);
+        assert!(sentences(json!({"devices": {}, "resources": {"requests": {"cpu": 1}}})).is_empty());
+    }
+
+    #[test]
+    fn amounts_are_read() {
+        let object = json!({"spec": {"domain": {"devices": {}, "memory": {"guest": "lots"}}}});
+        let sentence = bad_amount("v1.VirtualMachineInstance", &object).unwrap();
+        assert!(sentence.starts_with("spec.domain.memory.guest is \"lots\""), "{sentence}");
+    }
+}
