@@ -5,7 +5,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some(host::jail::ROLE) => host::jail::main(),
-        Some(host::kvm::ROLE) => host::kvm::main(),
+        Some(host::kvm::ROLE) => match host::kvm::probe_child() {
+            Ok(()) => std::process::ExitCode::SUCCESS,
+            Err(_) => std::process::ExitCode::FAILURE,
+        },
         _ => ExitCode::from(2),
     }
 }

@@ -1,83 +1,166 @@
-//! The guest that is timed: 64-bit code with paging, an interrupt gate, and the local APIC's timer.
+//! The trial guest: what kernels do first, with a letter on port 0x402 after each step.
+//!
+//! It begins in 32-bit protected mode without paging, at 1 MiB, with flat segments. That is also how a
+//! Multiboot loader starts it, which is how its own test runs it under emulation.
+#![allow(unsafe_code, reason = "the guest is machine code")]
 
-/// Bytes of guest memory.
-pub(super) const MEMORY: usize = 2 << 20;
-/// Port that the guest reports on (the first serial port's).
-pub(super) const PORT: u16 = 0x3f8;
-/// Reported after the loop.
-pub(super) const LOOPED: u8 = b'L';
-/// Reported after the timer interrupt.
-pub(super) const INTERRUPTED: u8 = b'T';
+use std::arch::global_asm;
 
-pub(super) const PAGE_TABLES: u64 = 0x1000;
-pub(super) const DESCRIPTORS: u64 = 0x6000;
-pub(super) const DESCRIPTORS_LIMIT: u16 = 3 * 8 - 1;
-pub(super) const INTERRUPT_TABLE: u64 = 0x5000;
-pub(super) const INTERRUPT_TABLE_LIMIT: u16 = 0xfff;
-pub(super) const ENTRY: u64 = 0x1_0000;
-pub(super) const STACK: u64 = 0x2_0000;
+/// Where the guest is loaded and entered (behind its header).
+pub(super) const BASE: u64 = 0x10_0000;
 
-/// Selector of the code segment.
-pub(super) const CODE: u16 = 8;
-/// Selector of the data segment.
-pub(super) const DATA: u16 = 16;
+global_asm!(
+    ".pushsection .rodata.ironclad_kvm_guest, \"a\", @progbits",
+    ".balign 16",
+    ".globl ironclad_kvm_guest_start",
+    ".globl ironclad_kvm_guest_entry",
+    ".globl ironclad_kvm_guest_end",
+    "ironclad_kvm_guest_start:",
+    // The Multiboot header, with addresses.
+    ".long 0x1BADB002, 0x00010000, 0xE4514FFE",
+    ".long {base}, {base}, 0, {base} + 0x40000",
+    ".long {base} + ironclad_kvm_guest_entry - ironclad_kvm_guest_start",
+    ".code32",
+    "ironclad_kvm_guest_entry:",
+    "cli",
+    "mov esp, {stack}",
+    "mov edx, 0x402",
+    // L: a loop in kernel mode.
+    "mov ecx, 20000",
+    "2: dec ecx",
+    "jnz 2b",
+    "mov al, 0x4c",
+    "out dx, al",
+    // P: paging, with 4 MiB pages.
+    "mov dword ptr [{tables}], 0x83",
+    "mov eax, {tables}",
+    "mov cr3, eax",
+    "mov eax, cr4",
+    "or eax, 0x10",
+    "mov cr4, eax",
+    "mov eax, cr0",
+    "or eax, 0x80000000",
+    "mov cr0, eax",
+    "jmp 3f",
+    "3: mov al, 0x50",
+    "out dx, al",
+    "mov eax, cr0",
+    "and eax, 0x7fffffff",
+    "mov cr0, eax",
+    // B: long mode. Four tables: the first 4 MiB, and the page of the local interrupt controller.
+    "mov dword ptr [{tables} + 0x1000], {tables} + 0x2000 + 3",
+    "mov dword ptr [{tables} + 0x2000], {tables} + 0x3000 + 3",
+    "mov dword ptr [{tables} + 0x2018], {tables} + 0x4000 + 3",
+    "mov dword ptr [{tables} + 0x3000], 0x83",
+    "mov dword ptr [{tables} + 0x3008], 0x200083",
+    "mov dword ptr [{tables} + 0x4fb8], 0xfee00093",
+    "mov eax, cr4",
+    "or eax, 0x20",
+    "mov cr4, eax",
+    "mov eax, {tables} + 0x1000",
+    "mov cr3, eax",
+    "mov ecx, 0xc0000080",
+    "rdmsr",
+    "or eax, 0x100",
+    "wrmsr",
+    "mov edx, 0x402",
+    "mov eax, cr0",
+    "or eax, 0x80000000",
+    "mov cr0, eax",
+    // Addresses inside the guest are written byte by byte: they are not where the linker puts them.
+    // lgdt [address]
+    ".byte 0x0f, 0x01, 0x15",
+    ".long {base} + 40f - ironclad_kvm_guest_start",
+    // jmp 8:address, to the 64-bit code segment
+    ".byte 0xea",
+    ".long {base} + 4f - ironclad_kvm_guest_start",
+    ".short 8",
+    ".code64",
+    "4: mov ax, 16",
+    "mov ds, ax",
+    "mov es, ax",
+    "mov ss, ax",
+    "mov al, 0x42",
+    "out dx, al",
+    // I: a gate, and the return from it.
+    "mov edi, {tables} + 0x5000 + 0x40 * 16",
+    // mov eax, address
+    ".byte 0xb8",
+    ".long {base} + 20f - ironclad_kvm_guest_start",
+    "call 30f",
+    "mov edi, {tables} + 0x5000 + 0x41 * 16",
+    // mov eax, address
+    ".byte 0xb8",
+    ".long {base} + 21f - ironclad_kvm_guest_start",
+    "call 30f",
+    // mov eax, address
+    ".byte 0xb8",
+    ".long {base} + 41f - ironclad_kvm_guest_start",
+    "lidt [rax]",
+    "int 0x40",
+    // T: the local timer, with the old controllers masked.
+    "mov al, 0xff",
+    "out 0x21, al",
+    "out 0xa1, al",
+    "mov ebx, 0xfee00000",
+    "mov dword ptr [rbx + 0xf0], 0x1ff",
+    "mov dword ptr [rbx + 0x3e0], 0xb",
+    "mov dword ptr [rbx + 0x320], 0x41",
+    "mov dword ptr [rbx + 0x380], 0x100000",
+    "sti",
+    "hlt",
+    "cli",
+    // D: back again. Port 0xf4 ends an emulator.
+    "mov al, 0x44",
+    "out dx, al",
+    "out 0xf4, al",
+    "5: hlt",
+    "jmp 5b",
+    // The gates' handlers.
+    "20: mov al, 0x49",
+    "out dx, al",
+    "iretq",
+    "21: mov al, 0x54",
+    "out dx, al",
+    "mov dword ptr [rbx + 0xb0], 0",
+    "iretq",
+    // Writes the gate at rdi to the handler at rax.
+    "30: mov [rdi], ax",
+    "mov word ptr [rdi + 2], 8",
+    "mov word ptr [rdi + 4], 0x8e00",
+    "shr eax, 16",
+    "mov [rdi + 6], ax",
+    "ret",
+    ".balign 8",
+    "40: .short 23",
+    ".long {base} + 50f - ironclad_kvm_guest_start",
+    ".balign 8",
+    "41: .short 0x41f",
+    ".quad {tables} + 0x5000",
+    ".balign 8",
+    "50: .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff",
+    "ironclad_kvm_guest_end:",
+    ".popsection",
+    base = const BASE,
+    stack = const BASE + 0x3_0000,
+    tables = const BASE + 0x1_0000,
+);
 
-const SOFTWARE_VECTOR: u64 = 0x40;
-const TIMER_VECTOR: u64 = 0x41;
-const SOFTWARE_HANDLER: u64 = 0x1_1000;
-const TIMER_HANDLER: u64 = 0x1_1100;
+unsafe extern "C" {
+    static ironclad_kvm_guest_start: u8;
+    static ironclad_kvm_guest_entry: u8;
+    static ironclad_kvm_guest_end: u8;
+}
 
-/// Software interrupt, 20,000 turns of a loop, report; one shot of the timer, wait for it, report; halt.
-const PROGRAM: &[u8] = &[
-    0xcd, 0x40, // int 0x40
-    0xb9, 0x20, 0x4e, 0x00, 0x00, // mov ecx, 20000
-    0xff, 0xc9, // dec ecx
-    0x75, 0xfc, // jnz -4
-    0x66, 0xba, 0xf8, 0x03, // mov dx, 0x3f8
-    0xb0, LOOPED, // mov al, 'L'
-    0xee, // out dx, al
-    0xbb, 0x00, 0x00, 0xe0, 0xfe, // mov ebx, 0xfee00000 (local APIC)
-    0xc7, 0x83, 0xf0, 0x00, 0x00, 0x00, 0xff, 0x01, 0x00, 0x00, // spurious vector: enable
-    0xc7, 0x83, 0xe0, 0x03, 0x00, 0x00, 0x0b, 0x00, 0x00, 0x00, // divide by 1
-    0xc7, 0x83, 0x20, 0x03, 0x00, 0x00, 0x41, 0x00, 0x00, 0x00, // timer: one shot, vector 0x41
-    0xc7, 0x83, 0x80, 0x03, 0x00, 0x00, 0xa0, 0x86, 0x01, 0x00, // initial count: 100,000
-    0xfb, // sti
-    0xf4, // hlt
-    0xb0, INTERRUPTED, // mov al, 'T'
-    0xee, // out dx, al
-    0xf4, // hlt
-];
+/// Returns the guest's image, to be loaded at [`BASE`].
+pub(super) fn payload() -> &'static [u8] {
+    let (start, end) = (&raw const ironclad_kvm_guest_start, &raw const ironclad_kvm_guest_end);
+    // SAFETY: both symbols bound one read-only section that the assembler above made.
+    unsafe { std::slice::from_raw_parts(start, end.addr() - start.addr()) }
+}
 
-/// iretq
-const SOFTWARE: &[u8] = &[0x48, 0xcf];
-
-/// mov dword [rbx+0xb0], 0 (end of interrupt); iretq
-const TIMER: &[u8] = &[0xc7, 0x83, 0xb0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x48, 0xcf];
-
-/// Writes the guest into its memory.
-pub(super) fn load(memory: &mut [u8]) {
-    let mut quad = |at: u64, value: u64| {
-        let at = at as usize;
-        memory[at..at + 8].copy_from_slice(&value.to_le_bytes());
-    };
-    const PRESENT_WRITABLE: u64 = 0b11;
-    const LARGE: u64 = 1 << 7;
-    let (directory_pointers, low, high) = (PAGE_TABLES + 0x1000, PAGE_TABLES + 0x2000, PAGE_TABLES + 0x3000);
-    quad(PAGE_TABLES, directory_pointers | PRESENT_WRITABLE);
-    quad(directory_pointers, low | PRESENT_WRITABLE);
-    quad(directory_pointers + 3 * 8, high | PRESENT_WRITABLE);
-    quad(low, LARGE | PRESENT_WRITABLE);
-    // The page of the local APIC.
-    quad(high + ((0xfee0_0000_u64 >> 21) & 511) * 8, 0xfee0_0000 | LARGE | PRESENT_WRITABLE);
-    quad(DESCRIPTORS + 8, 0x00af_9b00_0000_ffff);
-    quad(DESCRIPTORS + 16, 0x00cf_9300_0000_ffff);
-    for (vector, handler) in [(SOFTWARE_VECTOR, SOFTWARE_HANDLER), (TIMER_VECTOR, TIMER_HANDLER)] {
-        // A present interrupt gate: offset in two halves around selector and type.
-        let gate = (handler & 0xffff) | u64::from(CODE) << 16 | 0x8e << 40 | (handler >> 16 & 0xffff) << 48;
-        quad(INTERRUPT_TABLE + vector * 16, gate);
-    }
-    for (at, code) in [(ENTRY, PROGRAM), (SOFTWARE_HANDLER, SOFTWARE), (TIMER_HANDLER, TIMER)] {
-        let at = at as usize;
-        memory[at..at + code.len()].copy_from_slice(code);
-    }
+/// Returns where the guest is entered.
+pub(super) fn entry() -> u64 {
+    let (start, entry) = (&raw const ironclad_kvm_guest_start, &raw const ironclad_kvm_guest_entry);
+    BASE + (entry.addr() - start.addr()) as u64
 }
