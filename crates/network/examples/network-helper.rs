@@ -1,9 +1,10 @@
-//! Runs the hidden role of this crate, for its tests: `network-helper netns-exec`.
+//! Runs the hidden roles that this crate needs, for its tests: `network-helper netns-exec|pod-init`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
+        Some(host::jail::ROLE) => host::jail::main(),
         Some(network::netns_exec::ROLE) => network::netns_exec::main(),
         _ => ExitCode::from(2),
     }

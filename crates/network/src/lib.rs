@@ -3,6 +3,7 @@
 //! - [`pod`]: gives a Pod's network namespace its `eth0` (the role of a CNI plug-in),
 //! - [`masquerade`]: puts a machine behind a Pod's address: bridge, tap, translation, lease,
 //! - [`dhcp`]: answers a machine's DHCP requests out of a lease, as a pure function,
+//! - [`rights`]: what this user may do, for `doctor`,
 //! - [`netns_exec`]: the helper process that works inside a Pod's namespaces.
 //!
 //! Links, addresses and routes go by netlink, translation rules by `nft` in tables of our own. Everything
@@ -17,6 +18,7 @@ pub mod netns_exec;
 mod nft;
 pub mod pod;
 pub mod resolver;
+pub mod rights;
 mod sysctl;
 mod tap;
 

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::masquerade::{self, Facts, MasqueradeSpec};
+use crate::rights::Attempt;
 
 /// Hidden subcommand that runs [`main`].
 pub const ROLE: &str = "netns-exec";
@@ -37,6 +38,8 @@ pub(crate) enum Request {
     Masquerade(MasqueradeSpec),
     /// Opens a TCP connection from inside the Pod's network.
     Connect(SocketAddr),
+    /// Tries what machines' networks are made of.
+    Rights,
 }
 
 /// What it answers.
@@ -45,6 +48,7 @@ pub(crate) enum Request {
 pub(crate) enum Response {
     Masquerade(Facts),
     Connected,
+    Rights(Vec<Attempt>),
     Failed(String),
 }
 
@@ -127,6 +131,7 @@ fn serve(socket: &OwnedFd) -> Result<(Response, Vec<OwnedFd>), String> {
             let (facts, descriptors) = masquerade::inside(&spec).map_err(|error| error.to_string())?;
             Ok((Response::Masquerade(facts), descriptors))
         }
+        Request::Rights => Ok((Response::Rights(crate::rights::try_all()), Vec::new())),
         Request::Connect(address) => {
             let limit = std::time::Duration::from_secs(10);
             let stream = std::net::TcpStream::connect_timeout(&address, limit)

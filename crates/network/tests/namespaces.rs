@@ -204,8 +204,11 @@ fn a_machine_behind_a_bridged_pod_gets_a_lease_and_connections() {
     assert_eq!(again.lease, prepared.lease);
 
     let tap = prepared.tap.as_ref().expect("a tap");
-    let (target, address) = (node.pid(), SocketAddr::from((attachment.address, 22)));
-    let connecting = std::thread::spawn(move || network::netns_exec::connect(target, address, &helper()));
+    let mut connecting = Command::new("nsenter")
+        .args(["-n", "-t", &node.pid().to_string(), "busybox", "nc", &attachment.address.to_string(), "22"])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("nsenter starts");
     let ask = await_frame(tap, |frame| frame[12..14] == [8, 6] && frame[38..42] == [10, 0, 2, 2]);
     let mut answer = [ask[6..12].to_vec(), MACHINE_MAC.to_vec(), vec![8, 6, 0, 1, 8, 0, 6, 4, 0, 2]].concat();
     answer.extend(MACHINE_MAC);
@@ -214,8 +217,8 @@ fn a_machine_behind_a_bridged_pod_gets_a_lease_and_connections() {
     send_frame(tap, &answer);
     let opening = await_frame(tap, |frame| frame[12..14] == [8, 0] && frame[23] == 6);
     assert_eq!((&opening[30..34], &opening[36..38]), (&[10, 0, 2, 2][..], &[0, 22][..]));
-    drop(node);
-    drop(connecting);
+    connecting.kill().expect("it is killed");
+    connecting.wait().expect("it is reaped");
 }
 
 #[test]
@@ -244,6 +247,19 @@ fn a_pod_of_an_ordinary_user_is_connected_by_pasta() {
     network.detach("uid-1").expect("it is disconnected");
     network.teardown().expect("it is removed");
     assert_eq!(std::fs::read_dir(state.path()).expect("the state").count(), 0);
+}
+
+#[test]
+fn rights_are_found_out_by_using_them() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let findings = network::rights::probe(&helper(), scratch.path());
+    assert_eq!(findings.len(), 4, "{findings:?}");
+    for finding in &findings {
+        assert_eq!(finding.grade, host::probe::Grade::Good, "{finding:?}");
+    }
+    assert_eq!(std::fs::read_dir(scratch.path()).expect("the directory").count(), 0);
+    let absent = network::rights::probe(&host::Helper::new("/does/not/exist"), scratch.path());
+    assert_eq!(absent[0].grade, host::probe::Grade::Bad);
 }
 
 /// Runs one test of this file again as `nobody`.
