@@ -398,7 +398,8 @@ fn custom_resources_own_their_parts_and_open_maps_by_key() {
 }
 
 fn stated() -> impl Strategy<Value = Value> {
-    let data = prop::option::of(prop::collection::btree_map("[abc]", "[xy]", 0..3));
+    // Never an empty map: those are owned but not stored, so that stating one again is a change, there and here.
+    let data = prop::option::of(prop::collection::btree_map("[abc]", "[xy]", 1..3));
     let ports = prop::option::of(prop::collection::btree_map(
         1_i32..4,
         prop::option::of("[xy]"),

@@ -51,10 +51,9 @@ fn walk_fields(object: &Object, fields: &mut Map<String, Value>) {
     for (name, value) in fields.iter_mut().filter(|(_, value)| value.is_null()) {
         match object.child(name) {
             Some(child) if child.node().nullable => {}
-            Some(child) => match (&child.default, object.field(name)) {
-                (Some(default), _) => *value = default.as_ref().clone(),
-                (None, Some(_)) => unset.push(name.clone()),
-                (None, None) => {}
+            Some(child) => match &child.default {
+                Some(default) => *value = default.as_ref().clone(),
+                None => unset.push(name.clone()),
             },
             None => {}
         }

@@ -204,6 +204,6 @@ impl Schema {
 
     /// Every broken rule.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        super::validate::validate(&self.root, object)
+        super::validate::validate(&self.root, object, self.flavour == Flavour::Definitions)
     }
 }

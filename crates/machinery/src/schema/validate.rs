@@ -11,14 +11,23 @@ use crate::field::{FieldError, Path, Problem};
 use crate::quantity::Quantity;
 
 /// All errors, parents before children, in the document's order.
-pub(super) fn validate(root: &Child, object: &Value) -> Vec<FieldError> {
+///
+/// In `typed` objects (built-in kinds) null means "not set" everywhere, and kinds word their own rules about
+/// elements that occur twice.
+pub(super) fn validate(root: &Child, object: &Value, typed: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    check_node(root.node(), object, &Path::root(), &mut errors);
+    check_node(root.node(), object, &Path::root(), Rule { typed }, &mut errors);
     errors
 }
 
-fn check_node(node: &Node, value: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    if value.is_null() && (node.nullable || !node.typed) {
+/// Which conventions the object follows.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    typed: bool,
+}
+
+fn check_node(node: &Node, value: &Value, path: &Path, rule: Rule, errors: &mut Vec<FieldError>) {
+    if value.is_null() && (node.nullable || !node.typed || rule.typed) {
         return;
     }
     if node.typed && !has_shape(&node.shape, value) {
@@ -29,11 +38,11 @@ fn check_node(node: &Node, value: &Value, path: &Path, errors: &mut Vec<FieldErr
     }
     if let Some(rules) = &node.rules {
         super::rules::check(rules, value, path, errors);
-        check_branches(rules, value, path, errors);
+        check_branches(rules, value, path, rule, errors);
     }
     match (&node.shape, value) {
-        (Shape::Object(object), Value::Object(fields)) => check_object(object, fields, path, errors),
-        (Shape::List(list), Value::Array(items)) => check_list(list, items, path, errors),
+        (Shape::Object(object), Value::Object(fields)) => check_object(object, fields, path, rule, errors),
+        (Shape::List(list), Value::Array(items)) => check_list(list, items, path, rule, errors),
         _ => {}
     }
 }
@@ -58,10 +67,12 @@ fn check_object(
     object: &Object,
     fields: &serde_json::Map<String, Value>,
     path: &Path,
+    rule: Rule,
     errors: &mut Vec<FieldError>,
 ) {
     for name in &object.required {
-        if !fields.contains_key(name.as_ref()) {
+        let value = fields.get(name.as_ref());
+        if value.is_none() || (rule.typed && value.is_some_and(Value::is_null)) {
             errors.push(FieldError::required(path.child(name), ""));
         }
     }
@@ -79,16 +90,17 @@ fn check_object(
     }
     for (name, value) in fields {
         if let Some(child) = object.field(name) {
-            check_node(child.node(), value, &path.child(name), errors);
+            check_node(child.node(), value, &path.child(name), rule, errors);
         } else if let Some(child) = &object.values {
             // Map entries are written like fields here, as the reference's answers do.
-            check_node(child.node(), value, &path.child(name), errors);
+            check_node(child.node(), value, &path.child(name), rule, errors);
         }
     }
 }
 
-fn check_list(list: &List, items: &[Value], path: &Path, errors: &mut Vec<FieldError>) {
+fn check_list(list: &List, items: &[Value], path: &Path, rule: Rule, errors: &mut Vec<FieldError>) {
     match list.kind {
+        _ if rule.typed => {}
         ListKind::Atomic => {}
         ListKind::Set => {
             let mut seen = HashSet::new();
@@ -101,7 +113,7 @@ fn check_list(list: &List, items: &[Value], path: &Path, errors: &mut Vec<FieldE
         ListKind::Map => check_keys(list, items, path, errors),
     }
     for (i, item) in items.iter().enumerate() {
-        check_node(list.items.node(), item, &path.index(i), errors);
+        check_node(list.items.node(), item, &path.index(i), rule, errors);
     }
 }
 
@@ -133,14 +145,20 @@ fn check_keys(list: &List, items: &[Value], path: &Path, errors: &mut Vec<FieldE
     }
 }
 
-fn check_branches(rules: &super::node::Rules, value: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+fn check_branches(
+    rules: &super::node::Rules,
+    value: &Value,
+    path: &Path,
+    rule: Rule,
+    errors: &mut Vec<FieldError>,
+) {
     let fits = |node: &Node| {
         let mut inner = Vec::new();
-        check_node(node, value, path, &mut inner);
+        check_node(node, value, path, rule, &mut inner);
         inner.is_empty()
     };
     for branch in &rules.all_of {
-        check_node(branch, value, path, errors);
+        check_node(branch, value, path, rule, errors);
     }
     let mut broken = |detail: &str| errors.push(FieldError::invalid(path.clone(), shown(value), detail));
     if !rules.any_of.is_empty() && !rules.any_of.iter().any(|branch| fits(branch)) {
