@@ -1,6 +1,6 @@
 //! QEMU keeps the contract, under emulation, with the suite's own guest.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hypervisor::contract::{self, Case, Harness, Trial, guest};
-use hypervisor::{Attached, Backend, Error, Source, Surroundings, process};
+use hypervisor::{Access, Attached, Backend, Error, Source, Surroundings, process};
 use hypervisor_qemu::{Qemu, attach};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
@@ -20,7 +20,7 @@ impl Harness for Emulator {
     async fn execute(&self) -> Result<Box<dyn Trial>, String> {
         let directory = tempfile::tempdir().unwrap();
         let record = guest::record("boot/kernel").unwrap();
-        let descriptors = BTreeSet::from(["boot/kernel".to_owned()]);
+        let descriptors = BTreeMap::from([("boot/kernel".to_owned(), Access::Read)]);
         let surroundings = Surroundings {
             descriptors: &descriptors,
             run_directory: directory.path(),

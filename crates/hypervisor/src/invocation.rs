@@ -1,6 +1,6 @@
 //! The plan of a hypervisor's process: what to execute, with what open.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -31,12 +31,21 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 /// What a plan may refer to.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
-    /// Names of the descriptors that are at hand.
-    pub descriptors: &'a BTreeSet<DescriptorName>,
+    /// The descriptors that are at hand, and what each is open for.
+    pub descriptors: &'a BTreeMap<DescriptorName, Access>,
     /// Directory for sockets and private files, as the hypervisor's process sees it. Nothing else writes here.
     pub run_directory: &'a Path,
     /// The host's time in seconds since the epoch, for a clock that is not the host's own.
     pub now: i64,
+}
+
+/// What a descriptor is open for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    ReadWrite,
 }
 
 /// One process to execute.

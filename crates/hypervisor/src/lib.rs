@@ -18,5 +18,5 @@ pub mod simulated;
 
 pub use agent::{AgentError, GuestAgent, GuestInterface, GuestOs};
 pub use capabilities::{Capabilities, Unsupported};
-pub use invocation::{Backend, Inherited, Invocation, PlanError, Preparation, Source, Surroundings};
+pub use invocation::{Access, Backend, Inherited, Invocation, PlanError, Preparation, Source, Surroundings};
 pub use machine::{Attached, Error, Event, Events, Machine, RunState, ShutdownCause};

@@ -1,5 +1,7 @@
 //! A launcher Pod without its namespaces: the shim as a plain process, driven as an agent drives it.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use hypervisor::PlanError;
+use hypervisor::{Access, PlanError};
 use serde_json::json;
 use wire::machine::{Firmware, KernelBoot, MachineRecord};
 
-use super::builder::Builder;
+use super::builder::{Builder, contradiction};
 use crate::{FirmwareFiles, VARIABLES};
 
 /// Descriptor of a variable store that outlives the machine.
@@ -49,7 +49,15 @@ pub(super) fn add(
         (&files.code, &files.variables)
     };
     let variables = if persistent {
-        builder.descriptor_set("firmware variables", VARIABLES_DESCRIPTOR)?
+        match builder.image("firmware variables", VARIABLES_DESCRIPTOR)? {
+            (file, Access::ReadWrite) => file,
+            (_, Access::Read) => {
+                return Err(contradiction(
+                    "firmware variables",
+                    "the descriptor is open for reading only",
+                ));
+            }
+        }
     } else {
         builder.copy(template, VARIABLES)
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hypervisor::{Inherited, Invocation, PlanError, Preparation, Source, Surroundings};
+use hypervisor::{Access, Inherited, Invocation, PlanError, Preparation, Source, Surroundings};
 use serde_json::Value;
 
 /// First number that an inherited descriptor takes.
@@ -47,7 +47,7 @@ impl<'a> Builder<'a> {
 
     /// Has the process inherit a descriptor of the record and returns its number there.
     pub(crate) fn descriptor(&mut self, device: &str, name: &str) -> Result<i32, PlanError> {
-        if !self.surroundings.descriptors.contains(name) {
+        if !self.surroundings.descriptors.contains_key(name) {
             return Err(PlanError::MissingDescriptor {
                 device: device.to_owned(),
                 descriptor: name.to_owned(),
@@ -61,14 +61,22 @@ impl<'a> Builder<'a> {
         Ok(number)
     }
 
-    /// As [`Self::descriptor`], and returns the name by which QEMU opens it as a block node.
-    pub(crate) fn descriptor_set(&mut self, device: &str, name: &str) -> Result<String, PlanError> {
+    /// As [`Self::descriptor`], for an image: returns the name by which QEMU opens it as a block node, and
+    /// whether that node can be written. QEMU finds a descriptor only if it asks for just the access that it
+    /// is open for, so a file's node follows its descriptor, whatever the node above it allows.
+    pub(crate) fn image(&mut self, device: &str, name: &str) -> Result<(String, Access), PlanError> {
         let number = self.descriptor(device, name)?;
         let set = format!("fd={number},set={number},opaque={}", escape(name));
         if !self.args.contains(&set) {
             self.option("-add-fd", set);
         }
-        Ok(format!("/dev/fdset/{number}"))
+        let access = self
+            .surroundings
+            .descriptors
+            .get(name)
+            .copied()
+            .unwrap_or(Access::Read);
+        Ok((format!("/dev/fdset/{number}"), access))
     }
 
     /// Has the process inherit one end of a channel and returns its number there.

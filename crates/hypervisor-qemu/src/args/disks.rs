@@ -1,6 +1,6 @@
 //! Disks: the block graph of each, spelt out layer by layer, and the device on top.
 
-use hypervisor::PlanError;
+use hypervisor::{Access, PlanError};
 use serde_json::{Map, Value, json};
 use wire::machine::{Address, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskLayer, ErrorPolicy};
 
@@ -30,7 +30,13 @@ fn graph(builder: &mut Builder<'_>, place: usize, disk: &Disk, label: &str) -> R
         let node = format!("d{place}-{layer}");
         let carrier = format!("{node}-file");
         let read_only = layer > 0 || disk.read_only || disk.device == DiskDevice::Cdrom;
-        let file = builder.descriptor_set(label, descriptor)?;
+        let (file, access) = builder.image(label, descriptor)?;
+        if access == Access::Read && !read_only {
+            return Err(contradiction(
+                label,
+                format!("{descriptor} is written and open for reading only"),
+            ));
+        }
         let cache = json!({"direct": disk.cache == DiskCache::None, "no-flush": false});
         builder.json(
             "-blockdev",
@@ -38,7 +44,7 @@ fn graph(builder: &mut Builder<'_>, place: usize, disk: &Disk, label: &str) -> R
                 "driver": "file",
                 "node-name": carrier,
                 "filename": file,
-                "read-only": read_only,
+                "read-only": access == Access::Read,
                 "auto-read-only": false,
                 "discard": "unmap",
                 "cache": cache,

@@ -1,10 +1,10 @@
 //! Starting a machine: plan, execute, attach, resume.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use hypervisor::{Attached, Backend, PlanError, Source, Surroundings};
+use hypervisor::{Access, Attached, Backend, PlanError, Source, Surroundings};
 use hypervisor_qemu::SERIAL_CHANNEL;
 use launcher_channel::{Descriptors, Refusal, StartOrder};
 use tokio::time::{Duration, Instant};
@@ -35,6 +35,14 @@ fn failure(reason: &'static str, message: impl std::fmt::Display) -> Failure {
     Failure {
         reason,
         message: message.to_string(),
+    }
+}
+
+/// What a descriptor is open for. One that cannot be asked is taken for the lesser.
+fn access(fd: &OwnedFd) -> Access {
+    match rustix::fs::fcntl_getfl(fd) {
+        Ok(flags) if flags & rustix::fs::OFlags::RWMODE == rustix::fs::OFlags::RDWR => Access::ReadWrite,
+        _ => Access::Read,
     }
 }
 
@@ -114,7 +122,7 @@ impl Supervisor {
     /// Plans the process and opens what it needs.
     fn prepare(&self, record: &MachineRecord, descriptors: Descriptors) -> Result<Prepared, Failure> {
         let mut open: BTreeMap<_, _> = descriptors.into_iter().collect();
-        let names: BTreeSet<_> = open.keys().cloned().collect();
+        let names = open.iter().map(|(name, fd)| (name.clone(), access(fd))).collect();
         let surroundings = Surroundings {
             descriptors: &names,
             run_directory: &self.options.run_dir,
