@@ -1,0 +1,245 @@
+//! The machine that an instance becomes: golden records, and what holds for every machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::kubevirt::v1::VirtualMachineInstance;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use model::config::ClusterConfig;
+use model::defaults::{self, Fresh};
+use model::record::{NicFacts, NodeFacts, SmbiosFacts, VolumeFacts, machine_record, slots};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use wire::machine::{Accelerator, Address, Architecture, DiskFormat, MachineRecord};
+
+fn facts() -> NodeFacts {
+    NodeFacts {
+        architecture: Architecture::Amd64,
+        accelerator: Accelerator::Tcg,
+        machine_aliases: BTreeMap::from([("q35".to_owned(), "pc-q35-10.0".to_owned())]),
+        smbios: SmbiosFacts::default(),
+        balloon_period_seconds: 10,
+        volumes: BTreeMap::from([(
+            "root".to_owned(),
+            VolumeFacts { chain: vec![DiskFormat::Qcow2, DiskFormat::Qcow2], direct_io: false },
+        )]),
+        nics: BTreeMap::from([("default".to_owned(), NicFacts { lease: None, mtu: 1480 })]),
+    }
+}
+
+/// Returns an instance as admission leaves it.
+fn instance(spec: Value) -> VirtualMachineInstance {
+    let mut vmi: VirtualMachineInstance = serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "shop", "uid": "3f1c2d4e-0000-4000-8000-000000000001"},
+        "spec": spec,
+    }))
+    .unwrap();
+    let fresh = Fresh {
+        uuid: "9c1f0a52-0000-4000-8000-000000000002".to_owned(),
+        serial: String::new(),
+        now: Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH),
+    };
+    defaults::vmi(&mut vmi, &ClusterConfig::default(), &fresh);
+    vmi
+}
+
+fn usual() -> Value {
+    json!({
+        "domain": {
+            "cpu": {"cores": 2},
+            "memory": {"guest": "512Mi"},
+            "devices": {
+                "rng": {},
+                "disks": [
+                    {"name": "root", "disk": {"bus": "virtio"}},
+                    {"name": "seed", "disk": {"bus": "virtio"}},
+                    {"name": "tools", "cdrom": {}},
+                ],
+                "interfaces": [{"name": "default", "masquerade": {}}],
+            },
+        },
+        "networks": [{"name": "default", "pod": {}}],
+        "volumes": [
+            {"name": "root", "containerDisk": {"image": "example.test/guest:1"}},
+            {"name": "seed", "cloudInitNoCloud": {"userData": "#cloud-config\n"}},
+            {"name": "tools", "containerDisk": {"image": "example.test/tools:1"}},
+        ],
+    })
+}
+
+#[test]
+fn a_usual_machine() {
+    let record = machine_record(&instance(usual()), &facts(), None).unwrap();
+    insta::assert_yaml_snapshot!("usual", record);
+}
+
+#[test]
+fn a_machine_with_a_kernel_of_its_own_and_nothing_else() {
+    let vmi = instance(json!({
+        "domain": {
+            "memory": {"guest": "128Mi"},
+            "firmware": {"kernelBoot": {
+                "kernelArgs": "console=ttyS0",
+                "container": {"image": "example.test/kernel:1", "kernelPath": "/boot/vmlinuz", "initrdPath": "/boot/initrd"},
+            }},
+            "devices": {
+                "autoattachGraphicsDevice": false, "autoattachMemBalloon": false,
+                "autoattachPodInterface": false, "disableHotplug": true,
+            },
+        },
+        "startStrategy": "Paused", "terminationGracePeriodSeconds": 0,
+    }));
+    insta::assert_yaml_snapshot!("kernel", machine_record(&vmi, &facts(), None).unwrap());
+}
+
+#[test]
+fn a_machine_with_uefi_and_identity() {
+    let vmi = instance(json!({
+        "domain": {
+            "memory": {"guest": "2Gi"},
+            "cpu": {"model": "Skylake-Client", "sockets": 2, "maxSockets": 4,
+                    "features": [{"name": "pcid"}, {"name": "apic", "policy": "disable"}]},
+            "firmware": {"uuid": "5d307ca9-b3ef-428c-8861-06e72d69f223", "serial": "s-1",
+                         "bootloader": {"efi": {"secureBoot": false}}},
+            "chassis": {"asset": "a-1"},
+            "clock": {"utc": {"offsetSeconds": -10}},
+            "devices": {
+                "disks": [{"name": "root", "disk": {"bus": "scsi"}, "serial": "D1", "bootOrder": 2, "cache": "none"}],
+                "interfaces": [{"name": "default", "masquerade": {}, "macAddress": "02-00-00-00-00-0A",
+                                "model": "e1000e", "state": "down", "bootOrder": 1}],
+            },
+        },
+        "networks": [{"name": "default", "pod": {}}],
+        "volumes": [{"name": "root", "emptyDisk": {"capacity": "1Gi"}}],
+    }));
+    insta::assert_yaml_snapshot!("uefi", machine_record(&vmi, &facts(), None).unwrap());
+}
+
+#[test]
+fn what_cannot_be_made_names_its_field() {
+    for (spec, words) in [
+        (json!({"domain": {"devices": {}, "machine": {"type": "z80"}, "memory": {"guest": "64Mi"}}}), "spec.domain.machine.type is \"z80\""),
+        (json!({"domain": {"devices": {"disks": [{"name": "gone"}]}, "memory": {"guest": "64Mi"}}}), "spec.domain.devices.disks[0].name is \"gone\""),
+        (json!({"domain": {"devices": {}}}), "spec.domain.memory.guest"),
+    ] {
+        let error = machine_record(&instance(spec), &facts(), None).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_machine_keeps_its_type_when_the_alias_moves_on() {
+    let vmi = instance(usual());
+    let first = machine_record(&vmi, &facts(), None).unwrap();
+    let mut later = facts();
+    later.machine_aliases.insert("q35".to_owned(), "pc-q35-11.0".to_owned());
+    let second = machine_record(&vmi, &later, Some(&first)).unwrap();
+    assert_eq!(second.machine_type, "pc-q35-10.0");
+    assert_eq!(second, first);
+}
+
+#[test]
+fn a_hardware_address_is_the_same_after_a_restart_and_differs_between_machines() {
+    let first = machine_record(&instance(usual()), &facts(), None).unwrap();
+    let mut restarted = instance(usual());
+    restarted.metadata.uid = Some("another".to_owned());
+    assert_eq!(machine_record(&restarted, &facts(), None).unwrap().nics[0].mac, first.nics[0].mac);
+    let mut other = instance(usual());
+    other.metadata.name = Some("db".to_owned());
+    assert_ne!(machine_record(&other, &facts(), None).unwrap().nics[0].mac, first.nics[0].mac);
+    assert!(first.nics[0].mac.starts_with("02:"));
+}
+
+#[test]
+fn too_many_devices_are_refused() {
+    let disks: Vec<Value> = (0..40).map(|i| json!({"name": format!("d{i}"), "disk": {"bus": "virtio"}})).collect();
+    let volumes: Vec<Value> = (0..40).map(|i| json!({"name": format!("d{i}"), "emptyDisk": {"capacity": "1Mi"}})).collect();
+    let vmi = instance(json!({
+        "domain": {"devices": {"disks": disks}, "memory": {"guest": "64Mi"}}, "volumes": volumes,
+    }));
+    let error = machine_record(&vmi, &facts(), None).unwrap_err();
+    assert!(error.to_string().contains("scsi"), "{error}");
+}
+
+/// Some disks and interfaces by number, each on a bus.
+fn devices() -> impl Strategy<Value = (BTreeMap<u8, usize>, BTreeSet<u8>)> {
+    (
+        proptest::collection::btree_map(0u8..20, 0usize..4, 0..10),
+        proptest::collection::btree_set(0u8..8, 0..4),
+    )
+}
+
+fn build(disks: &[(u8, usize)], nics: &[u8]) -> VirtualMachineInstance {
+    const BUSES: [&str; 4] = ["virtio", "sata", "scsi", "usb"];
+    let names: Vec<String> = disks.iter().map(|(number, _)| format!("d{number}")).collect();
+    instance(json!({
+        "domain": {
+            "memory": {"guest": "64Mi"},
+            "devices": {
+                "autoattachPodInterface": false,
+                "disks": disks.iter().zip(&names)
+                    .map(|((_, bus), name)| json!({"name": name, "disk": {"bus": BUSES[*bus]}})).collect::<Vec<_>>(),
+                "interfaces": nics.iter()
+                    .map(|number| json!({"name": format!("n{number}"), "masquerade": {}})).collect::<Vec<_>>(),
+            },
+        },
+        "volumes": names.iter().map(|name| json!({"name": name, "emptyDisk": {"capacity": "1Mi"}})).collect::<Vec<_>>(),
+    }))
+}
+
+/// Every place that a device stands at, with its bus.
+fn places(record: &MachineRecord) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> =
+        slots::occupied(record).into_iter().map(|(name, slot)| (name, format!("slot {slot}"))).collect();
+    for disk in &record.disks {
+        if let Address::Unit { unit } = disk.address {
+            out.push((format!("disk/{}", disk.name), format!("{:?} {unit}", disk.bus)));
+        }
+    }
+    out.extend(record.spare_root_ports.iter().map(|slot| (format!("spare {slot}"), format!("slot {slot}"))));
+    out
+}
+
+proptest! {
+    #[test]
+    fn no_two_devices_share_a_place((disks, nics) in devices()) {
+        let disks: Vec<_> = disks.into_iter().collect();
+        let nics: Vec<_> = nics.into_iter().collect();
+        let record = machine_record(&build(&disks, &nics), &facts(), None).unwrap();
+        let places = places(&record);
+        let distinct: BTreeSet<_> = places.iter().map(|(_, place)| place).collect();
+        prop_assert_eq!(distinct.len(), places.len(), "{:?}", places);
+    }
+
+    #[test]
+    fn what_stays_keeps_its_place(
+        (disks, nics) in devices(), (later_disks, later_nics) in devices(), reverse in any::<bool>(),
+    ) {
+        let (before_disks, before_nics): (Vec<_>, Vec<_>) =
+            (disks.iter().map(|(n, b)| (*n, *b)).collect(), nics.iter().copied().collect());
+        let first = machine_record(&build(&before_disks, &before_nics), &facts(), None).unwrap();
+        // A disk that stays keeps its bus; others come and go, and the order may change.
+        let mut after: Vec<(u8, usize)> =
+            later_disks.iter().map(|(n, b)| (*n, disks.get(n).copied().unwrap_or(*b))).collect();
+        let mut after_nics: Vec<u8> = later_nics.iter().copied().collect();
+        if reverse {
+            after.reverse();
+            after_nics.reverse();
+        }
+        let second = machine_record(&build(&after, &after_nics), &facts(), Some(&first)).unwrap();
+        let then: BTreeMap<_, _> = places(&first).into_iter().filter(|(name, _)| !name.starts_with("spare")).collect();
+        let now: BTreeMap<_, _> = places(&second).into_iter().filter(|(name, _)| !name.starts_with("spare")).collect();
+        for (name, place) in &now {
+            if let Some(old) = then.get(name) {
+                prop_assert_eq!(place, old, "{}", name);
+            }
+        }
+        let all = places(&second);
+        let distinct: BTreeSet<_> = all.iter().map(|(_, place)| place).collect();
+        prop_assert_eq!(distinct.len(), all.len(), "{:?}", all);
+        for nic in &second.nics {
+            if let Some(old) = first.nics.iter().find(|old| old.name == nic.name) {
+                prop_assert_eq!(&nic.mac, &old.mac);
+            }
+        }
+    }
+}
