@@ -1,13 +1,15 @@
 //! Chores of the workspace: `cargo xtask CHORE`.
 
+mod generate_api;
 mod layers;
 
 use anyhow::{Result, bail};
 
 fn main() -> Result<()> {
-    let chore = std::env::args().nth(1);
-    match chore.as_deref() {
-        Some("check-layers") => layers::check(),
-        _ => bail!("usage: cargo xtask check-layers"),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((chore, [])) if chore == "check-layers" => layers::check(),
+        Some((chore, rest)) if chore == "generate-api" => generate_api::run(rest),
+        _ => bail!("usage: cargo xtask check-layers | generate-api [--import SWAGGER]"),
     }
 }

@@ -1,2 +1,57 @@
-//! Placeholder.
-fn main() {}
+//! Ironclad: virtual machines as Kubernetes objects, in one binary.
+
+mod accelerator;
+mod cli;
+mod component;
+mod crds;
+mod demo;
+mod doctor;
+mod down;
+mod image;
+mod instance;
+mod launcher;
+mod layout;
+mod status;
+mod table;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        // These enter namespaces, which a process may only do while it has one thread.
+        Command::PodInit => return host::jail::main(),
+        Command::NetnsExec => return network::netns_exec::main(),
+        command => run(command, &cli.global),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ironclad: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, global: &cli::Global) -> anyhow::Result<()> {
+    match command {
+        Command::PodInit | Command::NetnsExec => unreachable!("answered above, before anything else was done"),
+        Command::KvmProbe => Ok(host::kvm::probe_child()?),
+        Command::Up(arguments) => up::run(&arguments, global),
+        Command::Down(arguments) => down::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Crds => crds::run(),
+        Command::Image(command) => image::run(command),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::VirtController(arguments) => component::virt_controller(&arguments, global),
+        Command::VirtHandler(arguments) => component::virt_handler(&arguments, global),
+        Command::Kubelet(arguments) => component::kubelet(&arguments, global),
+        Command::KubeControllers(arguments) => component::kube_controllers(&arguments, global),
+    }
+}

@@ -19,7 +19,7 @@ fn a_missing_image_is_named_and_the_machine_starts_once_it_is_there() {
     let story = installation.kubectl(&["get", "events", "-o", "wide"]).expect("events");
     assert!(story.contains("ironclad.local/guest-kernel"), "the event names the image:\n{story}");
 
-    let path = guest("guest-kernel-image.tar");
+    let path = guest("guest-kernel.oci.tar");
     installation.ironclad(&["image", "load", path.to_str().expect("UTF-8")]).expect("loading the image");
     until("the machine runs", PATIENCE, || {
         installation.get("vmi", "default", "hello").is_some_and(|instance| instance["status"]["phase"] == "Running")

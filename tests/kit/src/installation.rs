@@ -76,7 +76,7 @@ impl Installation {
             rustix::fs::chown(installation.directory.path(), Some(nobody), Some(nogroup)).expect("root may chown");
         }
         if installation.options.images {
-            for image in ["guest-image.tar", "guest-kernel-image.tar"] {
+            for image in ["guest.oci.tar", "guest-kernel.oci.tar"] {
                 let path = guest(image);
                 let path = path.to_str().expect("a path in UTF-8");
                 installation.ironclad(&["image", "load", path]).expect("loading the guest's image");

@@ -1,6 +1,7 @@
 //! The host's side of Pods, behind a trait so that decisions are tested without one.
 
 mod jailed;
+mod stop;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use crate::plan::PodPlan;
 use crate::record::Record;
 
 pub use jailed::{Jails, PrepareError, remove_everything};
+pub use stop::stop_everything;
 
 /// A Pod to start: who it is, what it becomes, and its unpacked images by volume.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use wire::machine::MachineRecord;
 
 use crate::Config;
 
-pub(crate) use networks::{Nics, nics};
+pub(crate) use networks::nics;
 
 /// A machine, ready to start.
 #[derive(Debug)]

@@ -1,0 +1,100 @@
+//! Figures with their budgets, as a table and as JSON.
+
+use serde::Serialize;
+
+/// All figures of one run.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Report {
+    figures: Vec<Figure>,
+}
+
+/// One measured figure.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: String,
+    unit: &'static str,
+    value: f64,
+    /// 95 % interval of the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval: Option<(f64, f64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<f64>,
+    samples: usize,
+}
+
+impl Report {
+    /// Adds a figure that was taken once.
+    pub(crate) fn add(&mut self, name: &str, unit: &'static str, value: f64, budget: Option<f64>) {
+        self.figures.push(Figure { name: name.to_owned(), unit, value, interval: None, budget, samples: 1 });
+    }
+
+    /// Adds the median of samples, with the interval of the median.
+    pub(crate) fn add_samples(&mut self, name: &str, unit: &'static str, samples: &[f64], budget: Option<f64>) {
+        let interval = interval_of_median(samples);
+        let value = median(samples);
+        let name = name.to_owned();
+        self.figures.push(Figure { name, unit, value, interval: Some(interval), budget, samples: samples.len() });
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(out, "{:<58} {:>10} {:>21} {:>9}  n", "figure", "value", "95 % interval", "budget")?;
+        for figure in &self.figures {
+            let interval = figure.interval.map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}"));
+            let budget = figure.budget.map_or_else(String::new, |budget| format!("{budget:.2}"));
+            let verdict = match figure.budget {
+                Some(budget) if figure.value > budget => "over",
+                _ => "",
+            };
+            let name = format!("{} [{}]", figure.name, figure.unit);
+            writeln!(
+                out,
+                "{name:<58} {:>10.3} {interval:>21} {budget:>9}  {} {verdict}",
+                figure.value, figure.samples
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the median; 0 for no samples.
+pub(crate) fn median(samples: &[f64]) -> f64 {
+    let sorted = sorted(samples);
+    match sorted.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
+}
+
+/// The order statistics around the median that a binomial leaves outside with less than 5 %.
+fn interval_of_median(samples: &[f64]) -> (f64, f64) {
+    let sorted = sorted(samples);
+    let Some(last) = sorted.len().checked_sub(1) else { return (0.0, 0.0) };
+    let n = sorted.len() as f64;
+    let half_width = 1.96 * n.sqrt() / 2.0;
+    let low = (n / 2.0 - half_width).floor().max(0.0) as usize;
+    let high = ((n / 2.0 + half_width).ceil() as usize).min(last);
+    (sorted[low.min(last)], sorted[high])
+}
+
+fn sorted(samples: &[f64]) -> Vec<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_its_interval() {
+        let samples: Vec<f64> = (0..11).map(f64::from).rev().collect();
+        assert!((median(&samples) - 5.0).abs() < f64::EPSILON);
+        let (low, high) = interval_of_median(&samples);
+        assert!(low < 5.0 && high > 5.0 && low >= 0.0 && high <= 10.0);
+        assert!((median(&[1.0, 2.0]) - 1.5).abs() < f64::EPSILON);
+    }
+}

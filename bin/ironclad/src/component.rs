@@ -1,0 +1,99 @@
+//! Each component by itself, against the API server that a kubeconfig names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use effects::{SystemClock, SystemEntropy};
+use image::{Access, Store};
+use kube_ext::Context;
+use kubelet::builtin::BuiltinImage;
+use tokio::signal::unix::{SignalKind, signal};
+use wire::machine::Accelerator;
+
+use crate::accelerator;
+use crate::cli::{ComponentArgs, Global, NodeComponentArgs};
+use crate::layout::Layout;
+use crate::up::{installation, node};
+
+/// Runs the controllers of machines.
+pub(crate) fn virt_controller(arguments: &ComponentArgs, global: &Global) -> Result<()> {
+    alone(global, async {
+        let context = context(&arguments.kubeconfig).await?;
+        let accelerator = accelerator::choose(&node::helper()?).await;
+        let config = installation::virt_controller(accelerator == Accelerator::Tcg);
+        virt_controller::run(context, config, stopped()?).await;
+        Ok(())
+    })
+}
+
+/// Runs Kubernetes' own controllers, as far as the embedded mode has them.
+pub(crate) fn kube_controllers(arguments: &ComponentArgs, global: &Global) -> Result<()> {
+    alone(global, async {
+        let context = context(&arguments.kubeconfig).await?;
+        kube_controllers::run(context, kube_controllers::Config::default(), stopped()?).await;
+        Ok(())
+    })
+}
+
+/// Runs the agent of a node's machines.
+pub(crate) fn virt_handler(arguments: &NodeComponentArgs, global: &Global) -> Result<()> {
+    alone(global, async {
+        let layout = Layout::of(&arguments.data)?;
+        let context = context(&arguments.component.kubeconfig).await?;
+        let kubelet = node::config(&arguments.node_name, &layout)?;
+        let accelerator = accelerator::choose(&kubelet.helper).await;
+        let config = virt_handler::Config {
+            node_name: arguments.node_name.clone(),
+            kubelet_root: kubelet.root,
+            state_directory: layout.node(&arguments.node_name).join("virt-handler"),
+            helper: kubelet.helper,
+            hypervisor: node::hypervisor(accelerator).await?,
+        };
+        Ok(virt_handler::run(config, context, stopped()?).await?)
+    })
+}
+
+/// Runs the Pods of a node.
+pub(crate) fn kubelet(arguments: &NodeComponentArgs, global: &Global) -> Result<()> {
+    alone(global, async {
+        let layout = Layout::of(&arguments.data)?;
+        layout.create()?;
+        let context = context(&arguments.component.kubeconfig).await?;
+        let mut config = node::config(&arguments.node_name, &layout)?;
+        config.kvm = accelerator::choose(&config.helper).await == Accelerator::Kvm;
+        let program = crate::launcher::install(&layout.executables())?;
+        config.builtin = vec![BuiltinImage::launcher(installation::LAUNCHER_REPOSITORY, &program)];
+        let store = Store::open(&layout.images()).context("opening the image store")?;
+        let images = Arc::new(node::images::NodeImages { store, access: Access::default() });
+        Ok(kubelet::run(config, context, images, stopped()?).await?)
+    })
+}
+
+/// Runs one component on a runtime of its own.
+fn alone(global: &Global, component: impl Future<Output = Result<()>>) -> Result<()> {
+    telemetry::init(telemetry::Format::detect(), &global.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting a runtime")?;
+    runtime.block_on(component)
+}
+
+async fn context(kubeconfig: &Path) -> Result<Context> {
+    let client = kube_ext::connect(kubeconfig).await?;
+    Ok(Context::new(client, Arc::new(SystemClock), Arc::new(SystemEntropy)))
+}
+
+/// Ends when the process is asked to.
+fn stopped() -> Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,109 @@
+//! Where an installation keeps what: the one place that knows the data directory's inside.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cli::DataDir;
+
+/// The data directory of one installation.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Chooses the directory that `options` name, or the default of this user.
+    pub(crate) fn of(options: &DataDir) -> Result<Self> {
+        let root = match &options.data_dir {
+            Some(directory) => std::path::absolute(directory)
+                .with_context(|| format!("making --data-dir {} absolute", directory.display()))?,
+            None => default_root()?,
+        };
+        Ok(Self { root })
+    }
+
+    /// Makes the directories that every command may write to.
+    pub(crate) fn create(&self) -> Result<()> {
+        for directory in [self.root.clone(), self.pki(), self.run(), self.logs(), self.images()] {
+            std::fs::create_dir_all(&directory)
+                .with_context(|| format!("making {}; choose another place by --data-dir", directory.display()))?;
+        }
+        restrict(&self.pki())?;
+        restrict(&self.run())
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The objects.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("state.db")
+    }
+
+    /// Certificates and keys.
+    pub(crate) fn pki(&self) -> PathBuf {
+        self.root.join("pki")
+    }
+
+    /// What `kubectl` needs to reach the API server as its administrator.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.root.join("kubeconfig")
+    }
+
+    /// The image store.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    /// Logs of a detached `up`.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// The lock that `up` holds while it runs; it contains the process ID.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.run().join("ironclad.lock")
+    }
+
+    /// Executables that this binary carries, by content.
+    pub(crate) fn executables(&self) -> PathBuf {
+        self.root.join("bin")
+    }
+
+    /// The nodes, a directory each.
+    pub(crate) fn nodes(&self) -> PathBuf {
+        self.root.join("nodes")
+    }
+
+    /// Pods and volumes of one node.
+    pub(crate) fn node(&self, name: &str) -> PathBuf {
+        self.nodes().join(name)
+    }
+
+    fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+}
+
+/// Keeps everyone but the owner out of `directory`.
+fn restrict(directory: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("restricting {}", directory.display()))
+}
+
+#[allow(clippy::disallowed_methods, reason = "bin is where the environment is read")]
+fn default_root() -> Result<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/ironclad"));
+    }
+    if let Some(data_home) = std::env::var_os("XDG_DATA_HOME").filter(|home| !home.is_empty()) {
+        return Ok(PathBuf::from(data_home).join("ironclad"));
+    }
+    match std::env::home_dir() {
+        Some(home) if !home.as_os_str().is_empty() => Ok(home.join(".local/share/ironclad")),
+        _ => bail!("this user has no home directory: name a place for the data by --data-dir"),
+    }
+}

@@ -1,0 +1,105 @@
+//! The API server with its door for the components of this process, and the controllers behind it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use apiserver::ApiServer;
+use apiserver::serve::{Limits, listen};
+use kube_ext::Context;
+use machinery::admission::UserInfo;
+use store::{Retention, SqliteStore};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::admission::VirtApi;
+use super::pki::Pki;
+use super::proxy::Nodes;
+use super::{Effects, identity, installation};
+use crate::cli::UpArgs;
+use crate::layout::Layout;
+
+/// A running API server.
+#[derive(Debug)]
+pub(super) struct ControlPlane {
+    server: ApiServer,
+    authority: String,
+    pub(super) address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl ControlPlane {
+    /// Opens the state, starts to serve, and writes the kubeconfig.
+    pub(super) async fn start(
+        arguments: &UpArgs,
+        layout: &Layout,
+        effects: &Effects,
+        nodes: Arc<Nodes>,
+        stop: &CancellationToken,
+    ) -> Result<Self> {
+        let pki = Pki::load(layout, arguments.listen, effects.clock.now())?;
+        let path = layout.database();
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, Retention::default())).await;
+        let store = opened.context("opening the state broke off")?;
+        let store = store.with_context(|| format!("opening {}", layout.database().display()))?;
+        let virt_api = Arc::new(VirtApi::new(effects.clone()));
+        let settings = apiserver::auth::Settings {
+            token_key: Some(pki.token_key.clone()),
+            ..apiserver::auth::Settings::default()
+        };
+        let server = ApiServer::builder(Arc::new(store))
+            .clock(effects.clock.clone())
+            .entropy(effects.entropy.clone())
+            .auth(settings)
+            .admission(virt_api.clone())
+            .nodes(nodes)
+            .crds(api::crd::all())
+            .build()
+            .await
+            .context("starting the API server")?;
+        virt_api.follow(server.clone());
+        let listener = listen(arguments.listen, !arguments.listen.ip().is_loopback()).await?;
+        let address = listener.local_addr().context("the address of the API server")?;
+        pki.write_kubeconfig(&layout.kubeconfig(), address)?;
+        let tls = certs::server_config(pki.server.clone(), Some(&pki.authority)).context("configuring TLS")?;
+        let (serving, ending) = (server.clone(), stop.clone());
+        let serving = tokio::spawn(async move { serving.serve(listener, tls, Limits::default(), ending).await });
+        Ok(Self { server, authority: pki.authority.certificate_pem().to_owned(), address, serving })
+    }
+
+    /// Returns the world of a component that acts as `user`.
+    pub(super) fn context(&self, user: UserInfo, effects: &Effects) -> Context {
+        let client = kube_ext::in_process(self.server.in_process(user));
+        Context::new(client, effects.clock.clone(), effects.entropy.clone())
+    }
+
+    /// Starts the controllers.
+    pub(super) fn controllers(
+        &self,
+        use_emulation: bool,
+        effects: &Effects,
+        stop: &CancellationToken,
+        tasks: &mut JoinSet<Result<()>>,
+    ) {
+        let kubernetes = self.context(identity::kubernetes(), effects);
+        let config = installation::kube_controllers(&self.authority);
+        let stopped = stop.clone().cancelled_owned();
+        tasks.spawn(async move {
+            kube_controllers::run(kubernetes, config, stopped).await;
+            Ok(())
+        });
+        let virt = self.context(identity::component(api::names::account::CONTROLLER), effects);
+        let config = installation::virt_controller(use_emulation);
+        let stopped = stop.clone().cancelled_owned();
+        tasks.spawn(async move {
+            virt_controller::run(virt, config, stopped).await;
+            Ok(())
+        });
+    }
+
+    /// Waits until connections have ended.
+    pub(super) async fn join(self) {
+        // A server task that broke off has said so in the log.
+        drop(self.serving.await);
+    }
+}

@@ -1,0 +1,103 @@
+//! `ironclad up`: a whole installation in one process.
+//!
+//! The API server first, then everything else through its in-process door, each component under the account that it
+//! has in a cluster. What the components do is theirs; this folder only puts them together.
+
+mod admission;
+mod control_plane;
+mod detach;
+mod identity;
+pub(crate) mod installation;
+pub(crate) mod node;
+mod pki;
+mod proxy;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use effects::{Clock, Entropy, SystemClock, SystemEntropy};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use wire::machine::Accelerator;
+
+use crate::accelerator;
+use crate::cli::{Global, UpArgs};
+use crate::instance::Instance;
+use crate::layout::Layout;
+use control_plane::ControlPlane;
+
+/// Threads that run everything; the work is waiting, not computing.
+const THREADS: usize = 2;
+
+/// Time and randomness of this process.
+#[derive(Clone, Debug)]
+struct Effects {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// Starts an installation, in the background if that is asked for.
+///
+/// # Errors
+/// When another one runs on the same data, the address is taken, or the state cannot be used.
+pub(crate) fn run(arguments: &UpArgs, global: &Global) -> Result<()> {
+    let layout = Layout::of(&arguments.data)?;
+    layout.create()?;
+    if arguments.detach {
+        detach::detach(arguments, global, &layout)?;
+        println!("ironclad is up; its data is in {}", layout.root().display());
+        println!("  export KUBECONFIG={}", layout.kubeconfig().display());
+        return Ok(());
+    }
+    telemetry::init(telemetry::Format::detect(), &global.log);
+    let mut report = detach::Report::to(arguments.ready_fd);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("ironclad")
+        .enable_all()
+        .build()
+        .context("starting a runtime")?;
+    let outcome = runtime.block_on(serve(arguments, &layout, &mut report));
+    if let Err(error) = &outcome {
+        report.failed(error);
+    }
+    // What still runs are threads that wait for files and processes; they have nothing to lose.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report) -> Result<()> {
+    let _instance = Instance::claim(layout)?;
+    let effects = Effects { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
+    let stop = CancellationToken::new();
+    let nodes = Arc::new(proxy::Nodes::default());
+    let plane = ControlPlane::start(arguments, layout, &effects, nodes.clone(), &stop).await?;
+    tracing::info!(address = %plane.address, kubeconfig = %layout.kubeconfig().display(), "the API is ready");
+    report.ready();
+
+    let mut tasks = tokio::task::JoinSet::new();
+    if arguments.nodes == 0 {
+        // What machines need is for the nodes that may join to say.
+        plane.controllers(false, &effects, &stop, &mut tasks);
+    } else {
+        let accelerator = accelerator::choose(&node::helper()?).await;
+        plane.controllers(accelerator == Accelerator::Tcg, &effects, &stop, &mut tasks);
+        node::start(arguments.nodes, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("listening for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for signals")?;
+    let ended = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        ended = tasks.join_next() => ended,
+    };
+    stop.cancel();
+    plane.join().await;
+    match ended {
+        None => {
+            tracing::info!("stopped; guests go on, `ironclad up` takes them over and `ironclad down` stops them");
+            Ok(())
+        }
+        Some(outcome) => outcome.context("a component broke off")?.context("a component failed"),
+    }
+}
