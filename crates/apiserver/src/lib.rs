@@ -20,6 +20,7 @@ pub mod in_process;
 pub mod metrics;
 pub mod node;
 pub mod openapi;
+pub mod protobuf;
 pub mod registry;
 pub mod request;
 pub mod resource;

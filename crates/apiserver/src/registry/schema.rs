@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 
-use machinery::field::FieldError;
+use machinery::field::{FieldError, Problem};
 use machinery::schema::{Library, Schema, SchemaError};
 use serde_json::Value;
 
@@ -98,10 +98,15 @@ impl SchemaSource {
 
     /// Returns every broken rule of the schema.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        match self.origin {
+        let mut errors = match self.origin {
             Origin::None => Vec::new(),
             _ => self.schema().validate(object),
+        };
+        if matches!(self.origin, Origin::BuiltIn(_)) {
+            // Typed objects show some fields as null; for them that is the same as being absent.
+            errors.retain(|error| !(error.problem == Problem::TypeInvalid && error.detail.ends_with("not null")));
         }
+        errors
     }
 
     /// The schema, when objects are typed as built-in kinds are.

@@ -8,10 +8,10 @@ use machinery::status::Status;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::Result;
+use crate::{Result, protobuf};
 
 /// Media types that objects may be sent in.
-const READABLE: [&str; 2] = ["application/json", "application/yaml"];
+const READABLE: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
 /// Nesting deeper than this is refused.
 const MAX_DEPTH: usize = 128;
@@ -34,11 +34,15 @@ pub fn media_type(headers: &HeaderMap) -> String {
 /// Reads an object that a create or update sends.
 ///
 /// # Errors
-/// Refuses media types other than JSON and YAML, and text that is neither.
+/// Refuses other media types than these, and bodies that are not of theirs.
 pub fn object(headers: &HeaderMap, body: &[u8]) -> Result<Decoded> {
     match media_type(headers).as_str() {
         "" | "application/json" | "*/*" => json(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => yaml(body),
+        protobuf::MEDIA_TYPE => match protobuf::decode(body) {
+            Ok(value) => Ok(Decoded { value, duplicates: Vec::new() }),
+            Err(error) => Err(Status::bad_request(format!("the body is not readable protobuf: {error}")).into()),
+        },
         _ => Err(Status::unsupported_media_type(&READABLE).into()),
     }
 }

@@ -162,7 +162,10 @@ fn generation_differs(call: &Call, draft: &Value, old: &Value) -> bool {
         fields.sort_by(|a, b| a.0.cmp(&b.0));
         fields
     };
-    part(draft) != part(old)
+    // The deployment controller acts on annotations too, so a change of theirs is a change of the wish.
+    let annotations = |object: &Value| object.pointer("/metadata/annotations").cloned().unwrap_or_default();
+    let annotated = call.resource.group() == "apps" && call.resource.plural() == "deployments";
+    part(draft) != part(old) || (annotated && annotations(draft) != annotations(old))
 }
 
 /// Returns whether nothing holds back the removal of an object that is being deleted.

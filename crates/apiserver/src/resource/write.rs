@@ -126,8 +126,12 @@ async fn create_once(call: &mut Call, mut draft: Value, options: &WriteOptions, 
     let strategy = strategy::of(&resource);
     strategy::drop_status(&resource, &mut draft);
     default(&strategy, call, &mut draft);
-    (strategy.prepare_create)(call, &mut draft)?;
+    // What the kind's strategy adds from here on is the server's, not the writer's.
     ownership::record(call, None, &mut draft, owner)?;
+    (strategy.prepare_create)(call, &mut draft)?;
+    if strategy.has_generation {
+        object::set_meta(&mut draft, "generation", 1);
+    }
     let mut request = admission_request(call, Operation::Create, options);
     if let Some(request) = &mut request {
         request.name = object::name(&draft).to_owned();

@@ -84,9 +84,12 @@ fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.push(FieldError::invalid(spec.child("versions"), object["spec"]["versions"].clone(), detail));
     }
     let mut seen = Vec::new();
+    let single = versions(object).count() == 1;
     for (at, version) in versions(object).enumerate() {
         let path = spec.child("versions").index(at);
-        validate_version(version, &path, &mut errors);
+        validate_schema(version, &path, &mut errors);
+        // Clients know what all versions share (and a single version shares everything) as fields of the spec.
+        validate_version(version, if single { &spec } else { &path }, single, &mut errors);
         let name = text(version, &["name"]);
         if seen.contains(&name) {
             errors.push(FieldError::duplicate(path.child("name"), name));
@@ -117,11 +120,7 @@ fn validate_names(object: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn validate_version(version: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    let name = text(version, &["name"]);
-    for wrong in names::dns_1035_label(name) {
-        errors.push(FieldError::invalid(path.child("name"), name, wrong));
-    }
+fn validate_schema(version: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     let schema = &version["schema"]["openAPIV3Schema"];
     let at = path.child("schema").child("openAPIV3Schema");
     if schema.is_null() {
@@ -135,6 +134,14 @@ fn validate_version(version: &Value, path: &Path, errors: &mut Vec<FieldError>) 
         }
     } else if let Err(error) = crate::registry::schema::library().structural(schema) {
         errors.push(FieldError::invalid(at, "schema", error.to_string()));
+    }
+}
+
+fn validate_version(version: &Value, path: &Path, single: bool, errors: &mut Vec<FieldError>) {
+    let name = text(version, &["name"]);
+    for wrong in names::dns_1035_label(name) {
+        let field = if single { "version" } else { "name" };
+        errors.push(FieldError::invalid(path.child(field), name, wrong));
     }
     for (index, column) in version["additionalPrinterColumns"].as_array().into_iter().flatten().enumerate() {
         let path = path.child("additionalPrinterColumns").index(index);
@@ -150,10 +157,10 @@ fn validate_version(version: &Value, path: &Path, errors: &mut Vec<FieldError>) 
         }
         let json_path = text(column, &["jsonPath"]);
         if json_path.is_empty() {
-            errors.push(FieldError::required(path.child("jsonPath"), ""));
+            errors.push(FieldError::required(path.child("JSONPath"), ""));
         } else if !json_path.starts_with('.') {
             let detail = "must be a simple json path starting with .";
-            errors.push(FieldError::invalid(path.child("jsonPath"), json_path, detail));
+            errors.push(FieldError::invalid(path.child("JSONPath"), json_path, detail));
         }
     }
     validate_scale(&version["subresources"]["scale"], &path.child("subresources").child("scale"), errors);
