@@ -1,0 +1,99 @@
+//! The wire format: a sequence of numbered fields.
+
+use super::DecodeError;
+
+/// Reads the fields of one message.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+/// One field as it stands on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field<'a> {
+    pub(super) number: u64,
+    pub(super) value: Wire<'a>,
+}
+
+/// A value on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wire<'a> {
+    Varint(u64),
+    Fixed(u64),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Reads the next field; nothing at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let key = self.varint()?;
+        let value = match key & 7 {
+            0 => Wire::Varint(self.varint()?),
+            1 => Wire::Fixed(self.fixed(8)?),
+            2 => {
+                let length = usize::try_from(self.varint()?).map_err(|_| DecodeError::Malformed("a length"))?;
+                Wire::Bytes(self.take(length)?)
+            }
+            5 => Wire::Fixed(self.fixed(4)?),
+            _ => return Err(DecodeError::Malformed("a wire type")),
+        };
+        Ok(Some(Field { number: key >> 3, value }))
+    }
+
+    /// Reads a number of 7 bits a byte, the lowest first.
+    pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
+        let mut value = 0;
+        for shift in (0..70).step_by(7) {
+            let byte = self.take(1)?[0];
+            value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::Malformed("a number"))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn fixed(&mut self, length: usize) -> Result<u64, DecodeError> {
+        Ok(self.take(length)?.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        if length > self.rest.len() {
+            return Err(DecodeError::Malformed("it ends too early"));
+        }
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        Ok(taken)
+    }
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn bytes(&self) -> Result<&'a [u8], DecodeError> {
+        match self.value {
+            Wire::Bytes(bytes) => Ok(bytes),
+            _ => Err(DecodeError::Malformed("a field has a number where it should have bytes")),
+        }
+    }
+
+    pub(super) fn text(&self) -> Result<&'a str, DecodeError> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| DecodeError::Malformed("a text is not UTF-8"))
+    }
+
+    pub(super) fn number(&self) -> Result<u64, DecodeError> {
+        match self.value {
+            Wire::Varint(number) | Wire::Fixed(number) => Ok(number),
+            Wire::Bytes(_) => Err(DecodeError::Malformed("a field has bytes where it should have a number")),
+        }
+    }
+}
