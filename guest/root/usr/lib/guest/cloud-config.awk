@@ -38,7 +38,7 @@ function password_line(s,   i) { i = index(s, ":"); if (i) print (substr(s, i + 
 
 END {
     yaml()
-    n = N["bootcmd"]; for (i = 0; i < n; i++) print "boot_command", q(command("bootcmd/" i))
+    n = N["bootcmd"]; for (i = 0; i < n; i++) { c = command("bootcmd/" i); print "boot_command", q(c) }
     if (has("fqdn")) print "host_name", q(V["fqdn"])
     if (has("hostname")) print "host_name", q(V["hostname"])
     if (has("user") && T["user"] == "v" && V["user"] != "") print "default_user_name", q(V["user"])
@@ -64,7 +64,7 @@ END {
         print "write_file", q(V[p "/path"]), q(V[p "/permissions"]), q(V[p "/owner"]), q(encoding), yes(V[p "/append"]) ? "append" : "replace", q(V[p "/content"])
     }
     for (i = 0; i < N["ntp/servers"]; i++) print "note 'ntp: the clock follows the host; servers are left out'"
-    for (i = 0; i < N["runcmd"]; i++) print "run_command", q(command("runcmd/" i))
+    for (i = 0; i < N["runcmd"]; i++) { c = command("runcmd/" i); print "run_command", q(c) }
     if (T["power_state"] == "m") print "power_state", q(V["power_state/mode"])
     if (has("final_message")) print "final_message", q(V["final_message"])
     known = " bootcmd fqdn hostname user users system_info groups ssh_authorized_keys password ssh_pwauth disable_root chpasswd timezone write_files ntp runcmd power_state final_message preserve_hostname manage_etc_hosts prefer_fqdn_over_hostname "
