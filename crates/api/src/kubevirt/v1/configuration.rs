@@ -36,10 +36,12 @@ pub struct KubeVirtConfiguration {
     pub cpu_request: Option<Quantity>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_runtime_class: Option<String>,
+    /// Feature gates, emulation, allocation ratios.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub developer_configuration: Option<DeveloperConfiguration>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub emulated_machines: Vec<String>,
+    /// What a drain does with instances that do not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eviction_strategy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +66,7 @@ pub struct KubeVirtConfiguration {
     pub migrations: Option<MigrationConfiguration>,
     #[serde(rename = "minCPUModel", skip_serializing_if = "Option::is_none")]
     pub min_cpu_model: Option<String>,
+    /// Defaults and rules for interfaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkConfiguration>,
     #[serde(rename = "obsoleteCPUModels", skip_serializing_if = "BTreeMap::is_empty")]
@@ -92,6 +95,8 @@ pub struct KubeVirtConfiguration {
     pub virtual_machine_instances_per_node: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_machine_options: Option<VirtualMachineOptions>,
+    /// How changes reach running machines: LiveUpdate (at once where that can be done) or Stage (at the
+    /// next start).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vm_rollout_strategy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,16 +110,19 @@ pub struct KubeVirtConfiguration {
 pub struct DeveloperConfiguration {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_profiler: Option<bool>,
+    /// Virtual processors for each processor that is asked for; 10 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_allocation_ratio: Option<i32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disabled_feature_gates: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_verification: Option<DiskVerification>,
+    /// Features in trial that are switched on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub feature_gates: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_verbosity: Option<LogVerbosity>,
+    /// Guest memory in percent of the memory that is asked for; 100 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_overcommit: Option<i32>,
     #[serde(
@@ -128,6 +136,7 @@ pub struct DeveloperConfiguration {
     pub node_selectors: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pvc_tolerate_less_space_up_to_percent: Option<i32>,
+    /// Whether machines run without hardware acceleration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub use_emulation: Option<bool>,
 }
@@ -321,6 +330,7 @@ pub struct ResourceRequirementsWithoutClaims {
 pub struct NetworkConfiguration {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub binding: BTreeMap<String, InterfaceBindingPlugin>,
+    /// Binding of the interface that machines without interfaces get: bridge (the default) or masquerade.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_network_interface: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,14 +11,18 @@ use super::Interface;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Devices {
+    /// Whether the machine has a screen; true by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoattach_graphics_device: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoattach_input_device: Option<bool>,
+    /// Whether the machine has a memory balloon; true by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoattach_mem_balloon: Option<bool>,
+    /// Whether a machine without interfaces joins the Pod's network; true by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoattach_pod_interface: Option<bool>,
+    /// Whether the machine has a serial console; true by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoattach_serial_console: Option<bool>,
     #[serde(rename = "autoattachVSOCK", skip_serializing_if = "Option::is_none")]
@@ -27,38 +31,49 @@ pub struct Devices {
     pub block_multi_queue: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_passthrough: Option<ClientPassthroughDevices>,
+    /// Whether nothing will be added while the machine runs; saves the ports for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disable_hotplug: Option<bool>,
+    /// Disks that the guest sees. Each shows the volume of the same name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub downward_metrics: Option<DownwardMetrics>,
+    /// Folders that are shared with the guest. Each shows the volume of the same name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filesystems: Vec<Filesystem>,
+    /// Graphics processors of the node that are passed through.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gpus: Vec<GPU>,
+    /// Devices of the node that are passed through.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub host_devices: Vec<HostDevice>,
+    /// Pointing devices.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
+    /// Network interfaces. Each joins the network of the same name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<Interface>,
+    /// Whether what the serial console prints is logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_serial_console: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_interface_multiqueue: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub panic_devices: Vec<PanicDevice>,
+    /// A source of random numbers for the guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rng: Option<Rng>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound: Option<SoundDevice>,
+    /// A trusted platform module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tpm: Option<TPMDevice>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub use_virtio_transitional: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<VideoDevice>,
+    /// A watchdog that acts when the guest stops feeding it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<Watchdog>,
 }

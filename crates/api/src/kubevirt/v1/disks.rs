@@ -11,27 +11,38 @@ use super::FeatureState;
 pub struct Disk {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_size: Option<BlockSize>,
+    /// Place in the boot order, from 1; shared with network interfaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_order: Option<u64>,
+    /// Use of the node's page cache: none, writethrough or writeback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<String>,
+    /// An optical drive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cdrom: Option<CDRomTarget>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_block_tracking: Option<bool>,
+    /// Whether a thread of its own serves the disk.
     #[serde(rename = "dedicatedIOThread", skip_serializing_if = "Option::is_none")]
     pub dedicated_io_thread: Option<bool>,
+    /// A hard disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskTarget>,
+    /// What an I/O error does: stop (pause the machine), report (tell the guest), ignore, enospace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_policy: Option<String>,
+    /// How requests are made: native or threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub io: Option<String>,
+    /// A SCSI logical unit that is passed through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lun: Option<LunTarget>,
+    /// Name of the disk and of the volume that fills it.
     pub name: String,
+    /// Serial number that the guest sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
+    /// Whether several machines may write to the disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shareable: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,10 +52,13 @@ pub struct Disk {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DiskTarget {
+    /// virtio, sata, scsi or usb.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bus: Option<String>,
+    /// Place on the PCI bus; with the bus virtio only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pci_address: Option<String>,
+    /// Whether the guest may not write.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readonly: Option<bool>,
 }
@@ -63,10 +77,12 @@ pub struct LunTarget {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CDRomTarget {
+    /// sata or scsi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bus: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readonly: Option<bool>,
+    /// open or closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tray: Option<String>,
 }

@@ -12,56 +12,76 @@ use super::Features;
 use super::Firmware;
 use crate::quantity::Quantity;
 
+/// A machine: processors, memory, firmware, devices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DomainSpec {
+    /// Identity of the machine's case, as the firmware shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chassis: Option<Chassis>,
+    /// The machine's clocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
+    /// Virtual processors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<CPU>,
+    /// Disks, network interfaces and everything else that is plugged in.
     pub devices: Devices,
+    /// Features of the machine: ACPI, system management mode, help for Windows guests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<Features>,
+    /// What the machine starts from, and the identity it shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub io_threads: Option<DiskIOThreads>,
+    /// Threads that serve disks: shared, auto or supplementalPool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub io_threads_policy: Option<String>,
+    /// Encryption and measurement of the guest: sev, snp or tdx.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launch_security: Option<LaunchSecurity>,
+    /// The kind of computer that is emulated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
+    /// Memory of the guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// What a restart by the guest does: Reboot (the machine goes on) or Terminate (the instance ends).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reboot_policy: Option<String>,
+    /// What the instance's Pod asks its node for, and may use at most.
     pub resources: ResourceRequirements,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CPU {
+    /// Cores in each socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cores: Option<u32>,
+    /// Whether each virtual processor has a processor of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dedicated_cpu_placement: Option<bool>,
+    /// Processor features on top of the model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<CPUFeature>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolate_emulator_thread: Option<bool>,
+    /// Sockets that may be present after more were added while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_sockets: Option<u32>,
+    /// Processor model: host-model, host-passthrough, or a name that the hypervisor knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub numa: Option<NUMA>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realtime: Option<Realtime>,
+    /// Sockets that the machine starts with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sockets: Option<u32>,
+    /// Threads in each core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
 }
@@ -69,7 +89,9 @@ pub struct CPU {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CPUFeature {
+    /// Name of the feature, for example vmx.
     pub name: String,
+    /// force, require (the default), optional, disable or forbid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
 }
@@ -94,10 +116,13 @@ pub struct Realtime {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Memory {
+    /// Memory that the guest sees, for example 2Gi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest: Option<Quantity>,
+    /// Huge pages that back the guest's memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hugepages: Option<Hugepages>,
+    /// Memory that the guest may grow to while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_guest: Option<Quantity>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +148,7 @@ pub struct ReservedOverhead {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Machine {
+    /// Machine type: q35 or a version of it on amd64, virt on arm64 and riscv64, s390-ccw-virtio on s390x.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
 }
@@ -145,10 +171,13 @@ pub struct Chassis {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResourceRequirements {
+    /// What may be used at most, by resource: cpu, memory.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, Quantity>,
+    /// Whether the hypervisor's own memory is left out of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overcommit_guest_overhead: Option<bool>,
+    /// What is set aside on the node, by resource: cpu, memory.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<String, Quantity>,
 }

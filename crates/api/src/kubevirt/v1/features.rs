@@ -137,6 +137,7 @@ pub struct Clock {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClockOffsetUTC {
+    /// Seconds that the guest's clock is ahead of UTC at start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset_seconds: Option<i32>,
 }

@@ -9,12 +9,16 @@ use serde::{Deserialize, Serialize};
 pub struct Firmware {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acpi: Option<ACPI>,
+    /// BIOS (the default) or UEFI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootloader: Option<Bootloader>,
+    /// A kernel that is loaded directly, past the firmware's boot order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_boot: Option<KernelBoot>,
+    /// Serial number that the firmware shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
+    /// UUID that the firmware shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
 }
@@ -22,8 +26,10 @@ pub struct Firmware {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Bootloader {
+    /// Start from a BIOS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bios: Option<BIOS>,
+    /// Start from UEFI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub efi: Option<EFI>,
 }
@@ -38,8 +44,10 @@ pub struct BIOS {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EFI {
+    /// Whether firmware variables outlive the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistent: Option<bool>,
+    /// Whether only signed boot loaders run; on unless false. Needs features.smm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secure_boot: Option<bool>,
 }
@@ -47,8 +55,10 @@ pub struct EFI {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KernelBoot {
+    /// Image that holds the kernel and its initial RAM disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<KernelBootContainer>,
+    /// Command line of the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_args: Option<String>,
 }
@@ -56,13 +66,17 @@ pub struct KernelBoot {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KernelBootContainer {
+    /// Image reference.
     pub image: String,
+    /// Always, IfNotPresent or Never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_secret: Option<String>,
+    /// Path of the initial RAM disk in the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initrd_path: Option<String>,
+    /// Path of the kernel in the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_path: Option<String>,
 }

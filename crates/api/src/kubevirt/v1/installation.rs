@@ -13,13 +13,19 @@ use serde::{Deserialize, Serialize};
 
 use super::KubeVirtConfiguration;
 
+/// The installation itself: its configuration and its state. A cluster has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KubeVirt {
+    /// Group and version of this object: kubevirt.io/v1.
     pub api_version: String,
+    /// Kind of this object: KubeVirt.
     pub kind: String,
+    /// Name, namespace, labels and annotations.
     pub metadata: ObjectMeta,
+    /// How the installation is set up.
     pub spec: KubeVirtSpec,
+    /// What is known of the installation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<KubeVirtStatus>,
 }
@@ -61,6 +67,7 @@ impl k8s_openapi::Metadata for KubeVirt {
 #[serde(rename_all = "camelCase", default)]
 pub struct KubeVirtSpec {
     pub certificate_rotate_strategy: KubeVirtCertificateRotateStrategy,
+    /// Defaults and rules for all machines.
     pub configuration: KubeVirtConfiguration,
     pub customize_components: CustomizeComponents,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,6 +124,7 @@ pub struct KubeVirtStatus {
     pub operator_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outdated_virtual_machine_instance_workloads: Option<i32>,
+    /// Deploying, Deployed, Deleting or Deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

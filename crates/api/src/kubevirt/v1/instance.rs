@@ -22,13 +22,19 @@ use super::UtilityVolume;
 use super::VirtualMachineInstanceStatus;
 use super::Volume;
 
+/// A virtual machine that runs, or is about to. Deleting it shuts the guest down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstance {
+    /// Group and version of this object: kubevirt.io/v1.
     pub api_version: String,
+    /// Kind of this object: VirtualMachineInstance.
     pub kind: String,
+    /// Name, namespace, labels and annotations.
     pub metadata: ObjectMeta,
+    /// The machine and its surroundings. Fixed once it is made.
     pub spec: VirtualMachineInstanceSpec,
+    /// What is known of the instance now. Written by the controller and the node's agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<VirtualMachineInstanceStatus>,
 }
@@ -66,50 +72,73 @@ impl k8s_openapi::Metadata for VirtualMachineInstance {
     }
 }
 
+/// A machine and its surroundings: where it runs, its networks, its volumes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceSpec {
+    /// SSH keys and passwords that are brought into the guest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub access_credentials: Vec<AccessCredential>,
+    /// Nodes and neighbours that the instance wants or avoids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
+    /// Instruction set of the guest: amd64, arm64, riscv64 or s390x.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
+    /// Name servers, search domains and options of the Pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns_config: Option<PodDNSConfig>,
+    /// Where the Pod's name servers come from: ClusterFirst, ClusterFirstWithHostNet, Default or None.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns_policy: Option<String>,
+    /// The machine itself: processors, memory, firmware, devices.
     pub domain: DomainSpec,
+    /// What a drain of its node does with the instance: None, LiveMigrate, LiveMigrateIfPossible or
+    /// External.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eviction_strategy: Option<String>,
+    /// Host name that the guest is offered; the instance's name by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
+    /// How to tell that the guest has failed and must be ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub liveness_probe: Option<Probe>,
+    /// Networks that the machine's interfaces join. Each belongs to the interface of the same name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Network>,
+    /// Labels that a node must have to run the instance.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
+    /// Priority class of the instance's Pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority_class_name: Option<String>,
+    /// How to tell that the guest can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readiness_probe: Option<Probe>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resource_claims: Vec<PodResourceClaim>,
+    /// Scheduler that places the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler_name: Option<String>,
+    /// Paused: the machine is made with its processors stopped. Empty: it starts at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_strategy: Option<String>,
+    /// Domain behind the host name, for a headless Service of that name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subdomain: Option<String>,
+    /// Seconds between pressing the power button and ending the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub termination_grace_period_seconds: Option<i64>,
+    /// Taints of nodes that do not keep the instance away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
+    /// How instances spread over zones, racks or nodes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub utility_volumes: Vec<UtilityVolume>,
+    /// Where the content of disks and file systems comes from. Each belongs to the disk or file system of
+    /// the same name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
 }

@@ -12,47 +12,59 @@ use super::Machine;
 use super::VirtualMachineInstanceMigrationState;
 use crate::quantity::Quantity;
 
+/// What is known of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceStatus {
     #[serde(rename = "VSOCKCID", skip_serializing_if = "Option::is_none")]
     pub vsockcid: Option<u32>,
+    /// Pods that run the instance, with their nodes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub active_pods: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_block_tracking: Option<ChangedBlockTrackingStatus>,
+    /// Facts about the instance, each with its reason and a sentence for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<VirtualMachineInstanceCondition>,
+    /// Processors that the machine has now.
     #[serde(rename = "currentCPUTopology", skip_serializing_if = "Option::is_none")]
     pub current_cpu_topology: Option<CPUTopology>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evacuation_node_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fs_freeze_status: Option<String>,
+    /// Operating system, as the guest's agent reports it.
     #[serde(rename = "guestOSInfo")]
     pub guest_os_info: VirtualMachineInstanceGuestOSInfo,
+    /// Addresses and names of the machine's network interfaces.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<VirtualMachineInstanceNetworkInterface>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_boot_status: Option<KernelBootStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launcher_container_image_version: Option<String>,
+    /// Machine type that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
+    /// Memory at start, now, and asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub migrated_volumes: Vec<StorageMigratedVolumeInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_method: Option<String>,
+    /// The migration that is under way, or the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_state: Option<VirtualMachineInstanceMigrationState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_transport: Option<String>,
+    /// Node that runs the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
+    /// How far the instance is: Pending, Scheduling, Scheduled, Running, Succeeded, Failed or Unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+    /// When each phase was entered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub phase_transition_timestamps: Vec<VirtualMachineInstancePhaseTransitionTimestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +79,7 @@ pub struct VirtualMachineInstanceStatus {
     pub topology_hints: Option<TopologyHints>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_machine_revision_name: Option<String>,
+    /// State of each volume.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volume_status: Vec<VolumeStatus>,
 }

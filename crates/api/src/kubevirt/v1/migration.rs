@@ -10,13 +10,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::quantity::Quantity;
 
+/// A move of a running instance to another node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceMigration {
+    /// Group and version of this object: kubevirt.io/v1.
     pub api_version: String,
+    /// Kind of this object: VirtualMachineInstanceMigration.
     pub kind: String,
+    /// Name, namespace, labels and annotations.
     pub metadata: ObjectMeta,
+    /// What is moved.
     pub spec: VirtualMachineInstanceMigrationSpec,
+    /// How far the move is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<VirtualMachineInstanceMigrationStatus>,
 }
@@ -57,6 +63,7 @@ impl k8s_openapi::Metadata for VirtualMachineInstanceMigration {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceMigrationSpec {
+    /// Further labels that the target node must have.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub added_node_selector: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +72,7 @@ pub struct VirtualMachineInstanceMigrationSpec {
     pub receive: Option<VirtualMachineInstanceMigrationTarget>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_to: Option<VirtualMachineInstanceMigrationSource>,
+    /// Instance that moves, in the same namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vmi_name: Option<String>,
 }
@@ -92,6 +100,7 @@ pub struct VirtualMachineInstanceMigrationStatus {
     pub conditions: Vec<VirtualMachineInstanceMigrationCondition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_state: Option<VirtualMachineInstanceMigrationState>,
+    /// Pending, Scheduling, Scheduled, PreparingTarget, TargetReady, Running, Succeeded or Failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Network {
+    /// A network that a NetworkAttachmentDefinition describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multus: Option<MultusNetwork>,
+    /// Name of the network and of the interface that joins it.
     pub name: String,
+    /// The Pod's own network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<PodNetwork>,
 }
@@ -19,6 +22,7 @@ pub struct Network {
 pub struct PodNetwork {
     #[serde(rename = "vmIPv6NetworkCIDR", skip_serializing_if = "Option::is_none")]
     pub vm_i_pv6_network_cidr: Option<String>,
+    /// Network between Pod and guest for masquerade; 10.0.2.0/24 by default.
     #[serde(rename = "vmNetworkCIDR", skip_serializing_if = "Option::is_none")]
     pub vm_network_cidr: Option<String>,
 }
@@ -36,22 +40,30 @@ pub struct MultusNetwork {
 pub struct Interface {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acpi_index: Option<i32>,
+    /// A network binding plug-in by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binding: Option<PluginBinding>,
+    /// Place in the boot order, from 1; shared with disks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_order: Option<u64>,
+    /// The guest has the Pod's own address, or stands on another network's bridge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bridge: Option<InterfaceBridge>,
+    /// What DHCP tells the guest besides its address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dhcp_options: Option<DHCPOptions>,
+    /// Hardware address, for example 02:00:00:00:00:01; chosen when it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac_address: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub macvtap: Option<DeprecatedInterfaceMacvtap>,
+    /// The guest stands behind the Pod's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masquerade: Option<InterfaceMasquerade>,
+    /// Device that the guest sees: virtio (the default), e1000, e1000e, igb, ne2k_pci, pcnet or rtl8139.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Name of the interface and of the network that it joins.
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passt: Option<DeprecatedInterfacePasst>,
@@ -59,12 +71,15 @@ pub struct Interface {
     pub passt_binding: Option<InterfacePasstBinding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pci_address: Option<String>,
+    /// Ports that the Pod's address forwards to the guest; all when none is named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slirp: Option<DeprecatedInterfaceSlirp>,
+    /// A virtual function of the node's network card is passed through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sriov: Option<InterfaceSRIOV>,
+    /// up, down, or absent (taken away).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +118,9 @@ pub struct PluginBinding {
 pub struct Port {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Port, from 1 to 65535.
     pub port: i32,
+    /// TCP (the default) or UDP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
 }

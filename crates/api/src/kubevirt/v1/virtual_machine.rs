@@ -9,13 +9,20 @@ use super::VirtualMachineInstanceSpec;
 use super::VirtualMachineStatus;
 use crate::cdi::v1beta1::DataVolumeSpec;
 
+/// A virtual machine that is wanted, whether it runs or not. While it shall run, a VirtualMachineInstance
+/// of the same name exists for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachine {
+    /// Group and version of this object: kubevirt.io/v1.
     pub api_version: String,
+    /// Kind of this object: VirtualMachine.
     pub kind: String,
+    /// Name, namespace, labels and annotations.
     pub metadata: ObjectMeta,
+    /// What is wanted.
     pub spec: VirtualMachineSpec,
+    /// What is known of the machine now. Written by the controller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<VirtualMachineStatus>,
 }
@@ -53,28 +60,43 @@ impl k8s_openapi::Metadata for VirtualMachine {
     }
 }
 
+/// What is wanted of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineSpec {
+    /// DataVolumes that are made together with the machine and removed with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub data_volume_templates: Vec<DataVolumeTemplateSpec>,
+    /// Processors and memory by name of an instance type, instead of in the template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instancetype: Option<InstancetypeMatcher>,
+    /// Preferred devices and firmware by name, for what the template leaves open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preference: Option<PreferenceMatcher>,
+    /// When an instance runs: Always (it is started, and started again whatever ends it), Halted (none
+    /// runs), Manual (it is started and stopped on request only), RerunOnFailure (it is started again when
+    /// it fails, not when its guest shuts down), Once (it is started once and left when it ends),
+    /// WaitAsReceiver (it waits for its state from another cluster).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_strategy: Option<String>,
+    /// Deprecated; use runStrategy. true means Always, false means Halted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<bool>,
+    /// The instance that is made whenever the machine starts.
     pub template: VirtualMachineInstanceTemplateSpec,
+    /// How changed volumes reach a running instance: Replacement (at its next start) or Migration (copied
+    /// while it runs).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_volumes_strategy: Option<String>,
 }
 
+/// An instance to be made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceTemplateSpec {
+    /// Labels and annotations of the instance.
     pub metadata: ObjectMeta,
+    /// Specification of the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spec: Option<VirtualMachineInstanceSpec>,
 }

@@ -13,39 +13,51 @@ use super::PersistentVolumeClaimVolumeSource;
 use super::StorageMigratedVolumeInfo;
 use crate::backup::v1alpha1::BackupVolumeInfo;
 
+/// What is known of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_block_tracking: Option<ChangedBlockTrackingStatus>,
+    /// Facts about the machine, each with its reason and a sentence for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<VirtualMachineCondition>,
+    /// Whether an instance exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<bool>,
+    /// Generation of the specification that is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired_generation: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instancetype_ref: Option<InstancetypeStatusRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_dump_request: Option<VirtualMachineMemoryDumpRequest>,
+    /// Generation of the specification that the controller has dealt with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preference_ref: Option<InstancetypeStatusRef>,
+    /// The machine's state in one word, for people: Stopped, Starting, Running, Paused, Stopping,
+    /// Terminating, Provisioning, CrashLoopBackOff, ...
     #[serde(skip_serializing_if = "Option::is_none")]
     pub printable_status: Option<String>,
+    /// Whether the instance's guest can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore_in_progress: Option<String>,
+    /// The run strategy that the controller follows now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_strategy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot_in_progress: Option<String>,
+    /// How often starting failed in a row, and when the next attempt is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_failure: Option<VirtualMachineStartFailure>,
+    /// Requests to start or stop that wait for the controller.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state_change_requests: Vec<VirtualMachineStateChangeRequest>,
+    /// Requests to attach or detach volumes that wait for the controller.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volume_requests: Vec<VirtualMachineVolumeRequest>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

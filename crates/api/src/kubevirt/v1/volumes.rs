@@ -11,37 +11,49 @@ use crate::quantity::Quantity;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Volume {
+    /// A seed for cloud-init, as its data source ConfigDrive reads it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud_init_config_drive: Option<CloudInitConfigDriveSource>,
+    /// A seed for cloud-init, as its data source NoCloud reads it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud_init_no_cloud: Option<CloudInitNoCloudSource>,
+    /// The entries of a ConfigMap as files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapVolumeSource>,
+    /// A disk from a container image. What the guest writes is gone with the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_disk: Option<ContainerDiskSource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_path: Option<ContainerPathVolumeSource>,
+    /// A disk that a DataVolume fills. What the guest writes stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_volume: Option<DataVolumeSource>,
     #[serde(rename = "downwardAPI", skip_serializing_if = "Option::is_none")]
     pub downward_api: Option<DownwardAPIVolumeSource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub downward_metrics: Option<DownwardMetricsVolumeSource>,
+    /// An empty disk that is gone with the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empty_disk: Option<EmptyDiskSource>,
+    /// A disk in a claim that is only read. What the guest writes is gone with the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<EphemeralVolumeSource>,
+    /// A disk in a file of the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_disk: Option<HostDisk>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_dump: Option<MemoryDumpVolumeSource>,
+    /// Name of the volume and of the disk or file system that shows it.
     pub name: String,
+    /// A disk in a claim. What the guest writes stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
+    /// The entries of a Secret as files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccountVolumeSource>,
+    /// Answers for the set-up of Windows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sysprep: Option<SysprepSource>,
 }
@@ -96,17 +108,22 @@ pub struct EphemeralVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EmptyDiskSource {
+    /// Size, for example 2Gi.
     pub capacity: Quantity,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerDiskSource {
+    /// Image reference.
     pub image: String,
+    /// Always, IfNotPresent or Never. By default Always for :latest, else IfNotPresent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
+    /// Secret with the registry's credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_secret: Option<String>,
+    /// Path of the disk in the image; the one file below /disk by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
@@ -122,16 +139,22 @@ pub struct ContainerPathVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CloudInitNoCloudSource {
+    /// Network configuration as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_data: Option<String>,
+    /// Network configuration in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_data_base64: Option<String>,
+    /// Secret that holds the network configuration under the key networkdata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_data_secret_ref: Option<LocalObjectReference>,
+    /// Secret that holds the user data under the key userdata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalObjectReference>,
+    /// User data as text, at most 2048 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_data: Option<String>,
+    /// User data in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_data_base64: Option<String>,
 }
