@@ -2,29 +2,45 @@
 
 use std::sync::{Arc, OnceLock};
 
-use apiserver::ApiServer;
+use api::kubevirt::v1::{KubeVirt, VirtualMachineInstance, VirtualMachineInstanceMigration};
 use apiserver::admission::AdmissionPlugin;
+use kube_ext::{Api, Cache, Change, Context, Key, Kind as _, Select, Tasks};
 use machinery::admission::{Request, Response};
+use virt_api::{Admission, Lookup};
 
 use super::Effects;
 
 /// The plug-in.
 #[derive(Debug)]
 pub(super) struct VirtApi {
-    effects: Effects,
-    /// Set once the server stands; until then there is no configuration to read.
-    server: OnceLock<ApiServer>,
+    admission: Admission,
+    objects: Arc<Objects>,
 }
 
+/// Other objects, once the server stands that has them.
+#[derive(Debug, Default)]
+struct Objects(OnceLock<Context>);
+
 impl VirtApi {
-    pub(super) fn new(effects: Effects) -> Self {
-        Self { effects, server: OnceLock::new() }
+    pub(super) fn new(effects: &Effects) -> Arc<Self> {
+        let objects = Arc::new(Objects::default());
+        let admission = Admission::new(objects.clone(), effects.clock.clone(), effects.entropy.clone());
+        Arc::new(Self { admission, objects })
     }
 
-    /// Reads the installation's configuration from `server` from now on.
-    pub(super) fn follow(self: &Arc<Self>, server: ApiServer) {
+    /// Follows the installation's configuration from now on, in the returned tasks.
+    pub(super) fn follow(self: &Arc<Self>, context: Context) -> Tasks {
+        let mut tasks = Tasks::new();
+        let plugin = self.clone();
+        Cache::builder(Api::<KubeVirt>::new(&context.client), Some)
+            .on_change(move |change| match change {
+                Change::Applied { after, .. } => plugin.admission.configure(after),
+                Change::Removed { .. } => plugin.admission.configure(&KubeVirt::default()),
+            })
+            .start(&context, &mut tasks);
         // It is called once; a second server would be a second plug-in.
-        drop(self.server.set(server));
+        drop(self.objects.0.set(context));
+        tasks
     }
 }
 
@@ -34,7 +50,46 @@ impl AdmissionPlugin for VirtApi {
         "virt-api"
     }
 
-    fn concerns(&self, group: &str, _resource: &str, _subresource: &str) -> bool {
-        group == "kubevirt.io"
+    fn concerns(&self, group: &str, resource: &str, subresource: &str) -> bool {
+        Admission::concerns(group, resource, subresource)
+    }
+
+    async fn mutate(&self, request: &Request) -> Response {
+        self.admission.mutate(request).await
+    }
+
+    async fn validate(&self, request: &Request) -> Response {
+        self.admission.validate(request).await
+    }
+}
+
+impl Objects {
+    async fn list<K: kube_ext::Kind>(&self, namespace: &str) -> Vec<K> {
+        let Some(context) = self.0.get() else { return Vec::new() };
+        let listed = Api::<K>::new(&context.client).list(&Select::default().within(namespace)).await;
+        // The store of this very process: when it does not answer, the write that is looked at fails as well.
+        listed.inspect_err(|error| tracing::error!(%error, "admission cannot look at other objects")).unwrap_or_default()
+    }
+}
+
+#[async_trait::async_trait]
+impl Lookup for Objects {
+    async fn instance(&self, namespace: &str, name: &str) -> Option<VirtualMachineInstance> {
+        let context = self.0.get()?;
+        Api::new(&context.client).find(&Key::new(namespace, name)).await.ok()?
+    }
+
+    async fn is_migrating(&self, namespace: &str, instance: &str, except: &str) -> bool {
+        let migrations = self.list::<VirtualMachineInstanceMigration>(namespace).await;
+        migrations.iter().any(|migration| {
+            let phase = migration.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+            let same = migration.spec.vmi_name.as_deref() == Some(instance);
+            same && migration.name() != except && !matches!(phase, "Succeeded" | "Failed")
+        })
+    }
+
+    async fn has_other_installation(&self, namespace: &str, name: &str) -> bool {
+        let all = self.list::<KubeVirt>("").await;
+        all.iter().any(|other| (other.namespace(), other.name()) != (namespace, name))
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use apiserver::ApiServer;
 use apiserver::serve::{Limits, listen};
-use kube_ext::Context;
+use api::kubevirt::v1::KubeVirt;
+use kube_ext::{Api, Context, Select};
 use machinery::admission::UserInfo;
 use store::{Retention, SqliteStore};
 use tokio::task::{JoinHandle, JoinSet};
@@ -42,12 +43,17 @@ impl ControlPlane {
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, Retention::default())).await;
         let store = opened.context("opening the state broke off")?;
         let store = store.with_context(|| format!("opening {}", layout.database().display()))?;
-        let virt_api = Arc::new(VirtApi::new(effects.clone()));
+        let virt_api = VirtApi::new(effects);
         let settings = apiserver::auth::Settings {
             token_key: Some(pki.token_key.clone()),
             ..apiserver::auth::Settings::default()
         };
+        let server_settings = apiserver::server::Settings {
+            namespaces: vec![api::names::NAMESPACE.to_owned()],
+            ..apiserver::server::Settings::default()
+        };
         let server = ApiServer::builder(Arc::new(store))
+            .settings(server_settings)
             .clock(effects.clock.clone())
             .entropy(effects.entropy.clone())
             .auth(settings)
@@ -57,14 +63,26 @@ impl ControlPlane {
             .build()
             .await
             .context("starting the API server")?;
-        virt_api.follow(server.clone());
         let listener = listen(arguments.listen, !arguments.listen.ip().is_loopback()).await?;
         let address = listener.local_addr().context("the address of the API server")?;
         pki.write_kubeconfig(&layout.kubeconfig(), address)?;
         let tls = certs::server_config(pki.server.clone(), Some(&pki.authority)).context("configuring TLS")?;
         let (serving, ending) = (server.clone(), stop.clone());
         let serving = tokio::spawn(async move { serving.serve(listener, tls, Limits::default(), ending).await });
-        Ok(Self { server, authority: pki.authority.certificate_pem().to_owned(), address, serving })
+        let plane = Self { server, authority: pki.authority.certificate_pem().to_owned(), address, serving };
+        let followed = virt_api.follow(plane.context(identity::component(api::names::account::API), effects));
+        tokio::spawn(followed.run(stop.clone().cancelled_owned()));
+        Ok(plane)
+    }
+
+    /// Makes sure that the object which configures the installation is there.
+    pub(super) async fn install(&self, kubevirt: &KubeVirt, effects: &Effects) -> Result<()> {
+        let context = self.context(identity::kubernetes(), effects);
+        let api = Api::<KubeVirt>::new(&context.client);
+        if api.list(&Select::default()).await.context("looking for the KubeVirt object")?.is_empty() {
+            api.create(api::names::NAMESPACE, kubevirt).await.context("creating the KubeVirt object")?;
+        }
+        Ok(())
     }
 
     /// Returns the world of a component that acts as `user`.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use api::kubevirt::v1::{DeveloperConfiguration, KubeVirt, NetworkConfiguration};
 use plan::vmi::{Refusal, launcher};
+use wire::machine::Accelerator;
 
 /// Repository of the launcher's image, which the kubelet has built in.
 pub(crate) const LAUNCHER_REPOSITORY: &str = "ironclad.local/virt-launcher";
@@ -28,4 +30,25 @@ pub(crate) fn virt_controller(use_emulation: bool) -> virt_controller::Config {
 /// Returns the settings of Kubernetes' own controllers.
 pub(crate) fn kube_controllers(authority: &str) -> kube_controllers::Config {
     kube_controllers::Config { root_ca: Some(authority.to_owned()) }
+}
+
+/// Returns the object that configures an installation, as a new one begins.
+///
+/// With nodes of this machine, it says what they can do: whether guests are emulated, and that an interface which
+/// names no binding stands behind its Pod, which is the binding that works here.
+pub(super) fn kubevirt(accelerator: Option<Accelerator>) -> KubeVirt {
+    let mut kubevirt = KubeVirt::default();
+    kubevirt.metadata.name = Some("kubevirt".to_owned());
+    kubevirt.metadata.namespace = Some(api::names::NAMESPACE.to_owned());
+    if let Some(accelerator) = accelerator {
+        kubevirt.spec.configuration.developer_configuration = Some(DeveloperConfiguration {
+            use_emulation: (accelerator == Accelerator::Tcg).then_some(true),
+            ..DeveloperConfiguration::default()
+        });
+        kubevirt.spec.configuration.network = Some(NetworkConfiguration {
+            default_network_interface: Some("masquerade".to_owned()),
+            ..NetworkConfiguration::default()
+        });
+    }
+    kubevirt
 }

@@ -78,9 +78,11 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
     let mut tasks = tokio::task::JoinSet::new();
     if arguments.nodes == 0 {
         // What machines need is for the nodes that may join to say.
+        plane.install(&installation::kubevirt(None), &effects).await?;
         plane.controllers(false, &effects, &stop, &mut tasks);
     } else {
         let accelerator = accelerator::choose(&node::helper()?).await;
+        plane.install(&installation::kubevirt(Some(accelerator)), &effects).await?;
         plane.controllers(accelerator == Accelerator::Tcg, &effects, &stop, &mut tasks);
         node::start(arguments.nodes, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
     }

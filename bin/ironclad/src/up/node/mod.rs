@@ -139,6 +139,7 @@ pub(crate) fn config(name: &str, layout: &Layout) -> Result<KubeletConfig> {
             state,
             namespace: None,
             uplink: if is_root { Uplink::Bridge } else { Uplink::Pasta },
+            peers: Vec::new(),
         },
         cgroup: format!("ironclad-{}", short_name(&root)),
         root,
