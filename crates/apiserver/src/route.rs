@@ -26,7 +26,8 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
         return Err(method_not_allowed());
     }
     let snapshot = server.registry().snapshot();
-    if snapshot.group(&info.group).is_none() {
+    let group = snapshot.group(&info.group);
+    if !group.is_some_and(|group| group.versions.iter().any(|version| *version.version == *info.version)) {
         return Ok(discovery::not_found());
     }
     let resource = snapshot.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
@@ -96,7 +97,8 @@ async fn plain(server: &ApiServer, info: &RequestInfo, parts: &Parts) -> Result<
         path => {
             let query = parts.uri.query().unwrap_or_default();
             let found = discovery::answer(&snapshot, path, &parts.headers);
-            match found.or_else(|| openapi::answer(server, path, query, &parts.headers)) {
+            let found = found.or_else(|| openapi::answer(server, path, query, &parts.headers));
+            match found.or_else(|| auth::oidc::answer(server, path)) {
                 Some(response) => response,
                 None if unknown_version(&snapshot, path) => return Err(Status::no_such_path().into()),
                 None => discovery::not_found(),

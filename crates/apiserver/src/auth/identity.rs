@@ -15,6 +15,9 @@ pub const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
 /// The group of all node agents.
 pub const NODES: &str = "system:nodes";
 
+/// The extra that says on which node a service account's Pod runs.
+pub const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+
 const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
 
 /// A user in groups, authenticated.
@@ -44,6 +47,13 @@ pub fn node(name: &str) -> UserInfo {
 /// A service account.
 pub fn service_account(namespace: &str, name: &str) -> UserInfo {
     user(service_account_user(namespace, name), service_account_groups(namespace))
+}
+
+/// The same identity, known to act on a node.
+#[must_use]
+pub fn on_node(mut user: UserInfo, node: &str) -> UserInfo {
+    user.extra.insert(NODE_NAME.to_owned(), vec![node.to_owned()]);
+    user
 }
 
 /// Nobody in particular.

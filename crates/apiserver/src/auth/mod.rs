@@ -3,7 +3,7 @@
 //! Authentication: a client certificate ([`certificate`]), else a bearer token ([`bearer`]), else nobody. The identity
 //! that comes out travels as a [`UserInfo`](machinery::admission::UserInfo); callers in the same process bring theirs.
 //! Authorisation: impersonation headers first ([`impersonate`]), then RBAC ([`rbac`]) on the attributes that the
-//! request's path gives ([`attributes`]). Writes to roles and bindings pass [`escalation`] as well.
+//! request's path gives ([`attributes`]), and for the agents of nodes what is on their node. Writes to roles and bindings pass [`escalation`] as well.
 
 pub mod attributes;
 pub mod bearer;
@@ -12,6 +12,8 @@ pub mod certificate;
 pub mod escalation;
 pub mod identity;
 mod impersonate;
+mod node;
+pub mod oidc;
 pub mod rbac;
 pub mod review;
 mod token;
@@ -68,7 +70,14 @@ impl Auth {
         if user.groups.iter().any(|group| group == identity::MASTERS) {
             return Decision::allowed(String::new());
         }
-        self.policy.current(server.caches()).decide(user, attributes)
+        let decision = self.policy.current(server.caches()).decide(user, attributes);
+        if !decision.allowed {
+            return decision;
+        }
+        match node::refusal(server, user, attributes) {
+            Some(reason) => Decision { allowed: false, reason },
+            None => decision,
+        }
     }
 
     /// Returns the rules as they are now.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{cluster_binding, cluster_role, gathering_role};
 
 /// Paths that tell about the API and reveal nothing.
-const DISCOVERY: &str = "get | path | /api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,/readyz,/version,/version/";
+const DISCOVERY: &str = "get | path | /,/api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,/readyz,/version,/version/";
 
 const PUBLIC: &str = "get | path | /healthz,/livez,/readyz,/version,/version/";
 
@@ -15,6 +15,8 @@ const BASIC_USER: &str = "
     create | authorization.k8s.io | selfsubjectaccessreviews,selfsubjectrulesreviews
     create | authentication.k8s.io | selfsubjectreviews
 ";
+
+const ISSUER: &str = "get | path | /.well-known/openid-configuration,/openid/v1/jwks";
 
 const AUTH_DELEGATOR: &str = "
     create | authentication.k8s.io | tokenreviews
@@ -86,10 +88,9 @@ const NODE: &str = "
     patch,update | - | nodes,nodes/status
     create,patch,update | -,events.k8s.io | events
     get,list,watch | - | pods
-    create,delete | - | pods
+    delete | - | pods
     patch,update | - | pods/status
-    create | - | pods/eviction
-    get,list,watch | - | configmaps,secrets
+    get | - | configmaps,secrets
     get,list,watch | - | persistentvolumeclaims,persistentvolumes
     get,patch,update | - | persistentvolumeclaims/status
     get | storage.k8s.io | volumeattachments
@@ -112,6 +113,7 @@ pub(super) fn objects() -> Vec<Value> {
         cluster_role("system:monitoring", "", MONITORING),
         cluster_role("system:basic-user", "", BASIC_USER),
         cluster_role("system:auth-delegator", "", AUTH_DELEGATOR),
+        cluster_role("system:service-account-issuer-discovery", "", ISSUER),
         gathering_role("admin", "", "admin"),
         gathering_role("edit", &aggregate("admin"), "edit"),
         gathering_role("view", &aggregate("edit"), "view"),
@@ -127,6 +129,11 @@ pub(super) fn objects() -> Vec<Value> {
             "system:public-info-viewer",
             "system:public-info-viewer",
             "group:system:authenticated group:system:unauthenticated",
+        ),
+        cluster_binding(
+            "system:service-account-issuer-discovery",
+            "system:service-account-issuer-discovery",
+            "group:system:serviceaccounts",
         ),
         cluster_binding("system:monitoring", "system:monitoring", "group:system:monitoring"),
         cluster_binding("system:basic-user", "system:basic-user", "group:system:authenticated"),

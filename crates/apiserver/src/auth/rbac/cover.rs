@@ -91,4 +91,50 @@ mod tests {
         let all = [&Rule::everything()];
         assert_eq!(missing(&all, &[rule(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}))]).len(), 0);
     }
+
+    mod random {
+        use proptest::collection::vec;
+        use proptest::prelude::*;
+        use proptest::sample::select;
+
+        use super::super::*;
+        use crate::auth::attributes::Attributes;
+
+        fn words(all: &'static [&'static str]) -> impl Strategy<Value = Box<[Box<str>]>> {
+            vec(select(all), 0..3).prop_map(|words| words.into_iter().map(Into::into).collect())
+        }
+
+        fn rule() -> impl Strategy<Value = Rule> {
+            let resources = words(&["*", "pods", "pods/log", "*/log", "nodes"]);
+            let urls = words(&["*", "/a", "/a*", "/a/*", "/a/b"]);
+            (words(&["*", "get", "list"]), words(&["*", "", "x"]), resources, words(&["a", "b"]), urls)
+                .prop_map(|(verbs, groups, resources, names, urls)| Rule { verbs, groups, resources, names, urls })
+        }
+
+        proptest! {
+            /// If nothing is missing, nothing that the wanted rules allow is beyond those held.
+            #[test]
+            fn nobody_gains(held in vec(rule(), 0..4), wanted in vec(rule(), 0..3)) {
+                let held: Vec<&Rule> = held.iter().collect();
+                prop_assume!(missing(&held, &wanted).is_empty());
+                let may = |attributes: &Attributes<'_>| held.iter().any(|rule| rule.allows(attributes));
+                for verb in ["get", "list", "other"] {
+                    for path in ["/", "/a", "/a/b", "/a/c", "/ab"] {
+                        let attributes = Attributes { verb, path, ..Attributes::default() };
+                        prop_assert!(!wanted.iter().any(|rule| rule.allows(&attributes)) || may(&attributes), "{path}");
+                    }
+                    for (resource, subresource) in [("pods", ""), ("pods", "log"), ("nodes", ""), ("any", "log")] {
+                        for group in ["", "x", "y"] {
+                            for name in ["", "a", "b", "c"] {
+                                let attributes =
+                                    Attributes { verb, group, resource, subresource, name, ..Attributes::default() };
+                                let gained = wanted.iter().any(|rule| rule.allows(&attributes)) && !may(&attributes);
+                                prop_assert!(!gained, "{attributes:?}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

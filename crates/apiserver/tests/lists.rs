@@ -1,0 +1,99 @@
+//! Lists and watches: selection, pages, past states, streams.
+
+mod common;
+
+use common::{Api, CONFIG_MAPS, config_map};
+use serde_json::{Value, json};
+
+async fn five(api: &Api) {
+    for number in 1..=5 {
+        let mut object = config_map(&format!("c{number}"), json!({}));
+        object["metadata"]["labels"] = json!({"odd": (number % 2).to_string()});
+        api.post(CONFIG_MAPS, object).await.expect(201);
+    }
+}
+
+fn names(list: &Value) -> Vec<String> {
+    let items = list["items"].as_array().expect("items");
+    items.iter().map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn lists_select_and_come_in_pages() {
+    let api = Api::start().await;
+    five(&api).await;
+    let list = async |query: &str| api.get(&format!("{CONFIG_MAPS}?{query}")).await.expect(200);
+    assert_eq!(names(&list("labelSelector=odd%3D1").await), ["c1", "c3", "c5"]);
+    assert_eq!(names(&list("fieldSelector=metadata.name%3Dc2").await), ["c2"]);
+    let first = list("limit=2").await;
+    assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["c1".into(), "c2".into()], &json!(3)));
+    api.delete(&format!("{CONFIG_MAPS}/c3"), json!({})).await.expect(200);
+    // The next pages show the state of the first.
+    let token = first["metadata"]["continue"].as_str().expect("a token");
+    let rest = list(&format!("continue={token}")).await;
+    assert_eq!(names(&rest), ["c3", "c4", "c5"]);
+    assert_eq!(rest["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+    let revision = first["metadata"]["resourceVersion"].as_str().expect("a revision");
+    let exact = list(&format!("resourceVersion={revision}&resourceVersionMatch=Exact")).await;
+    assert_eq!(names(&exact).len(), 5);
+    api.get(&format!("{CONFIG_MAPS}?fieldSelector=data.x%3D1")).await.expect(400);
+}
+
+#[tokio::test]
+async fn watches_follow_a_list_without_a_gap() {
+    let api = Api::start().await;
+    five(&api).await;
+    let list = api.get(CONFIG_MAPS).await.expect(200);
+    let revision = list["metadata"]["resourceVersion"].as_str().expect("a revision");
+    api.merge(&format!("{CONFIG_MAPS}/c1"), json!({"data": {"x": "1"}})).await.expect(200);
+    let mut lines = api.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={revision}")).await;
+    api.delete(&format!("{CONFIG_MAPS}/c2"), json!({})).await.expect(200);
+    api.post(CONFIG_MAPS, config_map("c6", json!({}))).await.expect(201);
+    for expected in [("MODIFIED", "c1"), ("DELETED", "c2"), ("ADDED", "c6")] {
+        let (kind, name) = lines.next_name().await;
+        assert_eq!((kind.as_str(), name.as_str()), expected);
+    }
+}
+
+#[tokio::test]
+async fn objects_enter_and_leave_a_selection() {
+    let api = Api::start().await;
+    let mut lines = api.watch(&format!("{CONFIG_MAPS}?watch=true&labelSelector=on%3Dyes")).await;
+    let path = format!("{CONFIG_MAPS}/a");
+    api.post(CONFIG_MAPS, config_map("a", json!({}))).await.expect(201);
+    api.merge(&path, json!({"metadata": {"labels": {"on": "yes"}}})).await.expect(200);
+    api.merge(&path, json!({"data": {"x": "1"}})).await.expect(200);
+    api.merge(&path, json!({"metadata": {"labels": {"on": "no"}}})).await.expect(200);
+    for expected in ["ADDED", "MODIFIED", "DELETED"] {
+        assert_eq!(lines.next_name().await.0, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_list_ends_with_a_bookmark() {
+    let api = Api::start().await;
+    five(&api).await;
+    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let mut lines = api.watch(&format!("{CONFIG_MAPS}?{query}")).await;
+    for _ in 0..5 {
+        assert_eq!(lines.next_name().await.0, "ADDED");
+    }
+    let bookmark = lines.next().await.expect("a bookmark");
+    assert_eq!(bookmark["type"], "BOOKMARK");
+    assert_eq!(bookmark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+}
+
+#[tokio::test]
+async fn events_are_listed_from_the_store() {
+    let api = Api::start().await;
+    let path = "/api/v1/namespaces/default/events";
+    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "reason": "Started", "message": "m",
+        "type": "Normal", "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}});
+    let mut lines = api.watch(&format!("{path}?watch=true")).await;
+    api.post(path, event).await.expect(201);
+    assert_eq!(lines.next_name().await, ("ADDED".to_owned(), "e".to_owned()));
+    let found = api.get(&format!("{path}?fieldSelector=involvedObject.name%3Dp,reason%3DStarted")).await.expect(200);
+    assert_eq!(names(&found), ["e"]);
+    let newer = api.get("/apis/events.k8s.io/v1/namespaces/default/events/e").await.expect(200);
+    assert_eq!((&newer["note"], &newer["regarding"]["name"]), (&json!("m"), &json!("p")));
+}

@@ -1,0 +1,142 @@
+//! Create, read, replace, patch: the rules that hold for every kind.
+
+mod common;
+
+use common::{Api, CONFIG_MAPS, PODS, config_map, pod};
+use serde_json::json;
+
+#[tokio::test]
+async fn an_object_is_created_read_and_replaced() {
+    let api = Api::start().await;
+    let made = api.post(CONFIG_MAPS, config_map("a", json!({"x": "1"}))).await.expect(201);
+    assert_eq!(made["metadata"]["namespace"], "default");
+    assert!(made["metadata"]["uid"].is_string() && made["metadata"]["resourceVersion"].is_string());
+    assert_eq!(made["metadata"]["managedFields"][0]["manager"], "tests");
+    let path = format!("{CONFIG_MAPS}/a");
+    assert_eq!(api.get(&path).await.expect(200), made);
+    assert_eq!(api.post(CONFIG_MAPS, config_map("a", json!({}))).await.expect(409)["reason"], "AlreadyExists");
+
+    let mut changed = made.clone();
+    changed["data"]["x"] = "2".into();
+    let replaced = api.put(&path, changed.clone()).await.expect(200);
+    assert_ne!(replaced["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"]);
+    assert_eq!(api.put(&path, changed).await.expect(409)["reason"], "Conflict");
+}
+
+#[tokio::test]
+async fn a_write_without_a_change_is_no_write() {
+    let api = Api::start().await;
+    let made = api.post(CONFIG_MAPS, config_map("a", json!({"x": "1"}))).await.expect(201);
+    let path = format!("{CONFIG_MAPS}/a");
+    let patched = api.merge(&path, json!({"data": {"x": "1"}})).await.expect(200);
+    assert_eq!(patched["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"]);
+}
+
+#[tokio::test]
+async fn names_are_generated() {
+    let api = Api::start().await;
+    let mut object = config_map("", json!({}));
+    object["metadata"] = json!({"generateName": "web-"});
+    let name = api.post(CONFIG_MAPS, object).await.expect(201)["metadata"]["name"].clone();
+    let name = name.as_str().expect("a name");
+    assert!(name.starts_with("web-") && name.len() == 9, "{name}");
+}
+
+#[tokio::test]
+async fn a_dry_run_leaves_nothing() {
+    let api = Api::start().await;
+    api.post(&format!("{CONFIG_MAPS}?dryRun=All"), config_map("a", json!({}))).await.expect(201);
+    api.get(&format!("{CONFIG_MAPS}/a")).await.expect(404);
+}
+
+#[tokio::test]
+async fn unknown_fields_are_refused_warned_about_or_dropped() {
+    let api = Api::start().await;
+    let mut object = config_map("a", json!({}));
+    object["colour"] = "red".into();
+    let send = async |mode: &str| api.post(&format!("{CONFIG_MAPS}?dryRun=All&fieldValidation={mode}"), object.clone()).await;
+    let strict = send("Strict").await.expect(400);
+    assert!(strict["message"].as_str().is_some_and(|message| message.contains("unknown field \"colour\"")), "{strict}");
+    let warned = send("Warn").await;
+    assert_eq!(warned.warnings(), ["299 - \"unknown field \\\"colour\\\"\""]);
+    assert!(send("Ignore").await.warnings().is_empty());
+}
+
+#[tokio::test]
+async fn wrong_objects_are_refused_with_the_field() {
+    let api = Api::start().await;
+    let cases = [
+        (CONFIG_MAPS, config_map("Bad_Name", json!({})), 422, "metadata.name"),
+        (CONFIG_MAPS, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": {"a b": ""}}}), 422, "metadata.labels"),
+        (PODS, json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}]}}), 422, "spec.containers[0].image"),
+        ("/api/v1/namespaces/default/services", json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {}}), 422, "spec.ports"),
+    ];
+    for (path, object, code, field) in cases {
+        let refusal = api.post(path, object).await.expect(code);
+        let causes = refusal["details"]["causes"].as_array().expect("causes").clone();
+        assert!(causes.iter().any(|cause| cause["field"] == field), "{field}: {refusal}");
+    }
+    api.post(CONFIG_MAPS, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}})).await.expect(400);
+    api.send("POST", CONFIG_MAPS, "application/json", "{".to_owned()).await.expect(400);
+    api.send("POST", CONFIG_MAPS, "text/plain", "x".to_owned()).await.expect(415);
+}
+
+#[tokio::test]
+async fn pods_get_their_defaults_and_are_bound() {
+    let api = Api::start().await;
+    let made = api.post(PODS, pod("p")).await.expect(201);
+    assert_eq!(made["spec"]["restartPolicy"], "Always");
+    assert_eq!(made["spec"]["serviceAccountName"], "default");
+    assert_eq!(made["spec"]["containers"][0]["imagePullPolicy"], "Always");
+    assert_eq!(made["status"], json!({"phase": "Pending", "qosClass": "BestEffort"}));
+    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}});
+    api.post(&format!("{PODS}/p/binding"), binding.clone()).await.expect(201);
+    let bound = api.get(&format!("{PODS}/p")).await.expect(200);
+    assert_eq!(bound["spec"]["nodeName"], "n1");
+    assert_eq!(bound["status"]["conditions"][0]["type"], "PodScheduled");
+    api.post(&format!("{PODS}/p/binding"), binding).await.expect(409);
+    let selected = api.get(&format!("{PODS}?fieldSelector=spec.nodeName=n1")).await.expect(200);
+    assert_eq!(selected["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn status_and_spec_are_written_apart() {
+    let api = Api::start().await;
+    api.post(PODS, pod("p")).await.expect(201);
+    let path = format!("{PODS}/p");
+    let patch = json!({"status": {"phase": "Running"}, "spec": {"hostname": "x"}});
+    let written = api.merge(&format!("{path}/status"), patch).await.expect(200);
+    assert_eq!((&written["status"]["phase"], &written["spec"]["hostname"]), (&json!("Running"), &json!(null)));
+    let kept = api.merge(&path, json!({"status": {"phase": "Failed"}})).await.expect(200);
+    assert_eq!(kept["status"]["phase"], "Running");
+}
+
+#[tokio::test]
+async fn managers_own_what_they_apply() {
+    let api = Api::start().await;
+    let path = format!("{CONFIG_MAPS}/a");
+    api.apply(&path, "alice", config_map("a", json!({"x": "1"}))).await.expect(201);
+    let conflict = api.apply(&path, "bob", config_map("a", json!({"x": "2"}))).await.expect(409);
+    assert_eq!(conflict["details"]["causes"][0]["field"], ".data.x");
+    api.apply(&path, "bob", config_map("a", json!({"y": "2"}))).await.expect(200);
+    let left = api.apply(&path, "alice", config_map("a", json!({}))).await.expect(200);
+    assert_eq!(left["data"], json!({"y": "2"}));
+}
+
+#[tokio::test]
+async fn services_get_addresses_once() {
+    let api = Api::start().await;
+    let service = |name: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+        "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
+    let path = "/api/v1/namespaces/default/services";
+    let one = api.post(path, service("one")).await.expect(201);
+    let two = api.post(path, service("two")).await.expect(201);
+    for field in ["/spec/clusterIP", "/spec/ports/0/nodePort"] {
+        assert_ne!(one.pointer(field), two.pointer(field), "{field}");
+    }
+    let mut taken = service("three");
+    taken["spec"]["clusterIP"] = one["spec"]["clusterIP"].clone();
+    api.post(path, taken.clone()).await.expect(422);
+    api.delete(&format!("{path}/one"), json!({})).await.expect(200);
+    api.post(path, taken).await.expect(201);
+}
