@@ -404,7 +404,7 @@ fn stated() -> impl Strategy<Value = Value> {
     let ports = prop::option::of(prop::collection::btree_map(
         1_i32..4,
         prop::option::of("[xy]"),
-        0..3,
+        1..3,
     ));
     let marks = prop::option::of(prop::collection::btree_set("f/[abc]", 1..3));
     let args = prop::option::of(prop::collection::vec("[xy]", 1..2));

@@ -111,6 +111,12 @@ impl Library {
         Ok(self.schema(Target::Inline(node), Flavour::Structural))
     }
 
+    /// A part of a custom resource's schema by itself.
+    pub(crate) fn fragment(&self, json: &Value) -> Result<Schema, SchemaError> {
+        let node = Parser::new(&self.0, Flavour::Structural).part(json)?;
+        Ok(self.schema(Target::Inline(node), Flavour::Structural))
+    }
+
     /// A schema that accepts anything and owns maps key by key.
     pub fn anything(&self) -> Schema {
         self.schema(Target::Inline(Arc::new(Node::any())), Flavour::Structural)

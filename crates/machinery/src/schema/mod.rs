@@ -20,6 +20,7 @@ mod node;
 mod parse;
 mod prune;
 mod rules;
+mod structural;
 #[cfg(test)]
 pub(crate) mod tests;
 mod types;

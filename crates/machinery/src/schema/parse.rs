@@ -95,6 +95,11 @@ impl<'a> Parser<'a> {
         Ok(Arc::new(whole))
     }
 
+    /// A part of a document.
+    pub(crate) fn part(mut self, json: &Value) -> Result<Arc<Node>, SchemaError> {
+        self.node(json, "", true)
+    }
+
     fn share(&mut self, node: Node) -> Arc<Node> {
         if let Some(known) = self.nodes.get(&node) {
             return Arc::clone(known);
