@@ -90,6 +90,7 @@ fn config(root: &Path, namespace: Option<PathBuf>) -> KubeletConfig {
             state: root.join("network"),
             namespace,
             uplink: if is_root() { Uplink::Bridge } else { Uplink::Pasta },
+            peers: Vec::new(),
         },
         cgroup: format!("ironclad-test-{}", root.file_name().expect("a name").to_string_lossy()),
         kvm: false,

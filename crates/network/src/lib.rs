@@ -1,6 +1,7 @@
 //! The network of Pods and of the machines inside them.
 //!
 //! - [`pod`]: gives a Pod's network namespace its `eth0` (the role of a CNI plug-in),
+//! - [`nodes`]: several nodes on one machine,
 //! - [`masquerade`]: puts a machine behind a Pod's address: bridge, tap, translation, lease,
 //! - [`dhcp`]: answers a machine's DHCP requests out of a lease, as a pure function,
 //! - [`rights`]: what this user may do, for `doctor`,
@@ -16,6 +17,7 @@ pub mod masquerade;
 mod namespace;
 pub mod netns_exec;
 mod nft;
+pub mod nodes;
 pub mod pod;
 pub mod resolver;
 pub mod rights;

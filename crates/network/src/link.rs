@@ -149,6 +149,17 @@ impl Stack {
         self.handle.route().add(message).replace().execute().await.map_err(Error::netlink(operation))
     }
 
+    /// Routes to `network` by way of `gateway`.
+    pub(crate) async fn route(&self, network: Cidr, gateway: Ipv4Addr) -> Result<(), Error> {
+        let target = network.network();
+        let message = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(target.address, target.prefix)
+            .gateway(gateway)
+            .build();
+        let operation = format!("route to {target} by way of {gateway}");
+        self.handle.route().add(message).replace().execute().await.map_err(Error::netlink(operation))
+    }
+
     /// Lists the networks that IPv4 routes lead to, and through which link; the default route is `0.0.0.0/0`.
     pub(crate) async fn routes(&self) -> Result<Vec<(Cidr, Option<u32>)>, Error> {
         let all = RouteMessageBuilder::<Ipv4Addr>::new().build();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use network::masquerade::{self, MasqueradeSpec, Port, Protocol};
+use network::nodes::NodesConfig;
 use network::pod::{NodeNetwork, NodeNetworkConfig, Uplink};
 
 fn helper() -> host::Helper {
@@ -78,6 +79,7 @@ fn config(state: &Path, namespace: PathBuf) -> NodeNetworkConfig {
         state: state.to_owned(),
         namespace: Some(namespace),
         uplink: Uplink::Bridge,
+        peers: Vec::new(),
     }
 }
 
@@ -247,6 +249,70 @@ fn a_pod_of_an_ordinary_user_is_connected_by_pasta() {
     network.detach("uid-1").expect("it is disconnected");
     network.teardown().expect("it is removed");
     assert_eq!(std::fs::read_dir(state.path()).expect("the state").count(), 0);
+}
+
+#[test]
+fn nodes_with_namespaces_of_their_own_reach_each_others_pods() {
+    if !is_root() {
+        eprintln!("SKIPPED: bridges need root");
+        return;
+    }
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let host = Holder::new(&["-n"]);
+    let state = |name: &str| {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(&path).expect("a directory");
+        path
+    };
+    let nodes_config = NodesConfig {
+        instance: root.path().display().to_string(),
+        state: state("nodes"),
+        count: 2,
+        namespace: Some(host.namespace()),
+    };
+    let look = || {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        (host.run(&["ip", "-o", "link"]), host.run(&["ip", "route"]), host.run(&["nft", "list", "ruleset"]), mounts)
+    };
+    let before = look();
+    let nodes = network::nodes::prepare(&nodes_config).expect("the nodes' networks");
+    assert_eq!(network::nodes::prepare(&nodes_config).expect("a second look"), nodes);
+    let configs: Vec<NodeNetworkConfig> = nodes
+        .iter()
+        .zip(0..)
+        .map(|(node, number)| NodeNetworkConfig {
+            node: number,
+            instance: format!("{}/{number}", root.path().display()),
+            network: Some(node.network),
+            peers: node.peers.clone(),
+            ..config(&state(&format!("node-{number}")), node.namespace.clone())
+        })
+        .collect();
+    let networks: Vec<NodeNetwork> =
+        configs.iter().map(|config| NodeNetwork::prepare(config.clone()).expect("a node's network")).collect();
+    let pods = [Holder::new(&["-n"]), Holder::new(&["-n"])];
+    let attachments: Vec<_> = networks
+        .iter()
+        .zip(&pods)
+        .map(|(network, pod)| network.attach("uid-1", pod.pid()).expect("the Pod is connected"))
+        .collect();
+    let listener = pods[1].listen((attachments[1].address, 7000).into());
+    let target = SocketAddr::from((attachments[1].address, 7000));
+    for (from, expected) in [(pods[0].pid(), Some(attachments[0].address)), (host.pid(), None)] {
+        let stream = network::netns_exec::connect(from, target, &helper()).expect("it connects");
+        let (_, peer) = listener.accept().expect("a connection");
+        if let Some(expected) = expected {
+            assert_eq!(peer.ip(), expected, "Pods see each other's own address");
+        }
+        drop(stream);
+    }
+    drop(pods);
+    for network in networks {
+        network.teardown().expect("it is removed");
+    }
+    network::nodes::teardown(&nodes_config).expect("all is removed");
+    assert_eq!(look(), before);
+    assert_eq!(std::fs::read_dir(&nodes_config.state).expect("the state").count(), 0);
 }
 
 #[test]

@@ -16,11 +16,11 @@ const FILE: &str = "addresses.json";
 /// What a Pod holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Lease {
-    pub(super) address: Ipv4Addr,
+pub(crate) struct Lease {
+    pub(crate) address: Ipv4Addr,
     /// The process that carries the Pod's connections, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) uplink: Option<ProcessRecord>,
+    pub(crate) uplink: Option<ProcessRecord>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,16 +35,23 @@ struct State {
     pods: BTreeMap<String, Lease>,
 }
 
+/// Finds a network for the Pods of `node` that no foreign route leads to.
+pub(crate) fn free_network(node: u8, foreign: &[Cidr]) -> Result<Cidr, Error> {
+    let mut usual = (244..=254).chain(200..=243).map(|second| Cidr::new(Ipv4Addr::new(10, second, node, 0), 24));
+    let free = usual.find(|network| !foreign.iter().any(|route| route.overlaps(*network)));
+    free.ok_or_else(|| Error::Exhausted("every default Pod network is in use on this host; choose one".into()))
+}
+
 /// The addresses of one node. Every change is in the file before the call returns.
 #[derive(Debug)]
-pub(super) struct Addresses {
+pub(crate) struct Addresses {
     path: PathBuf,
     state: State,
 }
 
 impl Addresses {
     /// Reads the file in `directory`; begins anew when there is none.
-    pub(super) fn load(directory: &Path) -> Result<Self, Error> {
+    pub(crate) fn load(directory: &Path) -> Result<Self, Error> {
         let path = directory.join(FILE);
         let state = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(Error::system(format!("read {}", path.display())))?,
@@ -55,7 +62,7 @@ impl Addresses {
     }
 
     /// Settles the node's network: the one asked for, the one it had, or the first that no route leads to.
-    pub(super) fn choose_network(
+    pub(crate) fn choose_network(
         &mut self,
         wanted: Option<Cidr>,
         node: u8,
@@ -73,23 +80,22 @@ impl Addresses {
             }
             wanted.network()
         } else {
-            let usual = (244..=254).chain(200..=243).map(|second| Cidr::new(Ipv4Addr::new(10, second, node, 0), 24));
-            let candidates = self.state.network.into_iter().chain(usual);
-            candidates.into_iter().find(free).ok_or_else(|| {
-                Error::Exhausted("every default Pod network is in use on this host; choose one".into())
-            })?
+            match self.state.network.filter(free) {
+                Some(known) => known,
+                None => free_network(node, foreign)?,
+            }
         };
         self.state.network = Some(network);
         self.save()
     }
 
     /// Returns the node's network; the default before one is chosen.
-    pub(super) fn network(&self) -> Cidr {
+    pub(crate) fn network(&self) -> Cidr {
         self.state.network.unwrap_or(Cidr::new(Ipv4Addr::new(10, 244, 0, 0), 24))
     }
 
     /// Gives `pod` an address, or the one that it has.
-    pub(super) fn allocate(&mut self, pod: &str) -> Result<Ipv4Addr, Error> {
+    pub(crate) fn allocate(&mut self, pod: &str) -> Result<Ipv4Addr, Error> {
         if let Some(lease) = self.state.pods.get(pod) {
             return Ok(lease.address);
         }
@@ -105,37 +111,37 @@ impl Addresses {
         Ok(address)
     }
 
-    pub(super) fn lease(&self, pod: &str) -> Option<Lease> {
+    pub(crate) fn lease(&self, pod: &str) -> Option<Lease> {
         self.state.pods.get(pod).cloned()
     }
 
-    pub(super) fn set_uplink(&mut self, pod: &str, process: ProcessRecord) -> Result<(), Error> {
+    pub(crate) fn set_uplink(&mut self, pod: &str, process: ProcessRecord) -> Result<(), Error> {
         if let Some(lease) = self.state.pods.get_mut(pod) {
             lease.uplink = Some(process);
         }
         self.save()
     }
 
-    pub(super) fn free(&mut self, pod: &str) -> Result<(), Error> {
+    pub(crate) fn free(&mut self, pod: &str) -> Result<(), Error> {
         self.state.pods.remove(pod);
         self.save()
     }
 
-    pub(super) fn pods(&self) -> Vec<String> {
+    pub(crate) fn pods(&self) -> Vec<String> {
         self.state.pods.keys().cloned().collect()
     }
 
-    pub(super) fn forwarding_switched_on(&self) -> bool {
+    pub(crate) fn forwarding_switched_on(&self) -> bool {
         self.state.forwarding_switched_on
     }
 
-    pub(super) fn note_forwarding(&mut self) -> Result<(), Error> {
+    pub(crate) fn note_forwarding(&mut self) -> Result<(), Error> {
         self.state.forwarding_switched_on = true;
         self.save()
     }
 
     /// Removes the file.
-    pub(super) fn remove(self) -> Result<(), Error> {
+    pub(crate) fn remove(self) -> Result<(), Error> {
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::system(format!("remove {}", self.path.display()))(error))

@@ -15,14 +15,14 @@ const TABLE_PREFIX: &str = "ironclad_";
 
 /// Names of what one node makes. They are at most 15 bytes long, as links' names must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Names {
+pub(crate) struct Names {
     bridge: String,
     link_prefix: String,
     table: String,
 }
 
 impl Names {
-    pub(super) fn of(instance: &str) -> Self {
+    pub(crate) fn of(instance: &str) -> Self {
         // FNV-1a: stable over releases, which the standard library's hasher does not promise.
         let hash = instance
             .bytes()
@@ -42,12 +42,12 @@ impl Names {
 }
 
 /// Opens the node's namespace, where it has one of its own.
-pub(super) fn namespace(config: &NodeNetworkConfig) -> Result<Option<File>, Error> {
+pub(crate) fn namespace(config: &NodeNetworkConfig) -> Result<Option<File>, Error> {
     config.namespace.as_deref().map(namespace::open).transpose()
 }
 
 /// Lists the networks that the host reaches by routes of others.
-pub(super) fn foreign_routes(namespace: Option<&File>, names: &Names) -> Result<Vec<Cidr>, Error> {
+pub(crate) fn foreign_routes(namespace: Option<&File>, names: &Names) -> Result<Vec<Cidr>, Error> {
     namespace::run(namespace, || async {
         let stack = Stack::open()?;
         let own = stack.find(&names.bridge).await?.map(|link| link.index);
@@ -58,10 +58,11 @@ pub(super) fn foreign_routes(namespace: Option<&File>, names: &Names) -> Result<
 }
 
 /// Makes the bridge and the rules.
-pub(super) fn prepare(
+pub(crate) fn prepare(
     namespace: Option<&File>,
     names: &Names,
     addresses: &mut Addresses,
+    peers: &[Cidr],
 ) -> Result<(), Error> {
     let network = addresses.network();
     let gateway = network.host(1).unwrap_or(network.address);
@@ -71,7 +72,7 @@ pub(super) fn prepare(
         let bridge = stack.bridge(&names.bridge, mtu, None).await?;
         stack.address(&bridge, Cidr::new(gateway, network.prefix)).await?;
         stack.up(&bridge).await?;
-        nft::replace_table(&names.table, &rules(names, network))?;
+        nft::replace_table(&names.table, &rules(names, network, peers))?;
         let off = sysctl::read("ipv4/ip_forward")? == "0";
         sysctl::write("ipv4/ip_forward", "1")?;
         Ok(off)
@@ -79,12 +80,34 @@ pub(super) fn prepare(
     if switched { addresses.note_forwarding() } else { Ok(()) }
 }
 
-fn rules(names: &Names, network: Cidr) -> String {
+/// Replaces the rules of a bridge behind which the networks `inner` lie too: what comes from them is translated
+/// when it leaves, but not among themselves.
+pub(crate) fn translate(
+    namespace: Option<&File>,
+    names: &Names,
+    network: Cidr,
+    inner: &[Cidr],
+) -> Result<(), Error> {
+    let sources: Vec<String> = std::iter::once(&network).chain(inner).map(Cidr::to_string).collect();
+    let sources = sources.join(", ");
     let bridge = &names.bridge;
+    let rules = format!(
+        "  chain postrouting {{
+    type nat hook postrouting priority 100; policy accept;
+    ip saddr {{ {sources} }} oifname != \"{bridge}\" masquerade
+  }}
+"
+    );
+    namespace::run(namespace, || async { nft::replace_table(&names.table, &rules) })
+}
+
+fn rules(names: &Names, network: Cidr, peers: &[Cidr]) -> String {
+    let bridge = &names.bridge;
+    let peers: String = peers.iter().map(|peer| format!("    ip daddr {peer} accept\n")).collect();
     format!(
         "  chain postrouting {{
     type nat hook postrouting priority 100; policy accept;
-    ip saddr {network} oifname != \"{bridge}\" masquerade
+{peers}    ip saddr {network} oifname != \"{bridge}\" masquerade
   }}
   chain forward {{
     type filter hook forward priority 0; policy accept;
@@ -104,14 +127,24 @@ async fn uplink_mtu(stack: &Stack) -> Result<u32, Error> {
 }
 
 /// Makes a Pod's link and configures its end.
-pub(super) fn attach(
+pub(crate) fn attach(
     namespace: Option<&File>,
     names: &Names,
     pid: i32,
     own: Cidr,
     gateway: Ipv4Addr,
 ) -> Result<(), Error> {
-    let pod = namespace::of_process(pid)?;
+    connect(namespace, names, &namespace::of_process(pid)?, own, gateway)
+}
+
+/// Makes a link between the bridge and the namespace `pod`, and configures its end there.
+pub(crate) fn connect(
+    namespace: Option<&File>,
+    names: &Names,
+    pod: &File,
+    own: Cidr,
+    gateway: Ipv4Addr,
+) -> Result<(), Error> {
     let link = names.link(own.address);
     namespace::run(namespace, || async {
         let stack = Stack::open()?;
@@ -119,9 +152,9 @@ pub(super) fn attach(
         let bridge = bridge.ok_or_else(|| Error::NoInterface(names.bridge.clone()))?;
         // A link of this name is left over from a Pod that held the address before.
         stack.remove(&link).await?;
-        stack.veth(&link, bridge.index, super::super::masquerade::POD_INTERFACE, &pod, bridge.mtu).await
+        stack.veth(&link, bridge.index, super::super::masquerade::POD_INTERFACE, pod, bridge.mtu).await
     })?;
-    namespace::run(Some(&pod), || async {
+    namespace::run(Some(pod), || async {
         let stack = Stack::open()?;
         for link in stack.links().await? {
             if link.name == "lo" {
@@ -136,17 +169,18 @@ pub(super) fn attach(
 }
 
 /// Removes a Pod's link. Usually it went with the Pod's namespace.
-pub(super) fn detach(namespace: Option<&File>, names: &Names, address: Ipv4Addr) -> Result<(), Error> {
+pub(crate) fn detach(namespace: Option<&File>, names: &Names, address: Ipv4Addr) -> Result<(), Error> {
     let link = names.link(address);
     namespace::run(namespace, || async move { Stack::open()?.remove(&link).await })
 }
 
 /// Removes links, bridge and rules, and switches forwarding off again if nobody of us needs it.
-pub(super) fn teardown(namespace: Option<&File>, names: &Names, addresses: &Addresses) -> Result<(), Error> {
+pub(crate) fn teardown(namespace: Option<&File>, names: &Names, addresses: &Addresses) -> Result<(), Error> {
     let switched_on = addresses.forwarding_switched_on();
     namespace::run(namespace, || async move {
         let stack = Stack::open()?;
         for link in stack.links().await? {
+            // A namespace that goes takes its links along, at a time of its own.
             if link.name.starts_with(&names.link_prefix) {
                 stack.remove(&link.name).await?;
             }
@@ -175,6 +209,10 @@ mod tests {
 
     #[test]
     fn the_rules_are_the_reviewed_ones() {
-        insta::assert_snapshot!(rules(&Names::of("x"), Cidr::new(Ipv4Addr::new(10, 244, 0, 0), 24)));
+        insta::assert_snapshot!(rules(
+            &Names::of("x"),
+            Cidr::new(Ipv4Addr::new(10, 244, 0, 0), 24),
+            &[Cidr::new(Ipv4Addr::new(10, 244, 1, 0), 24)]
+        ));
     }
 }

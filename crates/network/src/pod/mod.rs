@@ -7,8 +7,8 @@
 //! What a node holds is written to `addresses.json` in its state directory before it is used, so that a
 //! killed process leaves nothing unknown behind.
 
-mod addresses;
-mod bridge;
+pub(crate) mod addresses;
+pub(crate) mod bridge;
 mod pasta;
 
 use std::net::Ipv4Addr;
@@ -45,6 +45,8 @@ pub struct NodeNetworkConfig {
     pub namespace: Option<PathBuf>,
     /// How Pods reach the world.
     pub uplink: Uplink,
+    /// Networks of other nodes' Pods, which are reached without address translation.
+    pub peers: Vec<Cidr>,
 }
 
 /// A Pod's place in the network.
@@ -77,7 +79,7 @@ impl NodeNetwork {
         };
         addresses.choose_network(config.network, config.node, &routes)?;
         if config.uplink == Uplink::Bridge {
-            bridge::prepare(namespace.as_ref(), &names, &mut addresses)?;
+            bridge::prepare(namespace.as_ref(), &names, &mut addresses, &config.peers)?;
         }
         Ok(Self { config, names, addresses: Mutex::new(addresses) })
     }

@@ -1,0 +1,166 @@
+//! Several nodes on one machine, each with a network namespace of its own, for root.
+//!
+//! ```text
+//!   host ── bridge (transit network, .1) ── veth ── eth0  node 0  bridge ── Pods
+//!                                        └─ veth ── eth0  node 1  bridge ── Pods
+//! ```
+//!
+//! Nodes reach each other's Pods by routes, and the host reaches all of them; what leaves the machine is
+//! translated on the host. A namespace is kept by a bind mount of it, so that it outlives its makers.
+
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags};
+use nix::sched::CloneFlags;
+
+use crate::link::Stack;
+use crate::pod::addresses::Addresses;
+use crate::pod::bridge::{self, Names};
+use crate::{Cidr, Error, namespace};
+
+/// Node number whose default network is the transit network.
+const TRANSIT: u8 = 255;
+/// Interface of a node that leads out.
+const UPLINK: &str = "eth0";
+
+/// Nodes that share a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodesConfig {
+    /// Text that no other installation on this machine shares.
+    pub instance: String,
+    /// Directory for files and namespaces; must exist.
+    pub state: PathBuf,
+    /// How many nodes, at most 200.
+    pub count: u8,
+    /// Network namespace that stands for the host; `None` for the one of this process.
+    pub namespace: Option<PathBuf>,
+}
+
+/// One of the nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualNode {
+    /// Its network namespace.
+    pub namespace: PathBuf,
+    /// Its own address.
+    pub address: Ipv4Addr,
+    /// Network for its Pods.
+    pub network: Cidr,
+    /// Networks of the other nodes' Pods.
+    pub peers: Vec<Cidr>,
+}
+
+/// Makes the namespaces and connects them. May be repeated, also with another count. Blocks.
+pub fn prepare(config: &NodesConfig) -> Result<Vec<VirtualNode>, Error> {
+    let host = host(config)?;
+    let names = names(config);
+    let foreign = bridge::foreign_routes(host.as_ref(), &names)?;
+    let mut transit = Addresses::load(&config.state)?;
+    transit.choose_network(None, TRANSIT, &foreign)?;
+    let network = transit.network();
+    bridge::prepare(host.as_ref(), &names, &mut transit, &[])?;
+    let gateway = network.host(1).unwrap_or(network.address);
+    let mut nodes: Vec<VirtualNode> = Vec::new();
+    for number in 0..config.count {
+        let address = transit.allocate(&format!("node-{number}"))?;
+        let mut taken = foreign.clone();
+        taken.push(network);
+        nodes.push(VirtualNode {
+            namespace: pin(config, number)?,
+            address,
+            network: crate::pod::addresses::free_network(number, &taken)?,
+            peers: Vec::new(),
+        });
+    }
+    for (number, node) in nodes.iter().enumerate() {
+        let inner = namespace::open(&node.namespace)?;
+        if !is_connected(&inner)? {
+            let own = Cidr::new(node.address, network.prefix);
+            bridge::connect(host.as_ref(), &names, &inner, own, gateway)?;
+        }
+        let others: Vec<_> = nodes.iter().enumerate().filter(|(other, _)| *other != number).map(|(_, node)| node).collect();
+        add_routes(Some(&inner), &others)?;
+    }
+    add_routes(host.as_ref(), &nodes.iter().collect::<Vec<_>>())?;
+    let networks: Vec<Cidr> = nodes.iter().map(|node| node.network).collect();
+    for node in &mut nodes {
+        node.peers = networks.iter().copied().filter(|network| *network != node.network).collect();
+    }
+    // The host translates for the Pods of nodes as well: they do not when Pods talk among themselves.
+    bridge::translate(host.as_ref(), &names, network, &networks)?;
+    Ok(nodes)
+}
+
+/// Removes everything that [`prepare`] ever made. The nodes' own networks must be torn down before.
+pub fn teardown(config: &NodesConfig) -> Result<(), Error> {
+    let transit = Addresses::load(&config.state)?;
+    bridge::teardown(host(config)?.as_ref(), &names(config), &transit)?;
+    let directory = directory(config);
+    for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let failed = || Error::system::<std::io::Error>(format!("remove the namespace {}", path.display()));
+        if is_namespace(&path) {
+            nix::mount::umount2(&path, MntFlags::MNT_DETACH).map_err(|errno| failed()(errno.into()))?;
+        }
+        std::fs::remove_file(&path).map_err(failed())?;
+    }
+    // Absent when no node was ever made.
+    let _ = std::fs::remove_dir(&directory);
+    transit.remove()
+}
+
+fn host(config: &NodesConfig) -> Result<Option<File>, Error> {
+    config.namespace.as_deref().map(namespace::open).transpose()
+}
+
+fn names(config: &NodesConfig) -> Names {
+    Names::of(&format!("{} nodes", config.instance))
+}
+
+fn directory(config: &NodesConfig) -> PathBuf {
+    config.state.join("namespaces")
+}
+
+/// Makes the namespace of a node and keeps it by a mount; returns its path.
+fn pin(config: &NodesConfig, number: u8) -> Result<PathBuf, Error> {
+    let directory = directory(config);
+    let path = directory.join(format!("node-{number}"));
+    if is_namespace(&path) {
+        return Ok(path);
+    }
+    let failed = || Error::system::<std::io::Error>(format!("make the namespace {}", path.display()));
+    std::fs::create_dir_all(&directory).map_err(failed())?;
+    File::create(&path).map_err(failed())?;
+    let made = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            nix::sched::unshare(CloneFlags::CLONE_NEWNET)?;
+            let own = Some("/proc/thread-self/ns/net");
+            nix::mount::mount(own, &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        });
+        thread.join().unwrap_or(Err(nix::errno::Errno::EIO))
+    });
+    made.map_err(|errno| failed()(errno.into()))?;
+    Ok(path)
+}
+
+/// Says whether a namespace is mounted at `path`.
+fn is_namespace(path: &Path) -> bool {
+    const NSFS: i64 = 0x6e73_6673;
+    rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as i64 == NSFS)
+}
+
+fn is_connected(inner: &File) -> Result<bool, Error> {
+    namespace::run(Some(inner), || async { Ok(Stack::open()?.find(UPLINK).await?.is_some()) })
+}
+
+/// Routes to the Pods of `nodes` by way of the nodes.
+fn add_routes(at: Option<&File>, nodes: &[&VirtualNode]) -> Result<(), Error> {
+    namespace::run(at, || async {
+        let stack = Stack::open()?;
+        for node in nodes {
+            stack.route(node.network, node.address).await?;
+        }
+        Ok(())
+    })
+}
