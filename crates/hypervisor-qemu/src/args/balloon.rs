@@ -15,7 +15,11 @@ pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, balloon: Option<&Balloon
         builder,
         "virtio-balloon-pci",
         place,
-        json!({"id": "balloon0", "free-page-reporting": true}),
+        json!({
+            "id": "balloon0",
+            "free-page-reporting": true,
+            "guest-stats-polling-interval": (balloon.stats_period_seconds > 0).then_some(balloon.stats_period_seconds),
+        }),
     );
     Ok(())
 }

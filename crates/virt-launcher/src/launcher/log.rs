@@ -1,10 +1,11 @@
-//! A log that never grows beyond a bound: one file that is written and one before it.
+//! Logs that never grow beyond a bound.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// Appends to `NAME`; when that would outgrow the limit it becomes `NAME.1` and a new one begins.
+/// One file that is written and one before it: appends to `NAME`; when that would outgrow the limit it becomes `NAME.1` and a new one begins.
 #[derive(Debug)]
 pub(super) struct RotatedLog {
     path: PathBuf,
@@ -48,6 +49,24 @@ impl RotatedLog {
     }
 }
 
+/// Wait between two looks at a log that another process writes.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Empties the log at `path` whenever it has outgrown `limit` bytes, until dropped. Its writer appends, so it
+/// goes on at the new end. A guest that makes its hypervisor grumble must not fill the node's disk.
+pub(super) async fn bound(path: PathBuf, limit: u64) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let emptied = File::options().write(true).open(&path).and_then(|file| {
+            let size = file.metadata()?.len();
+            if size > limit { file.set_len(0) } else { Ok(()) }
+        });
+        if let Err(error) = emptied {
+            tracing::warn!(%error, path = %path.display(), "bound a log");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +92,21 @@ mod tests {
             (read("serial0.log.1").as_str(), read("serial0.log").as_str()),
             ("KLMNOPQRST", "UVWXYZ")
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_writers_log_is_emptied_when_it_has_outgrown_its_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hypervisor.log");
+        let mut writer = File::options().create(true).append(true).open(&path).unwrap();
+        let bounded = tokio::spawn(bound(path.clone(), 10));
+        writer.write_all(b"0123456789").unwrap();
+        tokio::time::sleep(2 * LOOK).await;
+        assert_eq!(std::fs::read(&path).unwrap(), b"0123456789");
+        writer.write_all(b"ab").unwrap();
+        tokio::time::sleep(2 * LOOK).await;
+        writer.write_all(b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        bounded.abort();
     }
 }

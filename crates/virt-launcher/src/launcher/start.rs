@@ -15,7 +15,7 @@ use super::ending::{self, Seen};
 use super::shutdown::Stage;
 use super::status;
 use super::supervisor::{Live, Order, Supervisor};
-use super::{agent, console, dhcp, serial};
+use super::{agent, console, dhcp, log, serial};
 use crate::clock::now_ms;
 use crate::files;
 use crate::shim::protocol::{Notice, Request, Running};
@@ -24,6 +24,9 @@ use crate::shim::protocol::{Notice, Request, Running};
 const ATTACH_PATIENCE: Duration = Duration::from_secs(30);
 /// Wait between two attempts to attach.
 const ATTACH_PAUSE: Duration = Duration::from_millis(5);
+
+/// Bytes of the hypervisor's own log.
+const HYPERVISOR_LOG_LIMIT: u64 = 1 << 20;
 
 /// Why a machine does not run: one word and one sentence.
 pub(super) struct Failure {
@@ -266,12 +269,12 @@ impl Supervisor {
     /// Serves what the machine needs beside its process: serial port, consoles, DHCP, the agent.
     pub(super) async fn begin(&mut self, mut ours: BTreeMap<String, OwnedFd>) {
         let socket = self.options.socket_dir.join(files::SERIAL_SOCKET);
-        let log = self.options.run_dir.join(files::SERIAL_LOG);
+        let serial_log = self.options.run_dir.join(files::SERIAL_LOG);
         let (Some(live), Some(order)) = (&mut self.live, &self.order) else {
             return;
         };
         if let Some(channel) = ours.remove(SERIAL_CHANNEL) {
-            match serial::serve(channel, &log) {
+            match serial::serve(channel, &serial_log) {
                 Ok(serial::Serial { port, drained }) => {
                     live.drained = Some(drained);
                     match console::bind(&socket) {
@@ -287,6 +290,10 @@ impl Supervisor {
                 Err(error) => tracing::error!(%error, "serve the serial port; the guest may stall"),
             }
         }
+        live.helpers.spawn(log::bound(
+            self.options.run_dir.join(files::HYPERVISOR_LOG),
+            HYPERVISOR_LOG_LIMIT,
+        ));
         for nic in &order.record.nics {
             let Some(lease) = &nic.dhcp else { continue };
             if let Some(socket) = ours.remove(&lease.socket) {

@@ -122,7 +122,14 @@ impl Shim {
             let now = Instant::now();
             if self.restart_at.is_some_and(|at| at <= now) {
                 self.restart_at = None;
-                self.start_launcher()?;
+                match self.start_launcher() {
+                    // A machine that runs must not end because a launcher cannot start just now.
+                    Err(error) if self.hypervisor.is_some() => {
+                        tracing::error!(%error, "start another launcher");
+                        self.restart_at = Some(self.backoff.next(now, now));
+                    }
+                    started => started?,
+                }
             }
             if self.deadline.is_some_and(|deadline| deadline <= now) {
                 match (&self.hypervisor, &self.link) {
