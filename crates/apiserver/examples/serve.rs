@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// Stands in for the controller that gives each namespace its default service account.
+/// Stands in for the controllers that give each namespace its default service account and the authority's certificate.
 async fn make_service_accounts(server: ApiServer) {
     use apiserver::cache::ObjectKey;
     use apiserver::registry::Collection;
@@ -76,11 +76,14 @@ async fn make_service_accounts(server: ApiServer) {
                 continue;
             }
             let account = r#"{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}}"#;
-            let mut request = http::Request::post(format!("/api/v1/namespaces/{name}/serviceaccounts"))
-                .body(apiserver::body::full(account))
-                .expect("a request of constant parts");
-            request.extensions_mut().insert(identity::administrator("admin"));
-            server.handle(request).await;
+            let authority = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"kube-root-ca.crt"}}"#;
+            for (plural, object) in [("configmaps", authority), ("serviceaccounts", account)] {
+                let mut request = http::Request::post(format!("/api/v1/namespaces/{name}/{plural}"))
+                    .body(apiserver::body::full(object))
+                    .expect("a request of constant parts");
+                request.extensions_mut().insert(identity::administrator("admin"));
+                server.handle(request).await;
+            }
         }
         if !watcher.next().await.is_ok_and(|changes| !changes.is_empty()) {
             return;

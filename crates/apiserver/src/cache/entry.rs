@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use serde_json::Value;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::{Map, Value};
 
 /// Namespace and name. The namespace of cluster-scoped objects is empty.
 ///
@@ -172,22 +173,38 @@ fn replace_api_version(bytes: &Bytes, api_version: &str) -> Bytes {
 
 /// Writes an object as the store keeps it: compact, apiVersion, kind and metadata first, no resourceVersion.
 pub fn stored_bytes(object: &Value) -> Vec<u8> {
-    let Some(fields) = object.as_object() else { return Vec::new() };
-    let mut ordered = serde_json::Map::with_capacity(fields.len());
-    for first in ["apiVersion", "kind", "metadata"] {
-        if let Some(value) = fields.get(first) {
-            ordered.insert(first.to_owned(), value.clone());
+    serde_json::to_vec(&Stored(object)).unwrap_or_default()
+}
+
+/// An object in the order in which it is stored.
+struct Stored<'a>(&'a Value);
+
+/// Metadata without the resourceVersion, which is a fact of storage.
+struct Metadata<'a>(&'a Map<String, Value>);
+
+impl Serialize for Stored<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const FIRST: [&str; 3] = ["apiVersion", "kind", "metadata"];
+        let mut map = serializer.serialize_map(None)?;
+        let fields = self.0.as_object();
+        for name in FIRST {
+            match fields.and_then(|fields| fields.get(name)) {
+                Some(Value::Object(metadata)) if name == "metadata" => map.serialize_entry(name, &Metadata(metadata))?,
+                Some(value) => map.serialize_entry(name, value)?,
+                None => {}
+            }
         }
-    }
-    if let Some(metadata) = ordered.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.shift_remove("resourceVersion");
-    }
-    for (key, value) in fields {
-        if !ordered.contains_key(key) {
-            ordered.insert(key.clone(), value.clone());
+        for (name, value) in fields.into_iter().flatten().filter(|(name, _)| !FIRST.contains(&name.as_str())) {
+            map.serialize_entry(name, value)?;
         }
+        map.end()
     }
-    serde_json::to_vec(&ordered).unwrap_or_default()
+}
+
+impl Serialize for Metadata<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().filter(|(name, _)| *name != "resourceVersion"))
+    }
 }
 
 #[cfg(test)]

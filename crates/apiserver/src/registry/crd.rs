@@ -170,8 +170,10 @@ pub(crate) async fn establish(server: &ApiServer, key: &ObjectKey) {
             return;
         }
         let conflict = conflict(server, &crd);
-        if !settle(server, &mut crd, conflict.as_deref()) {
-            register(server, &crd);
+        if !settle(server, &mut crd, conflict.as_ref()) {
+            if conflict.is_none() {
+                register(server, &crd);
+            }
             return;
         }
         match storage::commit(server, &definitions(), key, Some(entry.revision), Intent::Put(&crd)).await {
@@ -191,23 +193,28 @@ pub(crate) async fn establish(server: &ApiServer, key: &ObjectKey) {
 }
 
 /// Says which other kind of the group has one of the names.
-fn conflict(server: &ApiServer, crd: &Value) -> Option<String> {
+fn conflict(server: &ApiServer, crd: &Value) -> Option<(&'static str, String)> {
     let mine = collection_of(crd);
     let names = &crd["spec"]["names"];
     let snapshot = server.registry().snapshot();
     let others = snapshot.resources().filter(|resource| resource.group() == &*mine.group && resource.collection != mine);
     for other in others {
-        for (field, taken) in [("kind", other.kind()), ("listKind", &*other.list_kind), ("singular", &*other.singular)] {
-            if names[field] == taken {
-                return Some(format!("{taken:?} is already in use"));
-            }
+        let short = |taken: &&Box<str>| names["shortNames"].as_array().into_iter().flatten().any(|name| *name == ***taken);
+        let taken = [
+            ("ListKindConflict", names["listKind"] == *other.list_kind, &*other.list_kind),
+            ("KindConflict", names["kind"] == other.kind(), other.kind()),
+            ("ShortNamesConflict", other.short_names.iter().any(|name| short(&name)), "a short name"),
+            ("SingularConflict", names["singular"] == *other.singular, &*other.singular),
+        ];
+        if let Some((reason, _, name)) = taken.into_iter().find(|(_, same, _)| *same) {
+            return Some((reason, format!("{name:?} is already in use")));
         }
     }
     None
 }
 
 /// Writes names and conditions into the status; returns whether that changed anything.
-fn settle(server: &ApiServer, crd: &mut Value, conflict: Option<&str>) -> bool {
+fn settle(server: &ApiServer, crd: &mut Value, conflict: Option<&(&'static str, String)>) -> bool {
     let now = server.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let before = crd["status"].clone();
     let names = crd["spec"]["names"].clone();
@@ -226,8 +233,8 @@ fn settle(server: &ApiServer, crd: &mut Value, conflict: Option<&str>) -> bool {
             make("NamesAccepted", ConditionStatus::True, "NoConflicts", "no conflicts found"),
             make("Established", ConditionStatus::True, "InitialNamesAccepted", "the initial names have been accepted"),
         ],
-        Some(why) => [
-            make("NamesAccepted", ConditionStatus::False, "NamesConflict", why),
+        Some((reason, why)) => [
+            make("NamesAccepted", ConditionStatus::False, reason, why),
             make("Established", ConditionStatus::False, "NotAccepted", "not all names are accepted"),
         ],
     };

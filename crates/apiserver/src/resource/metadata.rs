@@ -26,7 +26,8 @@ pub(crate) fn before_create(call: &Call, draft: &mut Value) -> Result<()> {
         fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
     if !matches!(text(metadata, "resourceVersion").as_str(), "" | "0") {
-        return Err(Status::bad_request("resourceVersion should not be set on objects to be created").into());
+        // The reference answers this with a bare 500, and clients know it so.
+        return Err(Status::unexplained(500, "resourceVersion should not be set on objects to be created").into());
     }
     match text(metadata, "namespace").as_str() {
         given if resource.namespaced && !given.is_empty() && given != namespace => {
@@ -150,7 +151,7 @@ pub(crate) fn bump_generation(strategy: &Strategy, call: &Call, draft: &mut Valu
 }
 
 fn generation_differs(call: &Call, draft: &Value, old: &Value) -> bool {
-    if call.sub() == "status" {
+    if matches!(call.sub(), "status" | "binding") {
         return false;
     }
     let skip_status = call.resource.has_status();
@@ -210,13 +211,13 @@ pub(crate) fn validate(strategy: &Strategy, resource: &Resource, object: &Value)
         errors.push(FieldError::too_long(at("annotations"), ANNOTATIONS_MAX));
     }
     owners(object, &mut errors);
-    for finalizer in object::finalizers(object) {
-        finalizer_errors(finalizer, resource, &mut errors);
+    for (at, finalizer) in object::finalizers(object).enumerate() {
+        finalizer_errors(at, finalizer, resource, &mut errors);
     }
     errors
 }
 
-fn finalizer_errors(finalizer: &str, resource: &Resource, errors: &mut Vec<FieldError>) {
+fn finalizer_errors(at: usize, finalizer: &str, resource: &Resource, errors: &mut Vec<FieldError>) {
     let path = Path::new("metadata.finalizers");
     for wrong in names::qualified_name(finalizer) {
         errors.push(FieldError::invalid(path.clone(), finalizer, wrong));
@@ -224,7 +225,7 @@ fn finalizer_errors(finalizer: &str, resource: &Resource, errors: &mut Vec<Field
     let standard = matches!(finalizer, "orphan" | "foregroundDeletion" | "kubernetes");
     if !resource.custom && !finalizer.contains('/') && !standard {
         let detail = "name is neither a standard finalizer name nor is it fully qualified";
-        errors.push(FieldError::invalid(path, finalizer, detail));
+        errors.push(FieldError::invalid(path.index(at), finalizer, detail));
     }
 }
 

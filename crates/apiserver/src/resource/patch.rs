@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::Response;
+use machinery::field::{FieldError, Path};
 use machinery::object;
 use machinery::patch::{self, PatchError};
 use machinery::status::{Details, Reason, Status};
@@ -52,7 +53,7 @@ pub(crate) async fn patch(call: &mut Call, body: &Bytes) -> Result<Response<Body
         // Only the first attempt reports; the others find the same.
         let validation = if told { FieldValidation::Ignore } else { options.validation };
         told = true;
-        settle(call, patched, old, duplicates.clone(), validation)
+        settle(call, patched, (old, &patch), duplicates.clone(), validation)
     })
     .await?;
     present::object(call, written(outcome.created), &outcome.entry)
@@ -71,7 +72,7 @@ fn patched(call: &Call, kind: PatchKind, old: &Value, patch: &Value) -> Result<V
 fn settle(
     call: &mut Call,
     mut patched: Value,
-    old: &Value,
+    (old, patch): (&Value, &Value),
     duplicates: Vec<String>,
     validation: FieldValidation,
 ) -> Result<Value> {
@@ -82,10 +83,9 @@ fn settle(
     }
     let schema = std::sync::Arc::clone(&call.resource);
     let unknown = schema.schema.settle(&mut patched).map_err(|why| {
-        let gvr = &call.resource.gvk;
-        Status::bad_request(format!("the patched {} is not readable: {why}", gvr.kind))
+        let shown = patch.to_string();
+        Status::invalid(&gvk, object::name(old), &[FieldError::invalid(Path::new("patch"), shown, why)])
     })?;
     write::strict(call, &gvk, duplicates, unknown, validation)?;
-    let _ = old;
     Ok(patched)
 }

@@ -107,10 +107,13 @@ pub(crate) struct ListMeta {
 }
 
 impl ListMeta {
-    fn value(&self) -> Value {
+    fn value(&self, resource: &Resource) -> Value {
         let mut meta = json!({"resourceVersion": self.revision.to_string()});
-        if let Some(next) = &self.next {
-            meta["continue"] = next.as_str().into();
+        match &self.next {
+            Some(next) => meta["continue"] = next.as_str().into(),
+            // Lists of custom resources always have the field.
+            None if resource.custom => meta["continue"] = "".into(),
+            None => {}
         }
         if let Some(remaining) = self.remaining {
             meta["remainingItemCount"] = remaining.into();
@@ -125,7 +128,7 @@ pub(crate) fn list(call: &Call, entries: &[std::sync::Arc<Entry>], meta: &ListMe
     let resource = &call.resource;
     if accepted == Accepted::default() {
         let mut out = BytesMut::with_capacity(entries.iter().map(|entry| entry.bytes.len() + 1).sum::<usize>() + 256);
-        let head = json!({"kind": *resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta.value()});
+        let head = json!({"kind": *resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta.value(resource)});
         let head = head.to_string();
         out.put_slice(head.trim_end_matches('}').as_bytes());
         // The metadata object was the last value of the head, so exactly its brace must come back.
@@ -142,16 +145,16 @@ pub(crate) fn list(call: &Call, entries: &[std::sync::Arc<Entry>], meta: &ListMe
     let objects = entries.iter().map(|entry| value_of(resource, entry)).collect::<Result<Vec<_>>>()?;
     let shown = match accepted.form {
         Form::Object => json!({
-            "kind": *resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta.value(), "items": objects,
+            "kind": *resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta.value(resource), "items": objects,
         }),
         Form::Partial(version) => json!({
-            "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(), "metadata": meta.value(),
+            "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(), "metadata": meta.value(resource),
             "items": objects.iter().map(|object| partial(object, version)).collect::<Vec<_>>(),
         }),
         Form::Table(version) => {
             let include = include_object(call);
             let mut table = crate::table::table(resource, &objects, version, include, call.server.now());
-            table["metadata"] = meta.value();
+            table["metadata"] = meta.value(resource);
             table
         }
     };

@@ -205,6 +205,11 @@ async fn logs(call: &mut Call) -> Result<Response<Body>> {
         let why = format!("container {:?} in pod {:?} is waiting: the pod is not on a node yet", options.container, key.name);
         return Err(Status::bad_request(why).into());
     }
+    let node = object::str_at(&pod, &["spec", "nodeName"]);
+    let nodes = crate::registry::Collection::new("", "nodes");
+    if call.server.object(&nodes, &ObjectKey::new("", node)).is_none() {
+        return Err(Status::not_found(&machinery::gvk::Gvr::new("", "v1", "nodes"), node).into());
+    }
     let log = Arc::clone(call.server.nodes()).logs(&pod, &options).await?;
     let mut response = Response::new(log);
     let plain = http::HeaderValue::from_static("text/plain");

@@ -6,7 +6,7 @@ use machinery::object;
 use machinery::status::Status;
 
 use super::ownership::Ownership;
-use super::{Call, WriteOptions, decode, present, write, written};
+use super::{Call, WriteOptions, decode, present, storage, strategy, write, written};
 use crate::{Body, Result};
 
 /// Answers an update.
@@ -22,6 +22,20 @@ pub(crate) async fn update(call: &mut Call, body: &Bytes) -> Result<Response<Bod
         return Err(Status::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({url})")).into());
     }
     let uid = object::uid(&object).to_owned();
+    let version = object::resource_version(&object);
+    if !version.is_empty() && version.parse::<u64>().is_err() {
+        // The reference answers this with a bare 500.
+        return Err(Status::unexplained(500, format!("resourceVersion: Invalid value: {version:?}: not a number")).into());
+    }
+    if strategy::creates_on_update(&call.resource) && call.sub().is_empty() {
+        let missing = storage::current(&call.server, &call.resource, &key).await?.is_none();
+        if missing && matches!(version, "" | "0") {
+            let mut new = object;
+            object::remove_meta(&mut new, "resourceVersion");
+            let outcome = write::create(call, new, &options, &owner).await?;
+            return present::object(call, written(outcome.created), &outcome.entry);
+        }
+    }
     let outcome = write::update(call, &key, &options, &owner, |call, old| {
         if !uid.is_empty() && uid != object::uid(old) {
             let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", object::uid(old));

@@ -34,7 +34,7 @@ fn validate_config_map(_: &Call, object: &Value, old: Option<&Value>) -> Vec<Fie
         errors.push(FieldError::invalid(Path::new("data").key(key), key.as_str(), "duplicate of key present in binaryData"));
     }
     if size > MAX {
-        errors.push(FieldError::too_long(Path::root(), MAX));
+        errors.push(FieldError::too_long(Path::new("[]"), MAX));
     }
     immutable(object, old, &["data", "binaryData"], &mut errors);
     errors

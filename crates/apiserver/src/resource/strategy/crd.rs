@@ -82,12 +82,16 @@ fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     if storage_versions(object).len() != 1 {
         let detail = "must have exactly one version marked as storage version";
         errors.push(FieldError::invalid(spec.child("versions"), object["spec"]["versions"].clone(), detail));
+        let stored = object["status"]["storedVersions"].clone();
+        errors.push(FieldError::invalid(Path::new("status.storedVersions"), stored, "must have the one storage version"));
     }
     let mut seen = Vec::new();
     let single = versions(object).count() == 1;
     for (at, version) in versions(object).enumerate() {
         let path = spec.child("versions").index(at);
         validate_schema(version, &path, &mut errors);
+        let root = if single { spec.child("validation") } else { path.child("schema") };
+        validate_fragment(&version["schema"]["openAPIV3Schema"], &root.child("openAPIV3Schema"), &mut errors);
         // Clients know what all versions share (and a single version shares everything) as fields of the spec.
         validate_version(version, if single { &spec } else { &path }, single, &mut errors);
         let name = text(version, &["name"]);
@@ -137,11 +141,30 @@ fn validate_schema(version: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// Checks what a structural schema may not say, in depth.
+fn validate_fragment(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    if schema["x-kubernetes-preserve-unknown-fields"] == false {
+        let path = path.child("x-kubernetes-preserve-unknown-fields");
+        errors.push(FieldError::invalid(path, false, "must be true or undefined"));
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        validate_fragment(property, &path.child("properties").key(name), errors);
+    }
+    for inner in ["items", "additionalProperties"] {
+        if schema[inner].is_object() {
+            validate_fragment(&schema[inner], &path.child(inner), errors);
+        }
+    }
+}
+
 fn validate_version(version: &Value, path: &Path, single: bool, errors: &mut Vec<FieldError>) {
     let name = text(version, &["name"]);
     for wrong in names::dns_1035_label(name) {
-        let field = if single { "version" } else { "name" };
-        errors.push(FieldError::invalid(path.child(field), name, wrong));
+        if single {
+            errors.push(FieldError::invalid(path.child("version"), name, wrong.clone()));
+        }
+        let path = if single { path.child("versions").index(0) } else { path.clone() };
+        errors.push(FieldError::invalid(path.child("name"), name, wrong));
     }
     for (index, column) in version["additionalPrinterColumns"].as_array().into_iter().flatten().enumerate() {
         let path = path.child("additionalPrinterColumns").index(index);

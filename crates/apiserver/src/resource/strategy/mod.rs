@@ -4,9 +4,11 @@
 
 mod config;
 mod crd;
+mod limits;
 mod namespace;
 mod pod;
 mod pod_admission;
+mod policy;
 mod service;
 mod storage;
 mod workload;
@@ -64,7 +66,14 @@ pub(crate) fn of(resource: &Resource) -> Strategy {
         ("", "configmaps") => config::CONFIG_MAP,
         ("", "persistentvolumeclaims") => storage::CLAIM,
         ("", "persistentvolumes") => storage::VOLUME,
-        ("", "nodes") => Strategy { name: names::dns_subdomain, ..BASE },
+        ("", "limitranges") => Strategy { default: limits::default, validate: limits::validate, ..BASE },
+        ("policy", "poddisruptionbudgets") => Strategy { validate: policy::budget, ..BASE },
+        ("networking.k8s.io", "networkpolicies") => Strategy { validate: policy::network_policy, ..BASE },
+        ("networking.k8s.io", "ingresses") => Strategy { validate: policy::ingress, ..BASE },
+        ("scheduling.k8s.io", "priorityclasses") => Strategy { validate: policy::priority_class, ..BASE },
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations" | "mutatingwebhookconfigurations") => {
+            Strategy { validate: policy::webhooks, ..BASE }
+        }
         ("", "replicationcontrollers") | ("apps", _) | ("batch", _) => workload::strategy(resource),
         ("apiextensions.k8s.io", "customresourcedefinitions") => crd::STRATEGY,
         ("rbac.authorization.k8s.io", plural) => config::rbac(plural),
@@ -182,6 +191,15 @@ pub(crate) fn check_delete(call: &Call, key: &ObjectKey) -> Result<()> {
         return Err(Status::forbidden(&resource.gvr(), &key.name, "this namespace may not be deleted").into());
     }
     Ok(())
+}
+
+/// Whether an update of an object that does not exist creates it.
+pub(crate) fn creates_on_update(resource: &Resource) -> bool {
+    match (resource.group(), resource.plural()) {
+        ("", "endpoints" | "events" | "limitranges" | "services") => true,
+        ("coordination.k8s.io" | "rbac.authorization.k8s.io", _) => true,
+        _ => false,
+    }
 }
 
 /// Acts on a stored change: a CustomResourceDefinition registers its kind.

@@ -63,8 +63,9 @@ pub(super) fn containers(spec: &Value) -> impl Iterator<Item = (Path, &Value)> {
 
 fn prepare_create(call: &mut Call, draft: &mut Value) -> Result<()> {
     object::set_meta(draft, "generation", 1);
+    pod_admission::admit(call, draft)?;
     draft["status"] = json!({"phase": "Pending", "qosClass": qos_class(&draft["spec"])});
-    pod_admission::admit(call, draft)
+    Ok(())
 }
 
 fn prepare_update(call: &mut Call, draft: &mut Value, old: &Value) -> Result<()> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::pod::{containers, forbid};
-use super::{items_mut, set_default, text};
+use super::{items_mut, limits, set_default, text};
 use crate::Result;
 use crate::cache::ObjectKey;
 use crate::registry::Collection;
@@ -19,6 +19,7 @@ const TOLERATION_SECONDS: i64 = 300;
 pub(super) fn admit(call: &Call, pod: &mut Value) -> Result<()> {
     service_account(call, pod)?;
     priority(call, pod)?;
+    limits::admit_pod(call, pod)?;
     tolerations(&mut pod["spec"]);
     Ok(())
 }

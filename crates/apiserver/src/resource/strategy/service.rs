@@ -97,7 +97,7 @@ fn prepare_update(_: &mut Call, draft: &mut Value, old: &Value) -> Result<()> {
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 
-fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+fn validate(call: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let path = Path::new("spec");
     let spec = &object["spec"];
@@ -111,7 +111,19 @@ fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.retain(|error| error.path != path.child("type"));
         errors.push(FieldError::not_supported(path.child("type"), kind, TYPES));
     }
+    if call.sub() == "status" && kind != "LoadBalancer" {
+        let ingress = &object["status"]["loadBalancer"]["ingress"];
+        if ingress.as_array().is_some_and(|ingress| !ingress.is_empty()) {
+            let detail = "may only be used when `spec.type` is \"LoadBalancer\"";
+            errors.push(FieldError::forbidden(Path::new("status.loadBalancer.ingress"), detail));
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
     for (at, port) in ports.iter().enumerate() {
+        let name = text(port, &["name"]);
+        if !name.is_empty() && !seen.insert(name) {
+            errors.push(FieldError::duplicate(path.child("ports").index(at).child("name"), name));
+        }
         validate_port(port, &path.child("ports").index(at), ports.len() > 1, &mut errors);
     }
     if kind == "ExternalName" {

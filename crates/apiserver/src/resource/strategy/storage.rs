@@ -4,23 +4,25 @@ use machinery::field::{FieldError, Path};
 use machinery::quantity::Quantity;
 use serde_json::{Value, json};
 
-use super::{BASE, Strategy, text};
+use super::{BASE, Strategy, limits, text};
 use crate::Result;
 use crate::resource::Call;
+use crate::resource::metadata::timestamp;
 
 pub(super) const CLAIM: Strategy =
     Strategy { prepare_create: pending, validate: validate_claim, ..BASE };
 pub(super) const VOLUME: Strategy =
     Strategy { prepare_create: pending_volume, validate: validate_volume, ..BASE };
 
-fn pending(_: &mut Call, draft: &mut Value) -> Result<()> {
+fn pending(call: &mut Call, draft: &mut Value) -> Result<()> {
+    limits::admit_claim(call, draft)?;
     draft["status"] = json!({"phase": "Pending"});
     finalizer(draft, "kubernetes.io/pvc-protection");
     Ok(())
 }
 
-fn pending_volume(_: &mut Call, draft: &mut Value) -> Result<()> {
-    draft["status"] = json!({"phase": "Pending"});
+fn pending_volume(call: &mut Call, draft: &mut Value) -> Result<()> {
+    draft["status"] = json!({"phase": "Pending", "lastPhaseTransitionTime": timestamp(call)});
     finalizer(draft, "kubernetes.io/pv-protection");
     Ok(())
 }

@@ -17,8 +17,72 @@ pub(super) fn strategy(resource: &Resource) -> Strategy {
     let base = Strategy { default: default_template, ..BASE };
     match resource.plural() {
         "deployments" | "statefulsets" | "daemonsets" | "replicasets" => Strategy { validate: validate_selector, ..base },
+        "jobs" => Strategy { default: default_job, validate: validate_job, ..base },
+        "cronjobs" => Strategy { validate: validate_cron_job, ..base },
         _ => base,
     }
+}
+
+/// What a Job gets when it is made; the template of a CronJob stays as it is written.
+fn default_job(draft: &mut Value) {
+    default_template(draft);
+    let Some(spec) = draft.get_mut("spec").filter(|spec| spec.is_object()) else { return };
+    if spec["completions"].is_null() && spec["parallelism"].is_null() {
+        set_default(spec, "completions", 1);
+    }
+    for (name, value) in [
+        ("parallelism", json!(1)),
+        ("backoffLimit", json!(6)),
+        ("completionMode", json!("NonIndexed")),
+        ("suspend", json!(false)),
+        ("podReplacementPolicy", json!("TerminatingOrFailed")),
+    ] {
+        set_default(spec, name, value);
+    }
+}
+
+fn validate_job(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let template = Path::new("spec.template.spec");
+    let restart = text(object, &["spec", "template", "spec", "restartPolicy"]);
+    if !matches!(restart, "Never" | "OnFailure") {
+        // The default of Pods is no choice for Jobs, so it counts as no choice at all.
+        errors.push(FieldError::required(template.child("restartPolicy"), "valid values: \"OnFailure\", \"Never\""));
+    }
+    if let Some(old) = old {
+        for (field, detail) in [
+            ("completions", "can only be modified in tandem with spec.parallelism"),
+            ("completionMode", "field is immutable"),
+            ("podFailurePolicy", "field is immutable"),
+        ] {
+            if old["spec"][field] != object["spec"][field] {
+                errors.push(FieldError::invalid(Path::new("spec").child(field), object["spec"][field].clone(), detail));
+            }
+        }
+    }
+    errors
+}
+
+fn validate_cron_job(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldError> {
+    let schedule = text(object, &["spec", "schedule"]);
+    let path = Path::new("spec.schedule");
+    if schedule.is_empty() {
+        return vec![FieldError::required(path, "")];
+    }
+    if is_schedule(schedule) { Vec::new() } else { vec![FieldError::invalid(path, schedule, "expected exactly 5 fields, as in \"0 3 * * 1\", or a word such as @daily")] }
+}
+
+/// Whether a text is a cron schedule: five fields of numbers, names, lists, ranges and steps, or a word.
+fn is_schedule(schedule: &str) -> bool {
+    const WORDS: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+    if WORDS.contains(&schedule) || schedule.starts_with("@every ") {
+        return true;
+    }
+    let field = |field: &str| {
+        !field.is_empty() && field.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | '/' | ',' | '-' | '?'))
+    };
+    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    fields.len() == 5 && fields.into_iter().all(field)
 }
 
 fn default_template(draft: &mut Value) {
@@ -82,7 +146,12 @@ fn validate_selector(_: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
     let selector = &object["spec"]["selector"];
     let empty = selector.as_object().is_none_or(serde_json::Map::is_empty);
     match LabelSelector::from_object(selector) {
-        _ if selector.is_null() => errors.push(FieldError::required(path.clone(), "")),
+        _ if selector.is_null() => {
+            errors.push(FieldError::required(path.clone(), ""));
+            let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+            let detail = "`selector` does not match template `labels`";
+            errors.push(FieldError::invalid(Path::new("spec.template.metadata.labels"), labels, detail));
+        }
         _ if empty => {
             errors.push(FieldError::invalid(path.clone(), selector.clone(), "empty selector is invalid for deployment"));
         }
@@ -99,6 +168,10 @@ fn validate_selector(_: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
     let restart = text(object, &["spec", "template", "spec", "restartPolicy"]);
     if restart != "Always" {
         errors.push(FieldError::not_supported(template.child("restartPolicy"), restart, ["Always"]));
+    }
+    if let Some(replicas) = object["spec"]["replicas"].as_i64().filter(|replicas| *replicas < 0) {
+        let detail = "must be greater than or equal to 0";
+        errors.push(FieldError::invalid(Path::new("spec.replicas"), replicas, detail));
     }
     if text(object, &["spec", "strategy", "type"]) == "Recreate" && !object["spec"]["strategy"]["rollingUpdate"].is_null() {
         let detail = "may not be specified when strategy `type` is 'Recreate'";
@@ -139,6 +212,43 @@ pub(super) fn validate_pod_spec(spec: &Value, path: &Path, errors: &mut Vec<Fiel
         }
     }
     tolerations(spec, path, errors);
+    node_affinity(&spec["affinity"]["nodeAffinity"], &path.child("affinity").child("nodeAffinity"), errors);
+}
+
+/// Checks the terms by which a Pod chooses nodes.
+fn node_affinity(affinity: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+    const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+    let required = affinity[REQUIRED]["nodeSelectorTerms"].as_array().into_iter().flatten().enumerate();
+    let required = required.map(|(at, term)| (path.child(REQUIRED).child("nodeSelectorTerms").index(at), term));
+    let preferred = affinity[PREFERRED].as_array().into_iter().flatten().enumerate();
+    let preferred = preferred.map(|(at, term)| (path.child(PREFERRED).index(at).child("preference"), &term["preference"]));
+    for (path, term) in required.chain(preferred) {
+        for (at, expression) in term["matchExpressions"].as_array().into_iter().flatten().enumerate() {
+            let path = path.child("matchExpressions").index(at);
+            let values = expression["values"].as_array().map_or(0, Vec::len);
+            let operator = text(expression, &["operator"]);
+            match operator {
+                "In" | "NotIn" if values == 0 => {
+                    let detail = "must be specified when `operator` is 'In' or 'NotIn'";
+                    errors.push(FieldError::required(path.child("values"), detail));
+                }
+                "Exists" | "DoesNotExist" if values > 0 => {
+                    let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                    errors.push(FieldError::forbidden(path.child("values"), detail));
+                }
+                "Gt" | "Lt" if values != 1 => {
+                    let detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+                    errors.push(FieldError::required(path.child("values"), detail));
+                }
+                "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
+                other => errors.push(FieldError::invalid(path.child("operator"), other, "not a valid selector operator")),
+            }
+            for wrong in names::label_key(text(expression, &["key"])) {
+                errors.push(FieldError::invalid(path.child("key"), text(expression, &["key"]), wrong));
+            }
+        }
+    }
 }
 
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
