@@ -504,4 +504,32 @@ proptest! {
         story.apply("ann", last).expect("no conflict with oneself");
         prop_assert_eq!(&story.object, &once);
     }
+
+    #[test]
+    fn what_is_applied_to_nothing_comes_out_as_it_went_in(stated in stated()) {
+        let (schema, reset) = (thing(), FieldSet::default());
+        let scope = Scope { schema: &schema, api_version: "v1", subresource: "", reset: &reset };
+        let writer = Writer { manager: "ann", now: "2024-01-01T00:00:00Z" };
+        let mut made = apply(&scope, &Value::Null, &stated, &writer, false).expect("fits the schema");
+        object::remove_meta(&mut made, "managedFields");
+        if stated.get("metadata").is_none() {
+            prop_assert_eq!(made.as_object_mut().and_then(|fields| fields.shift_remove("metadata")).unwrap_or(json!({})), json!({}));
+        }
+        prop_assert_eq!(made, stated);
+    }
+
+    #[test]
+    fn an_update_changes_nothing_but_the_managed_fields(before in stated(), after in stated()) {
+        let (schema, reset) = (thing(), FieldSet::default());
+        let scope = Scope { schema: &schema, api_version: "v1", subresource: "", reset: &reset };
+        let writer = Writer { manager: "ed", now: "2024-01-01T00:00:00Z" };
+        let live = update(&scope, &Value::Null, &before, &writer);
+        let mut written = update(&scope, &live, &after, &writer);
+        object::remove_meta(&mut written, "managedFields");
+        let empty = |object: &Value| object.get("metadata") == Some(&json!({}));
+        if empty(&written) && !empty(&after) {
+            object::remove_at(&mut written, &["metadata"]);
+        }
+        prop_assert_eq!(written, after);
+    }
 }

@@ -32,8 +32,12 @@ fn check_node(node: &Node, value: &Value, path: &Path, rule: Rule, errors: &mut 
     }
     if node.typed && !has_shape(&node.shape, value) {
         let detail = format!("must be {}, not {}", shape_name(&node.shape), json_type(value));
-        let shown = Value::from(json_type(value));
-        errors.push(FieldError::new(path.clone(), Problem::TypeInvalid, shown, detail));
+        errors.push(FieldError::new(
+            path.clone(),
+            Problem::TypeInvalid,
+            shown(value),
+            detail,
+        ));
         return;
     }
     if let Some(rules) = &node.rules {
