@@ -12,7 +12,11 @@ use crate::schema;
 
 /// Allows, or refuses for the errors.
 pub(crate) fn judge(request: &Request, errors: &[FieldError]) -> Response {
-    if errors.is_empty() { Response::allow(request.uid.clone()) } else { refuse(request, causes(errors)) }
+    if errors.is_empty() {
+        Response::allow(request.uid.clone())
+    } else {
+        refuse(request, causes(errors))
+    }
 }
 
 /// Refuses an object for what is wrong with it.
@@ -20,7 +24,11 @@ pub(crate) fn refuse(request: &Request, causes: Vec<Cause>) -> Response {
     let sentences: Vec<String> = causes
         .iter()
         .map(|cause| {
-            if cause.field.is_empty() { cause.message.clone() } else { format!("{}: {}", cause.field, cause.message) }
+            if cause.field.is_empty() {
+                cause.message.clone()
+            } else {
+                format!("{}: {}", cause.field, cause.message)
+            }
         })
         .collect();
     let status = Status::failure(Reason::Invalid, sentences.join("; ")).with_causes(causes);
@@ -50,13 +58,19 @@ pub(crate) fn changed(request: &Request, object: &Value) -> Response {
     response
 }
 
+/// Refuses what cannot be understood.
+pub(crate) fn bad_request(request: &Request, message: impl Into<String>) -> Response {
+    Response::deny(
+        request.uid.clone(),
+        Status::unexplained(Reason::BadRequest.code(), message),
+    )
+}
+
 /// Reads an object that was held to its schema.
 ///
 /// What the schema cannot tell (an amount that is none, a number out of range) is refused as a bad request.
 pub(crate) fn read<T: DeserializeOwned>(request: &Request, object: &Value) -> Result<T, Box<Response>> {
-    let bad = |message: String| {
-        Box::new(Response::deny(request.uid.clone(), Status::unexplained(Reason::BadRequest.code(), message)))
-    };
+    let bad = |message: String| Box::new(bad_request(request, message));
     let definition = format!("v1.{}", request.kind.kind);
     if let Some(sentence) = schema::bad_amount(&definition, object) {
         return Err(bad(sentence));
@@ -72,7 +86,13 @@ pub(crate) fn hold_to_schema(request: &Request) -> Result<(), Box<Response>> {
     if sentences.is_empty() {
         return Ok(());
     }
-    let causes = sentences.into_iter().map(|message| Cause { message, ..Cause::default() }).collect();
+    let causes = sentences
+        .into_iter()
+        .map(|message| Cause {
+            message,
+            ..Cause::default()
+        })
+        .collect();
     Err(Box::new(refuse(request, causes)))
 }
 

@@ -7,7 +7,7 @@ use model::{defaults, fields, validation};
 use serde_json::Value;
 
 use crate::Admission;
-use crate::answer::{changed, hold_to_schema, judge, read};
+use crate::answer::{bad_request, changed, hold_to_schema, judge, read};
 
 pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
     if request.operation == Operation::Update {
@@ -18,7 +18,23 @@ pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
             Ok(vmi) => vmi,
             Err(response) => return *response,
         };
-    defaults::vmi(&mut vmi, &admission.config(), &admission.fresh());
+    let config = admission.config();
+    let without = vmi.spec.domain.devices.interfaces.is_empty();
+    defaults::vmi(&mut vmi, &config, &admission.fresh());
+    let bridged = vmi
+        .spec
+        .domain
+        .devices
+        .interfaces
+        .iter()
+        .any(|interface| interface.bridge.is_some());
+    if without && bridged && !config.permit_bridge_on_pod_network {
+        return bad_request(
+            request,
+            "the instance names no interface, and the installation's default, bridge, is switched off on the Pod's \
+             network: name an interface with masquerade, or set autoattachPodInterface: false",
+        );
+    }
     match serde_json::to_value(&vmi) {
         Ok(mut object) => {
             object["metadata"] = merged(&request.object["metadata"], &object["metadata"]);

@@ -37,7 +37,12 @@ pub struct Admission {
 impl Admission {
     /// Makes the answerer, with the configuration of an empty `KubeVirt` object.
     pub fn new(lookup: Arc<dyn Lookup>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { config: RwLock::new(Arc::new(ClusterConfig::default())), lookup, clock, entropy }
+        Self {
+            config: RwLock::new(Arc::new(ClusterConfig::default())),
+            lookup,
+            clock,
+            entropy,
+        }
     }
 
     /// Takes over the configuration of an installation; call whenever the `KubeVirt` object changes.
@@ -55,7 +60,9 @@ impl Admission {
         group == "kubevirt.io"
             && match resource {
                 "virtualmachines" => matches!(subresource, "" | "status"),
-                "virtualmachineinstances" | "virtualmachineinstancemigrations" | "kubevirts" => subresource.is_empty(),
+                "virtualmachineinstances" | "virtualmachineinstancemigrations" | "kubevirts" => {
+                    subresource.is_empty()
+                }
                 _ => false,
             }
     }
@@ -89,6 +96,10 @@ impl Admission {
     }
 
     fn fresh(&self) -> Fresh {
-        Fresh { uuid: self.entropy.uuid(), serial: self.entropy.uuid(), now: Time(self.clock.now()) }
+        Fresh {
+            uuid: self.entropy.uuid(),
+            serial: self.entropy.uuid(),
+            now: Time(self.clock.now()),
+        }
     }
 }

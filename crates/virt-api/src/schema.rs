@@ -9,8 +9,12 @@ use serde_json::{Map, Value};
 /// Metadata of the object itself and its status are the API server's business.
 pub(crate) fn check(definition: &str, object: &Value) -> Vec<String> {
     let mut out = Vec::new();
-    let Some(schema) = facts::definitions().get(definition) else { return out };
-    let Some(spec_schema) = schema.properties.get("spec") else { return out };
+    let Some(schema) = facts::definitions().get(definition) else {
+        return out;
+    };
+    let Some(spec_schema) = schema.properties.get("spec") else {
+        return out;
+    };
     match object.get("spec") {
         None | Some(Value::Null) => {
             if schema.required.contains(&"spec") {
@@ -28,7 +32,11 @@ fn walk(schema: &'static Schema, value: &Value, path: &str, out: &mut Vec<String
     }
     let schema = facts::resolve(schema);
     if !fits(&schema.types, value) {
-        out.push(format!("{path} is {}, and {} belongs there", described(value), expected(&schema.types)));
+        out.push(format!(
+            "{path} is {}, and {} belongs there",
+            described(value),
+            expected(&schema.types)
+        ));
         return;
     }
     match value {
@@ -117,17 +125,29 @@ fn expected(types: &Types) -> String {
     match types {
         Types::Any => "a structure".to_owned(),
         Types::One(name) => word(name).to_owned(),
-        Types::Several(names) => {
-            names.iter().filter(|name| **name != "null").map(|name| word(name)).collect::<Vec<_>>().join(" or ")
-        }
+        Types::Several(names) => names
+            .iter()
+            .filter(|name| **name != "null")
+            .map(|name| word(name))
+            .collect::<Vec<_>>()
+            .join(" or "),
     }
 }
 
 /// Returns the field that a misspelt name probably means: the same but for case, or one letter away.
 fn nearest(schema: &'static Schema, name: &str) -> Option<&'static str> {
-    schema.properties.keys().copied().find(|known| known.eq_ignore_ascii_case(name)).or_else(|| {
-        schema.properties.keys().copied().find(|known| known.len() > 3 && one_letter_apart(known, name))
-    })
+    schema
+        .properties
+        .keys()
+        .copied()
+        .find(|known| known.eq_ignore_ascii_case(name))
+        .or_else(|| {
+            schema
+                .properties
+                .keys()
+                .copied()
+                .find(|known| known.len() > 3 && one_letter_apart(known, name))
+        })
 }
 
 fn one_letter_apart(a: &str, b: &str) -> bool {
@@ -137,7 +157,11 @@ fn one_letter_apart(a: &str, b: &str) -> bool {
     }
     let same = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
     let (rest_a, rest_b) = (&a.as_bytes()[same..], &b.as_bytes()[same..]);
-    if a.len() == b.len() { rest_a.get(1..) == rest_b.get(1..) } else { rest_b.get(1..) == Some(rest_a) }
+    if a.len() == b.len() {
+        rest_a.get(1..) == rest_b.get(1..)
+    } else {
+        rest_b.get(1..) == Some(rest_a)
+    }
 }
 
 /// Returns a sentence about the first amount that is none.
@@ -147,19 +171,30 @@ pub(crate) fn bad_amount(definition: &str, object: &Value) -> Option<String> {
 }
 
 fn find_bad(schema: &'static Schema, value: &Value, path: &str) -> Option<String> {
-    if schema.reference.is_some_and(|name| name.ends_with("resource.Quantity")) {
+    if schema
+        .reference
+        .is_some_and(|name| name.ends_with("resource.Quantity"))
+    {
         let text = value.as_str()?;
-        return Quantity::parse(text).err().map(|error| format!("{path} is {text:?}: {error}"));
+        return Quantity::parse(text)
+            .err()
+            .map(|error| format!("{path} is {text:?}: {error}"));
     }
     let schema = facts::resolve(schema);
     match value {
         Value::Object(fields) => fields.iter().find_map(|(name, child)| {
-            let schema = schema.properties.get(name.as_str()).or(schema.additional_properties.as_deref())?;
+            let schema = schema
+                .properties
+                .get(name.as_str())
+                .or(schema.additional_properties.as_deref())?;
             find_bad(schema, child, &format!("{path}.{name}"))
         }),
         Value::Array(items) => {
             let schema = schema.items.as_deref()?;
-            items.iter().enumerate().find_map(|(index, item)| find_bad(schema, item, &format!("{path}[{index}]")))
+            items
+                .iter()
+                .enumerate()
+                .find_map(|(index, item)| find_bad(schema, item, &format!("{path}[{index}]")))
         }
         _ => None,
     }
@@ -191,18 +226,33 @@ mod tests {
     #[test]
     fn fields_types_and_values_are_held_to_the_schema() {
         for (domain, sentence) in [
-            (json!({"devices": {}, "bogus": 1}), "spec.domain.bogus is no field of the API: remove it"),
-            (json!({"devices": {}, "Memory": {}}), "spec.domain.Memory is no field of the API; did you mean memory?"),
-            (json!({"devices": {}, "memry": {}}), "spec.domain.memry is no field of the API; did you mean memory?"),
+            (
+                json!({"devices": {}, "bogus": 1}),
+                "spec.domain.bogus is no field of the API: remove it",
+            ),
+            (
+                json!({"devices": {}, "Memory": {}}),
+                "spec.domain.Memory is no field of the API; did you mean memory?",
+            ),
+            (
+                json!({"devices": {}, "memry": {}}),
+                "spec.domain.memry is no field of the API; did you mean memory?",
+            ),
             (
                 json!({"devices": {}, "cpu": {"cores": "4"}}),
                 "spec.domain.cpu.cores is the text \"4\", and a whole number belongs there",
             ),
-            (json!({"devices": {"disks": {}}}), "spec.domain.devices.disks is a structure, and a list belongs there"),
+            (
+                json!({"devices": {"disks": {}}}),
+                "spec.domain.devices.disks is a structure, and a list belongs there",
+            ),
         ] {
             assert_eq!(sentences(domain), [sentence]);
         }
-        assert_eq!(check("v1.VirtualMachine", &json!({"spec": {}})), ["spec.template is missing: it is required"]);
+        assert_eq!(
+            check("v1.VirtualMachine", &json!({"spec": {}})),
+            ["spec.template is missing: it is required"]
+        );
         assert!(sentences(json!({"devices": {}, "resources": {"requests": {"cpu": 1}}})).is_empty());
     }
 
@@ -210,6 +260,9 @@ mod tests {
     fn amounts_are_read() {
         let object = json!({"spec": {"domain": {"devices": {}, "memory": {"guest": "lots"}}}});
         let sentence = bad_amount("v1.VirtualMachineInstance", &object).unwrap();
-        assert!(sentence.starts_with("spec.domain.memory.guest is \"lots\""), "{sentence}");
+        assert!(
+            sentence.starts_with("spec.domain.memory.guest is \"lots\""),
+            "{sentence}"
+        );
     }
 }

@@ -35,17 +35,24 @@ pub(super) fn reduce(swagger: &Map<String, Value>, roots: &[String]) -> Result<M
         if reached.contains(&name) {
             continue;
         }
-        let definition = definitions.get(&name).with_context(|| format!("definition {name} is not in the document"))?;
+        let definition = definitions
+            .get(&name)
+            .with_context(|| format!("definition {name} is not in the document"))?;
         collect_references(definition, &mut open);
         reached.insert(name);
     }
-    Ok(reached.iter().map(|name| (name.clone(), fact(&definitions[name]))).collect())
+    Ok(reached
+        .iter()
+        .map(|name| (name.clone(), fact(&definitions[name])))
+        .collect())
 }
 
 /// Returns the facts as JSON with one definition a line, so that a change shows as the lines that changed.
 pub(super) fn one_definition_a_line(facts: &Map<String, Value>) -> String {
-    let lines: Vec<String> =
-        facts.iter().map(|(name, fact)| format!("{}: {fact}", Value::from(name.as_str()))).collect();
+    let lines: Vec<String> = facts
+        .iter()
+        .map(|(name, fact)| format!("{}: {fact}", Value::from(name.as_str())))
+        .collect();
     format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 
@@ -65,15 +72,19 @@ fn collect_references(node: &Value, out: &mut Vec<String>) {
 /// Keeps what is a fact. A reference that carries `default: {}` stands for a structure that is always written,
 /// one without for a structure that may be absent: the mark is kept as `embedded: true`.
 fn fact(schema: &Value) -> Value {
-    let Value::Object(schema) = schema else { return schema.clone() };
+    let Value::Object(schema) = schema else {
+        return schema.clone();
+    };
     let mut out = Map::new();
     for key in KEPT {
         let Some(value) = schema.get(key) else { continue };
         let value = match (key, value) {
             ("$ref", Value::String(target)) => Value::from(target.trim_start_matches(PREFIX)),
-            ("properties", Value::Object(properties)) => {
-                properties.iter().map(|(name, child)| (name.clone(), fact(child))).collect::<Map<_, _>>().into()
-            }
+            ("properties", Value::Object(properties)) => properties
+                .iter()
+                .map(|(name, child)| (name.clone(), fact(child)))
+                .collect::<Map<_, _>>()
+                .into(),
             ("items" | "additionalProperties", child) => fact(child),
             (_, value) => value.clone(),
         };

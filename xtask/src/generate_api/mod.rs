@@ -48,7 +48,8 @@ fn import_facts(root: &Path, swagger: &Path) -> Result<()> {
     let layout = layout::Layout::read(&root.join("crates/api/facts/layout.json"))?;
     let facts = import::reduce(&read_json(swagger)?, &layout.roots)?;
     let path = root.join("crates/api/facts/kubevirt.json");
-    std::fs::write(&path, import::one_definition_a_line(&facts)).with_context(|| format!("write {}", path.display()))
+    std::fs::write(&path, import::one_definition_a_line(&facts))
+        .with_context(|| format!("write {}", path.display()))
 }
 
 fn read_json(path: &Path) -> Result<Map<String, Value>> {
@@ -57,7 +58,9 @@ fn read_json(path: &Path) -> Result<Map<String, Value>> {
 }
 
 fn workspace_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 #[cfg(test)]
@@ -69,7 +72,10 @@ mod tests {
         let root = workspace_root();
         for (path, text) in generate(&root).unwrap() {
             let found = std::fs::read_to_string(root.join("crates/api/src").join(&path)).unwrap_or_default();
-            assert!(found == text, "crates/api/src/{path} is out of date: run `cargo xtask generate-api`");
+            assert!(
+                found == text,
+                "crates/api/src/{path} is out of date: run `cargo xtask generate-api`"
+            );
         }
     }
 }

@@ -58,10 +58,18 @@ fn policy_for(image: &str) -> &'static str {
 fn implicit_disks(spec: &mut VirtualMachineInstanceSpec) {
     let devices = &mut spec.domain.devices;
     let mut used: BTreeSet<String> = devices.disks.iter().map(|disk| disk.name.clone()).collect();
-    used.extend(devices.filesystems.iter().map(|filesystem| filesystem.name.clone()));
+    used.extend(
+        devices
+            .filesystems
+            .iter()
+            .map(|filesystem| filesystem.name.clone()),
+    );
     for volume in &spec.volumes {
         if volume.memory_dump.is_none() && !used.contains(&volume.name) {
-            devices.disks.push(Disk { name: volume.name.clone(), ..Disk::default() });
+            devices.disks.push(Disk {
+                name: volume.name.clone(),
+                ..Disk::default()
+            });
         }
     }
 }
@@ -91,7 +99,9 @@ fn target(disk: &mut Disk, architecture: &str) {
 }
 
 fn watchdog(devices: &mut Devices, architecture: &str) {
-    let Some(watchdog) = &mut devices.watchdog else { return };
+    let Some(watchdog) = &mut devices.watchdog else {
+        return;
+    };
     if watchdog.i6300esb.is_none() && watchdog.diag288.is_none() {
         match architecture {
             "amd64" => watchdog.i6300esb = Some(Default::default()),

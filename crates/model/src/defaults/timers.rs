@@ -3,7 +3,9 @@
 use api::kubevirt::v1::{DomainSpec, Probe, VirtualMachineInstanceSpec};
 
 pub(super) fn fill(domain: &mut DomainSpec) {
-    let Some(timer) = domain.clock.as_mut().and_then(|clock| clock.timer.as_mut()) else { return };
+    let Some(timer) = domain.clock.as_mut().and_then(|clock| clock.timer.as_mut()) else {
+        return;
+    };
     if let Some(hpet) = &mut timer.hpet {
         hpet.present.get_or_insert(true);
     }
@@ -22,7 +24,10 @@ pub(super) fn fill(domain: &mut DomainSpec) {
 }
 
 pub(super) fn probes(spec: &mut VirtualMachineInstanceSpec) {
-    for probe in [&mut spec.liveness_probe, &mut spec.readiness_probe].into_iter().flatten() {
+    for probe in [&mut spec.liveness_probe, &mut spec.readiness_probe]
+        .into_iter()
+        .flatten()
+    {
         pace(probe);
     }
 }

@@ -7,10 +7,25 @@ use super::{Table, harmless, only, refused};
 pub(super) const TABLE: Table = &[
     (
         "dataVolumeTemplates",
-        refused("volumes are not filled from sources yet", "use a containerDisk or an emptyDisk"),
+        refused(
+            "volumes are not filled from sources yet",
+            "use a containerDisk or an emptyDisk",
+        ),
     ),
-    ("instancetype", refused("instance types are not expanded yet", "write processors and memory into the template")),
-    ("preference", refused("preferences are not expanded yet", "write devices into the template")),
+    (
+        "instancetype",
+        refused(
+            "instance types are not expanded yet",
+            "write processors and memory into the template",
+        ),
+    ),
+    (
+        "preference",
+        refused(
+            "preferences are not expanded yet",
+            "write devices into the template",
+        ),
+    ),
     (
         "runStrategy",
         only(
@@ -21,5 +36,8 @@ pub(super) const TABLE: Table = &[
     ),
     ("running", Honoured),
     ("template.metadata", Honoured),
-    ("updateVolumesStrategy", harmless("volumes of a running machine are not exchanged yet; a restart takes the new ones")),
+    (
+        "updateVolumesStrategy",
+        harmless("volumes of a running machine are not exchanged yet; a restart takes the new ones"),
+    ),
 ];

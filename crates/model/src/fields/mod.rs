@@ -51,7 +51,11 @@ pub enum State {
 type Table = &'static [(&'static str, State)];
 
 const fn only(values: &'static [&'static str], reason: &'static str, remedy: &'static str) -> State {
-    State::Only { values, reason, remedy }
+    State::Only {
+        values,
+        reason,
+        remedy,
+    }
 }
 
 const fn refused(reason: &'static str, remedy: &'static str) -> State {
@@ -81,23 +85,47 @@ pub struct Unsupported {
 
 impl std::fmt::Display for Unsupported {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} is {}: {}; {}", self.field, self.value, self.reason, self.remedy)
+        write!(
+            formatter,
+            "{} is {}: {}; {}",
+            self.field, self.value, self.reason, self.remedy
+        )
     }
 }
 
 /// Returns every field that keeps an instance from starting.
 pub fn unsupported(vmi: &VirtualMachineInstance) -> Vec<Unsupported> {
-    let Ok(object) = serde_json::to_value(vmi) else { return Vec::new() };
+    let Ok(object) = serde_json::to_value(vmi) else {
+        return Vec::new();
+    };
     let mut out = Vec::new();
-    visit("VirtualMachineInstance", &object, &mut |field, value, state| match state {
-        State::Refused { reason, remedy } => {
-            out.push(Unsupported { field: field.to_owned(), value: shown(value), reason, remedy });
-        }
-        State::Only { values, reason, remedy } if !values.contains(&text(value).as_str()) => {
-            out.push(Unsupported { field: field.to_owned(), value: shown(value), reason, remedy });
-        }
-        _ => {}
-    });
+    visit(
+        "VirtualMachineInstance",
+        &object,
+        &mut |field, value, state| match state {
+            State::Refused { reason, remedy } => {
+                out.push(Unsupported {
+                    field: field.to_owned(),
+                    value: shown(value),
+                    reason,
+                    remedy,
+                });
+            }
+            State::Only {
+                values,
+                reason,
+                remedy,
+            } if !values.contains(&text(value).as_str()) => {
+                out.push(Unsupported {
+                    field: field.to_owned(),
+                    value: shown(value),
+                    reason,
+                    remedy,
+                });
+            }
+            _ => {}
+        },
+    );
     out
 }
 
@@ -109,10 +137,18 @@ pub fn warnings(kind: &str, object: &Value) -> Vec<String> {
             out.push(format!("ironclad: {field} has no effect: {note}"));
         }
         State::Refused { reason, remedy } => {
-            out.push(format!("ironclad: {field} keeps the machine from starting: {reason}; {remedy}"));
+            out.push(format!(
+                "ironclad: {field} keeps the machine from starting: {reason}; {remedy}"
+            ));
         }
-        State::Only { values, reason, remedy } if !values.contains(&text(value).as_str()) => {
-            out.push(format!("ironclad: {field} keeps the machine from starting: {reason}; {remedy}"));
+        State::Only {
+            values,
+            reason,
+            remedy,
+        } if !values.contains(&text(value).as_str()) => {
+            out.push(format!(
+                "ironclad: {field} keeps the machine from starting: {reason}; {remedy}"
+            ));
         }
         _ => {}
     });
@@ -144,7 +180,11 @@ fn tables(kind: &str) -> &'static [(&'static str, Table)] {
 }
 
 fn join(base: &str, path: &str) -> String {
-    if path.is_empty() { base.to_owned() } else { format!("{base}.{path}") }
+    if path.is_empty() {
+        base.to_owned()
+    } else {
+        format!("{base}.{path}")
+    }
 }
 
 /// Returns the number of path steps of the longest entry that fits, and its state.
@@ -154,7 +194,11 @@ fn longest(kind: &str, path: &str) -> Option<(usize, State)> {
         let Some(rest) = below(base, path) else { continue };
         let depth = base.split('.').count();
         for (entry, state) in *table {
-            let steps = if entry.is_empty() { depth } else { depth + entry.split('.').count() };
+            let steps = if entry.is_empty() {
+                depth
+            } else {
+                depth + entry.split('.').count()
+            };
             let fits = entry.is_empty() || below(entry, rest).is_some();
             if fits && best.is_none_or(|(most, _)| steps > most) {
                 best = Some((steps, *state));
@@ -167,7 +211,11 @@ fn longest(kind: &str, path: &str) -> Option<(usize, State)> {
 /// Returns what of a path stands below a prefix of whole steps.
 fn below<'a>(prefix: &str, path: &'a str) -> Option<&'a str> {
     let rest = path.strip_prefix(prefix)?;
-    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
+    if rest.is_empty() {
+        Some(rest)
+    } else {
+        rest.strip_prefix('.')
+    }
 }
 
 /// One step down an object.
@@ -183,7 +231,11 @@ struct Step<'a> {
 fn visit(kind: &str, object: &Value, report: &mut dyn FnMut(&str, &Value, State)) {
     let Some(spec) = object.get("spec") else { return };
     let mut seen = BTreeSet::new();
-    let mut steps = vec![Step { path: "spec".to_owned(), shown: "spec".to_owned(), value: spec }];
+    let mut steps = vec![Step {
+        path: "spec".to_owned(),
+        shown: "spec".to_owned(),
+        value: spec,
+    }];
     walk(kind, &mut steps, &mut seen, report);
 }
 
@@ -193,14 +245,20 @@ fn walk(
     seen: &mut BTreeSet<String>,
     report: &mut dyn FnMut(&str, &Value, State),
 ) {
-    let Some(Step { path, shown, value }) = steps.last() else { return };
+    let Some(Step { path, shown, value }) = steps.last() else {
+        return;
+    };
     let (path, shown, value) = (path.clone(), shown.clone(), *value);
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             // A name of a map's entry with a dot in it stays one step.
             for (name, child) in fields {
                 let name = name.replace('.', "_");
-                steps.push(Step { path: format!("{path}.{name}"), shown: format!("{shown}.{name}"), value: child });
+                steps.push(Step {
+                    path: format!("{path}.{name}"),
+                    shown: format!("{shown}.{name}"),
+                    value: child,
+                });
                 walk(kind, steps, seen, report);
                 steps.pop();
             }
@@ -209,7 +267,11 @@ fn walk(
             for (index, child) in items.iter().enumerate() {
                 // List positions are no steps of their own in the tables.
                 let Some(list) = steps.pop() else { return };
-                steps.push(Step { path: path.clone(), shown: format!("{shown}[{index}]"), value: child });
+                steps.push(Step {
+                    path: path.clone(),
+                    shown: format!("{shown}[{index}]"),
+                    value: child,
+                });
                 walk(kind, steps, seen, report);
                 steps.pop();
                 steps.push(list);
@@ -252,8 +314,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const KINDS: [&str; 4] =
-        ["VirtualMachine", "VirtualMachineInstance", "VirtualMachineInstanceMigration", "KubeVirt"];
+    const KINDS: [&str; 4] = [
+        "VirtualMachine",
+        "VirtualMachineInstance",
+        "VirtualMachineInstanceMigration",
+        "KubeVirt",
+    ];
 
     #[test]
     fn no_field_of_a_specification_is_missing() {
@@ -274,7 +340,10 @@ mod tests {
             let mut paths = Vec::new();
             api::facts::leaves(&format!("v1.{kind}"), &mut |path| paths.push(path.to_owned()));
             for (entry, _) in entries(kind) {
-                assert!(paths.iter().any(|path| below(&entry, path).is_some()), "{kind} {entry}");
+                assert!(
+                    paths.iter().any(|path| below(&entry, path).is_some()),
+                    "{kind} {entry}"
+                );
             }
         }
     }
@@ -295,7 +364,11 @@ mod tests {
         let fields: Vec<String> = unsupported(&vmi).into_iter().map(|one| one.field).collect();
         assert_eq!(
             fields,
-            ["spec.domain.devices.interfaces[1].bridge", "spec.domain.devices.tpm", "spec.volumes[0].sysprep"]
+            [
+                "spec.domain.devices.interfaces[1].bridge",
+                "spec.domain.devices.tpm",
+                "spec.volumes[0].sysprep"
+            ]
         );
     }
 
@@ -317,6 +390,10 @@ mod tests {
         }}}}}});
         let warnings = warnings("VirtualMachine", &object);
         assert_eq!(warnings.len(), 2, "{warnings:?}");
-        assert!(warnings.iter().all(|warning| warning.starts_with("ironclad: spec.template.spec.domain.devices.")));
+        assert!(
+            warnings
+                .iter()
+                .all(|warning| warning.starts_with("ironclad: spec.template.spec.domain.devices."))
+        );
     }
 }

@@ -29,7 +29,12 @@ pub(super) fn disks(
         };
         disks.push(disk(spec, volume, &path, facts, slots, &mut units)?);
     }
-    let by_kernel = vmi.spec.domain.firmware.as_ref().is_some_and(|firmware| firmware.kernel_boot.is_some());
+    let by_kernel = vmi
+        .spec
+        .domain
+        .firmware
+        .as_ref()
+        .is_some_and(|firmware| firmware.kernel_boot.is_some());
     boot_from_first(vmi, by_kernel, &mut disks);
     Ok(disks)
 }
@@ -43,7 +48,10 @@ struct Units {
 impl Units {
     /// Starts with the units that a previous record holds.
     fn new(previous: Option<&MachineRecord>) -> Self {
-        let mut units = Self { kept: Vec::new(), taken: BTreeSet::new() };
+        let mut units = Self {
+            kept: Vec::new(),
+            taken: BTreeSet::new(),
+        };
         for disk in previous.map(|record| record.disks.as_slice()).unwrap_or_default() {
             if let Address::Unit { unit } = disk.address {
                 units.kept.push((disk.bus, disk.name.clone(), unit));
@@ -55,9 +63,16 @@ impl Units {
 
     /// Returns the unit of a disk: the one it had, else the lowest free one.
     fn take(&mut self, bus: DiskBus, name: &str) -> Address {
-        let kept = self.kept.iter().find(|(had_bus, had_name, _)| *had_bus == bus && had_name == name);
+        let kept = self
+            .kept
+            .iter()
+            .find(|(had_bus, had_name, _)| *had_bus == bus && had_name == name);
         let unit = kept.map_or_else(
-            || (0..).find(|unit| !self.taken.contains(&(bus as u8, *unit))).unwrap_or(0),
+            || {
+                (0..)
+                    .find(|unit| !self.taken.contains(&(bus as u8, *unit)))
+                    .unwrap_or(0)
+            },
             |(_, _, unit)| *unit,
         );
         self.taken.insert((bus as u8, unit));
@@ -74,11 +89,26 @@ fn disk(
     units: &mut Units,
 ) -> Result<Disk, RecordError> {
     let (device, bus, read_only, chosen) = if let Some(cdrom) = &spec.cdrom {
-        (DiskDevice::Cdrom, cdrom.bus.as_deref(), cdrom.readonly.unwrap_or(true), None)
+        (
+            DiskDevice::Cdrom,
+            cdrom.bus.as_deref(),
+            cdrom.readonly.unwrap_or(true),
+            None,
+        )
     } else if let Some(lun) = &spec.lun {
-        (DiskDevice::Lun, lun.bus.as_deref(), lun.readonly.unwrap_or(false), None)
+        (
+            DiskDevice::Lun,
+            lun.bus.as_deref(),
+            lun.readonly.unwrap_or(false),
+            None,
+        )
     } else if let Some(disk) = &spec.disk {
-        (DiskDevice::Disk, disk.bus.as_deref(), disk.readonly.unwrap_or(false), disk.pci_address.as_deref())
+        (
+            DiskDevice::Disk,
+            disk.bus.as_deref(),
+            disk.readonly.unwrap_or(false),
+            disk.pci_address.as_deref(),
+        )
     } else {
         (DiskDevice::Disk, None, false, None)
     };
@@ -88,11 +118,17 @@ fn disk(
         None | Some("" | "sata") => DiskBus::Sata,
         Some("usb") => DiskBus::Usb,
         Some(other) => {
-            return Err(RecordError::field(format!("{path}.bus"), other, "write one of virtio, scsi, sata, usb"));
+            return Err(RecordError::field(
+                format!("{path}.bus"),
+                other,
+                "write one of virtio, scsi, sata, usb",
+            ));
         }
     };
     let address = match (bus, chosen) {
-        (DiskBus::Virtio, Some(address)) if !address.is_empty() => Address::Pci { address: address.to_owned() },
+        (DiskBus::Virtio, Some(address)) if !address.is_empty() => Address::Pci {
+            address: address.to_owned(),
+        },
         (DiskBus::Virtio, _) => slots.take(&format!("disk/{}", spec.name))?,
         (DiskBus::Scsi | DiskBus::Sata | DiskBus::Usb, _) => units.take(bus, &spec.name),
     };
@@ -133,7 +169,10 @@ fn chain(name: &str, volume: &Volume, known: Option<&[DiskFormat]>) -> Vec<DiskL
         .unwrap_or(usual)
         .iter()
         .enumerate()
-        .map(|(layer, format)| DiskLayer { descriptor: format!("disk/{name}/{layer}"), format: *format })
+        .map(|(layer, format)| DiskLayer {
+            descriptor: format!("disk/{name}/{layer}"),
+            format: *format,
+        })
         .collect()
 }
 
@@ -164,11 +203,20 @@ fn outlives(volume: &Volume) -> bool {
 /// Without a boot order the machine starts from its first hard disk, else from its first drive.
 fn boot_from_first(vmi: &VirtualMachineInstance, by_kernel: bool, disks: &mut [Disk]) {
     let ordered = disks.iter().any(|disk| disk.boot_index.is_some())
-        || vmi.spec.domain.devices.interfaces.iter().any(|interface| interface.boot_order.is_some());
+        || vmi
+            .spec
+            .domain
+            .devices
+            .interfaces
+            .iter()
+            .any(|interface| interface.boot_order.is_some());
     if ordered || by_kernel {
         return;
     }
-    let first = disks.iter().position(|disk| disk.device != DiskDevice::Cdrom).unwrap_or(0);
+    let first = disks
+        .iter()
+        .position(|disk| disk.device != DiskDevice::Cdrom)
+        .unwrap_or(0);
     if let Some(disk) = disks.get_mut(first) {
         disk.boot_index = Some(1);
     }

@@ -46,7 +46,9 @@ pub enum RecordError {
         reason: String,
     },
     /// More devices than the bus has places.
-    #[error("the machine has more devices than the {places} places of its PCI bus: remove a disk or an interface, or put disks on the scsi bus")]
+    #[error(
+        "the machine has more devices than the {places} places of its PCI bus: remove a disk or an interface, or put disks on the scsi bus"
+    )]
     TooManyDevices {
         /// Number of places.
         places: u8,
@@ -54,14 +56,24 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    pub(crate) fn field(field: impl Into<String>, value: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Field { field: field.into(), value: value.into(), reason: reason.into() }
+    pub(crate) fn field(
+        field: impl Into<String>,
+        value: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::Field {
+            field: field.into(),
+            value: value.into(),
+            reason: reason.into(),
+        }
     }
 }
 
 impl From<Exhausted> for RecordError {
     fn from(_: Exhausted) -> Self {
-        Self::TooManyDevices { places: slots::LAST - slots::FIRST + 1 }
+        Self::TooManyDevices {
+            places: slots::LAST - slots::FIRST + 1,
+        }
     }
 }
 
@@ -83,23 +95,35 @@ pub fn machine_record(
 
     let mut slots = Slots::new(previous);
     let nics = nics::nics(vmi, facts, previous, &mut slots)?;
-    let agent = AgentChannel { address: slots.take("agent")? };
+    let agent = AgentChannel {
+        address: slots.take("agent")?,
+    };
     let disks = disks::disks(vmi, facts, previous, &mut slots)?;
     let balloon = if devices.autoattach_mem_balloon.unwrap_or(true) {
         let address = slots.take("balloon")?;
-        Some(Balloon { address, stats_period_seconds: facts.balloon_period_seconds })
+        Some(Balloon {
+            address,
+            stats_period_seconds: facts.balloon_period_seconds,
+        })
     } else {
         None
     };
     let rng = match &devices.rng {
-        Some(_) => Some(Rng { address: slots.take("rng")? }),
+        Some(_) => Some(Rng {
+            address: slots.take("rng")?,
+        }),
         None => None,
     };
     let boot = boot::boot(domain)?;
-    let graphics = devices.autoattach_graphics_device.unwrap_or(true).then(|| Graphics {
-        adapter: boot::graphics_adapter(&boot).to_owned(),
-        address: Address::Pci { address: format!("0000:00:{:02x}.0", slots::GRAPHICS) },
-    });
+    let graphics = devices
+        .autoattach_graphics_device
+        .unwrap_or(true)
+        .then(|| Graphics {
+            adapter: boot::graphics_adapter(&boot).to_owned(),
+            address: Address::Pci {
+                address: format!("0000:00:{:02x}.0", slots::GRAPHICS),
+            },
+        });
 
     let mut record = MachineRecord {
         version: RECORD_VERSION,
@@ -112,7 +136,9 @@ pub fn machine_record(
         memory: memory(vmi)?,
         boot,
         smbios: boot::smbios(domain, &facts.smbios, &machine_uuid(vmi)),
-        clock: Clock { offset_seconds: clock_offset(vmi) },
+        clock: Clock {
+            offset_seconds: clock_offset(vmi),
+        },
         disks,
         nics,
         serial: devices.autoattach_serial_console.unwrap_or(true),
@@ -124,7 +150,9 @@ pub fn machine_record(
         start_paused: spec.start_strategy.as_deref() == Some("Paused"),
         grace_period_seconds: spec
             .termination_grace_period_seconds
-            .map_or(DEFAULT_GRACE_PERIOD_SECONDS, |seconds| u64::try_from(seconds).unwrap_or(0)),
+            .map_or(DEFAULT_GRACE_PERIOD_SECONDS, |seconds| {
+                u64::try_from(seconds).unwrap_or(0)
+            }),
     };
     let used: BTreeSet<u8> = slots::occupied(&record).into_values().collect();
     slots.release(&used);
@@ -134,7 +162,13 @@ pub fn machine_record(
 
 /// Returns the UUID that the firmware shows: the instance's, else one that follows from its name.
 pub fn machine_uuid(vmi: &VirtualMachineInstance) -> String {
-    match vmi.spec.domain.firmware.as_ref().and_then(|firmware| firmware.uuid.clone()) {
+    match vmi
+        .spec
+        .domain
+        .firmware
+        .as_ref()
+        .and_then(|firmware| firmware.uuid.clone())
+    {
         Some(uuid) => uuid,
         None => uuid_of_name(vmi.metadata.name.as_deref().unwrap_or_default()),
     }
@@ -154,8 +188,18 @@ fn machine_type(
     if let Some(previous) = previous {
         return Ok(previous.machine_type.clone());
     }
-    let wanted = vmi.spec.domain.machine.as_ref().and_then(|machine| machine.type_.as_deref()).unwrap_or_default();
-    let wanted = if wanted.is_empty() { default_machine_type(facts) } else { wanted };
+    let wanted = vmi
+        .spec
+        .domain
+        .machine
+        .as_ref()
+        .and_then(|machine| machine.type_.as_deref())
+        .unwrap_or_default();
+    let wanted = if wanted.is_empty() {
+        default_machine_type(facts)
+    } else {
+        wanted
+    };
     if let Some(concrete) = facts.machine_aliases.get(wanted) {
         return Ok(concrete.clone());
     }
@@ -187,12 +231,20 @@ fn memory(vmi: &VirtualMachineInstance) -> Result<Memory, RecordError> {
             "the size of the guest's memory is not given; set it, for example to 1Gi",
         )
     })?;
-    let max = memory.and_then(|memory| memory.max_guest.as_ref()).and_then(amount::bytes).unwrap_or(size);
+    let max = memory
+        .and_then(|memory| memory.max_guest.as_ref())
+        .and_then(amount::bytes)
+        .unwrap_or(size);
     let hugepage_size = memory
         .and_then(|memory| memory.hugepages.as_ref())
         .and_then(|hugepages| hugepages.page_size.clone())
         .and_then(|size| amount::bytes(&size.as_str().into()));
-    Ok(Memory { size, max: max.max(size), hugepage_size, shared: false })
+    Ok(Memory {
+        size,
+        max: max.max(size),
+        hugepage_size,
+        shared: false,
+    })
 }
 
 fn clock_offset(vmi: &VirtualMachineInstance) -> i64 {

@@ -24,7 +24,9 @@ pub(super) fn nics(
         }
         let before = previous.and_then(|record| record.nics.iter().find(|nic| nic.name == interface.name));
         let address = match interface.pci_address.as_deref() {
-            Some(address) if !address.is_empty() => Address::Pci { address: address.to_owned() },
+            Some(address) if !address.is_empty() => Address::Pci {
+                address: address.to_owned(),
+            },
             _ => slots.take(&format!("nic/{}", interface.name))?,
         };
         let prepared = facts.nics.get(&interface.name).cloned().unwrap_or_default();

@@ -40,7 +40,10 @@ pub(super) fn cpu(domain: &DomainSpec, accelerator: Accelerator) -> Result<Cpu, 
                 ));
             }
         };
-        features.push(CpuFeature { name: feature.name.clone(), enabled });
+        features.push(CpuFeature {
+            name: feature.name.clone(),
+            enabled,
+        });
     }
     Ok(Cpu {
         model: model(cpu.and_then(|cpu| cpu.model.as_deref()), accelerator).to_owned(),
@@ -48,7 +51,10 @@ pub(super) fn cpu(domain: &DomainSpec, accelerator: Accelerator) -> Result<Cpu, 
         sockets: topology.sockets,
         cores: topology.cores,
         threads: topology.threads,
-        max_sockets: cpu.and_then(|cpu| cpu.max_sockets).unwrap_or(topology.sockets).max(topology.sockets),
+        max_sockets: cpu
+            .and_then(|cpu| cpu.max_sockets)
+            .unwrap_or(topology.sockets)
+            .max(topology.sockets),
     })
 }
 

@@ -35,14 +35,25 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
         .gpus
         .iter()
         .filter(|gpu| {
-            let display = gpu.virtual_gpu_options.as_ref().and_then(|options| options.display.as_ref());
+            let display = gpu
+                .virtual_gpu_options
+                .as_ref()
+                .and_then(|options| options.display.as_ref());
             display.is_some_and(|display| {
-                display.enabled != Some(false) && display.ram_fb.as_ref().is_none_or(|state| state.enabled != Some(false))
+                display.enabled != Some(false)
+                    && display
+                        .ram_fb
+                        .as_ref()
+                        .is_none_or(|state| state.enabled != Some(false))
             })
         })
         .count();
     if framebuffers > 1 {
-        errors.invalid(scope.at("GPUs"), framebuffers, "only one GPU can show the first picture; switch ramFB off on the others");
+        errors.invalid(
+            scope.at("GPUs"),
+            framebuffers,
+            "only one GPU can show the first picture; switch ramFB off on the others",
+        );
     }
     claims(scope, spec, errors);
     gated(scope, spec, errors);
@@ -52,13 +63,27 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
 /// Devices by resource claim.
 fn claims(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Errors) {
     let devices = &spec.domain.devices;
-    let gpus: Vec<_> = devices.gpus.iter().map(|gpu| (&gpu.device_name, &gpu.claim_name, &gpu.request_name)).collect();
-    let host: Vec<_> =
-        devices.host_devices.iter().map(|device| (&device.device_name, &device.claim_name, &device.request_name)).collect();
-    let listed: BTreeSet<&str> = spec.resource_claims.iter().map(|claim| claim.name.as_str()).collect();
+    let gpus: Vec<_> = devices
+        .gpus
+        .iter()
+        .map(|gpu| (&gpu.device_name, &gpu.claim_name, &gpu.request_name))
+        .collect();
+    let host: Vec<_> = devices
+        .host_devices
+        .iter()
+        .map(|device| (&device.device_name, &device.claim_name, &device.request_name))
+        .collect();
+    let listed: BTreeSet<&str> = spec
+        .resource_claims
+        .iter()
+        .map(|claim| claim.name.as_str())
+        .collect();
     let set = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
     let mut unlisted = false;
-    for (field, gate, list) in [("gpus", "GPUsWithDRA", gpus), ("hostDevices", "HostDevicesWithDRA", host)] {
+    for (field, gate, list) in [
+        ("gpus", "GPUsWithDRA", gpus),
+        ("hostDevices", "HostDevicesWithDRA", host),
+    ] {
         let at = scope.at("domain.devices").child(field);
         let claimed = list.iter().filter(|(_, claim, _)| set(claim)).count();
         if claimed == 0 {
@@ -69,12 +94,21 @@ fn claims(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Err
             continue;
         }
         if claimed < list.len() {
-            errors.invalid(at.clone(), claimed, "either all devices here come by claim, or none");
+            errors.invalid(
+                at.clone(),
+                claimed,
+                "either all devices here come by claim, or none",
+            );
         }
         let mut pairs = BTreeSet::new();
         for (index, (_, claim, request)) in list.iter().enumerate().filter(|(_, (_, claim, _))| set(claim)) {
             if !set(request) {
-                errors.add(Problem::Required, at.index(index).child("requestName"), (), "name the request of the claim");
+                errors.add(
+                    Problem::Required,
+                    at.index(index).child("requestName"),
+                    (),
+                    "name the request of the claim",
+                );
             }
             if !pairs.insert((claim, request)) {
                 errors.add(
@@ -88,7 +122,11 @@ fn claims(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Err
         }
     }
     if unlisted {
-        errors.invalid(scope.at("resourceClaims"), listed.len(), "list every claim that a device uses");
+        errors.invalid(
+            scope.at("resourceClaims"),
+            listed.len(),
+            "list every claim that a device uses",
+        );
     }
 }
 
@@ -103,7 +141,11 @@ fn gated(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Erro
         if !scope.config.gate("VideoConfig") {
             errors.gate(scope.at("video"), kind, "VideoConfig");
         } else if devices.autoattach_graphics_device == Some(false) {
-            errors.invalid(scope.at("video"), kind, "the machine has no graphics (autoattachGraphicsDevice: false)");
+            errors.invalid(
+                scope.at("video"),
+                kind,
+                "the machine has no graphics (autoattachGraphicsDevice: false)",
+            );
         }
     }
     if !devices.panic_devices.is_empty() {
@@ -116,12 +158,21 @@ fn gated(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Erro
             for (index, device) in devices.panic_devices.iter().enumerate() {
                 let model = device.model.as_deref().unwrap_or_default();
                 if !["", "isa", "hyperv", "pvpanic"].contains(&model) {
-                    errors.invalid(at.index(index).child("model"), model, "write one of isa, hyperv, pvpanic");
+                    errors.invalid(
+                        at.index(index).child("model"),
+                        model,
+                        "write one of isa, hyperv, pvpanic",
+                    );
                 }
             }
         }
     }
-    if let Some(policy) = spec.domain.reboot_policy.as_deref().filter(|policy| !policy.is_empty()) {
+    if let Some(policy) = spec
+        .domain
+        .reboot_policy
+        .as_deref()
+        .filter(|policy| !policy.is_empty())
+    {
         let at = scope.at("domain.rebootPolicy");
         if !scope.config.gate("RebootPolicy") {
             errors.gate(at, policy, "RebootPolicy");
@@ -137,7 +188,8 @@ fn gated(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Erro
 fn filesystems(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Errors) {
     for (index, filesystem) in spec.domain.devices.filesystems.iter().enumerate() {
         let storage = spec.volumes.iter().any(|volume| {
-            volume.name == filesystem.name && (volume.persistent_volume_claim.is_some() || volume.data_volume.is_some())
+            volume.name == filesystem.name
+                && (volume.persistent_volume_claim.is_some() || volume.data_volume.is_some())
         });
         if storage && !scope.config.gate("EnableVirtioFsStorageVolumes") {
             errors.gate(

@@ -23,10 +23,19 @@ pub fn kubevirt(kubevirt: &KubeVirt, others: bool) -> Vec<FieldError> {
         let at = at.child("tlsConfiguration");
         match tls.min_tls_version.as_deref() {
             None | Some("") if !tls.ciphers.is_empty() => {
-                errors.add(Problem::Required, at.child("minTLSVersion"), (), "a list of ciphers needs minTLSVersion");
+                errors.add(
+                    Problem::Required,
+                    at.child("minTLSVersion"),
+                    (),
+                    "a list of ciphers needs minTLSVersion",
+                );
             }
             Some("VersionTLS13") if !tls.ciphers.is_empty() => {
-                errors.invalid(at.child("ciphers"), tls.ciphers.len(), "TLS 1.3 chooses its ciphers itself; remove the list");
+                errors.invalid(
+                    at.child("ciphers"),
+                    tls.ciphers.len(),
+                    "TLS 1.3 chooses its ciphers itself; remove the list",
+                );
             }
             _ => {}
         }
@@ -40,26 +49,45 @@ pub fn kubevirt(kubevirt: &KubeVirt, others: bool) -> Vec<FieldError> {
             "write a number of at least 1.0, in quotes",
         );
     }
-    if configuration.role_aggregation_strategy.as_deref() == Some("Manual") && !config.gate("OptOutRoleAggregation") {
-        errors.gate(at.child("roleAggregationStrategy"), "Manual", "OptOutRoleAggregation");
+    if configuration.role_aggregation_strategy.as_deref() == Some("Manual")
+        && !config.gate("OptOutRoleAggregation")
+    {
+        errors.gate(
+            at.child("roleAggregationStrategy"),
+            "Manual",
+            "OptOutRoleAggregation",
+        );
     }
-    if configuration.virt_template_deployment.as_ref().is_some_and(|template| template.enabled == Some(true))
+    if configuration
+        .virt_template_deployment
+        .as_ref()
+        .is_some_and(|template| template.enabled == Some(true))
         && !config.gate("Template")
     {
         errors.gate(at.child("virtTemplateDeployment"), true, "Template");
     }
     if !configuration.hypervisors.is_empty() && !config.gate("ConfigurableHypervisor") {
-        errors.gate(at.child("hypervisors"), configuration.hypervisors.len(), "ConfigurableHypervisor");
+        errors.gate(
+            at.child("hypervisors"),
+            configuration.hypervisors.len(),
+            "ConfigurableHypervisor",
+        );
     }
     let infra = kubevirt.spec.infra.as_ref().and_then(|infra| infra.replicas);
     if infra == Some(0) {
-        errors.invalid(Path::new("spec.infra.replicas"), 0, "write at least 1, or leave it out");
+        errors.invalid(
+            Path::new("spec.infra.replicas"),
+            0,
+            "write at least 1, or leave it out",
+        );
     }
     let patches = &kubevirt.spec.customize_components.patches;
     for (index, patch) in patches.iter().enumerate() {
         if serde_json::from_str::<serde_json::Value>(&patch.patch).is_err() {
             errors.invalid(
-                Path::new("spec.customizeComponents.patches").index(index).child("patch"),
+                Path::new("spec.customizeComponents.patches")
+                    .index(index)
+                    .child("patch"),
                 patch.patch.as_str(),
                 "a patch is written as JSON",
             );
@@ -76,9 +104,18 @@ mod tests {
     #[test]
     fn rules_of_the_installation() {
         for (spec, field) in [
-            (json!({"configuration": {"tlsConfiguration": {"ciphers": ["x"]}}}), "spec.configuration.tlsConfiguration.minTLSVersion"),
-            (json!({"configuration": {"additionalGuestMemoryOverheadRatio": "0.5"}}), "spec.configuration.additionalGuestMemoryOverheadRatio"),
-            (json!({"configuration": {"roleAggregationStrategy": "Manual"}}), "spec.configuration.roleAggregationStrategy"),
+            (
+                json!({"configuration": {"tlsConfiguration": {"ciphers": ["x"]}}}),
+                "spec.configuration.tlsConfiguration.minTLSVersion",
+            ),
+            (
+                json!({"configuration": {"additionalGuestMemoryOverheadRatio": "0.5"}}),
+                "spec.configuration.additionalGuestMemoryOverheadRatio",
+            ),
+            (
+                json!({"configuration": {"roleAggregationStrategy": "Manual"}}),
+                "spec.configuration.roleAggregationStrategy",
+            ),
             (json!({"infra": {"replicas": 0}}), "spec.infra.replicas"),
         ] {
             let object: KubeVirt = serde_json::from_value(json!({"spec": spec})).unwrap();

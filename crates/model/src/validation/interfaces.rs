@@ -33,7 +33,10 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
                 "an interface's name holds letters, digits, - and _",
             );
         }
-        let network = spec.networks.iter().find(|network| network.name == interface.name);
+        let network = spec
+            .networks
+            .iter()
+            .find(|network| network.name == interface.name);
         if network.is_none() {
             errors.invalid(
                 at.child("name"),
@@ -41,7 +44,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
                 "no network has this name; add one to spec.networks",
             );
         }
-        discontinued(interface, index, errors);
+        discontinued(scope, interface, index, errors);
         binding(scope, interface, network, &at, errors);
         device(interface, &at, errors);
         state(interface, network, &at, errors);
@@ -53,17 +56,28 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 /// Bindings that no release offers any more. Clients know them by their path in an instance.
-fn discontinued(interface: &Interface, index: usize, errors: &mut Errors) {
+fn discontinued(scope: &Scope<'_>, interface: &Interface, index: usize, errors: &mut Errors) {
     let at = Path::new("spec").child("domain.devices.interfaces").index(index);
-    for (field, set) in [
-        ("slirp", interface.slirp.is_some()),
-        ("macvtap", interface.macvtap.is_some()),
-        ("passt", interface.passt.is_some()),
+    for (field, gate, set) in [
+        ("slirp", "", interface.slirp.is_some()),
+        ("macvtap", "Macvtap", interface.macvtap.is_some()),
+        ("passt", "Passt", interface.passt.is_some()),
     ] {
+        if set && scope.config.gate(gate) {
+            errors.add(
+                Problem::NotSupported,
+                Path::root(),
+                gate,
+                "this feature gate was discontinued; remove it from the KubeVirt object",
+            );
+        }
         if set {
             errors.invalid(
                 at.child(field),
@@ -74,7 +88,13 @@ fn discontinued(interface: &Interface, index: usize, errors: &mut Errors) {
     }
 }
 
-fn binding(scope: &Scope<'_>, interface: &Interface, network: Option<&Network>, at: &Path, errors: &mut Errors) {
+fn binding(
+    scope: &Scope<'_>,
+    interface: &Interface,
+    network: Option<&Network>,
+    at: &Path,
+    errors: &mut Errors,
+) {
     let core = interface.bridge.is_some()
         || interface.masquerade.is_some()
         || interface.sriov.is_some()
@@ -105,7 +125,11 @@ fn binding(scope: &Scope<'_>, interface: &Interface, network: Option<&Network>, 
         if !scope.config.gate("PasstBinding") {
             errors.gate(at.child("name"), interface.name.as_str(), "PasstBinding");
         } else if network.is_some() && !on_pod {
-            errors.invalid(at.child("name"), interface.name.as_str(), "passtBinding stands on the Pod's network");
+            errors.invalid(
+                at.child("name"),
+                interface.name.as_str(),
+                "passtBinding stands on the Pod's network",
+            );
         }
     }
 }
@@ -124,15 +148,29 @@ fn device(interface: &Interface, at: &Path, errors: &mut Errors) {
     if let Some(mac) = interface.mac_address.as_deref().filter(|mac| !mac.is_empty()) {
         let path = at.child("macAddress");
         match mac_bytes(mac) {
-            None => errors.invalid(path, mac, "write six pairs of hexadecimal digits, for example 02:00:00:00:00:01"),
+            None => errors.invalid(
+                path,
+                mac,
+                "write six pairs of hexadecimal digits, for example 02:00:00:00:00:01",
+            ),
             Some(length) if length > 6 => errors.invalid(path, mac, "a hardware address has six bytes"),
-            Some(_) if interface.masquerade.is_some() && mac.replace('-', ":").eq_ignore_ascii_case(BRIDGE_MAC) => {
-                errors.invalid(path, mac, "this address belongs to the bridge in the Pod; choose another");
+            Some(_)
+                if interface.masquerade.is_some()
+                    && mac.replace('-', ":").eq_ignore_ascii_case(BRIDGE_MAC) =>
+            {
+                errors.invalid(
+                    path,
+                    mac,
+                    "this address belongs to the bridge in the Pod; choose another",
+                );
             }
             Some(_) => {}
         }
     }
-    if let Some(address) = interface.pci_address.as_deref().filter(|address| !address.is_empty())
+    if let Some(address) = interface
+        .pci_address
+        .as_deref()
+        .filter(|address| !address.is_empty())
         && !disks::is_pci_address(address)
     {
         errors.invalid(
@@ -161,7 +199,9 @@ fn mac_bytes(text: &str) -> Option<usize> {
 }
 
 fn state(interface: &Interface, network: Option<&Network>, at: &Path, errors: &mut Errors) {
-    let Some(state) = interface.state.as_deref().filter(|state| !state.is_empty()) else { return };
+    let Some(state) = interface.state.as_deref().filter(|state| !state.is_empty()) else {
+        return;
+    };
     let path = at.child("state");
     match state {
         "up" | "down" if interface.sriov.is_some() => {
@@ -170,12 +210,20 @@ fn state(interface: &Interface, network: Option<&Network>, at: &Path, errors: &m
         "up" | "down" => {}
         "absent" => {
             let default = network.is_some_and(|network| {
-                network.pod.is_some() || network.multus.as_ref().is_some_and(|multus| multus.default == Some(true))
+                network.pod.is_some()
+                    || network
+                        .multus
+                        .as_ref()
+                        .is_some_and(|multus| multus.default == Some(true))
             });
             if default {
                 errors.invalid(path, state, "the default network cannot be taken away");
             } else if interface.bridge.is_none() && interface.sriov.is_none() && interface.binding.is_none() {
-                errors.invalid(path, state, "only bridge, SR-IOV and plug-in interfaces can be taken away");
+                errors.invalid(
+                    path,
+                    state,
+                    "only bridge, SR-IOV and plug-in interfaces can be taken away",
+                );
             }
         }
         other => errors.invalid(path, other, "write one of up, down, absent"),
@@ -196,10 +244,19 @@ fn ports(interface: &Interface, at: &Path, errors: &mut Errors) {
         }
         if let Some(name) = port.name.as_deref().filter(|name| !name.is_empty()) {
             if !seen.insert(name) {
-                errors.add(Problem::Duplicate, at.child("name"), name, "another port has this name");
+                errors.add(
+                    Problem::Duplicate,
+                    at.child("name"),
+                    name,
+                    "another port has this name",
+                );
             }
             if !names::dns_label(name).is_empty() {
-                errors.invalid(at.child("name"), name, "a port's name holds lower-case letters, digits and -");
+                errors.invalid(
+                    at.child("name"),
+                    name,
+                    "a port's name holds lower-case letters, digits and -",
+                );
             }
         }
     }
@@ -215,12 +272,20 @@ fn dhcp(scope: &Scope<'_>, options: &DHCPOptions, at: &Path, errors: &mut Errors
                 "a private DHCP option has a number from 224 to 254",
             );
         } else if !seen.insert(option.option) {
-            errors.invalid(scope.path.clone(), option.option, "this private DHCP option is given twice");
+            errors.invalid(
+                scope.path.clone(),
+                option.option,
+                "this private DHCP option is given twice",
+            );
         }
     }
     for (index, server) in options.ntp_servers.iter().enumerate() {
         if server.parse::<Ipv4Addr>().is_err() {
-            errors.invalid(at.child("ntpServers").index(index), server.as_str(), "write an IPv4 address");
+            errors.invalid(
+                at.child("ntpServers").index(index),
+                server.as_str(),
+                "write an IPv4 address",
+            );
         }
     }
 }

@@ -38,13 +38,19 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             errors.invalid(
                 request_path.clone(),
                 text(request),
-                format!("the request exceeds the limit {}; lower it or raise {}", limit.canonical(), scope.at("domain.resources.limits.memory")),
+                format!(
+                    "the request exceeds the limit {}; lower it or raise {}",
+                    limit.canonical(),
+                    scope.at("domain.resources.limits.memory")
+                ),
             );
         }
     }
     if let Some(limit_amount) = limit.and_then(amount::bytes)
         && !scope.config.live_update
-        && guest.and_then(amount::bytes).is_some_and(|guest| guest > limit_amount)
+        && guest
+            .and_then(amount::bytes)
+            .is_some_and(|guest| guest > limit_amount)
     {
         errors.invalid(
             scope.at("domain.memory.guest"),
@@ -61,16 +67,30 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
                 let page = u64::try_from(page.ceil()).unwrap_or(0);
                 let total = guest.or(request).and_then(amount::bytes).unwrap_or(0);
                 if total < page {
-                    errors.invalid(request_path, text(request), format!("the memory is smaller than one page of {size}"));
+                    errors.invalid(
+                        request_path,
+                        text(request),
+                        format!("the memory is smaller than one page of {size}"),
+                    );
                 } else if page > 0 && !total.is_multiple_of(page) {
-                    errors.invalid(request_path, text(request), format!("the memory is not a whole number of pages of {size}"));
+                    errors.invalid(
+                        request_path,
+                        text(request),
+                        format!("the memory is not a whole number of pages of {size}"),
+                    );
                 }
             }
         }
     }
     let reserved = memory.and_then(|memory| memory.reserved_overhead.as_ref());
-    if reserved.is_some_and(|reserved| reserved.mem_lock.is_some()) && !scope.config.gate("ReservedOverheadMemlock") {
-        errors.gate(scope.at("domain.memory.reservedOverhead.memLock"), (), "ReservedOverheadMemlock");
+    if reserved.is_some_and(|reserved| reserved.mem_lock.is_some())
+        && !scope.config.gate("ReservedOverheadMemlock")
+    {
+        errors.gate(
+            scope.at("domain.memory.reservedOverhead.memLock"),
+            (),
+            "ReservedOverheadMemlock",
+        );
     }
 }
 

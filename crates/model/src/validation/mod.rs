@@ -63,7 +63,13 @@ impl Errors {
     }
 
     /// Notes an error of any kind.
-    pub(crate) fn add(&mut self, problem: Problem, path: Path, value: impl Into<Value>, rule: impl Into<String>) {
+    pub(crate) fn add(
+        &mut self,
+        problem: Problem,
+        path: Path,
+        value: impl Into<Value>,
+        rule: impl Into<String>,
+    ) {
         self.0.push(FieldError::new(path, problem, value.into(), rule));
     }
 
@@ -83,7 +89,11 @@ impl Errors {
 /// Checks a new instance, defaults filled in. `user` is who creates it.
 pub fn vmi_create(vmi: &VirtualMachineInstance, config: &ClusterConfig, user: &str) -> Vec<FieldError> {
     let mut errors = Errors::default();
-    let scope = Scope { path: Path::new("spec"), config, instance: true };
+    let scope = Scope {
+        path: Path::new("spec"),
+        config,
+        instance: true,
+    };
     spec(&scope, &vmi.spec, &mut errors);
     architecture::spec(&scope, &vmi.spec, &mut errors);
     metadata::instance(&Path::new("metadata"), &vmi.metadata, config, user, &mut errors);

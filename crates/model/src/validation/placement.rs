@@ -14,17 +14,28 @@ const MAX_SEARCH_LENGTH: usize = 256;
 
 pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Errors) {
     let host = spec.hostname.as_deref().filter(|name| !name.is_empty());
-    if let Some((name, problem)) = host.and_then(|name| Some((name, names::dns_label(name).into_iter().next()?))) {
+    if let Some((name, problem)) =
+        host.and_then(|name| Some((name, names::dns_label(name).into_iter().next()?)))
+    {
         errors.invalid(scope.at("hostname"), name, problem);
     }
     let domain = spec.subdomain.as_deref().filter(|name| !name.is_empty());
-    if let Some((name, problem)) = domain.and_then(|name| Some((name, names::dns_subdomain(name).into_iter().next()?))) {
+    if let Some((name, problem)) =
+        domain.and_then(|name| Some((name, names::dns_subdomain(name).into_iter().next()?)))
+    {
         errors.invalid(scope.at("subdomain"), name, problem);
     }
     dns(scope, spec, errors);
-    let paused = spec.start_strategy.as_deref().filter(|strategy| !strategy.is_empty());
+    let paused = spec
+        .start_strategy
+        .as_deref()
+        .filter(|strategy| !strategy.is_empty());
     if let Some(strategy) = paused.filter(|strategy| *strategy != "Paused") {
-        errors.invalid(scope.at("startStrategy"), strategy, "write Paused, or leave it out");
+        errors.invalid(
+            scope.at("startStrategy"),
+            strategy,
+            "write Paused, or leave it out",
+        );
     }
     if paused == Some("Paused") && spec.liveness_probe.is_some() {
         errors.invalid(
@@ -33,7 +44,10 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             "a machine that stands still fails its liveness probe; remove one of the two",
         );
     }
-    if let Some(strategy) = spec.eviction_strategy.as_deref().filter(|strategy| !strategy.is_empty())
+    if let Some(strategy) = spec
+        .eviction_strategy
+        .as_deref()
+        .filter(|strategy| !strategy.is_empty())
         && !["None", "LiveMigrate", "LiveMigrateIfPossible", "External"].contains(&strategy)
     {
         errors.invalid(
@@ -42,7 +56,10 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             "write one of None, LiveMigrate, LiveMigrateIfPossible, External",
         );
     }
-    for (name, probe) in [("readinessProbe", &spec.readiness_probe), ("livenessProbe", &spec.liveness_probe)] {
+    for (name, probe) in [
+        ("readinessProbe", &spec.readiness_probe),
+        ("livenessProbe", &spec.liveness_probe),
+    ] {
         if let Some(probe) = probe {
             check_probe(spec, probe, &scope.at(name), errors);
         }
@@ -81,14 +98,22 @@ fn dns(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Errors
     }
     // Clients know these two by their bare names.
     if servers.len() > MAX_NAME_SERVERS {
-        errors.invalid(Path::new("nameservers"), servers.len(), format!("give at most {MAX_NAME_SERVERS} name servers"));
+        errors.invalid(
+            Path::new("nameservers"),
+            servers.len(),
+            format!("give at most {MAX_NAME_SERVERS} name servers"),
+        );
     }
     for server in servers.iter().filter(|server| server.parse::<IpAddr>().is_err()) {
         errors.invalid(Path::new("nameservers"), server.as_str(), "write an IP address");
     }
     let searches = config.searches.as_deref().unwrap_or_default();
     if searches.len() > MAX_SEARCHES {
-        errors.invalid(Path::new("searchDomains"), searches.len(), format!("give at most {MAX_SEARCHES} search domains"));
+        errors.invalid(
+            Path::new("searchDomains"),
+            searches.len(),
+            format!("give at most {MAX_SEARCHES} search domains"),
+        );
     }
     if searches.join(" ").len() > MAX_SEARCH_LENGTH {
         errors.invalid(
@@ -119,12 +144,23 @@ fn check_probe(spec: &VirtualMachineInstanceSpec, probe: &Probe, at: &Path, erro
             "say what is probed: one of httpGet, tcpSocket, exec, guestAgentPing",
         ),
         1 => {}
-        _ => errors.invalid(at.clone(), (), "a probe has one of httpGet, tcpSocket, exec, guestAgentPing"),
+        _ => errors.invalid(
+            at.clone(),
+            (),
+            "a probe has one of httpGet, tcpSocket, exec, guestAgentPing",
+        ),
     }
     let on_pod = spec.networks.iter().any(|network| network.pod.is_some());
-    for (name, set) in [("httpGet", probe.http_get.is_some()), ("tcpSocket", probe.tcp_socket.is_some())] {
+    for (name, set) in [
+        ("httpGet", probe.http_get.is_some()),
+        ("tcpSocket", probe.tcp_socket.is_some()),
+    ] {
         if set && !on_pod {
-            errors.invalid(at.child(name), (), "this probe goes to the Pod's address; add the Pod's network");
+            errors.invalid(
+                at.child(name),
+                (),
+                "this probe goes to the Pod's address; add the Pod's network",
+            );
         }
     }
 }
