@@ -6,6 +6,10 @@ use std::sync::Arc;
 use crate::{Entry, Expected, Revision};
 
 /// The failure of a store operation.
+#[allow(
+    clippy::error_impl_error,
+    reason = "the one error of the crate, named by its path"
+)]
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The expectation of a write did not hold; nothing was changed.
@@ -19,7 +23,9 @@ pub enum Error {
         actual: Option<Box<Entry>>,
     },
     /// The revision asked for is older than what the log still keeps.
-    #[error("revision {requested} has been compacted away; the oldest that can be read is {floor}: list again")]
+    #[error(
+        "revision {requested} has been compacted away; the oldest that can be read is {floor}: list again"
+    )]
     Compacted {
         /// The revision asked for.
         requested: Revision,
@@ -41,7 +47,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// The file is not a store, or not intact.
-    #[error("the store {path} is damaged ({detail}); restore it from a backup, or move it away to start empty")]
+    #[error(
+        "the store {path} is damaged ({detail}); restore it from a backup, or move it away to start empty"
+    )]
     Damaged {
         /// The database file.
         path: PathBuf,
@@ -49,7 +57,9 @@ pub enum Error {
         detail: String,
     },
     /// The file was written by a newer release.
-    #[error("the store {path} has schema {found}, this release knows up to {known}; use the release that wrote it")]
+    #[error(
+        "the store {path} has schema {found}, this release knows up to {known}; use the release that wrote it"
+    )]
     TooNew {
         /// The database file.
         path: PathBuf,
@@ -93,5 +103,8 @@ pub enum Error {
 }
 
 fn found(actual: Option<&Entry>) -> String {
-    actual.map_or_else(|| "nothing".to_owned(), |entry| format!("revision {}", entry.modified))
+    actual.map_or_else(
+        || "nothing".to_owned(),
+        |entry| format!("revision {}", entry.modified),
+    )
 }

@@ -12,9 +12,14 @@ pub(super) fn component(account: &str) -> UserInfo {
     user(account, &[SERVICE_ACCOUNTS, "system:serviceaccounts:kubevirt", AUTHENTICATED])
 }
 
+/// virt-handler on a node: it may touch the machines of that node only.
+pub(super) fn handler(node: &str) -> UserInfo {
+    apiserver::auth::identity::on_node(component(api::names::account::HANDLER), node)
+}
+
 /// Kubernetes' own controllers: garbage collection, namespaces, scheduler.
 pub(super) fn kubernetes() -> UserInfo {
-    user("system:kube-controller-manager", &["system:masters", AUTHENTICATED])
+    user("system:kube-controller-manager", &[AUTHENTICATED])
 }
 
 /// The kubelet of a node.

@@ -31,7 +31,11 @@ impl<'a> Attributes<'a> {
     /// Reads the attributes of a request.
     pub fn of(info: &'a RequestInfo) -> Self {
         if !info.is_resource {
-            return Self { verb: &info.verb, path: &info.path, ..Self::default() };
+            return Self {
+                verb: &info.verb,
+                path: &info.path,
+                ..Self::default()
+            };
         }
         Self {
             verb: &info.verb,
@@ -67,7 +71,10 @@ impl<'a> Attributes<'a> {
             "" => "at the cluster scope".to_owned(),
             namespace => format!("in the namespace {namespace:?}"),
         };
-        format!("{} resource {resource:?} in API group {:?} {scope}", self.verb, self.group)
+        format!(
+            "{} resource {resource:?} in API group {:?} {scope}",
+            self.verb, self.group
+        )
     }
 }
 
@@ -94,13 +101,28 @@ mod tests {
 
     #[test]
     fn refusals_say_what_was_tried() {
-        let user = UserInfo { username: "bob".to_owned(), ..UserInfo::default() };
+        let user = UserInfo {
+            username: "bob".to_owned(),
+            ..UserInfo::default()
+        };
         let table = [
-            ("GET", "/api/v1/namespaces/a/pods/p/log", "pods \"p\" is forbidden: User \"bob\" cannot get resource \
-              \"pods/log\" in API group \"\" in the namespace \"a\""),
-            ("GET", "/apis/apps/v1/deployments", "deployments.apps is forbidden: User \"bob\" cannot list resource \
-              \"deployments\" in API group \"apps\" at the cluster scope"),
-            ("GET", "/metrics", "forbidden: User \"bob\" cannot get path \"/metrics\""),
+            (
+                "GET",
+                "/api/v1/namespaces/a/pods/p/log",
+                "pods \"p\" is forbidden: User \"bob\" cannot get resource \
+              \"pods/log\" in API group \"\" in the namespace \"a\"",
+            ),
+            (
+                "GET",
+                "/apis/apps/v1/deployments",
+                "deployments.apps is forbidden: User \"bob\" cannot list resource \
+              \"deployments\" in API group \"apps\" at the cluster scope",
+            ),
+            (
+                "GET",
+                "/metrics",
+                "forbidden: User \"bob\" cannot get path \"/metrics\"",
+            ),
         ];
         for (method, path, message) in table {
             let info = RequestInfo::parse(&method.parse::<Method>().expect("a method"), path, None);
@@ -110,11 +132,26 @@ mod tests {
 
     #[test]
     fn a_field_selector_can_name_the_object() {
-        let named = |path: &str, query: &str| selected_name(&RequestInfo::parse(&Method::GET, path, Some(query)), query);
+        let named = |path: &str, query: &str| {
+            selected_name(&RequestInfo::parse(&Method::GET, path, Some(query)), query)
+        };
         let pods = "/api/v1/namespaces/a/pods";
-        assert_eq!(named(pods, "fieldSelector=metadata.name%3Dp").as_deref(), Some("p"));
-        assert_eq!(named(pods, "fieldSelector=status.phase%3DX,metadata.name%3D%3Dp&watch=1").as_deref(), Some("p"));
+        assert_eq!(
+            named(pods, "fieldSelector=metadata.name%3Dp").as_deref(),
+            Some("p")
+        );
+        assert_eq!(
+            named(
+                pods,
+                "fieldSelector=status.phase%3DX,metadata.name%3D%3Dp&watch=1"
+            )
+            .as_deref(),
+            Some("p")
+        );
         assert_eq!(named(pods, "fieldSelector=metadata.name!%3Dp"), None);
-        assert_eq!(named("/api/v1/namespaces/a/pods/q", "fieldSelector=metadata.name%3Dp"), None);
+        assert_eq!(
+            named("/api/v1/namespaces/a/pods/q", "fieldSelector=metadata.name%3Dp"),
+            None
+        );
     }
 }

@@ -18,7 +18,13 @@ use crate::{ApiServer, Result};
 /// # Errors
 /// Refuses rules, and bindings to roles with rules, that `user` does not hold, unless the verb `escalate` or `bind`
 /// is granted.
-pub fn check(server: &ApiServer, user: &UserInfo, plural: &str, object: &Value, old: Option<&Value>) -> Result<()> {
+pub fn check(
+    server: &ApiServer,
+    user: &UserInfo,
+    plural: &str,
+    object: &Value,
+    old: Option<&Value>,
+) -> Result<()> {
     if user.groups.iter().any(|group| group == MASTERS) {
         return Ok(());
     }
@@ -30,8 +36,14 @@ pub fn check(server: &ApiServer, user: &UserInfo, plural: &str, object: &Value, 
             if same("rules") && same("aggregationRule") {
                 return Ok(());
             }
-            let attributes =
-                Attributes { verb: "escalate", group: rbac::GROUP, resource: plural, namespace, name, ..Attributes::default() };
+            let attributes = Attributes {
+                verb: "escalate",
+                group: rbac::GROUP,
+                resource: plural,
+                namespace,
+                name,
+                ..Attributes::default()
+            };
             if server.auth().decide(server, user, &attributes).allowed {
                 return Ok(());
             }
@@ -50,8 +62,14 @@ pub fn check(server: &ApiServer, user: &UserInfo, plural: &str, object: &Value, 
             let reference = |field| object::str_at(object, &["roleRef", field]);
             let (cluster, role) = (reference("kind") == "ClusterRole", reference("name"));
             let resource = if cluster { "clusterroles" } else { "roles" };
-            let attributes =
-                Attributes { verb: "bind", group: rbac::GROUP, resource, namespace, name: role, ..Attributes::default() };
+            let attributes = Attributes {
+                verb: "bind",
+                group: rbac::GROUP,
+                resource,
+                namespace,
+                name: role,
+                ..Attributes::default()
+            };
             if server.auth().decide(server, user, &attributes).allowed {
                 return Ok(());
             }
@@ -79,7 +97,11 @@ fn describe(rules: &[Rule]) -> String {
     for rule in rules {
         // Writing to a string does not fail.
         let _ = if rule.urls.is_empty() {
-            write!(text, "\n{{APIGroups:{:?}, Resources:{:?}", rule.groups, rule.resources)
+            write!(
+                text,
+                "\n{{APIGroups:{:?}, Resources:{:?}",
+                rule.groups, rule.resources
+            )
         } else {
             write!(text, "\n{{NonResourceURLs:{:?}", rule.urls)
         };

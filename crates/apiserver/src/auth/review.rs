@@ -24,7 +24,13 @@ pub fn is_review(group: &str, plural: &str) -> bool {
 ///
 /// # Errors
 /// Refuses questions that make no sense.
-pub fn answer(server: &ApiServer, user: &UserInfo, plural: &str, namespace: &str, mut review: Value) -> Result<Value> {
+pub fn answer(
+    server: &ApiServer,
+    user: &UserInfo,
+    plural: &str,
+    namespace: &str,
+    mut review: Value,
+) -> Result<Value> {
     let spec = review.get("spec").cloned().unwrap_or_default();
     let mut metadata = json!({});
     let status = match plural {
@@ -62,14 +68,24 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 /// The user that a review asks about.
 fn subject(spec: &Value) -> UserInfo {
     let list = |value: Option<&Value>| -> Vec<String> {
-        value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        value
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     };
     let extra = spec.get("extra").and_then(Value::as_object);
     UserInfo {
         username: text(spec, "user").to_owned(),
         uid: text(spec, "uid").to_owned(),
         groups: list(spec.get("groups")),
-        extra: extra.into_iter().flatten().map(|(key, value)| (key.clone(), list(Some(value)))).collect::<BTreeMap<_, _>>(),
+        extra: extra
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), list(Some(value))))
+            .collect::<BTreeMap<_, _>>(),
     }
 }
 
@@ -95,26 +111,42 @@ fn check(spec: &Value, subject_in: Option<&str>) -> Result<()> {
     }
     if subject_in.is_some() && subject(spec).username.is_empty() && subject(spec).groups.is_empty() {
         let why = "user or groups must be set";
-        errors.push(FieldError::invalid(Path::new("spec.user"), text(spec, "user"), why));
+        errors.push(FieldError::invalid(
+            Path::new("spec.user"),
+            text(spec, "user"),
+            why,
+        ));
     }
     if let (true, Some(namespace)) = (local, subject_in) {
         let asked = resource.map_or("", |attributes| text(attributes, "namespace"));
         if resource.is_some() && asked != namespace {
             let why = "must be the namespace of the request";
-            errors.push(FieldError::invalid(Path::new("spec.resourceAttributes.namespace"), asked, why));
+            errors.push(FieldError::invalid(
+                Path::new("spec.resourceAttributes.namespace"),
+                asked,
+                why,
+            ));
         }
         if let Some(path) = path {
             let why = "a question about a namespace cannot be about a path";
-            errors.push(FieldError::invalid(Path::new("spec.nonResourceAttributes"), path.clone(), why));
+            errors.push(FieldError::invalid(
+                Path::new("spec.nonResourceAttributes"),
+                path.clone(),
+                why,
+            ));
         }
     }
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&Gvk::new(AUTHORIZATION, "", ""), "", &errors).into()) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(&Gvk::new(AUTHORIZATION, "", ""), "", &errors).into())
+    }
 }
 
 /// Answers whether `user` may.
 fn access(server: &ApiServer, user: &UserInfo, spec: &Value) -> Value {
-    let attributes = match spec.get("resourceAttributes").filter(|value| !value.is_null()) {
-        Some(resource) => Attributes {
+    let attributes = if let Some(resource) = spec.get("resourceAttributes").filter(|value| !value.is_null()) {
+        Attributes {
             verb: text(resource, "verb"),
             group: text(resource, "group"),
             resource: text(resource, "resource"),
@@ -122,10 +154,13 @@ fn access(server: &ApiServer, user: &UserInfo, spec: &Value) -> Value {
             namespace: text(resource, "namespace"),
             name: text(resource, "name"),
             path: "",
-        },
-        None => {
-            let path = spec.get("nonResourceAttributes").unwrap_or(&Value::Null);
-            Attributes { verb: text(path, "verb"), path: text(path, "path"), ..Attributes::default() }
+        }
+    } else {
+        let path = spec.get("nonResourceAttributes").unwrap_or(&Value::Null);
+        Attributes {
+            verb: text(path, "verb"),
+            path: text(path, "path"),
+            ..Attributes::default()
         }
     };
     let decision = server.auth().decide(server, user, &attributes);
@@ -140,16 +175,23 @@ fn access(server: &ApiServer, user: &UserInfo, spec: &Value) -> Value {
 fn rules(server: &ApiServer, user: &UserInfo, spec: &Value) -> Result<Value> {
     let namespace = text(spec, "namespace");
     if namespace.is_empty() {
-        return Err(Status::bad_request("spec.namespace is empty; name the namespace to list the rules of").into());
+        return Err(
+            Status::bad_request("spec.namespace is empty; name the namespace to list the rules of").into(),
+        );
     }
     let (mut resource_rules, mut path_rules) = (Vec::new(), Vec::new());
     let policy = server.auth().policy(server);
     let everything = [rbac::Rule::everything(), rbac::Rule::every_path()];
     let master = user.groups.iter().any(|group| group == super::identity::MASTERS);
     let held = policy.rules_of(user, namespace);
-    for rule in held.into_iter().chain(if master { everything.iter().collect() } else { Vec::new() }) {
+    for rule in held.into_iter().chain(if master {
+        everything.iter().collect()
+    } else {
+        Vec::new()
+    }) {
         if !rule.resources.is_empty() {
-            let mut shown = json!({"verbs": rule.verbs, "apiGroups": rule.groups, "resources": rule.resources});
+            let mut shown =
+                json!({"verbs": rule.verbs, "apiGroups": rule.groups, "resources": rule.resources});
             if !rule.names.is_empty() {
                 shown["resourceNames"] = json!(rule.names);
             }

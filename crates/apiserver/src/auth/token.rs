@@ -52,10 +52,17 @@ struct Header {
 
 /// Writes and signs a token.
 pub(super) fn sign(claims: &Claims, key: &SigningKey) -> certs::Result<String> {
-    let header = Header { alg: ALGORITHM.to_owned(), kid: key_name(key.public()) };
+    let header = Header {
+        alg: ALGORITHM.to_owned(),
+        kid: key_name(key.public()),
+    };
     // Serialising plain structs of strings and numbers does not fail.
     let part = |json: serde_json::Result<Vec<u8>>| URL_SAFE_NO_PAD.encode(json.unwrap_or_default());
-    let signed = format!("{}.{}", part(serde_json::to_vec(&header)), part(serde_json::to_vec(claims)));
+    let signed = format!(
+        "{}.{}",
+        part(serde_json::to_vec(&header)),
+        part(serde_json::to_vec(claims))
+    );
     let signature = key.sign(signed.as_bytes())?;
     Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
@@ -65,7 +72,8 @@ pub(super) fn read(token: &str, key: &VerifyingKey) -> Result<Claims, &'static s
     let (signed, signature) = token.rsplit_once('.').ok_or("it is not a token")?;
     let (header, claims) = signed.split_once('.').ok_or("it is not a token")?;
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "it is not base64");
-    let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| "its header is not understood")?;
+    let header: Header =
+        serde_json::from_slice(&decode(header)?).map_err(|_| "its header is not understood")?;
     // The algorithm is ours to choose, not the token's.
     if header.alg != ALGORITHM || header.kid != key_name(key) {
         return Err("it is not signed with this server's key");
@@ -91,7 +99,10 @@ mod tests {
             iat: 1,
             iss: "i".to_owned(),
             jti: "j".to_owned(),
-            kubernetes: Bound { namespace: "n".to_owned(), ..Bound::default() },
+            kubernetes: Bound {
+                namespace: "n".to_owned(),
+                ..Bound::default()
+            },
             nbf: 1,
             sub: "s".to_owned(),
         }
@@ -107,7 +118,10 @@ mod tests {
         let mut parts: Vec<&str> = token.split('.').collect();
         let forged = URL_SAFE_NO_PAD.encode(br#"{"sub":"root"}"#);
         parts[1] = &forged;
-        assert_eq!(read(&parts.join("."), key.public()), Err("its signature does not hold"));
+        assert_eq!(
+            read(&parts.join("."), key.public()),
+            Err("its signature does not hold")
+        );
         let unsigned = URL_SAFE_NO_PAD.encode(br#"{"alg":"none"}"#);
         let parts: Vec<&str> = token.split('.').collect();
         assert!(read(&format!("{unsigned}.{}.", parts[1]), key.public()).is_err());

@@ -9,7 +9,9 @@ use crate::registry::{Group, Resource, Snapshot, Subresource, Verb};
 
 /// `/api`.
 pub(super) fn versions(snapshot: &Snapshot) -> Value {
-    let versions = snapshot.group("").map_or(&[][..], |group| group.versions.as_slice());
+    let versions = snapshot
+        .group("")
+        .map_or(&[][..], |group| group.versions.as_slice());
     json!({
         "kind": "APIVersions",
         "versions": versions.iter().map(|version| &*version.version).collect::<Vec<_>>(),
@@ -95,7 +97,8 @@ fn subresource(resource: &Resource, sub: &Subresource) -> Value {
 pub fn storage_version_hash(resource: &Resource) -> String {
     let version = match (resource.group(), resource.plural()) {
         // Kubernetes names these by the version that they were first stored in.
-        ("apiextensions.k8s.io", "customresourcedefinitions") | ("storage.k8s.io", "volumeattributesclasses") => "v1beta1",
+        ("apiextensions.k8s.io", "customresourcedefinitions")
+        | ("storage.k8s.io", "volumeattributesclasses") => "v1beta1",
         _ => &resource.storage_version,
     };
     let text = format!("{}/{version}/{}", resource.group(), resource.kind());

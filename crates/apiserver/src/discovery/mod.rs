@@ -23,9 +23,17 @@ pub fn answer(snapshot: &Snapshot, path: &str, headers: &HeaderMap) -> Option<Re
         [root @ ("api" | "apis")] => {
             if let Some(version) = aggregated::wanted(headers) {
                 let core = *root == "api";
-                return Some(aggregate(&aggregated::document(snapshot, core, version), version, headers));
+                return Some(aggregate(
+                    &aggregated::document(snapshot, core, version),
+                    version,
+                    headers,
+                ));
             }
-            if *root == "api" { legacy::versions(snapshot) } else { legacy::groups(snapshot) }
+            if *root == "api" {
+                legacy::versions(snapshot)
+            } else {
+                legacy::groups(snapshot)
+            }
         }
         ["api", version] => legacy::resources(snapshot, "", version)?,
         ["apis", group] => legacy::group(snapshot, group)?,
@@ -46,9 +54,23 @@ pub fn root(snapshot: &Snapshot) -> Response<Body> {
     ];
     for group in snapshot.groups.iter().filter(|group| !group.name.is_empty()) {
         paths.push(format!("/apis/{}", group.name));
-        paths.extend(group.versions.iter().map(|version| format!("/apis/{}/{}", group.name, version.version)));
+        paths.extend(
+            group
+                .versions
+                .iter()
+                .map(|version| format!("/apis/{}/{}", group.name, version.version)),
+        );
     }
-    let others = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
+    let others = [
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ];
     paths.extend(others.map(str::to_owned));
     paths.sort();
     body::json(StatusCode::OK, &json!({"paths": paths}))
@@ -56,14 +78,21 @@ pub fn root(snapshot: &Snapshot) -> Response<Body> {
 
 /// The answer for paths that nothing is at.
 pub fn not_found() -> Response<Body> {
-    body::answer(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n")
+    body::answer(
+        StatusCode::NOT_FOUND,
+        "text/plain; charset=utf-8",
+        "404 page not found\n",
+    )
 }
 
 /// Sends the aggregated document, or says that the client has it already.
 fn aggregate(document: &Value, version: &str, headers: &HeaderMap) -> Response<Body> {
     let bytes = document.to_string();
     let tag = format!("\"{}\"", hex::encode_upper(Sha256::digest(bytes.as_bytes())));
-    let known = headers.get_all(IF_NONE_MATCH).iter().any(|known| known.as_bytes() == tag.as_bytes());
+    let known = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|known| known.as_bytes() == tag.as_bytes());
     let mut response = if known {
         let mut response = Response::new(body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -71,7 +100,10 @@ fn aggregate(document: &Value, version: &str, headers: &HeaderMap) -> Response<B
     } else {
         body::answer(StatusCode::OK, body::JSON, bytes)
     };
-    let kind = format!("application/json;g={};v={version};as=APIGroupDiscoveryList", aggregated::GROUP);
+    let kind = format!(
+        "application/json;g={};v={version};as=APIGroupDiscoveryList",
+        aggregated::GROUP
+    );
     let fields = response.headers_mut();
     for (name, value) in [(CONTENT_TYPE, kind), (ETAG, tag)] {
         if let Ok(value) = HeaderValue::from_str(&value) {
@@ -96,20 +128,37 @@ mod tests {
         let response = answer(&Registry::new().snapshot(), path, &headers).expect("a discovery path");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
-        (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap_or_default())
+        (
+            parts.status,
+            parts.headers,
+            serde_json::from_slice(&bytes).unwrap_or_default(),
+        )
     }
 
     #[tokio::test]
     async fn resources_are_listed_with_their_subresources() {
         let (_, _, list) = get("/apis/apps/v1", "application/json", "").await;
         let deployments = list["resources"].as_array().expect("resources").iter();
-        let scale = deployments.clone().find(|resource| resource["name"] == "deployments/scale").expect("scale");
+        let scale = deployments
+            .clone()
+            .find(|resource| resource["name"] == "deployments/scale")
+            .expect("scale");
         assert_eq!(scale["group"], "autoscaling");
-        let main = deployments.clone().find(|resource| resource["name"] == "deployments").expect("deployments");
-        assert_eq!((&main["singularName"], &main["shortNames"]), (&json!("deployment"), &json!(["deploy"])));
+        let main = deployments
+            .clone()
+            .find(|resource| resource["name"] == "deployments")
+            .expect("deployments");
+        assert_eq!(
+            (&main["singularName"], &main["shortNames"]),
+            (&json!("deployment"), &json!(["deploy"]))
+        );
         let (_, _, core) = get("/api/v1", "application/json", "").await;
         assert!(core.get("apiVersion").is_none());
-        let maps = core["resources"].as_array().expect("resources").iter().find(|resource| resource["name"] == "configmaps");
+        let maps = core["resources"]
+            .as_array()
+            .expect("resources")
+            .iter()
+            .find(|resource| resource["name"] == "configmaps");
         assert_eq!(maps.expect("configmaps")["storageVersionHash"], "qFsyl6wFWjQ=");
     }
 
@@ -117,8 +166,16 @@ mod tests {
     async fn one_answer_holds_all_groups_and_can_be_kept() {
         let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
         let (status, headers, list) = get("/apis", accept, "").await;
-        assert_eq!((status, &list["apiVersion"]), (StatusCode::OK, &json!("apidiscovery.k8s.io/v2")));
-        assert!(headers[CONTENT_TYPE].to_str().expect("text").starts_with("application/json;g=apidiscovery.k8s.io;v=v2"));
+        assert_eq!(
+            (status, &list["apiVersion"]),
+            (StatusCode::OK, &json!("apidiscovery.k8s.io/v2"))
+        );
+        assert!(
+            headers[CONTENT_TYPE]
+                .to_str()
+                .expect("text")
+                .starts_with("application/json;g=apidiscovery.k8s.io;v=v2")
+        );
         let tag = headers[ETAG].to_str().expect("text");
         let (status, _, _) = get("/apis", accept, tag).await;
         assert_eq!(status, StatusCode::NOT_MODIFIED);
@@ -129,7 +186,14 @@ mod tests {
     #[test]
     fn other_paths_are_not_discovery() {
         let snapshot = Registry::new().snapshot();
-        for path in ["/", "/version", "/apis/apps/v1/deployments", "/apis/none.example.test", "/apis/apps/v9", "/api/v9"] {
+        for path in [
+            "/",
+            "/version",
+            "/apis/apps/v1/deployments",
+            "/apis/none.example.test",
+            "/apis/apps/v9",
+            "/api/v9",
+        ] {
             assert!(answer(&snapshot, path, &HeaderMap::new()).is_none(), "{path}");
         }
     }

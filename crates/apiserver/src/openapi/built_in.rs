@@ -34,7 +34,9 @@ pub(super) struct Schemas {
 impl Schemas {
     /// Takes in a definition of the facts, and those that it refers to. Says whether there is one.
     pub(super) fn need(&mut self, name: &str) -> bool {
-        let Some((name, text)) = facts::definition_entry(name) else { return false };
+        let Some((name, text)) = facts::definition_entry(name) else {
+            return false;
+        };
         let mut waiting = vec![(name, text)];
         while let Some((name, text)) = waiting.pop() {
             if self.needed.insert(name) {
@@ -78,7 +80,8 @@ impl Schemas {
 /// The definitions that a schema's text refers to. A property named `$ref` has an object as its value, so the quoted
 /// form is always a reference.
 fn references(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices(REFERENCE).filter_map(|(at, _)| text[at + REFERENCE.len()..].split('"').next())
+    text.match_indices(REFERENCE)
+        .filter_map(|(at, _)| text[at + REFERENCE.len()..].split('"').next())
 }
 
 /// Writes references as places in the document. A reference with something beside it must be wrapped.
@@ -87,7 +90,9 @@ fn placed(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find(REFERENCE) {
         let (before, after) = (&rest[..at], &rest[at + REFERENCE.len()..]);
-        let Some((name, after)) = after.split_once('"') else { break };
+        let Some((name, after)) = after.split_once('"') else {
+            break;
+        };
         out.push_str(before);
         if after.starts_with(',') {
             out.push_str("\"allOf\":[{\"$ref\":\"");

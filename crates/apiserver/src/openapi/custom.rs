@@ -33,9 +33,16 @@ fn kinds(resource: &Resource, kind: &str) -> Value {
 
 /// The schema, with what every object has.
 pub(super) fn schema(server: &ApiServer, resource: &Resource) -> Value {
-    let definition = definition(server, resource).and_then(|entry| entry.parse().ok()).unwrap_or(Value::Null);
-    let versions = definition.pointer("/spec/versions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let own = versions.iter().find(|version| version["name"] == resource.version());
+    let definition = definition(server, resource)
+        .and_then(|entry| entry.parse().ok())
+        .unwrap_or(Value::Null);
+    let versions = definition
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    let own = versions
+        .iter()
+        .find(|version| version["name"] == resource.version());
     let mut schema = own
         .and_then(|version| version.pointer("/schema/openAPIV3Schema"))
         .cloned()

@@ -17,12 +17,15 @@ pub(super) fn decode(name: &str, bytes: &[u8], depth: usize) -> Result<Value, De
     if depth > MAX_DEPTH {
         return Err(DecodeError::Malformed("it is nested too deeply"));
     }
-    let message = facts::message(name).ok_or(DecodeError::Malformed("it names a message that is not known"))?;
+    let message =
+        facts::message(name).ok_or(DecodeError::Malformed("it names a message that is not known"))?;
     let mut object = Map::new();
     let mut reader = Reader::new(bytes);
     while let Some(on_wire) = reader.next()? {
         // Fields of newer clients are passed over.
-        let Some(field) = message.fields.iter().find(|field| field.number == on_wire.number) else { continue };
+        let Some(field) = message.fields.iter().find(|field| field.number == on_wire.number) else {
+            continue;
+        };
         match field.shape {
             Shape::One => {
                 let value = value(field.base, &on_wire, depth)?;
@@ -63,11 +66,19 @@ fn is_zero(value: &Value, base: Base) -> bool {
 }
 
 /// Adds to a list; numbers may come packed.
-fn push(list: &mut Vec<Value>, field: &Field, on_wire: &wire::Field<'_>, depth: usize) -> Result<(), DecodeError> {
+fn push(
+    list: &mut Vec<Value>,
+    field: &Field,
+    on_wire: &wire::Field<'_>,
+    depth: usize,
+) -> Result<(), DecodeError> {
     if let (Wire::Bytes(bytes), Base::Integer | Base::Bool) = (on_wire.value, field.base) {
         let mut packed = Reader::new(bytes);
         while !packed.is_empty() {
-            let number = wire::Field { number: field.number, value: Wire::Varint(packed.varint()?) };
+            let number = wire::Field {
+                number: field.number,
+                value: Wire::Varint(packed.varint()?),
+            };
             list.push(value(field.base, &number, depth)?);
         }
         return Ok(());
@@ -170,8 +181,14 @@ fn time(field: &wire::Field<'_>, decimals: u8) -> Result<Value, DecodeError> {
             _ => {}
         }
     }
-    let Some(seconds) = seconds else { return Ok(Value::Null) };
+    let Some(seconds) = seconds else {
+        return Ok(Value::Null);
+    };
     let time = Timestamp::new(seconds, nanoseconds).map_err(|_| DecodeError::Malformed("a time"))?;
-    let form = if decimals == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S.%6fZ" };
+    let form = if decimals == 0 {
+        "%Y-%m-%dT%H:%M:%SZ"
+    } else {
+        "%Y-%m-%dT%H:%M:%S.%6fZ"
+    };
     Ok(time.strftime(form).to_string().into())
 }

@@ -16,7 +16,11 @@ pub(super) fn ending(body: Body, shutdown: CancellationToken) -> Body {
     if body.size_hint().exact().is_some() {
         return body;
     }
-    Ending { body, over: Box::pin(shutdown.cancelled_owned()) }.boxed_unsync()
+    Ending {
+        body,
+        over: Box::pin(shutdown.cancelled_owned()),
+    }
+    .boxed_unsync()
 }
 
 struct Ending {
@@ -28,7 +32,10 @@ impl http_body::Body for Ending {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         // What is ready is sent first, so that a client sees all that came before the end.
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             return Poll::Ready(frame);

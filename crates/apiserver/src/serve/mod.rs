@@ -29,7 +29,7 @@ pub struct Limits {
     pub streams: u32,
     /// Bytes of all headers of a request.
     pub header_bytes: usize,
-    /// Time for the TLS handshake, and for the headers of a request to arrive.
+    /// Time for the TLS handshake, and for the headers of a request to arrive; so long may an HTTP/1.1 connection idle.
     pub header_time: Duration,
     /// Time for a request to be answered; streams count until they begin.
     pub request_time: Duration,
@@ -43,7 +43,7 @@ impl Default for Limits {
             connections: 1024,
             streams: 250,
             header_bytes: 64 << 10,
-            header_time: Duration::from_secs(10),
+            header_time: Duration::from_secs(30),
             request_time: Duration::from_secs(60),
             shutdown_time: Duration::from_secs(5),
         }
@@ -77,12 +77,20 @@ pub async fn listen(address: SocketAddr, exposed: bool) -> Result<TcpListener, L
     if !exposed && !address.ip().is_loopback() {
         return Err(ListenError::Exposed { address });
     }
-    TcpListener::bind(address).await.map_err(|source| ListenError::Bind { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ListenError::Bind { address, source })
 }
 
 impl ApiServer {
     /// Serves `listener` until `shutdown` is cancelled and connections have ended or run out of time.
-    pub async fn serve(&self, listener: TcpListener, tls: Arc<ServerConfig>, limits: Limits, shutdown: CancellationToken) {
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Arc<ServerConfig>,
+        limits: Limits,
+        shutdown: CancellationToken,
+    ) {
         let acceptor = TlsAcceptor::from(tls);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let tasks = TaskTracker::new();
@@ -100,7 +108,8 @@ impl ApiServer {
             };
             match stream {
                 Ok((stream, _)) => {
-                    let serving = connection::serve(self.clone(), stream, acceptor.clone(), limits, shutdown.clone());
+                    let serving =
+                        connection::serve(self.clone(), stream, acceptor.clone(), limits, shutdown.clone());
                     let abort = abort.clone();
                     tasks.spawn(async move {
                         let _slot = slot;

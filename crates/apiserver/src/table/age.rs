@@ -15,9 +15,10 @@ pub(super) fn span(seconds: i64) -> String {
         small => format!("{large}{unit}{small}{small_unit}"),
     };
     match seconds {
-        i64::MIN..-1 => "<invalid>".to_owned(),
-        -1..0 => "0s".to_owned(),
-        ..120 => format!("{seconds}s"),
+        // Clocks that differ by a second are no error.
+        ..-1 => "<invalid>".to_owned(),
+        -1 => "0s".to_owned(),
+        0..120 => format!("{seconds}s"),
         s if s < 10 * MINUTE => two(s / MINUTE, 'm', s % MINUTE, 's'),
         s if s < 3 * HOUR => format!("{}m", s / MINUTE),
         s if s < 8 * HOUR => two(s / HOUR, 'h', s % HOUR / MINUTE, 'm'),

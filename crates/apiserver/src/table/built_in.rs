@@ -34,8 +34,12 @@ pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<
         ("batch", "jobs") => workload::job(object, now),
         ("coordination.k8s.io", "leases") => core::lease(object, now),
         ("certificates.k8s.io", "certificatesigningrequests") => cluster::signing_request(object, now),
-        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => cluster::admission_policy(object, now),
-        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => cluster::admission_binding(object, now),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
+            cluster::admission_policy(object, now)
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => {
+            cluster::admission_binding(object, now)
+        }
         ("admissionregistration.k8s.io", _) => cluster::webhooks(object, now),
         ("discovery.k8s.io", "endpointslices") => networking::endpoint_slice(object, now),
         ("flowcontrol.apiserver.k8s.io", "flowschemas") => cluster::flow_schema(object, now),
@@ -47,7 +51,9 @@ pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<
         ("networking.k8s.io", "servicecidrs") => networking::service_cidr(object, now),
         ("node.k8s.io", "runtimeclasses") => core::runtime_class(object, now),
         ("policy", "poddisruptionbudgets") => workload::disruption_budget(object, now),
-        ("rbac.authorization.k8s.io", "clusterrolebindings" | "rolebindings") => cluster::binding(object, now),
+        ("rbac.authorization.k8s.io", "clusterrolebindings" | "rolebindings") => {
+            cluster::binding(object, now)
+        }
         ("resource.k8s.io", "resourceclaims") => cluster::resource_claim(object, now),
         ("resource.k8s.io", "resourceslices") => cluster::resource_slice(object, now),
         ("scheduling.k8s.io", "priorityclasses") => core::priority_class(object, now),
@@ -70,7 +76,13 @@ fn others(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
     if resource.columns.len() != cells.len() {
         cells.truncate(1);
         let rest = resource.columns.iter().skip(1);
-        cells.extend(rest.map(|column| if &*column.name == "Age" { age::of(object, now) } else { Value::Null }));
+        cells.extend(rest.map(|column| {
+            if &*column.name == "Age" {
+                age::of(object, now)
+            } else {
+                Value::Null
+            }
+        }));
     }
     cells
 }

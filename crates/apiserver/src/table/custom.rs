@@ -19,15 +19,22 @@ pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<
 
 /// A value that does not fit its column's type leaves the cell empty.
 fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
-    let Ok(path) = JsonPath::parse(&column.json_path) else { return Value::Null };
-    let Some(value) = path.find(object).first().copied() else { return Value::Null };
+    let Ok(path) = JsonPath::parse(&column.json_path) else {
+        return Value::Null;
+    };
+    let Some(value) = path.find(object).first().copied() else {
+        return Value::Null;
+    };
     match (&*column.kind, value) {
         (_, Value::Null) => Value::Null,
-        ("string", Value::String(_)) | ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => value.clone(),
-        ("string", other) => other.to_string().into(),
-        ("integer", Value::Number(number)) => {
-            number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)).into()
+        ("string", Value::String(_)) | ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => {
+            value.clone()
         }
+        ("string", other) => other.to_string().into(),
+        ("integer", Value::Number(number)) => number
+            .as_i64()
+            .or_else(|| number.as_f64().map(|float| float as i64))
+            .into(),
         ("date", Value::String(_)) => age::since(value, now).into(),
         _ => Value::Null,
     }

@@ -39,8 +39,17 @@ pub enum Include {
 /// Makes the table of `objects`, which are in the version of `resource`. The caller adds the table's metadata.
 ///
 /// Ages are as of `now`.
-pub fn table(resource: &Resource, objects: &[Value], version: MetaVersion, include: Include, now: Timestamp) -> Value {
-    let rows: Vec<Value> = objects.iter().map(|object| row(resource, object, version, include, now)).collect();
+pub fn table(
+    resource: &Resource,
+    objects: &[Value],
+    version: MetaVersion,
+    include: Include,
+    now: Timestamp,
+) -> Value {
+    let rows: Vec<Value> = objects
+        .iter()
+        .map(|object| row(resource, object, version, include, now))
+        .collect();
     json!({
         "kind": "Table",
         "apiVersion": version.api_version(),
@@ -52,18 +61,34 @@ pub fn table(resource: &Resource, objects: &[Value], version: MetaVersion, inclu
 
 /// The column definitions of a resource.
 fn columns(resource: &Resource) -> Vec<Value> {
-    let definition = |name: &str, kind: &str, format: &str, description: &str, priority: i64| {
-        json!({"name": name, "type": kind, "format": format, "description": description, "priority": priority})
-    };
+    let definition = |name: &str, kind: &str, format: &str, description: &str, priority: i64| json!({"name": name, "type": kind, "format": format, "description": description, "priority": priority});
     let mut columns = Vec::with_capacity(resource.columns.len() + 2);
     if resource.custom || resource.columns.is_empty() {
-        columns.push(definition("Name", "string", "name", "Name of the object, unique in its namespace.", 0));
+        columns.push(definition(
+            "Name",
+            "string",
+            "name",
+            "Name of the object, unique in its namespace.",
+            0,
+        ));
     }
     if resource.columns.is_empty() {
-        columns.push(definition("Age", "date", "", "Time since the object was created.", 0));
+        columns.push(definition(
+            "Age",
+            "date",
+            "",
+            "Time since the object was created.",
+            0,
+        ));
     }
     for column in &resource.columns {
-        columns.push(definition(&column.name, &column.kind, &column.format, &column.description, column.priority));
+        columns.push(definition(
+            &column.name,
+            &column.kind,
+            &column.format,
+            &column.description,
+            column.priority,
+        ));
     }
     columns
 }
@@ -99,12 +124,18 @@ mod tests {
 
     fn cells(group: &str, plural: &str, object: Value) -> Value {
         let snapshot = Registry::new().snapshot();
-        let resource = snapshot.resource(group, "v1", plural).expect("a built-in resource");
+        let resource = snapshot
+            .resource(group, "v1", plural)
+            .expect("a built-in resource");
         let now = "2024-01-02T00:00:00Z".parse().expect("a time");
         let table = table(resource, &[object], MetaVersion::V1, Include::None, now);
         let columns = table["columnDefinitions"].as_array().expect("columns").len();
         let cells = table["rows"][0]["cells"].clone();
-        assert_eq!(cells.as_array().map(Vec::len), Some(columns), "{plural}: one cell a column");
+        assert_eq!(
+            cells.as_array().map(Vec::len),
+            Some(columns),
+            "{plural}: one cell a column"
+        );
         cells
     }
 
@@ -128,7 +159,15 @@ mod tests {
             "spec": {"type": "NodePort", "clusterIP": "10.96.0.9", "selector": {"b": "2", "a": "1"}, "ports": [
                 {"port": 80, "nodePort": 30080, "protocol": "TCP"}, {"port": 81, "protocol": "UDP"}]},
         });
-        let expected = json!(["t", "NodePort", "10.96.0.9", "<none>", "80:30080/TCP,81/UDP", "60s", "a=1,b=2"]);
+        let expected = json!([
+            "t",
+            "NodePort",
+            "10.96.0.9",
+            "<none>",
+            "80:30080/TCP,81/UDP",
+            "60s",
+            "a=1,b=2"
+        ]);
         assert_eq!(cells("", "services", service), expected);
     }
 
@@ -142,8 +181,18 @@ mod tests {
                 "nodeInfo": {"kubeletVersion": "v1", "osImage": "Debian"},
                 "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]},
         });
-        let expected = json!(["n", "Ready,SchedulingDisabled", "control-plane,worker", "3d", "v1", "10.0.0.1",
-            "<none>", "Debian", "<unknown>", "<unknown>"]);
+        let expected = json!([
+            "n",
+            "Ready,SchedulingDisabled",
+            "control-plane,worker",
+            "3d",
+            "v1",
+            "10.0.0.1",
+            "<none>",
+            "Debian",
+            "<unknown>",
+            "<unknown>"
+        ]);
         assert_eq!(cells("", "nodes", node), expected);
     }
 }

@@ -65,18 +65,23 @@ pub(super) fn page(connection: &Connection, list: &List) -> Result<Page> {
     let rows = statement.query_map(params![start, end, at, limit], entry)?;
     let entries = rows.collect::<Result<Vec<_>>>()?;
     let full = list.limit != 0 && entries.len() == list.limit;
-    let last = entries.last().filter(|_| full).map(|entry| entry.key.to_string());
-    let remaining = match &last {
+    let shown = entries.last().filter(|_| full).map(|entry| entry.key.to_string());
+    let remaining = match &shown {
         None => 0,
-        Some(last) => {
+        Some(above) => {
             let sql = format!("SELECT count(*) {}", range(">"));
             let count = transaction
                 .prepare_cached(&sql)?
-                .query_row(params![last, end, at], |row| row.get::<_, i64>(0))?;
+                .query_row(params![above, end, at], |row| row.get::<_, i64>(0))?;
             count as u64
         }
     };
-    Ok(Page { entries, revision, next: last.filter(|_| remaining > 0), remaining })
+    Ok(Page {
+        entries,
+        revision,
+        next: shown.filter(|_| remaining > 0),
+        remaining,
+    })
 }
 
 /// Reads up to `limit` changes below `prefix`, above `after` and not above `through`.
@@ -106,10 +111,18 @@ pub(super) fn events(
         let deleted = row.get_ref(1)? == ValueRef::Null;
         let current = if deleted { None } else { Some(entry(row)?) };
         let previous = before.query_row(params![key, revision], entry).optional()?;
-        events.push(Event { revision: revision as Revision, key, current, previous });
+        events.push(Event {
+            revision: revision as Revision,
+            key,
+            current,
+            previous,
+        });
     }
     let full = events.len() == limit;
-    let through = events.last().filter(|_| full).map_or(through, |event| event.revision);
+    let through = events
+        .last()
+        .filter(|_| full)
+        .map_or(through, |event| event.revision);
     Ok(Batch { events, through })
 }
 
@@ -130,7 +143,9 @@ pub(super) fn append(
     let created = previous.map_or(revision, |entry| entry.created as i64);
     let superseded = value.is_none().then_some(revision);
     connection
-        .prepare_cached("INSERT INTO log (revision, created, superseded, key, value) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare_cached(
+            "INSERT INTO log (revision, created, superseded, key, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
         .execute(params![revision, created, superseded, key, value])?;
     Ok(())
 }
@@ -141,6 +156,9 @@ pub(super) fn compact(connection: &Connection, floor: Revision, latest: Revision
     connection.execute("UPDATE mark SET value = ?1 WHERE name = 'floor'", [floor])?;
     connection.execute("UPDATE mark SET value = ?1 WHERE name = 'revision'", [latest])?;
     // The revision bound lets the scan end early: no row can be superseded before it was written.
-    connection.execute("DELETE FROM log WHERE revision <= ?1 AND superseded <= ?1", [floor])?;
+    connection.execute(
+        "DELETE FROM log WHERE revision <= ?1 AND superseded <= ?1",
+        [floor],
+    )?;
     Ok(())
 }

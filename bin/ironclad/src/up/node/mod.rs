@@ -50,7 +50,7 @@ pub(super) fn start(
         let agent = agent(&config, layout, stop.clone());
         let (images, stopped) = (images.clone(), stop.clone().cancelled_owned());
         tasks.spawn(async move { kubelet::run(config, context, images, stopped).await.context("the kubelet") });
-        let context = plane.context(identity::component(api::names::account::HANDLER), effects);
+        let context = plane.context(identity::handler(&name), effects);
         tasks.spawn(async move { agent_when_ready(agent, accelerator, context, number).await });
     }
     Ok(())

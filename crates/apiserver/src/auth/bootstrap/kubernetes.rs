@@ -5,11 +5,13 @@ use serde_json::Value;
 use super::{cluster_binding, cluster_role, gathering_role};
 
 /// Paths that tell about the API and reveal nothing.
-const DISCOVERY: &str = "get | path | /,/api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,/readyz,/version,/version/";
+const DISCOVERY: &str =
+    "get | path | /,/api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,/readyz,/version,/version/";
 
 const PUBLIC: &str = "get | path | /healthz,/livez,/readyz,/version,/version/";
 
-const MONITORING: &str = "get | path | /healthz,/healthz/*,/livez,/livez/*,/metrics,/metrics/slis,/readyz,/readyz/*";
+const MONITORING: &str =
+    "get | path | /healthz,/healthz/*,/livez,/livez/*,/metrics,/metrics/slis,/readyz,/readyz/*";
 
 const BASIC_USER: &str = "
     create | authorization.k8s.io | selfsubjectaccessreviews,selfsubjectrulesreviews
@@ -124,7 +126,11 @@ pub(super) fn objects() -> Vec<Value> {
         cluster_role("system:kube-controller-manager", "", CONTROLLER_MANAGER),
         cluster_role("system:node", "", NODE),
         cluster_binding("cluster-admin", "cluster-admin", "group:system:masters"),
-        cluster_binding("system:discovery", "system:discovery", "group:system:authenticated"),
+        cluster_binding(
+            "system:discovery",
+            "system:discovery",
+            "group:system:authenticated",
+        ),
         cluster_binding(
             "system:public-info-viewer",
             "system:public-info-viewer",
@@ -135,9 +141,21 @@ pub(super) fn objects() -> Vec<Value> {
             "system:service-account-issuer-discovery",
             "group:system:serviceaccounts",
         ),
-        cluster_binding("system:monitoring", "system:monitoring", "group:system:monitoring"),
-        cluster_binding("system:basic-user", "system:basic-user", "group:system:authenticated"),
-        cluster_binding("system:kube-scheduler", "system:kube-scheduler", "user:system:kube-scheduler"),
+        cluster_binding(
+            "system:monitoring",
+            "system:monitoring",
+            "group:system:monitoring",
+        ),
+        cluster_binding(
+            "system:basic-user",
+            "system:basic-user",
+            "group:system:authenticated",
+        ),
+        cluster_binding(
+            "system:kube-scheduler",
+            "system:kube-scheduler",
+            "user:system:kube-scheduler",
+        ),
         cluster_binding(
             "system:kube-controller-manager",
             "system:kube-controller-manager",

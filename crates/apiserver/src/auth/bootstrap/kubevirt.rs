@@ -33,11 +33,20 @@ const EDIT_SUBRESOURCES: &str = "
 
 /// Kinds that users of a namespace own, as groups and resources.
 const OWNED: &[(&str, &str)] = &[
-    ("kubevirt.io", "virtualmachineinstancepresets,virtualmachineinstancereplicasets,virtualmachineinstances,virtualmachines"),
-    ("snapshot.kubevirt.io", "virtualmachinerestores,virtualmachinesnapshotcontents,virtualmachinesnapshots"),
+    (
+        "kubevirt.io",
+        "virtualmachineinstancepresets,virtualmachineinstancereplicasets,virtualmachineinstances,virtualmachines",
+    ),
+    (
+        "snapshot.kubevirt.io",
+        "virtualmachinerestores,virtualmachinesnapshotcontents,virtualmachinesnapshots",
+    ),
     ("export.kubevirt.io", "virtualmachineexports"),
     ("clone.kubevirt.io", "virtualmachineclones"),
-    ("backup.kubevirt.io", "virtualmachinebackups,virtualmachinebackuptrackers"),
+    (
+        "backup.kubevirt.io",
+        "virtualmachinebackups,virtualmachinebackuptrackers",
+    ),
     (
         "instancetype.kubevirt.io",
         "virtualmachineclusterinstancetypes,virtualmachineclusterpreferences,virtualmachineinstancetypes,virtualmachinepreferences",
@@ -111,20 +120,27 @@ const HANDLER: &str = "
 
 /// Roles that join the standard ones by aggregation carry the labels of the release, too.
 fn user_role(name: &str, aggregate: &str, rules: &str) -> Value {
-    let mut labels = "kubevirt.io=".to_owned();
-    if !aggregate.is_empty() {
-        labels.push_str(&format!(",rbac.authorization.k8s.io/aggregate-to-{aggregate}=true"));
-    }
+    let labels = match aggregate {
+        "" => "kubevirt.io=".to_owned(),
+        aggregate => format!("kubevirt.io=,rbac.authorization.k8s.io/aggregate-to-{aggregate}=true"),
+    };
     cluster_role(name, &labels, rules)
 }
 
 /// Rules with `verbs` for all kinds that users own.
 fn owned(verbs: &str) -> String {
-    OWNED.iter().map(|(group, resources)| format!("{verbs} | {group} | {resources}\n")).collect()
+    let lines: Vec<String> = OWNED
+        .iter()
+        .map(|(group, resources)| format!("{verbs} | {group} | {resources}"))
+        .collect();
+    lines.join("\n")
 }
 
 pub(super) fn objects() -> Vec<Value> {
-    let edit = format!("{}{EDIT_SUBRESOURCES}{VIEW}", owned("create,delete,get,list,patch,update,watch"));
+    let edit = format!(
+        "{}{EDIT_SUBRESOURCES}{VIEW}",
+        owned("create,delete,get,list,patch,update,watch")
+    );
     let admin = format!(
         "{}{EDIT_SUBRESOURCES}{VIEW}
         get | subresources.kubevirt.io | virtualmachineinstances/vnc/screenshot",
@@ -141,10 +157,30 @@ pub(super) fn objects() -> Vec<Value> {
         user_role("kubevirt-apiserver", "", API),
         user_role("kubevirt-controller", "", CONTROLLER),
         user_role("kubevirt-handler", "", HANDLER),
-        cluster_binding("kubevirt.io:default", "kubevirt.io:default", "group:system:authenticated"),
-        cluster_binding("instancetype.kubevirt.io:view", "instancetype.kubevirt.io:view", "group:system:authenticated"),
-        cluster_binding("kubevirt-apiserver", "kubevirt-apiserver", &account("kubevirt-apiserver")),
-        cluster_binding("kubevirt-controller", "kubevirt-controller", &account("kubevirt-controller")),
-        cluster_binding("kubevirt-handler", "kubevirt-handler", &account("kubevirt-handler")),
+        cluster_binding(
+            "kubevirt.io:default",
+            "kubevirt.io:default",
+            "group:system:authenticated",
+        ),
+        cluster_binding(
+            "instancetype.kubevirt.io:view",
+            "instancetype.kubevirt.io:view",
+            "group:system:authenticated",
+        ),
+        cluster_binding(
+            "kubevirt-apiserver",
+            "kubevirt-apiserver",
+            &account("kubevirt-apiserver"),
+        ),
+        cluster_binding(
+            "kubevirt-controller",
+            "kubevirt-controller",
+            &account("kubevirt-controller"),
+        ),
+        cluster_binding(
+            "kubevirt-handler",
+            "kubevirt-handler",
+            &account("kubevirt-handler"),
+        ),
     ]
 }

@@ -22,13 +22,17 @@ pub fn objects() -> Vec<Value> {
 
 /// Returns the object to write when `wanted` shall be there and `existing` is; nothing if that is good as it is.
 pub fn reconcile(existing: Option<&Value>, wanted: &Value) -> Option<Value> {
-    let Some(existing) = existing else { return Some(wanted.clone()) };
+    let Some(existing) = existing else {
+        return Some(wanted.clone());
+    };
     if object::annotation(existing, AUTO_UPDATE) == Some("false") {
         return None;
     }
     let mut merged = existing.clone();
     for field in ["rules", "subjects"] {
-        let Some(items) = wanted.get(field).and_then(Value::as_array) else { continue };
+        let Some(items) = wanted.get(field).and_then(Value::as_array) else {
+            continue;
+        };
         let own = &mut merged[field];
         if own.is_null() {
             *own = json!([]);
@@ -67,7 +71,11 @@ fn metadata(name: &str, labels: &str) -> Value {
 /// Columns are separated by bars, items by commas; `-` is the core group.
 fn rules(table: &str) -> Vec<Value> {
     let list = |column: &str| -> Vec<String> {
-        column.split(',').map(str::trim).map(|item| if item == "-" { "" } else { item }.to_owned()).collect()
+        column
+            .split(',')
+            .map(str::trim)
+            .map(|item| if item == "-" { "" } else { item }.to_owned())
+            .collect()
     };
     let lines = table.lines().map(str::trim).filter(|line| !line.is_empty());
     lines
@@ -142,10 +150,22 @@ mod tests {
     fn every_rule_is_complete() {
         for object in objects() {
             let name = object["metadata"]["name"].clone();
-            for rule in object.get("rules").and_then(Value::as_array).into_iter().flatten() {
-                let filled = |field: &str| rule.get(field).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+            for rule in object
+                .get("rules")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
+                let filled = |field: &str| {
+                    rule.get(field)
+                        .and_then(Value::as_array)
+                        .is_some_and(|list| !list.is_empty())
+                };
                 assert!(filled("verbs"), "{name}: {rule}");
-                assert!(filled("nonResourceURLs") || (filled("apiGroups") && filled("resources")), "{name}: {rule}");
+                assert!(
+                    filled("nonResourceURLs") || (filled("apiGroups") && filled("resources")),
+                    "{name}: {rule}"
+                );
             }
         }
     }
@@ -163,12 +183,30 @@ mod tests {
         let handler = "system:serviceaccount:kubevirt:kubevirt-handler";
         let controller = "system:serviceaccount:kubevirt:kubevirt-controller";
         let table = [
-            ("alice", "create", "authorization.k8s.io", "selfsubjectaccessreviews", true),
+            (
+                "alice",
+                "create",
+                "authorization.k8s.io",
+                "selfsubjectaccessreviews",
+                true,
+            ),
             ("alice", "get", "", "pods", false),
             ("alice", "list", "kubevirt.io", "kubevirts", true),
             (controller, "create", "", "pods", true),
-            (controller, "patch", "kubevirt.io", "virtualmachineinstances", true),
-            (controller, "update", "kubevirt.io", "virtualmachines/status", true),
+            (
+                controller,
+                "patch",
+                "kubevirt.io",
+                "virtualmachineinstances",
+                true,
+            ),
+            (
+                controller,
+                "update",
+                "kubevirt.io",
+                "virtualmachines/status",
+                true,
+            ),
             (controller, "get", "", "secrets", false),
             (handler, "update", "kubevirt.io", "virtualmachineinstances", true),
             (handler, "delete", "kubevirt.io", "virtualmachineinstances", false),
@@ -181,8 +219,18 @@ mod tests {
         ];
         for (name, verb, group, resource, expected) in table {
             let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-            let attributes = Attributes { verb, group, resource, subresource, ..Attributes::default() };
-            assert_eq!(policy.decide(&user(name), &attributes).allowed, expected, "{name} {verb} {resource}");
+            let attributes = Attributes {
+                verb,
+                group,
+                resource,
+                subresource,
+                ..Attributes::default()
+            };
+            assert_eq!(
+                policy.decide(&user(name), &attributes).allowed,
+                expected,
+                "{name} {verb} {resource}"
+            );
         }
     }
 
@@ -190,14 +238,34 @@ mod tests {
     fn edit_and_view_gather_the_rules_for_machines() {
         let policy = policy();
         let may = |role: &str, verb: &str, resource: &str, subresource: &str| {
-            let group = if subresource.is_empty() { "kubevirt.io" } else { "subresources.kubevirt.io" };
-            let attributes = Attributes { verb, group, resource, subresource, ..Attributes::default() };
-            policy.rules_of_role(true, "", role).expect("the role").iter().any(|rule| rule.allows(&attributes))
+            let group = if subresource.is_empty() {
+                "kubevirt.io"
+            } else {
+                "subresources.kubevirt.io"
+            };
+            let attributes = Attributes {
+                verb,
+                group,
+                resource,
+                subresource,
+                ..Attributes::default()
+            };
+            policy
+                .rules_of_role(true, "", role)
+                .expect("the role")
+                .iter()
+                .any(|rule| rule.allows(&attributes))
         };
         assert!(may("admin", "deletecollection", "virtualmachines", ""));
-        assert!(may("edit", "delete", "virtualmachines", "") && !may("edit", "deletecollection", "virtualmachines", ""));
+        assert!(
+            may("edit", "delete", "virtualmachines", "")
+                && !may("edit", "deletecollection", "virtualmachines", "")
+        );
         assert!(may("view", "list", "virtualmachines", "") && !may("view", "create", "virtualmachines", ""));
-        assert!(may("edit", "update", "virtualmachines", "start") && !may("view", "update", "virtualmachines", "start"));
+        assert!(
+            may("edit", "update", "virtualmachines", "start")
+                && !may("view", "update", "virtualmachines", "start")
+        );
         assert!(!may("edit", "update", "virtualmachines", "migrate"));
         assert!(may("kubevirt.io:migrate", "update", "virtualmachines", "migrate"));
     }

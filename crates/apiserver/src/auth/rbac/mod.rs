@@ -13,8 +13,8 @@ use crate::cache::{Caches, ObjectKey};
 use crate::registry::Collection;
 
 pub use cover::missing;
-pub use policy::{Decision, Policy};
 pub(super) use policy::rules_in as rules_of;
+pub use policy::{Decision, Policy};
 pub use rule::Rule;
 
 /// The API group of roles and bindings.
@@ -50,17 +50,30 @@ impl PolicyCache {
         if let Some(built) = &mut *slot {
             let same = states.iter().zip(&built.parts).all(|(entries, known)| {
                 entries.len() == known.len()
-                    && entries.iter().all(|entry| known.get(&entry.key) == Some(&entry.revision))
+                    && entries
+                        .iter()
+                        .all(|entry| known.get(&entry.key) == Some(&entry.revision))
             });
             if same {
                 built.applied = applied;
                 return Arc::clone(&built.policy);
             }
         }
-        let objects = states.each_ref().map(|entries| entries.iter().filter_map(|entry| entry.parse().ok()).collect());
+        let objects = states
+            .each_ref()
+            .map(|entries| entries.iter().filter_map(|entry| entry.parse().ok()).collect());
         let policy = Arc::new(Policy::new(&objects));
-        let parts = states.map(|entries| entries.iter().map(|entry| (entry.key.clone(), entry.revision)).collect());
-        *slot = Some(Built { applied, parts, policy: Arc::clone(&policy) });
+        let parts = states.map(|entries| {
+            entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.revision))
+                .collect()
+        });
+        *slot = Some(Built {
+            applied,
+            parts,
+            policy: Arc::clone(&policy),
+        });
         policy
     }
 }

@@ -26,7 +26,10 @@ pub struct Decision {
 impl Decision {
     /// It may happen.
     pub fn allowed(reason: impl Into<String>) -> Self {
-        Self { allowed: true, reason: reason.into() }
+        Self {
+            allowed: true,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -56,7 +59,10 @@ enum Subject {
 }
 
 fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
@@ -65,7 +71,10 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 
 /// Reads the rules of a role or cluster role.
 pub(crate) fn rules_in(role: &Value) -> Vec<Rule> {
-    list(role, "rules").iter().filter_map(|rule| serde_json::from_value(rule.clone()).ok()).collect()
+    list(role, "rules")
+        .iter()
+        .filter_map(|rule| serde_json::from_value(rule.clone()).ok())
+        .collect()
 }
 
 impl Policy {
@@ -74,8 +83,9 @@ impl Policy {
         let [cluster_roles, roles, cluster_bindings, bindings] = objects;
         let mut policy = Self::default();
         for role in cluster_roles {
-            let rules = with_aggregated(role, cluster_roles);
-            policy.cluster_roles.insert(object::name(role).into(), rules);
+            policy
+                .cluster_roles
+                .insert(object::name(role).into(), with_aggregated(role, cluster_roles));
         }
         for role in roles {
             let key = (object::namespace(role).into(), object::name(role).into());
@@ -83,7 +93,11 @@ impl Policy {
         }
         policy.cluster_bindings = cluster_bindings.iter().map(Binding::read).collect();
         for binding in bindings {
-            policy.bindings.entry(object::namespace(binding).into()).or_default().push(Binding::read(binding));
+            policy
+                .bindings
+                .entry(object::namespace(binding).into())
+                .or_default()
+                .push(Binding::read(binding));
         }
         policy
     }
@@ -95,12 +109,17 @@ impl Policy {
                 return Decision::allowed(binding.explain(subject));
             }
         }
-        Decision { allowed: false, reason: String::new() }
+        Decision {
+            allowed: false,
+            reason: String::new(),
+        }
     }
 
     /// Returns all rules that `user` holds in a namespace; in the whole cluster, when it is empty.
     pub fn rules_of<'a>(&'a self, user: &UserInfo, namespace: &str) -> Vec<&'a Rule> {
-        self.held(user, namespace).flat_map(|(_, _, rules)| rules.iter()).collect()
+        self.held(user, namespace)
+            .flat_map(|(_, _, rules)| rules.iter())
+            .collect()
     }
 
     /// Returns the rules of a role that a binding in `namespace` refers to.
@@ -118,12 +137,19 @@ impl Policy {
         user: &UserInfo,
         namespace: &str,
     ) -> impl Iterator<Item = (&'a Binding, &'a Subject, &'a [Rule])> {
-        let local = if namespace.is_empty() { None } else { self.bindings.get(namespace) };
-        self.cluster_bindings.iter().chain(local.into_iter().flatten()).filter_map(move |binding| {
-            let subject = binding.subjects.iter().find(|subject| subject.is(user))?;
-            let rules = self.rules_of_role(binding.cluster_role, &binding.namespace, &binding.role)?;
-            Some((binding, subject, rules))
-        })
+        let local = if namespace.is_empty() {
+            None
+        } else {
+            self.bindings.get(namespace)
+        };
+        self.cluster_bindings
+            .iter()
+            .chain(local.into_iter().flatten())
+            .filter_map(move |binding| {
+                let subject = binding.subjects.iter().find(|subject| subject.is(user))?;
+                let rules = self.rules_of_role(binding.cluster_role, &binding.namespace, &binding.role)?;
+                Some((binding, subject, rules))
+            })
     }
 }
 
@@ -143,7 +169,9 @@ fn with_aggregated(role: &Value, all: &[Value]) -> Rules {
         }
         let aggregation = role.get("aggregationRule").unwrap_or(&Value::Null);
         for selector in list(aggregation, "clusterRoleSelectors") {
-            let Ok(selector) = LabelSelector::from_object(selector) else { continue };
+            let Ok(selector) = LabelSelector::from_object(selector) else {
+                continue;
+            };
             waiting.extend(all.iter().filter(|other| selector.matches(other)));
         }
     }
@@ -184,7 +212,11 @@ impl Binding {
             format!("RoleBinding \"{}/{}\"", self.name, self.namespace)
         };
         let role = if self.cluster_role { "ClusterRole" } else { "Role" };
-        format!("RBAC: allowed by {binding} of {role} {:?} to {}", self.role, subject.describe())
+        format!(
+            "RBAC: allowed by {binding} of {role} {:?} to {}",
+            self.role,
+            subject.describe()
+        )
     }
 }
 
@@ -219,7 +251,11 @@ mod tests {
         let view = json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]);
         let mut edit = role("edit", json!({}), json!([]));
         edit["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {"to-edit": "true"}}]});
-        let gathered = role("part", json!({"to-edit": "true"}), json!([{"verbs": ["update"], "apiGroups": [""], "resources": ["pods"]}]));
+        let gathered = role(
+            "part",
+            json!({"to-edit": "true"}),
+            json!([{"verbs": ["update"], "apiGroups": [""], "resources": ["pods"]}]),
+        );
         let binding = |name: &str, namespace: &str, kind: &str, role: &str, subjects: Value| {
             let mut binding = json!({"metadata": {"name": name}, "roleRef": {"kind": kind, "name": role}, "subjects": subjects});
             if !namespace.is_empty() {
@@ -231,10 +267,28 @@ mod tests {
             vec![role("view", json!({}), view), edit, gathered],
             vec![json!({"metadata": {"name": "own", "namespace": "a"}, "rules": [
                 {"verbs": ["delete"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["p"]}]})],
-            vec![binding("everyone", "", "ClusterRole", "view", json!([{"kind": "Group", "name": "readers"}]))],
+            vec![binding(
+                "everyone",
+                "",
+                "ClusterRole",
+                "view",
+                json!([{"kind": "Group", "name": "readers"}]),
+            )],
             vec![
-                binding("editors", "a", "ClusterRole", "edit", json!([{"kind": "User", "name": "alice"}])),
-                binding("robots", "a", "Role", "own", json!([{"kind": "ServiceAccount", "name": "robot", "namespace": "b"}])),
+                binding(
+                    "editors",
+                    "a",
+                    "ClusterRole",
+                    "edit",
+                    json!([{"kind": "User", "name": "alice"}]),
+                ),
+                binding(
+                    "robots",
+                    "a",
+                    "Role",
+                    "own",
+                    json!([{"kind": "ServiceAccount", "name": "robot", "namespace": "b"}]),
+                ),
             ],
         ])
     }
@@ -247,7 +301,16 @@ mod tests {
     fn bindings_give_rules_where_they_are() {
         let policy = policy();
         let may = |user: &UserInfo, verb, namespace, name| {
-            policy.decide(user, &Attributes { verb, resource: "pods", namespace, name, ..Attributes::default() })
+            policy.decide(
+                user,
+                &Attributes {
+                    verb,
+                    resource: "pods",
+                    namespace,
+                    name,
+                    ..Attributes::default()
+                },
+            )
         };
         let (reader, alice) = (user("x", &["readers"]), user("alice", &[]));
         assert!(may(&reader, "get", "a", "").allowed && may(&reader, "get", "", "").allowed);

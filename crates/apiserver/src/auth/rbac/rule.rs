@@ -36,12 +36,21 @@ fn holds(list: &[Box<str>], wanted: &str) -> bool {
 impl Rule {
     /// The rule that allows everything on resources.
     pub fn everything() -> Self {
-        Self { verbs: one(ALL), groups: one(ALL), resources: one(ALL), ..Self::default() }
+        Self {
+            verbs: one(ALL),
+            groups: one(ALL),
+            resources: one(ALL),
+            ..Self::default()
+        }
     }
 
     /// The rule that allows everything on paths.
     pub fn every_path() -> Self {
-        Self { verbs: one(ALL), urls: one(ALL), ..Self::default() }
+        Self {
+            verbs: one(ALL),
+            urls: one(ALL),
+            ..Self::default()
+        }
     }
 
     /// Says whether the rule allows this.
@@ -53,7 +62,10 @@ impl Rule {
             return self.urls.iter().any(|url| url_matches(url, attributes.path));
         }
         holds(&self.groups, attributes.group)
-            && self.resources.iter().any(|held| resource_matches(held, attributes.resource, attributes.subresource))
+            && self
+                .resources
+                .iter()
+                .any(|held| resource_matches(held, attributes.resource, attributes.subresource))
             && (self.names.is_empty() || self.names.iter().any(|name| &**name == attributes.name))
     }
 }
@@ -90,12 +102,28 @@ mod tests {
         }))
         .expect("a rule");
         let on = |verb, group, resource, subresource| {
-            rule.allows(&Attributes { verb, group, resource, subresource, ..Attributes::default() })
+            rule.allows(&Attributes {
+                verb,
+                group,
+                resource,
+                subresource,
+                ..Attributes::default()
+            })
         };
-        assert!(on("get", "", "pods", "") && on("list", "apps", "pods", "log") && on("get", "apps", "any", "scale"));
-        assert!(!on("watch", "", "pods", "") && !on("get", "x", "pods", "") && !on("get", "", "pods", "exec"));
+        assert!(
+            on("get", "", "pods", "")
+                && on("list", "apps", "pods", "log")
+                && on("get", "apps", "any", "scale")
+        );
+        assert!(
+            !on("watch", "", "pods", "") && !on("get", "x", "pods", "") && !on("get", "", "pods", "exec")
+        );
         assert!(!on("get", "", "pod", ""));
-        assert!(!rule.allows(&Attributes { verb: "get", path: "/healthz", ..Attributes::default() }));
+        assert!(!rule.allows(&Attributes {
+            verb: "get",
+            path: "/healthz",
+            ..Attributes::default()
+        }));
     }
 
     #[test]
@@ -106,11 +134,26 @@ mod tests {
         }))
         .expect("a rule");
         let named = |name| {
-            rule.allows(&Attributes { verb: "get", resource: "secrets", name, ..Attributes::default() })
+            rule.allows(&Attributes {
+                verb: "get",
+                resource: "secrets",
+                name,
+                ..Attributes::default()
+            })
         };
         assert!(named("a") && !named("b") && !named(""));
-        let path = |path| rule.allows(&Attributes { verb: "get", path, ..Attributes::default() });
+        let path = |path| {
+            rule.allows(&Attributes {
+                verb: "get",
+                path,
+                ..Attributes::default()
+            })
+        };
         assert!(path("/healthz") && path("/logs/x") && !path("/healthz/x") && !path("/"));
-        assert!(Rule::every_path().allows(&Attributes { verb: "get", path: "/x", ..Attributes::default() }));
+        assert!(Rule::every_path().allows(&Attributes {
+            verb: "get",
+            path: "/x",
+            ..Attributes::default()
+        }));
     }
 }
