@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kit::{Installation, MachineState, Options, repository, until};
+use kit::{Installation, MachineState, Options, repository, until, until_none};
 
 #[test]
 fn a_deleted_machine_leaves_nothing_behind() {
@@ -13,9 +13,7 @@ fn a_deleted_machine_leaves_nothing_behind() {
     run_once(&installation, &manifest);
     let before = MachineState::take(&[&nodes]);
     run_once(&installation, &manifest);
-    until("nothing is left", Duration::from_secs(20), || {
-        MachineState::take(&[&nodes]).left_behind(&before).is_empty()
-    });
+    until_none("nothing is left", Duration::from_secs(20), || MachineState::take(&[&nodes]).left_behind(&before));
 }
 
 #[test]
@@ -28,7 +26,7 @@ fn down_removes_everything_that_up_made() {
     let data = installation.data_dir();
     installation.down();
     assert!(!data.exists(), "{} is gone", data.display());
-    until("nothing is left", Duration::from_secs(20), || MachineState::take(&[]).left_behind(&before).is_empty());
+    until_none("nothing is left", Duration::from_secs(20), || MachineState::take(&[]).left_behind(&before));
 }
 
 fn run_once(installation: &Installation, manifest: &str) {

@@ -8,4 +8,4 @@ mod wait;
 pub use installation::{Installation, Options, Output, User};
 pub use machine_state::MachineState;
 pub use paths::{guest, kubectl, program, repository};
-pub use wait::{until, until_some};
+pub use wait::{until, until_none, until_some};

@@ -15,7 +15,7 @@ pub struct MachineState {
     pub rules: BTreeSet<String>,
     /// Mount points.
     pub mounts: BTreeSet<String>,
-    /// Network and other namespaces in use by some process, counted by kind.
+    /// Namespaces that these processes are in.
     pub namespaces: BTreeSet<String>,
     /// Control groups.
     pub cgroups: BTreeSet<String>,
@@ -67,20 +67,28 @@ impl MachineState {
 const OURS: &[&str] = &["ironclad", "qemu-system", "pasta", "passt", "nft", "dnsmasq", "swtpm", "virtiofsd"];
 
 fn processes() -> BTreeSet<String> {
-    pids()
-        .filter_map(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).ok())
-        .map(|raw| String::from_utf8_lossy(&raw).replace('\0', " ").trim().to_owned())
-        .filter(|line| {
+    ours().filter_map(command_line).collect()
+}
+
+/// Processes of programs that a VM's life starts.
+fn ours() -> impl Iterator<Item = u32> {
+    pids().filter(|pid| {
+        command_line(*pid).is_some_and(|line| {
             let program = line.split(' ').next().unwrap_or_default();
             let name = program.rsplit('/').next().unwrap_or_default();
             OURS.iter().any(|ours| name.starts_with(ours))
         })
-        .collect()
+    })
+}
+
+fn command_line(pid: u32) -> Option<String> {
+    let raw = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&raw).replace('\0', " ").trim().to_owned())
 }
 
 fn namespaces() -> BTreeSet<String> {
     let kinds = ["net", "mnt", "pid", "user", "ipc", "uts"];
-    pids()
+    ours()
         .flat_map(|pid| kinds.map(|kind| std::fs::read_link(format!("/proc/{pid}/ns/{kind}"))))
         .flatten()
         .map(|link| link.display().to_string())

@@ -27,3 +27,19 @@ pub fn until_some<T>(what: &str, patience: Duration, mut find: impl FnMut() -> O
         std::thread::sleep(PAUSE);
     }
 }
+
+/// Looks until `find` finds nothing any more.
+///
+/// # Panics
+/// After `patience`; the message lists what is still found.
+pub fn until_none(what: &str, patience: Duration, mut find: impl FnMut() -> Vec<String>) {
+    let deadline = Instant::now() + patience;
+    loop {
+        let found = find();
+        if found.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "waited {patience:?} in vain: {what}; still there:\n  {}", found.join("\n  "));
+        std::thread::sleep(PAUSE);
+    }
+}

@@ -82,6 +82,7 @@ impl World {
             programs: Vec::new(),
             files: Vec::new(),
             followers: vec!["virt-tail".into()],
+            exit_code: Some("/var/run/data/exit-code".into()),
         };
         let root = self.root.path();
         KubeletConfig {
@@ -347,6 +348,30 @@ async fn an_end_while_nobody_looked_is_reported() {
     world.start();
     let pod = world.until("live", "failure", |pod| pod["status"]["phase"] == "Failed").await;
     assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 137);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_ended_while_nobody_looked_tells_its_code_itself() {
+    if !may_run() {
+        return;
+    }
+    let mut world = World::new().await;
+    put_image(&world);
+    world.start();
+    let script = "trap 'echo 0 > /var/run/data/exit-code; exit 0' TERM; while true; do busybox sleep 0.1; done";
+    world.create("quiet", script, |_| {}).await;
+    world.until("quiet", "the start", |pod| pod["status"]["phase"] == "Running").await;
+    world.stop().await;
+    let record = kubelet::record::Record::all(&world.config().pods()).remove(0).1.expect("a record");
+    let process = record.process.expect("a process").open().expect("it opens").expect("it runs");
+    // The shell needs a moment to set its trap.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    process.terminate().expect("it is told to end");
+    assert!(process.wait(Duration::from_secs(10)));
+    process.exit();
+    world.start();
+    world.until("quiet", "success", |pod| pod["status"]["phase"] == "Succeeded").await;
     world.end().await;
 }
 

@@ -63,8 +63,6 @@ pub async fn create(context: &Context, name: &str, strategy: &str) -> Result<(),
         "metadata": {
             "name": name,
             "namespace": NAMESPACE,
-            // Admission adds it in an installation.
-            "finalizers": [api::names::finalizer::VIRTUAL_MACHINE],
         },
         "spec": {
             "runStrategy": strategy,

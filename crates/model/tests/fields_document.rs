@@ -1,0 +1,68 @@
+//! `docs/fields.md` is made from the table of field states. `UPDATE_DOCS=1 cargo test -p model` writes it anew.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use model::fields::{State, entries};
+
+const KINDS: [&str; 4] = [
+    "VirtualMachine",
+    "VirtualMachineInstance",
+    "VirtualMachineInstanceMigration",
+    "KubeVirt",
+];
+
+fn document() -> String {
+    let mut text = String::from(
+        "# Fields\n\n\
+         What becomes of each field of the API. A line stands for everything below its path, unless a longer path has a line of its\n\
+         own. Made from the table in `crates/model/src/fields/`; a test keeps the two equal.\n\n\
+         - **honoured**: works as the API says.\n\
+         - **refused**: accepted into the object; the machine stays unscheduled, with a condition that names the field, the reason\n  \
+           and the remedy.\n\
+         - **no effect**: accepted, and answered with a warning that begins `ironclad:`.\n",
+    );
+    for kind in KINDS {
+        write!(
+            text,
+            "\n## {kind}\n\n| field | state | why, and what to do |\n|---|---|---|\n"
+        )
+        .unwrap();
+        for (path, state) in entries(kind) {
+            let (word, note) = match state {
+                State::Honoured => ("honoured".to_owned(), String::new()),
+                State::Only {
+                    values,
+                    reason,
+                    remedy,
+                } => (
+                    format!("only {}", values.join(", ")),
+                    format!("{reason}; {remedy}"),
+                ),
+                State::Refused { reason, remedy } => ("refused".to_owned(), format!("{reason}; {remedy}")),
+                State::Harmless { note, .. } => ("no effect".to_owned(), note.to_owned()),
+            };
+            let path = if path.is_empty() {
+                "everything else".to_owned()
+            } else {
+                format!("`{path}`")
+            };
+            writeln!(text, "| {path} | {word} | {} |", note.replace('|', "\\|")).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn the_document_says_what_the_table_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/fields.md");
+    let wanted = document();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "docs/fields.md is out of date: run `UPDATE_DOCS=1 cargo test -p model`"
+    );
+}
