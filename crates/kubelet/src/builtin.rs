@@ -22,6 +22,8 @@ pub struct BuiltinImage {
     pub files: Vec<PathBuf>,
     /// Subcommands of the program that only follow a file: no process is started for them.
     pub followers: Vec<String>,
+    /// File inside, in a volume, that the program leaves its exit code in, for when nobody saw it end.
+    pub exit_code: Option<PathBuf>,
 }
 
 impl BuiltinImage {
@@ -51,6 +53,7 @@ impl BuiltinImage {
             programs: ["/usr/bin/qemu-*", "/usr/local/bin/qemu-*", "/usr/bin/swtpm*"].map(String::from).to_vec(),
             files: files.map(PathBuf::from).to_vec(),
             followers: vec!["virt-tail".into()],
+            exit_code: Some("/var/run/kubevirt-private/exit-code".into()),
         }
     }
 

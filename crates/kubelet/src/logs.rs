@@ -270,6 +270,7 @@ mod tests {
             address: None,
             started_at: Timestamp::UNIX_EPOCH,
             logs: vec![ContainerLog { container: "c".into(), file: file.clone() }],
+            exit_code: None,
             terminating_since: None,
             end: end.then_some(End { code: Some(0), at: Timestamp::UNIX_EPOCH }),
         };

@@ -35,6 +35,9 @@ pub struct Record {
     pub started_at: Timestamp,
     /// Containers and the files that their logs are in.
     pub logs: Vec<ContainerLog>,
+    /// File on the host that the program leaves its exit code in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<PathBuf>,
     /// Since when it is being ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminating_since: Option<Timestamp>,
@@ -111,6 +114,7 @@ mod tests {
             address: Some(Ipv4Addr::new(10, 244, 0, 2)),
             started_at: Timestamp::UNIX_EPOCH,
             logs: vec![ContainerLog { container: "c".into(), file: "/x".into() }],
+            exit_code: None,
             terminating_since: None,
             end: Some(End { code: Some(0), at: Timestamp::UNIX_EPOCH }),
         };

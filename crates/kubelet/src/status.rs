@@ -226,6 +226,7 @@ mod tests {
             address: Some(std::net::Ipv4Addr::new(10, 244, 0, 2)),
             started_at: Timestamp::UNIX_EPOCH,
             logs: Vec::new(),
+            exit_code: None,
             terminating_since: None,
             end: end.map(|code| End { code, at: Timestamp::from_second(9).expect("a time") }),
         };

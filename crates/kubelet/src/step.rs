@@ -137,6 +137,7 @@ mod tests {
             address: None,
             started_at: at(0),
             logs: Vec::new(),
+            exit_code: None,
             terminating_since: terminating.then_some(at(1)),
             end: end.map(|code| End { code: Some(code), at: at(2) }),
         };

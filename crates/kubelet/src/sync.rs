@@ -218,7 +218,8 @@ impl Kubelet {
             Action::Start => {
                 match self.start(key, uid).await? {
                     Ok(record) => {
-                        tracing::info!(pod = %key, address = ?record.address, "started");
+                        let address = record.address.map(|address| address.to_string()).unwrap_or_default();
+                        tracing::info!(pod = %key, address, "started");
                         self.tell(key, uid, Severity::Normal, "Started", "the Pod's process was started");
                         self.adopt(record);
                         return Ok(());
@@ -333,7 +334,7 @@ impl Kubelet {
             name: key.name.clone(),
             plan,
             images,
-            now,
+            clock: Arc::clone(&self.context.clock),
         };
         Ok(self.runtime.start(order).await.map_err(|error| trouble(error.reason, error.message, true)))
     }

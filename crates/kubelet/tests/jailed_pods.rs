@@ -6,9 +6,9 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kubelet::KubeletConfig;
 use kubelet::builtin::BuiltinImage;
@@ -77,6 +77,7 @@ fn config(root: &Path, namespace: Option<PathBuf>) -> KubeletConfig {
         programs: Vec::new(),
         files: Vec::new(),
         followers: vec!["virt-tail".into()],
+        exit_code: Some("/var/run/data/exit-code".into()),
     };
     KubeletConfig {
         node: "node-0".into(),
@@ -171,7 +172,7 @@ fn order(config: &KubeletConfig, uid: &str, script: &str, images: Vec<(String, P
         name: "shell".into(),
         plan: PodPlan::of(&pod, &sources, &config.builtin).expect("a plan"),
         images,
-        now: Timestamp::UNIX_EPOCH,
+        clock: Arc::new(effects::SystemClock),
     }
 }
 

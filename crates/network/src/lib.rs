@@ -56,6 +56,9 @@ pub enum Error {
     /// `pasta` could not connect a Pod.
     #[error("pasta cannot connect the Pod: {0}")]
     Pasta(String),
+    /// The host itself has no way out that Pods could share.
+    #[error("the host has no default route, so Pods have no way out")]
+    NoUplink,
     /// No address is left for a Pod, or no network for a node.
     #[error("{0}")]
     Exhausted(String),

@@ -84,6 +84,15 @@ impl Stack {
         self.handle.link().add(near).execute().await.map_err(Error::netlink(operation))
     }
 
+    /// Makes a pair of links that are connected to each other, unless `name` exists.
+    pub(crate) async fn pair(&self, name: &str, peer: &str) -> Result<(), Error> {
+        if self.find(name).await?.is_some() {
+            return Ok(());
+        }
+        let operation = format!("make the link {name}");
+        self.handle.link().add(LinkVeth::new(name, peer).build()).execute().await.map_err(Error::netlink(operation))
+    }
+
     /// Sets a link up.
     pub(crate) async fn up(&self, link: &Link) -> Result<(), Error> {
         let message = LinkUnspec::new_with_index(link.index).up().build();

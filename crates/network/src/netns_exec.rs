@@ -5,7 +5,7 @@
 //! socket) and answers with one message that carries the descriptors it opened.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::process::{ExitCode, Stdio};
@@ -18,9 +18,10 @@ use rustix::net::{
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-use crate::masquerade::{self, Facts, MasqueradeSpec};
+use crate::link::Stack;
+use crate::masquerade::{self, Facts, MasqueradeSpec, POD_INTERFACE};
 use crate::rights::Attempt;
+use crate::{Cidr, Error};
 
 /// Hidden subcommand that runs [`main`].
 pub const ROLE: &str = "netns-exec";
@@ -38,6 +39,13 @@ pub(crate) enum Request {
     Masquerade(MasqueradeSpec),
     /// Opens a TCP connection from inside the Pod's network.
     Connect(SocketAddr),
+    /// Configures the Pod's interface although it leads nowhere.
+    Isolate {
+        /// Address of the Pod.
+        own: Cidr,
+        /// Gateway, which nobody is.
+        gateway: Ipv4Addr,
+    },
     /// Tries what machines' networks are made of.
     Rights,
 }
@@ -47,7 +55,7 @@ pub(crate) enum Request {
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Response {
     Masquerade(Facts),
-    Connected,
+    Done,
     Rights(Vec<Attempt>),
     Failed(String),
 }
@@ -131,14 +139,31 @@ fn serve(socket: &OwnedFd) -> Result<(Response, Vec<OwnedFd>), String> {
             let (facts, descriptors) = masquerade::inside(&spec).map_err(|error| error.to_string())?;
             Ok((Response::Masquerade(facts), descriptors))
         }
+        Request::Isolate { own, gateway } => {
+            let result = crate::namespace::block_on(isolate(own, gateway));
+            result.map(|()| (Response::Done, Vec::new())).map_err(|error| error.to_string())
+        }
         Request::Rights => Ok((Response::Rights(crate::rights::try_all()), Vec::new())),
         Request::Connect(address) => {
             let limit = std::time::Duration::from_secs(10);
             let stream = std::net::TcpStream::connect_timeout(&address, limit)
                 .map_err(|error| format!("cannot connect to {address}: {error}"))?;
-            Ok((Response::Connected, vec![stream.into()]))
+            Ok((Response::Done, vec![stream.into()]))
         }
     }
+}
+
+/// Makes the Pod's interface with an end that nobody listens on.
+async fn isolate(own: Cidr, gateway: Ipv4Addr) -> Result<(), Error> {
+    let stack = Stack::open()?;
+    stack.pair(POD_INTERFACE, "nowhere").await?;
+    for link in stack.links().await? {
+        if link.name == POD_INTERFACE {
+            stack.address(&link, own).await?;
+        }
+        stack.up(&link).await?;
+    }
+    stack.default_route(gateway).await
 }
 
 /// Enters the namespaces of `pid`; keeps the right to administer its network across `execve`.

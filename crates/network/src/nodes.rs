@@ -92,6 +92,11 @@ pub fn prepare(config: &NodesConfig) -> Result<Vec<VirtualNode>, Error> {
     Ok(nodes)
 }
 
+/// Returns the network namespace of the node `name` (`node-0` is the first), if [`prepare`] made one.
+pub fn namespace(config: &NodesConfig, name: &str) -> Option<PathBuf> {
+    Some(directory(config).join(name)).filter(|path| is_namespace(path))
+}
+
 /// Removes everything that [`prepare`] ever made. The nodes' own networks must be torn down before.
 pub fn teardown(config: &NodesConfig) -> Result<(), Error> {
     let transit = Addresses::load(&config.state)?;

@@ -328,9 +328,41 @@ fn rights_are_found_out_by_using_them() {
     assert_eq!(absent[0].grade, host::probe::Grade::Bad);
 }
 
+#[test]
+fn without_a_way_out_a_pod_still_gets_its_address() {
+    if is_root() {
+        // Loopback alone, so that there is no default route.
+        as_ordinary_user_in("without_a_way_out_a_pod_still_gets_its_address", &["unshare", "-n"]);
+        return;
+    }
+    if !std::fs::read_to_string("/proc/net/route").is_ok_and(|routes| routes.lines().count() < 2) {
+        eprintln!("SKIPPED: this host has routes; as root the test runs in a namespace without");
+        return;
+    }
+    let state = tempfile::tempdir().expect("a temporary directory");
+    let pod = Holder::new(&["-U", "--map-user=107", "--map-group=107", "-n"]);
+    let config =
+        NodeNetworkConfig { uplink: Uplink::Pasta, namespace: None, ..config(state.path(), PathBuf::new()) };
+    let network = NodeNetwork::prepare(config).expect("the node's network");
+    assert!(matches!(network.attach("uid-1", pod.pid()), Err(network::Error::NoUplink)));
+    let attachment = network.isolate("uid-1", pod.pid(), &helper()).expect("the Pod gets an address");
+    let prepared = masquerade::prepare(pod.pid(), &MasqueradeSpec::default(), &helper()).expect("its machine too");
+    assert_eq!(prepared.pod_ips, [attachment.address]);
+    behave_like_a_machine(&prepared);
+    network.detach("uid-1").expect("it is disconnected");
+    network.teardown().expect("it is removed");
+}
+
 /// Runs one test of this file again as `nobody`.
 fn as_ordinary_user(test: &str) {
-    let status = Command::new("setpriv")
+    as_ordinary_user_in(test, &["env"]);
+}
+
+/// The same, by way of the program `way`.
+fn as_ordinary_user_in(test: &str, way: &[&str]) {
+    let status = Command::new(way[0])
+        .args(&way[1..])
+        .arg("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(std::env::current_exe().expect("the test's own path"))
         .args(["--exact", test, "--nocapture"])

@@ -12,6 +12,8 @@ pub(crate) const RECORD: &str = "machine.json";
 pub(crate) const HYPERVISOR: &str = "hypervisor.json";
 /// How the hypervisor's process ended.
 pub(crate) const EXIT: &str = "hypervisor-exit.json";
+/// Exit code of the shim itself, which is the Pod's.
+pub(crate) const EXIT_CODE: &str = "exit-code";
 /// What the hypervisor wrote to its standard output and error.
 pub(crate) const HYPERVISOR_LOG: &str = "hypervisor.log";
 /// Last state of a machine that has ended, as the launcher saw it.

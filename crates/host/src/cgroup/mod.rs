@@ -11,6 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Root;
 
 /// Why a control group could not be used.
@@ -58,7 +60,7 @@ pub struct Limits {
 }
 
 /// Where the Pods of one kubelet have their control groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manager {
     /// Directory of version 2, or one for each controller of version 1; empty when there are none.
     bases: Vec<Base>,
@@ -66,7 +68,7 @@ pub struct Manager {
 }
 
 /// The parent directory of the Pods' groups in one hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Base {
     V1 { controller: String, directory: PathBuf },
     V2 { directory: PathBuf },
@@ -94,6 +96,25 @@ impl Manager {
         }
         let (bases, note) = v1::prepare(root, &mounts, &memberships, name);
         Self { bases, note }
+    }
+
+    /// Does the same as [`Manager::prepare`], but goes back to the groups that `memory` (a file) tells of, and writes
+    /// there which they are: another process may find itself in another group, but Pods must be found again.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn remembered(root: &Root, name: &str, memory: &Path) -> io::Result<Self> {
+        let known = std::fs::read(memory).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        // After a reboot they are gone, and groups are made anew.
+        let known = known.filter(|known| {
+            !known.bases.is_empty() && known.bases.iter().all(|base| base.directory().is_dir())
+        });
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let manager = Self::prepare(root, name);
+        std::fs::write(memory, serde_json::to_vec(&manager)?)?;
+        Ok(manager)
     }
 
     /// Returns what is missing, in one sentence for people.
@@ -292,6 +313,18 @@ mod tests {
         std::fs::write(root.path("/sys/fs/cgroup/cgroup.subtree_control"), "").expect("a file");
         let manager = Manager::prepare(&root, "ironclad");
         assert_eq!((manager.layout(), manager.note()), ("v2", None));
+    }
+
+    #[test]
+    fn groups_are_found_again_from_another_group() {
+        let groups = ["/sys/fs/cgroup/memory/agent/x", "/sys/fs/cgroup/memory/other"];
+        let (_guard, root) = host(MOUNTS, "4:memory:/agent/x\n", &groups);
+        let memory = root.path("/groups.json");
+        let first = Manager::remembered(&root, "ironclad", &memory).expect("it is written");
+        std::fs::write(root.path("/proc/self/cgroup"), "4:memory:/other\n").expect("a file");
+        assert_eq!(Manager::remembered(&root, "ironclad", &memory).expect("it is read"), first);
+        std::fs::remove_dir(root.path("/sys/fs/cgroup/memory/agent/x/ironclad")).expect("it is removed");
+        assert_ne!(Manager::remembered(&root, "ironclad", &memory).expect("it is made anew"), first);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Jails {
             path: config.pods().display().to_string(),
             source,
         })?;
-        let cgroups = Manager::prepare(&host::Root::default(), &config.cgroup);
+        let cgroups = groups(config)?;
         if let Some(note) = cgroups.note() {
             tracing::info!(node = config.node, "{note}");
         }
@@ -137,8 +137,9 @@ impl Inner {
             process: None,
             executed: false,
             address: None,
-            started_at: order.now,
+            started_at: order.clock.now(),
             logs: logs(&directory, plan, &log),
+            exit_code: plan.image.exit_code.as_deref().and_then(|inside| on_host(&directory, plan, inside)),
             terminating_since: None,
             end: None,
         };
@@ -164,10 +165,15 @@ impl Inner {
             host::jail::start(&self.config.helper, &spec).map_err(failed("cannot make the Pod's jail"))?;
         record.process = Some(launch.first().clone());
         save(&record)?;
-        let attachment = self
-            .network
-            .attach(&order.uid, launch.first().pid)
-            .map_err(failed("cannot connect the Pod to the network"))?;
+        let pid = launch.first().pid;
+        let attachment = match self.network.attach(&order.uid, pid) {
+            Err(error @ network::Error::NoUplink) => {
+                tracing::warn!(pod = %record.key(), "{error}");
+                self.network.isolate(&order.uid, pid, &self.config.helper)
+            }
+            other => other,
+        }
+        .map_err(failed("cannot connect the Pod to the network"))?;
         record.address = Some(attachment.address);
         let hosts = format!("127.0.0.1\tlocalhost\n{}\t{}\n", attachment.address, plan.hostname);
         std::fs::write(directory.join("etc-hosts"), hosts).map_err(failed("cannot write the Pod's hosts file"))?;
@@ -176,6 +182,7 @@ impl Inner {
             tracing::debug!(pod = %record.key(), "{note}");
         }
         record.executed = true;
+        record.started_at = order.clock.now();
         save(&record)?;
         Ok(record)
     }
@@ -238,11 +245,17 @@ impl Inner {
     }
 
     fn life(&self, record: &Record) -> Life {
-        let Some(process) = self.remember(record) else { return Life::Ended(None) };
+        let Some(process) = self.remember(record) else { return Life::Ended(self.own_account(record)) };
         if process.wait(std::time::Duration::ZERO) {
-            return Life::Ended(process.exit().map(host::process::Exit::code));
+            let seen = process.exit().map(host::process::Exit::code);
+            return Life::Ended(seen.or_else(|| self.own_account(record)));
         }
         Life::Running
+    }
+
+    /// Returns the exit code that the program itself left behind, for an end that nobody saw.
+    fn own_account(&self, record: &Record) -> Option<i32> {
+        std::fs::read_to_string(record.exit_code.as_ref()?).ok()?.trim().parse().ok()
     }
 
     fn release(&self, uid: &str) -> Result<(), RuntimeError> {
@@ -304,16 +317,25 @@ fn group_name(uid: &str) -> String {
 fn logs(directory: &Path, plan: &PodPlan, log: &Path) -> Vec<ContainerLog> {
     let mut logs = vec![ContainerLog { container: plan.container.clone(), file: log.to_owned() }];
     for (container, inside) in &plan.followers {
-        let mount = plan.mounts.iter().rev().find(|mount| inside.starts_with(&mount.path));
-        let volume = mount.and_then(|mount| plan.volumes.iter().find(|volume| volume.name == mount.volume));
-        if let (Some(mount), Some(volume)) = (mount, volume)
-            && let Ok(below) = inside.strip_prefix(&mount.path)
-        {
-            let file = volumes::path(directory, volume).join(below);
+        if let Some(file) = on_host(directory, plan, inside) {
             logs.push(ContainerLog { container: container.clone(), file });
         }
     }
     logs
+}
+
+/// Translates a path inside the Pod to where the host has it; `None` when it is in no volume.
+fn on_host(directory: &Path, plan: &PodPlan, inside: &Path) -> Option<PathBuf> {
+    let mount = plan.mounts.iter().rev().find(|mount| inside.starts_with(&mount.path))?;
+    let volume = plan.volumes.iter().find(|volume| volume.name == mount.volume)?;
+    Some(volumes::path(directory, volume).join(inside.strip_prefix(&mount.path).ok()?))
+}
+
+/// Finds the control groups of a kubelet's Pods again, or makes their parents.
+fn groups(config: &KubeletConfig) -> Result<Manager, PrepareError> {
+    let memory = config.root.join("control-groups.json");
+    Manager::remembered(&host::Root::default(), &config.cgroup, &memory)
+        .map_err(|source| PrepareError::Directory { path: memory.display().to_string(), source })
 }
 
 /// A process that tokio can wait for.
@@ -406,7 +428,10 @@ pub fn remove_everything(config: &KubeletConfig) -> Result<(), PrepareError> {
         }
         tracing::debug!(uid, "Pod ended");
     }
-    let cgroups = Manager::prepare(&host::Root::default(), &config.cgroup);
+    if !config.root.is_dir() {
+        return Ok(());
+    }
+    let cgroups = groups(config)?;
     for pod in cgroups.list() {
         cgroups.group(&pod).destroy()?;
     }

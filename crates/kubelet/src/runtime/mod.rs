@@ -4,8 +4,9 @@ mod jailed;
 mod stop;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use jiff::Timestamp;
+use effects::Clock;
 
 use crate::plan::PodPlan;
 use crate::record::Record;
@@ -26,8 +27,8 @@ pub struct Order {
     pub plan: PodPlan,
     /// Unpacked images: name of the volume, directory.
     pub images: Vec<(String, PathBuf)>,
-    /// The time now.
-    pub now: Timestamp,
+    /// Tells when it starts.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why the host could not do something.

@@ -74,7 +74,11 @@ pub(crate) fn prepare(
         stack.up(&bridge).await?;
         nft::replace_table(&names.table, &rules(names, network, peers))?;
         let off = sysctl::read("ipv4/ip_forward")? == "0";
-        sysctl::write("ipv4/ip_forward", "1")?;
+        if let Err(error) = sysctl::write("ipv4/ip_forward", "1") {
+            // A container often shows this read-only. Pods then reach their node, but nothing beyond.
+            tracing::warn!(%error, "Pods have no way out: switch on net.ipv4.ip_forward on the host");
+            return Ok(false);
+        }
         Ok(off)
     })?;
     if switched { addresses.note_forwarding() } else { Ok(()) }

@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::netns_exec::{self, Request};
 use crate::{Cidr, Error};
 use addresses::Addresses;
 
@@ -91,7 +92,8 @@ impl NodeNetwork {
 
     /// Connects the network namespace of process `pid`, the first one of Pod `pod` (its UID).
     ///
-    /// The namespace gets `lo`, and `eth0` with an address and a default route.
+    /// The namespace gets `lo`, and `eth0` with an address and a default route. [`Error::NoUplink`] on a host that
+    /// is connected to nothing; then [`NodeNetwork::isolate`] gives the Pod an address all the same.
     pub fn attach(&self, pod: &str, pid: i32) -> Result<Attachment, Error> {
         let (network, address) = {
             let mut addresses = self.addresses();
@@ -111,6 +113,19 @@ impl NodeNetwork {
                 self.addresses().set_uplink(pod, process)?;
             }
         }
+        Ok(Attachment { address, gateway })
+    }
+
+    /// Gives Pod `pod` its address without a way out. `helper` runs [`crate::netns_exec::main`].
+    pub fn isolate(&self, pod: &str, pid: i32, helper: &host::Helper) -> Result<Attachment, Error> {
+        let (network, address) = {
+            let mut addresses = self.addresses();
+            let address = addresses.allocate(pod)?;
+            (addresses.network(), address)
+        };
+        let gateway = network.host(1).unwrap_or(address);
+        let request = Request::Isolate { own: Cidr::new(address, network.prefix), gateway };
+        netns_exec::call(helper, pid, &request)?;
         Ok(Attachment { address, gateway })
     }
 

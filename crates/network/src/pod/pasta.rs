@@ -14,6 +14,9 @@ use crate::{Cidr, Error};
 /// matter; machines inside expect an ordinary one.
 const MTU: &str = "1500";
 
+/// What pasta says on a host without a default route.
+const NO_UPLINK: [&str; 2] = ["External interface not usable", "No external routable interface"];
+
 /// Starts the process that carries the connections of the Pod that process `pid` is in.
 ///
 /// Returns once the Pod's interface is configured; the process goes on by itself.
@@ -48,7 +51,11 @@ pub(super) fn attach(
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         // Without a system log, each message is followed by a complaint about that.
         let reason = text.lines().filter(|line| !line.contains("syslog")).next_back();
-        return Err(Error::Pasta(explain(reason.unwrap_or("no reason given"))));
+        let reason = reason.unwrap_or("no reason given");
+        if NO_UPLINK.iter().any(|words| reason.contains(words)) {
+            return Err(Error::NoUplink);
+        }
+        return Err(Error::Pasta(explain(reason)));
     }
     let text = std::fs::read_to_string(&pid_file).map_err(Error::system("read the process ID of pasta"))?;
     let pid = text.trim().parse().map_err(|_| Error::Pasta(format!("it wrote {text:?} as its process ID")))?;

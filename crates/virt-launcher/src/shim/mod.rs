@@ -68,7 +68,8 @@ pub fn run(program: &Path, options: Options) -> Result<u8, Error> {
     signals.thread_block().map_err(system("block signals"))?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(system("make a signalfd"))?;
-    Shim {
+    let exit_code = options.run_dir.join(files::EXIT_CODE);
+    let code = Shim {
         program: program.to_owned(),
         options,
         signals,
@@ -85,7 +86,12 @@ pub fn run(program: &Path, options: Options) -> Result<u8, Error> {
         terminating: false,
         deadline: None,
     }
-    .run()
+    .run()?;
+    // For whoever did not see this process end, such as a kubelet that was away.
+    if let Err(error) = files::write(&exit_code, code.to_string().as_bytes()) {
+        tracing::warn!(%error, "leave the exit code behind");
+    }
+    Ok(code)
 }
 
 fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
