@@ -10,7 +10,6 @@ const UNUSED: &str = "nothing in this release uses it yet";
 pub(super) const TABLE: Table = &[
     ("certificateRotateStrategy", harmless(OPERATOR)),
     ("configuration", harmless(UNUSED)),
-    ("configuration.additionalGuestMemoryOverheadRatio", Honoured),
     (
         "configuration.architectureConfiguration.amd64.emulatedMachines",
         Honoured,
@@ -41,35 +40,25 @@ pub(super) const TABLE: Table = &[
     ),
     ("configuration.cpuModel", Honoured),
     ("configuration.cpuRequest", Honoured),
-    ("configuration.defaultRuntimeClass", Honoured),
-    (
-        "configuration.developerConfiguration.cpuAllocationRatio",
-        Honoured,
-    ),
     (
         "configuration.developerConfiguration.disabledFeatureGates",
         harmless("gates are off unless featureGates lists them"),
     ),
     ("configuration.developerConfiguration.featureGates", Honoured),
-    ("configuration.developerConfiguration.memoryOvercommit", Honoured),
-    ("configuration.developerConfiguration.nodeSelectors", Honoured),
-    ("configuration.developerConfiguration.useEmulation", Honoured),
+    (
+        "configuration.developerConfiguration.useEmulation",
+        harmless("each node proves at its start what can run guests, and takes the fastest"),
+    ),
     ("configuration.emulatedMachines", Honoured),
     ("configuration.evictionStrategy", Honoured),
     ("configuration.liveUpdateConfiguration", Honoured),
     ("configuration.machineType", Honoured),
-    ("configuration.memBalloonStatsPeriod", Honoured),
     ("configuration.network.defaultNetworkInterface", Honoured),
     (
         "configuration.network.permitBridgeInterfaceOnPodNetwork",
         Honoured,
     ),
     ("configuration.roleAggregationStrategy", harmless(OPERATOR)),
-    ("configuration.smbios", Honoured),
-    (
-        "configuration.virtualMachineOptions.disableSerialConsoleLog",
-        Honoured,
-    ),
     ("configuration.vmRolloutStrategy", Honoured),
     ("customizeComponents", harmless(OPERATOR)),
     ("imagePullPolicy", harmless(OPERATOR)),

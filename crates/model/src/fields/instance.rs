@@ -309,10 +309,16 @@ pub(super) const TABLE: Table = &[
     ),
     ("schedulerName", Honoured),
     ("startStrategy", Honoured),
-    ("subdomain", Honoured),
+    (
+        "subdomain",
+        harmless("machines have no names of their own in the cluster's DNS yet"),
+    ),
     ("terminationGracePeriodSeconds", Honoured),
     ("tolerations", Honoured),
-    ("topologySpreadConstraints", Honoured),
+    (
+        "topologySpreadConstraints",
+        harmless("the built-in scheduler does not spread instances yet"),
+    ),
     ("utilityVolumes", refused(LATER, REMOVE)),
     (
         "volumes.cloudInitConfigDrive",

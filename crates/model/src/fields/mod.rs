@@ -14,7 +14,7 @@ mod migration;
 
 use std::collections::BTreeSet;
 
-use api::kubevirt::v1::VirtualMachineInstance;
+use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
 use serde_json::Value;
 
 /// What becomes of a field.
@@ -95,37 +95,40 @@ impl std::fmt::Display for Unsupported {
 
 /// Returns every field that keeps an instance from starting.
 pub fn unsupported(vmi: &VirtualMachineInstance) -> Vec<Unsupported> {
-    let Ok(object) = serde_json::to_value(vmi) else {
-        return Vec::new();
-    };
+    serde_json::to_value(vmi)
+        .map(|object| refusals("VirtualMachineInstance", &object))
+        .unwrap_or_default()
+}
+
+/// Returns every field that keeps a machine's instance from being made: those of the machine itself first, then
+/// those of its template.
+pub fn unsupported_machine(vm: &VirtualMachine) -> Vec<Unsupported> {
+    let mut all = serde_json::to_value(vm)
+        .map(|object| refusals("VirtualMachine", &object))
+        .unwrap_or_default();
+    all.sort_by_key(|one| one.field.starts_with("spec.template"));
+    all
+}
+
+fn refusals(kind: &str, object: &Value) -> Vec<Unsupported> {
     let mut out = Vec::new();
-    visit(
-        "VirtualMachineInstance",
-        &object,
-        &mut |field, value, state| match state {
-            State::Refused { reason, remedy } => {
-                out.push(Unsupported {
-                    field: field.to_owned(),
-                    value: shown(value),
-                    reason,
-                    remedy,
-                });
-            }
+    visit(kind, object, &mut |field, value, state| {
+        let (reason, remedy) = match state {
+            State::Refused { reason, remedy } => (reason, remedy),
             State::Only {
                 values,
                 reason,
                 remedy,
-            } if !values.contains(&text(value).as_str()) => {
-                out.push(Unsupported {
-                    field: field.to_owned(),
-                    value: shown(value),
-                    reason,
-                    remedy,
-                });
-            }
-            _ => {}
-        },
-    );
+            } if !values.contains(&text(value).as_str()) => (reason, remedy),
+            _ => return,
+        };
+        out.push(Unsupported {
+            field: field.to_owned(),
+            value: shown(value),
+            reason,
+            remedy,
+        });
+    });
     out
 }
 
@@ -369,6 +372,23 @@ mod tests {
                 "spec.domain.devices.tpm",
                 "spec.volumes[0].sysprep"
             ]
+        );
+    }
+
+    #[test]
+    fn what_a_machine_itself_asks_for_comes_first() {
+        let vm: VirtualMachine = serde_json::from_value(json!({"spec": {
+            "preference": {"name": "windows"}, "runStrategy": "Always",
+            "template": {"spec": {"domain": {"devices": {"tpm": {}}}}},
+        }}))
+        .unwrap();
+        let fields: Vec<String> = unsupported_machine(&vm)
+            .into_iter()
+            .map(|one| one.field)
+            .collect();
+        assert_eq!(
+            fields,
+            ["spec.preference", "spec.template.spec.domain.devices.tpm"]
         );
     }
 
