@@ -89,9 +89,8 @@ fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let single = versions(object).count() == 1;
     for (at, version) in versions(object).enumerate() {
         let path = spec.child("versions").index(at);
-        validate_schema(version, &path, &mut errors);
         let root = if single { spec.child("validation") } else { path.child("schema") };
-        validate_fragment(&version["schema"]["openAPIV3Schema"], &root.child("openAPIV3Schema"), &mut errors);
+        validate_schema(version, &path, &root, &mut errors);
         // Clients know what all versions share (and a single version shares everything) as fields of the spec.
         validate_version(version, if single { &spec } else { &path }, single, &mut errors);
         let name = text(version, &["name"]);
@@ -124,37 +123,14 @@ fn validate_names(object: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn validate_schema(version: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+/// Checks one version's schema; `root` is where clients know it to be.
+fn validate_schema(version: &Value, path: &Path, root: &Path, errors: &mut Vec<FieldError>) {
     let schema = &version["schema"]["openAPIV3Schema"];
-    let at = path.child("schema").child("openAPIV3Schema");
     if schema.is_null() {
-        errors.push(FieldError::required(at, ""));
-    } else if text(schema, &["type"]) != "object" {
-        let kind = text(schema, &["type"]);
-        if kind.is_empty() {
-            errors.push(FieldError::required(at.child("type"), "must not be empty at the root"));
-        } else {
-            errors.push(FieldError::invalid(at.child("type"), kind, "must be object at the root"));
-        }
-    } else if let Err(error) = crate::registry::schema::library().structural(schema) {
-        errors.push(FieldError::invalid(at, "schema", error.to_string()));
+        errors.push(FieldError::required(path.child("schema").child("openAPIV3Schema"), ""));
+        return;
     }
-}
-
-/// Checks what a structural schema may not say, in depth.
-fn validate_fragment(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    if schema["x-kubernetes-preserve-unknown-fields"] == false {
-        let path = path.child("x-kubernetes-preserve-unknown-fields");
-        errors.push(FieldError::invalid(path, false, "must be true or undefined"));
-    }
-    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        validate_fragment(property, &path.child("properties").key(name), errors);
-    }
-    for inner in ["items", "additionalProperties"] {
-        if schema[inner].is_object() {
-            validate_fragment(&schema[inner], &path.child(inner), errors);
-        }
-    }
+    errors.extend(crate::registry::schema::library().structural_errors(schema, &root.child("openAPIV3Schema")));
 }
 
 fn validate_version(version: &Value, path: &Path, single: bool, errors: &mut Vec<FieldError>) {
