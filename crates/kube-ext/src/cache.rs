@@ -280,13 +280,14 @@ impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
     /// the meantime does not come back.
     pub fn observe(&self, key: Key, revision: &str, value: Option<P>) {
         let revision = number(revision);
-        {
-            let state = self.shared.state.read();
+        let change = {
+            let mut state = self.shared.state.write();
             if !state.items.contains_key(&key) && revision <= state.told {
                 return;
             }
-        }
-        self.apply(key, revision, value);
+            state.apply(key, revision, value, self.shared.index.as_ref())
+        };
+        self.tell(change);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the node's agent decides, situation by situation. The golden files are the documentation.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use plan::condition::Condition;
 use plan::handler::{
@@ -36,12 +38,20 @@ fn machine(phase: MachinePhase) -> Machine {
             ..GuestInterface::default()
         }],
         volumes: vec![Volume { name: "root".to_owned(), target: "vda".to_owned(), size: 1 << 30 }],
+        executed_at: Some(now()),
+        shows_life: true,
+        changed_at: Some(now()),
         ..Machine::default()
     }
 }
 
 fn observed(phase: &str, machine_phase: MachinePhase) -> Observed {
-    Observed { instance: instance(phase), launcher: Launcher::Connected(machine(machine_phase)), trouble: None }
+    Observed {
+        instance: instance(phase),
+        launcher: Launcher::Connected(machine(machine_phase)),
+        trouble: None,
+        boot_patience: Duration::from_secs(180),
+    }
 }
 
 fn story(observed: &Observed) -> String {
@@ -122,8 +132,58 @@ fn something_is_missing() {
     let trouble = Trouble {
         reason: "SeedFailed".to_owned(),
         message: "volume cloudinit: the Secret seed does not exist; create it, or correct the name".to_owned(),
+        retry_at: now() + Duration::from_secs(2),
     };
     let observed = Observed { trouble: Some(trouble), ..observed("Scheduled", MachinePhase::Idle) };
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn a_start_failed_and_is_tried_again_when_its_wait_is_over() {
+    let trouble = Trouble {
+        reason: "HypervisorNotExecuted".to_owned(),
+        message: "cannot execute /usr/bin/qemu-system-x86_64: No such file or directory".to_owned(),
+        retry_at: now(),
+    };
+    let observed = Observed { trouble: Some(trouble), ..observed("Scheduled", MachinePhase::Failed) };
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn deleted_while_its_start_fails() {
+    let mut observed = observed("Scheduled", MachinePhase::Failed);
+    observed.instance.deleting = true;
+    insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn a_disk_failed() {
+    let mut observed = settled();
+    observed.launcher = Launcher::Connected(Machine {
+        reason: "IOError".to_owned(),
+        message: "disk root: No space left on device; the machine waits until it is resumed".to_owned(),
+        ..machine(MachinePhase::Paused)
+    });
+    insta::assert_snapshot!(story(&observed));
+    if let Launcher::Connected(machine) = &mut observed.launcher {
+        machine.changed_at = Some(now() - Duration::from_secs(15));
+    }
+    assert!(step(&observed, now()).actions.contains(&plan::handler::Action::Resume));
+}
+
+#[test]
+fn a_guest_that_shows_no_sign_of_life() {
+    let mut observed = settled();
+    let since = |seconds| Launcher::Connected(Machine {
+        executed_at: Some(now() - Duration::from_secs(seconds)),
+        shows_life: false,
+        ..machine(MachinePhase::Running)
+    });
+    observed.launcher = since(170);
+    let early = step(&observed, now());
+    assert!(early.actions.is_empty(), "{early}");
+    assert_eq!(early.again.map(|again| again.after), Some(Duration::from_secs(10)));
+    observed.launcher = since(180);
     insta::assert_snapshot!(story(&observed));
 }
 

@@ -156,8 +156,8 @@ impl Scheduler {
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         });
         match self.views.create_subresource(key, "binding", &binding).await {
-            // Gone or bound already, by an attempt whose answer got lost: the watch says which.
-            Err(error) if error.is_not_found() || error.is_conflict() => return Ok(()),
+            Err(error) if error.is_not_found() => return Ok(()),
+            // A conflict may mean that an attempt whose answer got lost has bound it: the next look tells.
             other => other?,
         }
         // The watch will tell; until then the next decision must count this one.

@@ -16,6 +16,8 @@ pub enum Action {
         /// Seconds until then.
         grace_seconds: u64,
     },
+    /// Let the processors run again.
+    Resume,
     /// Change the status, provided that the instance has not changed since.
     Write {
         /// Merge patch of the instance.
@@ -29,6 +31,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start => f.write_str("start the machine"),
+            Self::Resume => f.write_str("resume the machine"),
             Self::Shutdown { grace_seconds } => write!(f, "press the power button, kill after {grace_seconds} s"),
             Self::Write { patch } => {
                 f.write_str("write")?;

@@ -5,24 +5,28 @@
 //!       |                       |
 //!       | cannot be made        | hypervisor dies
 //!       v                       v
-//!   stays, and says why       Failed
+//!   stays, says why           Failed
+//!   and tries again
 //! ```
 //!
 //! The launcher is the one who knows: every step compares what it reports with what the instance says. A launcher
 //! that does not answer is being replaced or has ended with its Pod; virt-controller sees the latter.
 
 mod action;
+mod life;
 mod observed;
 mod status;
 
-use api::names::{event, phase};
+use std::time::Duration;
+
+use api::names::{condition, event, phase, reason};
 use jiff::Timestamp;
 
 pub use self::action::Action;
 pub use self::observed::{
     GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Status, Topology, Trouble, Volume,
 };
-use crate::{Notice, Plan, patch};
+use crate::{Notice, Plan, patch, time};
 
 /// Decides what an instance on this node needs now.
 pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
@@ -38,17 +42,43 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
         tell(observed, &wanted, &mut plan);
     }
     if let Launcher::Connected(machine) = &observed.launcher {
-        command(instance, machine, &mut plan);
+        command(observed, machine, now, &mut plan);
+        if let Some(left) = life::time_left(observed, machine, now) {
+            plan.look_again(left, "a guest that shows no sign of life is reported");
+        }
     }
     plan
 }
 
+/// Between two attempts to go on after a disk failed, for example for want of space.
+const RESUME_AFTER: Duration = Duration::from_secs(15);
+/// Reason of a pause that the hypervisor made because a disk failed.
+const IO_ERROR: &str = "IOError";
+
 /// What the machine is told to do.
-fn command(instance: &Instance, machine: &Machine, plan: &mut Plan<Action>) {
+fn command(observed: &Observed, machine: &Machine, now: Timestamp, plan: &mut Plan<Action>) {
+    let instance = &observed.instance;
     match machine.phase {
-        MachinePhase::Idle if !instance.deleting && instance.phase() == phase::SCHEDULED => plan.push(Action::Start),
+        // A start that failed is tried again in the same Pod, for as long as the instance is wanted.
+        MachinePhase::Idle | MachinePhase::Failed if !instance.deleting && instance.phase() == phase::SCHEDULED => {
+            match observed.trouble.as_ref().map(|trouble| time::between(now, trouble.retry_at)) {
+                Some(wait) if !wait.is_zero() => plan.look_again(wait, "the start is tried again"),
+                _ => plan.push(Action::Start),
+            }
+        }
         MachinePhase::Starting | MachinePhase::Running | MachinePhase::Paused if instance.deleting => {
-            plan.push(Action::Shutdown { grace_seconds: instance.grace_seconds });
+            let grace_seconds = instance.grace_seconds;
+            plan.push(Action::Shutdown { grace_seconds });
+            if grace_seconds > 0 {
+                let message = format!("The power button was pressed; the guest has {grace_seconds} s to shut down");
+                plan.push(Action::Tell(Notice::normal(event::SHUTTING_DOWN, message)));
+            }
+        }
+        MachinePhase::Paused if machine.reason == IO_ERROR => {
+            match machine.changed_at.and_then(|at| time::left(at, RESUME_AFTER, now)) {
+                Some(wait) => plan.look_again(wait, "the machine is resumed after its disk failed"),
+                None => plan.push(Action::Resume),
+            }
         }
         _ => {}
     }
@@ -63,10 +93,22 @@ fn tell(observed: &Observed, wanted: &Status, plan: &mut Plan<Action>) {
         }
         phase::SUCCEEDED => plan.push(Action::Tell(Notice::normal(event::STOPPED, why()))),
         phase::FAILED => plan.push(Action::Tell(Notice::warning(event::STOPPED, why()))),
-        _ => {
-            if let Some(trouble) = &observed.trouble {
-                plan.push(Action::Tell(Notice::warning(event::SYNC_FAILED, trouble.message.clone())));
-            }
+        _ => {}
+    }
+    let news = |kind: &str| {
+        let known = crate::condition::find(&observed.instance.status.conditions, kind);
+        let now = crate::condition::find(&wanted.conditions, kind)?;
+        known.is_none_or(|known| known.message != now.message || known.reason != now.reason).then_some(now)
+    };
+    let warnings = [
+        (condition::SYNCHRONIZED, event::SYNC_FAILED),
+        (condition::BOOTING, event::NO_BOOT_PROGRESS),
+        (condition::PAUSED, event::IO_ERROR),
+    ];
+    for (kind, event) in warnings {
+        let told = news(kind).filter(|told| kind != condition::PAUSED || told.reason() == reason::PAUSED_IO_ERROR);
+        if let Some(told) = told {
+            plan.push(Action::Tell(Notice::warning(event, told.message())));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What a step of the agent looks at.
 
 use std::fmt;
+use std::time::Duration;
 
 use api::names::phase;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,6 +20,8 @@ pub struct Observed {
     pub launcher: Launcher,
     /// What stopped the last attempt to bring about the specification, while that lasts.
     pub trouble: Option<Trouble>,
+    /// How long a guest may take to its first sign of life before people are told.
+    pub boot_patience: Duration,
 }
 
 /// An instance.
@@ -118,6 +122,12 @@ pub struct Machine {
     pub guest_os: Option<Value>,
     /// Whether the guest agent answers.
     pub agent_connected: bool,
+    /// When the hypervisor was executed.
+    pub executed_at: Option<Timestamp>,
+    /// Whether the guest has printed on its serial console, asked for an address, or been heard by its agent.
+    pub shows_life: bool,
+    /// When the machine last changed.
+    pub changed_at: Option<Timestamp>,
 }
 
 /// What a machine does.
@@ -190,6 +200,8 @@ pub struct Trouble {
     pub reason: String,
     /// One sentence that names what is missing and what to do.
     pub message: String,
+    /// When the next attempt may be made.
+    pub retry_at: Timestamp,
 }
 
 impl fmt::Display for Observed {
@@ -211,10 +223,13 @@ impl fmt::Display for Observed {
                 if machine.agent_connected {
                     write!(f, ", guest agent connected")?;
                 }
+                if let Some(at) = machine.executed_at.filter(|_| !machine.shows_life) {
+                    write!(f, ", no sign of life since {at}")?;
+                }
             }
         }
         if let Some(trouble) = &self.trouble {
-            write!(f, "\ntrouble: {}: {}", trouble.reason, trouble.message)?;
+            write!(f, "\ntrouble: {}: {} (again at {})", trouble.reason, trouble.message, trouble.retry_at)?;
         }
         Ok(())
     }

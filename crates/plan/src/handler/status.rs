@@ -4,7 +4,7 @@ use api::names::{condition as kind, phase, reason};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{GuestInterface, Launcher, Machine, MachinePhase, Observed, Status};
+use super::{GuestInterface, IO_ERROR, Launcher, Machine, MachinePhase, Observed, Status, life};
 use crate::condition::{self, Condition};
 use crate::time;
 use crate::vmi::PhaseTime;
@@ -33,7 +33,12 @@ fn of_machine(status: &mut Status, observed: &Observed, machine: &Machine, now: 
     let (next, why) = match machine.phase {
         // A machine that was deleted before it started has nothing to end.
         MachinePhase::Idle if observed.instance.deleting => (phase::SUCCEEDED, "The machine was deleted before it started"),
+        MachinePhase::Failed if observed.instance.deleting && observed.instance.phase() == phase::SCHEDULED => {
+            (phase::SUCCEEDED, "The machine was deleted before it started")
+        }
         MachinePhase::Idle | MachinePhase::Starting => return,
+        // It is tried again; what stopped it is in the trouble.
+        MachinePhase::Failed if observed.instance.phase() == phase::SCHEDULED => return,
         MachinePhase::Running | MachinePhase::Paused => (phase::RUNNING, ""),
         MachinePhase::ShuttingDown => (observed.instance.phase(), ""),
         MachinePhase::ShutOff => (phase::SUCCEEDED, machine.message.as_str()),
@@ -47,6 +52,7 @@ fn of_machine(status: &mut Status, observed: &Observed, machine: &Machine, now: 
         shape(status, machine);
     }
     conditions(status, machine, live, now);
+    life::judge(&mut status.conditions, observed, machine, now);
 }
 
 fn enter(status: &mut Status, next: &str, why: &str, now: Timestamp) {
@@ -113,7 +119,11 @@ fn interface(interface: &GuestInterface) -> Value {
 fn conditions(status: &mut Status, machine: &Machine, live: bool, now: Timestamp) {
     let conditions = &mut status.conditions;
     if machine.phase == MachinePhase::Paused {
-        let reason = if machine.reason.is_empty() { reason::PAUSED_BY_USER } else { machine.reason.as_str() };
+        let reason = match machine.reason.as_str() {
+            "" => reason::PAUSED_BY_USER,
+            IO_ERROR => reason::PAUSED_IO_ERROR,
+            other => other,
+        };
         condition::set(conditions, Condition::new(kind::PAUSED, true, reason, machine.message.clone()), now);
     } else {
         condition::remove(conditions, kind::PAUSED);

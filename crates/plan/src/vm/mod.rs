@@ -33,6 +33,9 @@ use crate::{Notice, Plan, name, patch};
 /// How long news that only say "on its way" may wait. A start that is quicker is written once, as done.
 const COALESCE: Duration = Duration::from_secs(2);
 
+/// Why a step that has nothing but progress to report looks again.
+const PROGRESS: &str = "a start under way is reported when it takes longer";
+
 /// Decides what a machine needs now.
 pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     let mut plan = Plan::nothing();
@@ -43,9 +46,6 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
             return plan;
         }
     } else {
-        if !vm.has_finalizer(finalizer::VIRTUAL_MACHINE) {
-            plan.push(Action::AddFinalizer);
-        }
         live(observed, now, &mut plan);
     }
     // What was just asked for changes the picture and calls for the next look, which reports it; what was refused
@@ -60,6 +60,11 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
         report(observed, now, &mut first);
         first.actions.append(&mut plan.actions);
         plan = first;
+    }
+    // Owner references hold meanwhile, so this can wait until the start is out of the way.
+    let busy = plan.actions.iter().any(moves) || plan.again.is_some_and(|again| again.why == PROGRESS);
+    if !vm.deleting && !busy && !vm.has_finalizer(finalizer::VIRTUAL_MACHINE) {
+        plan.push(Action::AddFinalizer);
     }
     plan
 }
@@ -131,7 +136,7 @@ fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
     if status::is_only_progress(current, &wanted) {
         let since = observed.instance.as_ref().map(|instance| instance.created);
         if let Some(left) = since.and_then(|since| crate::time::left(since, COALESCE, now)) {
-            plan.look_again(left, "a start under way is reported when it takes longer");
+            plan.look_again(left, PROGRESS);
             return;
         }
     }

@@ -18,11 +18,11 @@ pub(super) fn of(observed: &Observed, starting: bool, restart: bool, now: Timest
     status.created = instance.is_some().then_some(true);
     status.ready = instance.filter(|i| condition::is_true(&i.conditions, kind::READY)).map(|_| true);
     status.start_failure = failure::count(observed, now);
-    status.desired_generation = Some(vm.generation);
-    status.observed_generation = Some(match instance {
-        Some(instance) => instance.generation.unwrap_or(vm.generation),
-        None => vm.generation,
-    });
+    // Counted from the first start on.
+    if instance.is_some() || status.desired_generation.is_some() {
+        status.desired_generation = Some(vm.generation);
+        status.observed_generation = instance.and_then(|i| i.generation).or(Some(vm.generation));
+    }
     // Remembered from the first start on, so that a change of strategy can be told from the first one.
     if instance.is_some() || status.run_strategy.is_some() {
         status.run_strategy = Some(vm.strategy);
@@ -71,7 +71,11 @@ fn conditions(observed: &Observed, now: Timestamp) -> Vec<Condition> {
     match instance {
         None => {
             let missing = Condition::new(kind::READY, false, "VMINotExists", "The virtual machine has no instance");
+            let news = condition::find(&conditions, kind::READY).is_none_or(|known| known.reason != missing.reason);
             condition::set(&mut conditions, missing, now);
+            if let Some(ready) = conditions.iter_mut().find(|entry| news && entry.kind == kind::READY) {
+                ready.last_probe_time = Some(crate::time::stamp(now));
+            }
         }
         Some(instance) => {
             for mirror in &instance.conditions {

@@ -30,10 +30,10 @@ pub(super) fn of(observed: &Observed, now: Timestamp) -> Facts {
         facts.metadata.labels.insert(label::NODE_NAME.to_owned(), pod.node.clone());
         facts.status.node_name = Some(pod.node.clone());
         facts.status.launcher_container_image_version = Some(observed.launcher_version.clone());
-        facts.status.runtime_user = Some(RUNTIME_USER);
     }
     if let Some(pod) = pod {
         facts.status.qos_class.clone_from(&pod.qos_class);
+        facts.status.runtime_user = Some(RUNTIME_USER);
     }
     facts.status.active_pods = observed
         .pods

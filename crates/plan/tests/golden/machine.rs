@@ -52,6 +52,9 @@ impl World {
                     instance.deleting = true;
                 }
             }
+            Action::AddFinalizer => {
+                self.observed.vm.finalizers.push("kubevirt.io/virtualMachineControllerFinalize".into());
+            }
             Action::SetStrategy(strategy) => self.observed.vm.strategy = *strategy,
             Action::WriteStatus { patch } => {
                 let mut status = serde_json::to_value(&self.observed.vm.status).unwrap();
@@ -111,12 +114,11 @@ fn always() {
     let mut world = World::new(RunStrategy::Always);
     world.observed.vm.finalizers.clear();
     world.scene("A machine is created", 0);
-    world.observed.vm.finalizers.push("kubevirt.io/virtualMachineControllerFinalize".into());
     world.scene("Its instance was created: too early for news", 1);
     world.phase("Running");
     world.instance().running_since = Some(after(1));
     world.condition(Condition::new("Ready", true, "", ""));
-    world.scene("A quick start: one write", 1);
+    world.scene("A quick start: one status, and the finalizer when nothing is urgent", 1);
     world.scene("Nothing new", 60);
     world.condition(Condition::new("Paused", true, "PausedByUser", "VMI was paused by user"));
     world.scene("Somebody pauses the machine", 61);
