@@ -46,14 +46,34 @@ const CRATES: &[(Layer, &[&str])] = &[
     ),
     (
         Layer::Parts,
-        &["apiserver", "kube-controllers", "kubelet", "virt-api", "virt-controller", "virt-handler", "virt-launcher"],
+        &[
+            "apiserver",
+            "kube-controllers",
+            "kubelet",
+            "virt-api",
+            "virt-controller",
+            "virt-handler",
+            "virt-launcher",
+        ],
     ),
-    (Layer::Bin, &["bench", "conformance", "e2e", "ironclad", "kit", "launcher", "sim", "xtask"]),
+    (Layer::Bin, &["bench", "conformance", "e2e", "ironclad", "kit", "launcher", "node", "sim", "xtask"]),
 ];
 
 /// Crates that words and judgement may not use: each brings I/O, time, threads or randomness.
-const OUTSIDE_CRATES: &[&str] =
-    &["tokio", "hyper", "axum", "kube", "rustix", "nix", "libc", "getrandom", "rand", "reqwest", "rusqlite", "tonic"];
+const OUTSIDE_CRATES: &[&str] = &[
+    "tokio",
+    "hyper",
+    "axum",
+    "kube",
+    "rustix",
+    "nix",
+    "libc",
+    "getrandom",
+    "rand",
+    "reqwest",
+    "rusqlite",
+    "tonic",
+];
 
 /// Paths that words and judgement may not name, for the same reason.
 const OUTSIDE_PATHS: &[&str] = &[
@@ -134,14 +154,23 @@ fn check_edges(package: &Package, layer: Layer, breaches: &mut Vec<String>) {
         }
         match layer_of(&dependency.name) {
             Some(below) if below > layer => {
-                breaches.push(format!("{} ({layer:?}) imports {} ({below:?}) above it", package.name, dependency.name));
+                breaches.push(format!(
+                    "{} ({layer:?}) imports {} ({below:?}) above it",
+                    package.name, dependency.name
+                ));
             }
             Some(Layer::Parts) if layer == Layer::Parts => {
-                breaches.push(format!("{} imports {}: parts never import each other", package.name, dependency.name));
+                breaches.push(format!(
+                    "{} imports {}: parts never import each other",
+                    package.name, dependency.name
+                ));
             }
             Some(_) => {}
             None if layer <= Layer::Judgement && OUTSIDE_CRATES.contains(&dependency.name.as_str()) => {
-                breaches.push(format!("{} ({layer:?}) uses {}, which reaches outside", package.name, dependency.name));
+                breaches.push(format!(
+                    "{} ({layer:?}) uses {}, which reaches outside",
+                    package.name, dependency.name
+                ));
             }
             None => {}
         }
@@ -154,7 +183,8 @@ fn check_sources(package: &str, folder: &Path, breaches: &mut Vec<String>) -> Re
         if path.is_dir() {
             check_sources(package, &path, breaches)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             // What follows a file's test module is test code: it may read golden files.
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             if path.file_name().is_some_and(|name| name == "tests.rs") {

@@ -49,6 +49,7 @@ pub(crate) fn virt_handler(arguments: &NodeComponentArgs, global: &Global) -> Re
             state_directory: layout.node(&arguments.node_name).join("virt-handler"),
             helper: kubelet.helper,
             hypervisor: node::hypervisor(accelerator).await?,
+            boot_patience: node::boot_patience(),
         };
         Ok(virt_handler::run(config, context, stopped()?).await?)
     })

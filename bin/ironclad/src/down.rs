@@ -38,6 +38,9 @@ pub(crate) fn run(arguments: &DownArgs) -> Result<()> {
         }
         kubelet::runtime::remove_everything(&config).with_context(|| format!("cleaning up {name}"))?;
     }
+    if layout.network().exists() {
+        network::nodes::teardown(&node::shared_network(&layout, 0)?).context("removing the nodes' network")?;
+    }
     if arguments.purge {
         purge(&layout)?;
         println!("removed {}", layout.root().display());

@@ -77,6 +77,11 @@ impl Layout {
         self.root.join("nodes")
     }
 
+    /// What connects several nodes.
+    pub(crate) fn network(&self) -> PathBuf {
+        self.root.join("network")
+    }
+
     /// Pods and volumes of one node.
     pub(crate) fn node(&self, name: &str) -> PathBuf {
         self.nodes().join(name)

@@ -27,11 +27,7 @@ fn run() -> anyhow::Result<ExitCode> {
     let mut arguments = std::env::args();
     let program = PathBuf::from(arguments.next().unwrap_or_default());
     // An absolute name shows in process lists what runs; any other is resolved by the kernel.
-    let program = if program.is_absolute() {
-        program
-    } else {
-        PathBuf::from("/proc/self/exe")
-    };
+    let program = if program.is_absolute() { program } else { PathBuf::from("/proc/self/exe") };
     Ok(match options::parse(arguments)? {
         Mode::Shim(options) => ExitCode::from(shim::run(&program, options)?),
         Mode::Launcher(options) => {

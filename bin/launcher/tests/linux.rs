@@ -2,6 +2,8 @@
 //!
 //! The guest is the repository's own (`make guest` builds it into `guest/out`).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 mod pod;
 
 use std::fs::File;
@@ -15,12 +17,8 @@ use wire::launcher::v1::machine_state::Phase;
 use wire::machine::MachineRecord;
 
 fn guest(name: &str) -> std::os::fd::OwnedFd {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../guest/out")
-        .join(name);
-    File::open(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; run `make guest`", path.display()))
-        .into()
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/out").join(name);
+    File::open(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make guest`", path.display())).into()
 }
 
 /// A machine with the devices that a default virtual machine has, but for its network.
@@ -40,14 +38,9 @@ fn machine() -> (MachineRecord, Descriptors) {
         "spareRootPorts": [5, 6, 7, 8],
         "gracePeriodSeconds": 60
     });
-    record
-        .as_object_mut()
-        .unwrap()
-        .extend(changes.as_object().unwrap().clone());
-    let descriptors = vec![
-        ("boot/kernel".to_owned(), guest("vmlinuz")),
-        ("boot/initrd".to_owned(), guest("initrd.gz")),
-    ];
+    record.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    let descriptors =
+        vec![("boot/kernel".to_owned(), guest("vmlinuz")), ("boot/initrd".to_owned(), guest("initrd.gz"))];
     (serde_json::from_value(record).unwrap(), descriptors)
 }
 
@@ -69,14 +62,9 @@ async fn a_linux_guest_boots_tells_of_itself_and_shuts_down() {
         panic!("the stream ended before the guest's agent answered");
     };
     let os = tokio::time::timeout(std::time::Duration::from_secs(180), guest_speaks).await;
-    let Ok(os) = os else {
-        panic!("no guest agent: {}", pod.read("serial0.log"))
-    };
+    let Ok(os) = os else { panic!("no guest agent: {}", pod.read("serial0.log")) };
     assert!(!os.kernel_release.is_empty() && os.machine == "x86_64", "{os:?}");
-    assert!(
-        pod.read("serial0.log").contains("Linux version"),
-        "the console was drained from the first line"
-    );
+    assert!(pod.read("serial0.log").contains("Linux version"), "the console was drained from the first line");
 
     client.shutdown(120).await.unwrap();
     let (state, _) = until_phase(&mut states, Phase::ShutOff).await;

@@ -1,9 +1,11 @@
 //! One machine's life under the real shim, launcher and QEMU, with the contract suite's guest.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 mod pod;
 
 use launcher_channel::{Client, Error};
-use pod::{Pod, SECRET, echo, kernel, tiny, until_phase};
+use pod::{Pod, SECRET, echo, kernel, signal, tiny, until_phase};
 use rustix::process::Signal;
 use wire::launcher::v1::machine_state::Phase;
 
@@ -14,10 +16,7 @@ async fn a_machine_starts_once_pauses_and_goes_on() {
     let state = client.state().await.unwrap();
     assert!(state.hypervisor.starts_with("qemu "), "{}", state.hypervisor);
     assert!(state.hypervisor_pid > 0 && state.executed_at_ms > 0);
-    assert_eq!(
-        serde_json::from_slice::<wire::machine::MachineRecord>(&state.record).unwrap(),
-        tiny()
-    );
+    assert_eq!(serde_json::from_slice::<wire::machine::MachineRecord>(&state.record).unwrap(), tiny());
 
     // The same record again changes nothing; another one is refused.
     let again = client.start(&tiny(), kernel()).await.unwrap();
@@ -50,16 +49,10 @@ async fn the_power_button_ends_the_machine_and_the_pod() {
     client.shutdown(60).await.unwrap();
     let (state, way) = until_phase(&mut states, Phase::ShutOff).await;
     assert!(way.contains(&Phase::ShuttingDown), "{way:?}");
-    assert_eq!(
-        (state.reason.as_str(), state.hypervisor_pid),
-        ("GuestShutdown", 0)
-    );
+    assert_eq!((state.reason.as_str(), state.hypervisor_pid), ("GuestShutdown", 0));
     assert!(pod.ended().await.success());
     let kept: serde_json::Value = serde_json::from_str(&pod.read("final-state.json")).unwrap();
-    assert_eq!(
-        (&kept["phase"], &kept["reason"]),
-        (&"SHUT_OFF".into(), &"GuestShutdown".into())
-    );
+    assert_eq!((&kept["phase"], &kept["reason"]), (&"SHUT_OFF".into(), &"GuestShutdown".into()));
 }
 
 #[tokio::test]
@@ -86,7 +79,7 @@ async fn a_killed_launcher_is_replaced_and_the_guest_does_not_notice() {
     echo(&mut pod.console(), "one");
 
     for incarnation in 2..=3 {
-        pod.signal(client_pid(&pod, incarnation - 1).await, Signal::KILL);
+        signal(client_pid(&pod, incarnation - 1).await, Signal::KILL);
         let client = pod.connect(incarnation).await;
         assert_eq!(client.hello().incarnation, incarnation);
         let mut states = client.watch().await.unwrap();
@@ -99,10 +92,7 @@ async fn a_killed_launcher_is_replaced_and_the_guest_does_not_notice() {
     }
     while tokio_stream::StreamExt::next(&mut states).await.is_some() {}
     assert!(matches!(client.state().await, Err(Error::Gone(_))));
-    assert!(
-        pod.read("serial0.log").starts_with("READY\r\nonethen 2then 3"),
-        "nothing was lost"
-    );
+    assert!(pod.read("serial0.log").starts_with("READY\r\nonethen 2then 3"), "nothing was lost");
 
     // The session is still the first agent's.
     let sockets = pod.run_dir().parent().unwrap().join("sockets");
@@ -123,7 +113,7 @@ async fn a_hypervisor_that_dies_is_a_crash() {
     let mut pod = Pod::start();
     let client = pod.boot().await;
     let mut states = client.watch().await.unwrap();
-    pod.signal(client.state().await.unwrap().hypervisor_pid, Signal::KILL);
+    signal(client.state().await.unwrap().hypervisor_pid, Signal::KILL);
     let (state, _) = until_phase(&mut states, Phase::Crashed).await;
     assert_eq!(state.reason, "HypervisorKilled");
     assert!(state.message.contains("SIGKILL"), "{}", state.message);
@@ -162,28 +152,19 @@ async fn a_start_that_fails_says_why_and_can_be_tried_again() {
     let pod = Pod::start();
     let client = pod.connect(1).await;
     let state = client.start(&tiny(), Vec::new()).await.unwrap();
-    assert_eq!(
-        (state.phase(), state.reason.as_str()),
-        (Phase::Failed, "MissingDescriptor")
-    );
+    assert_eq!((state.phase(), state.reason.as_str()), (Phase::Failed, "MissingDescriptor"));
     assert!(state.message.contains("boot/kernel"), "{}", state.message);
 
     // QEMU itself refuses: its last words are in the message.
     let mut record = tiny();
     record.cpu.model = "no-such-model".to_owned();
     let state = client.start(&record, kernel()).await.unwrap();
-    assert_eq!(
-        (state.phase(), state.reason.as_str()),
-        (Phase::Failed, "HypervisorFailed")
-    );
+    assert_eq!((state.phase(), state.reason.as_str()), (Phase::Failed, "HypervisorFailed"));
     assert!(state.message.contains("no-such-model"), "{}", state.message);
 
     let mut foreign = tiny();
     foreign.uid = "another".to_owned();
-    assert!(matches!(
-        client.start(&foreign, kernel()).await,
-        Err(Error::Refused(_))
-    ));
+    assert!(matches!(client.start(&foreign, kernel()).await, Err(Error::Refused(_))));
 
     pod.boot().await;
 }
@@ -201,11 +182,7 @@ async fn output_is_always_drained_into_a_bounded_log() {
     pod.until_log_has("-end-").await;
     let size = |name: &str| std::fs::metadata(pod.run_dir().join(name)).unwrap().len();
     assert!(size("serial0.log") <= 1 << 20);
-    assert!(
-        (1 << 19..=1 << 20).contains(&size("serial0.log.1")),
-        "{}",
-        size("serial0.log.1")
-    );
+    assert!((1 << 19..=1 << 20).contains(&size("serial0.log.1")), "{}", size("serial0.log.1"));
     assert_eq!(client.state().await.unwrap().phase(), Phase::Running);
 }
 
@@ -216,10 +193,7 @@ async fn a_machine_can_start_paused() {
     let mut record = tiny();
     record.start_paused = true;
     let state = client.start(&record, kernel()).await.unwrap();
-    assert_eq!(
-        (state.phase(), state.reason.as_str()),
-        (Phase::Paused, "StartedPaused")
-    );
+    assert_eq!((state.phase(), state.reason.as_str()), (Phase::Paused, "StartedPaused"));
     assert_eq!(pod.read("serial0.log"), "");
     client.resume().await.unwrap();
     pod.until_log_has("READY").await;
@@ -230,9 +204,6 @@ async fn only_the_session_may_command() {
     let pod = Pod::start();
     let _client = pod.connect(1).await;
     let sockets = pod.run_dir().parent().unwrap().join("sockets");
-    assert!(matches!(
-        Client::connect(&sockets, b"some other agent's secret").await,
-        Err(Error::Denied(_))
-    ));
+    assert!(matches!(Client::connect(&sockets, b"some other agent's secret").await, Err(Error::Denied(_))));
     assert!(Client::connect(&sockets, SECRET).await.is_ok());
 }

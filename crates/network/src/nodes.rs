@@ -79,7 +79,8 @@ pub fn prepare(config: &NodesConfig) -> Result<Vec<VirtualNode>, Error> {
             let own = Cidr::new(node.address, network.prefix);
             bridge::connect(host.as_ref(), &names, &inner, own, gateway)?;
         }
-        let others: Vec<_> = nodes.iter().enumerate().filter(|(other, _)| *other != number).map(|(_, node)| node).collect();
+        let others: Vec<_> =
+            nodes.iter().enumerate().filter(|(other, _)| *other != number).map(|(_, node)| node).collect();
         add_routes(Some(&inner), &others)?;
     }
     add_routes(host.as_ref(), &nodes.iter().collect::<Vec<_>>())?;
@@ -151,8 +152,8 @@ fn pin(config: &NodesConfig, number: u8) -> Result<PathBuf, Error> {
 
 /// Says whether a namespace is mounted at `path`.
 fn is_namespace(path: &Path) -> bool {
-    const NSFS: i64 = 0x6e73_6673;
-    rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as i64 == NSFS)
+    const NSFS: rustix::fs::FsWord = 0x6e73_6673;
+    rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == NSFS)
 }
 
 fn is_connected(inner: &File) -> Result<bool, Error> {

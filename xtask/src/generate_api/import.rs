@@ -35,24 +35,18 @@ pub(super) fn reduce(swagger: &Map<String, Value>, roots: &[String]) -> Result<M
         if reached.contains(&name) {
             continue;
         }
-        let definition = definitions
-            .get(&name)
-            .with_context(|| format!("definition {name} is not in the document"))?;
+        let definition =
+            definitions.get(&name).with_context(|| format!("definition {name} is not in the document"))?;
         collect_references(definition, &mut open);
         reached.insert(name);
     }
-    Ok(reached
-        .iter()
-        .map(|name| (name.clone(), fact(&definitions[name])))
-        .collect())
+    Ok(reached.iter().map(|name| (name.clone(), fact(&definitions[name]))).collect())
 }
 
 /// Returns the facts as JSON with one definition a line, so that a change shows as the lines that changed.
 pub(super) fn one_definition_a_line(facts: &Map<String, Value>) -> String {
-    let lines: Vec<String> = facts
-        .iter()
-        .map(|(name, fact)| format!("{}: {fact}", Value::from(name.as_str())))
-        .collect();
+    let lines: Vec<String> =
+        facts.iter().map(|(name, fact)| format!("{}: {fact}", Value::from(name.as_str()))).collect();
     format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 

@@ -58,9 +58,7 @@ fn read_json(path: &Path) -> Result<Map<String, Value>> {
 }
 
 fn workspace_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 #[cfg(test)]
@@ -72,10 +70,7 @@ mod tests {
         let root = workspace_root();
         for (path, text) in generate(&root).unwrap() {
             let found = std::fs::read_to_string(root.join("crates/api/src").join(&path)).unwrap_or_default();
-            assert!(
-                found == text,
-                "crates/api/src/{path} is out of date: run `cargo xtask generate-api`"
-            );
+            assert!(found == text, "crates/api/src/{path} is out of date: run `cargo xtask generate-api`");
         }
     }
 }

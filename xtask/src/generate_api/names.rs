@@ -16,11 +16,7 @@ pub(super) fn field(property: &str) -> String {
             name.push(character);
         }
     }
-    if matches!(name.as_str(), "type" | "static" | "virtual") {
-        format!("{name}_")
-    } else {
-        name
-    }
+    if matches!(name.as_str(), "type" | "static" | "virtual") { format!("{name}_") } else { name }
 }
 
 /// Returns what serde's `camelCase` makes of a Rust field name.

@@ -26,16 +26,9 @@ pub(super) fn write(
     kinds: &Map<String, Value>,
     layout: &Layout,
 ) -> Result<BTreeMap<String, String>> {
-    let kinds = kinds
-        .get("kinds")
-        .and_then(Value::as_array)
-        .context("kinds.json has no `kinds`")?;
-    let source = Source {
-        facts,
-        descriptions,
-        kinds: kinds.iter().filter_map(Value::as_object).collect(),
-        layout,
-    };
+    let kinds = kinds.get("kinds").and_then(Value::as_array).context("kinds.json has no `kinds`")?;
+    let source =
+        Source { facts, descriptions, kinds: kinds.iter().filter_map(Value::as_object).collect(), layout };
     for definition in facts.keys() {
         if !definition.starts_with("k8s.io.") && layout.module_of(definition).is_none() {
             bail!("{definition} stands in no file: add it to crates/api/facts/layout.json");
@@ -107,11 +100,7 @@ impl Source<'_> {
             let mut any = false;
             for import in &imports {
                 let head = import.split("::").next().unwrap_or_default();
-                let its_group = if matches!(head, "std" | "crate" | "super") {
-                    head
-                } else {
-                    ""
-                };
+                let its_group = if matches!(head, "std" | "crate" | "super") { head } else { "" };
                 if its_group == group {
                     let _ = writeln!(text, "use {import};");
                     any = true;
@@ -132,16 +121,10 @@ impl Source<'_> {
         imports: &mut BTreeSet<String>,
         body: &mut String,
     ) -> Result<()> {
-        let fact = self
-            .facts
-            .get(definition)
-            .and_then(Value::as_object)
-            .context("no such definition")?;
+        let fact = self.facts.get(definition).and_then(Value::as_object).context("no such definition")?;
         let name = names::type_name(definition);
-        let kind = self
-            .kinds
-            .iter()
-            .find(|kind| kind.get("definition").and_then(Value::as_str) == Some(definition));
+        let kind =
+            self.kinds.iter().find(|kind| kind.get("definition").and_then(Value::as_str) == Some(definition));
         let required: BTreeSet<&str> = fact
             .get("required")
             .and_then(Value::as_array)
@@ -149,29 +132,17 @@ impl Source<'_> {
             .unwrap_or_default();
         self.describe(definition, "", body);
         let default = if kind.is_some() { "" } else { "Default, " };
-        let _ = writeln!(
-            body,
-            "#[derive(Clone, Debug, {default}PartialEq, Serialize, Deserialize)]"
-        );
+        let _ = writeln!(body, "#[derive(Clone, Debug, {default}PartialEq, Serialize, Deserialize)]");
         let empty = Map::new();
-        let properties = fact
-            .get("properties")
-            .and_then(Value::as_object)
-            .unwrap_or(&empty);
+        let properties = fact.get("properties").and_then(Value::as_object).unwrap_or(&empty);
         if properties.is_empty() {
             let _ = writeln!(body, "pub struct {name} {{}}");
             return Ok(());
         }
-        let _ = writeln!(
-            body,
-            "#[serde(rename_all = \"camelCase\", default)]\npub struct {name} {{"
-        );
+        let _ = writeln!(body, "#[serde(rename_all = \"camelCase\", default)]\npub struct {name} {{");
         for (property, schema) in ordered(properties) {
             let field = if kind.is_some() && matches!(property.as_str(), "apiVersion" | "kind") {
-                Field {
-                    type_: "String".to_owned(),
-                    skip: None,
-                }
+                Field { type_: "String".to_owned(), skip: None }
             } else {
                 let is_required = required.contains(property.as_str());
                 let may_be_absent = kind.is_some() && property == "status";
@@ -195,11 +166,7 @@ impl Source<'_> {
             let line = attributes.join(", ");
             if line.len() > 77 {
                 // Where rustfmt breaks an attribute.
-                let _ = writeln!(
-                    body,
-                    "    #[serde(\n        {}\n    )]",
-                    attributes.join(",\n        ")
-                );
+                let _ = writeln!(body, "    #[serde(\n        {}\n    )]", attributes.join(",\n        "));
             } else if !line.is_empty() {
                 let _ = writeln!(body, "    #[serde({line})]");
             }
@@ -225,22 +192,13 @@ impl Source<'_> {
         let type_ = self.type_of(schema, module, file, imports)?;
         let embedded = schema.get("embedded").is_some() && self.is_structure(schema);
         Ok(if type_.starts_with("Vec<") {
-            Field {
-                type_,
-                skip: (!required).then_some("Vec::is_empty"),
-            }
+            Field { type_, skip: (!required).then_some("Vec::is_empty") }
         } else if type_.starts_with("BTreeMap<") {
-            Field {
-                type_,
-                skip: (!required).then_some("BTreeMap::is_empty"),
-            }
+            Field { type_, skip: (!required).then_some("BTreeMap::is_empty") }
         } else if (required || embedded) && !may_be_absent && type_ != "Time" {
             Field { type_, skip: None }
         } else {
-            Field {
-                type_: format!("Option<{type_}>"),
-                skip: Some("Option::is_none"),
-            }
+            Field { type_: format!("Option<{type_}>"), skip: Some("Option::is_none") }
         })
     }
 
@@ -277,14 +235,10 @@ impl Source<'_> {
                     format!("Vec<{}>", self.type_of(items, module, file, imports)?)
                 }
                 ("object", _) => {
-                    let values = schema
-                        .get("additionalProperties")
-                        .context("an object without properties")?;
+                    let values =
+                        schema.get("additionalProperties").context("an object without properties")?;
                     imports.insert("std::collections::BTreeMap".to_owned());
-                    format!(
-                        "BTreeMap<String, {}>",
-                        self.type_of(values, module, file, imports)?
-                    )
+                    format!("BTreeMap<String, {}>", self.type_of(values, module, file, imports)?)
                 }
                 other => bail!("no Rust type for {other:?}"),
             },
@@ -319,10 +273,8 @@ impl Source<'_> {
                 return Ok(format!("k8s_openapi::api::core::v1::{name}"));
             }
         } else {
-            let home = self
-                .layout
-                .module_of(target)
-                .with_context(|| format!("{target} stands in no file"))?;
+            let home =
+                self.layout.module_of(target).with_context(|| format!("{target} stands in no file"))?;
             if home != module {
                 imports.insert(format!("crate::{}::{name}", home.replace('/', "::")));
             } else if !file.types.iter().any(|own| own == target) {
@@ -367,17 +319,10 @@ fn root_impls(
     fact: &Map<String, Value>,
     body: &mut String,
 ) -> Result<()> {
-    let text = |key: &str| {
-        kind.get(key)
-            .and_then(Value::as_str)
-            .with_context(|| format!("kind without `{key}`"))
-    };
+    let text =
+        |key: &str| kind.get(key).and_then(Value::as_str).with_context(|| format!("kind without `{key}`"));
     let (group, plural) = (text("group")?, text("plural")?);
-    let scope = if text("scope")? == "Cluster" {
-        "ClusterResourceScope"
-    } else {
-        "NamespaceResourceScope"
-    };
+    let scope = if text("scope")? == "Cluster" { "ClusterResourceScope" } else { "NamespaceResourceScope" };
     let version = kind
         .get("versions")
         .and_then(Value::as_array)
@@ -399,7 +344,7 @@ impl Default for {name} {{
             api_version: <Self as k8s_openapi::Resource>::API_VERSION.to_owned(),
             kind: <Self as k8s_openapi::Resource>::KIND.to_owned(),
             metadata: ObjectMeta::default(),
-            spec: Default::default(),
+            spec: {name}Spec::default(),
 {status}        }}
     }}
 }}

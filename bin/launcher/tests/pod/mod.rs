@@ -30,11 +30,11 @@ impl Drop for Pod {
     fn drop(&mut self) {
         if let Ok(None) = self.shim.try_wait() {
             // The shim is no PID 1 here, so its children have to be ended one by one.
-            let children = self.children(self.shim.id() as i32);
+            let children = children(self.shim.id() as i32);
             let _ = self.shim.kill();
             let _ = self.shim.wait();
             for child in children {
-                self.signal(child, Signal::KILL);
+                signal(child, Signal::KILL);
             }
         }
     }
@@ -74,10 +74,7 @@ impl Pod {
         loop {
             match Client::connect(&self.directory.path().join("sockets"), SECRET).await {
                 Ok(client) if client.hello().incarnation >= incarnation => return client,
-                refused => assert!(
-                    Instant::now() < deadline,
-                    "no launcher {incarnation}: {refused:?}"
-                ),
+                refused => assert!(Instant::now() < deadline, "no launcher {incarnation}: {refused:?}"),
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -111,18 +108,7 @@ impl Pod {
     }
 
     pub(crate) fn signal_shim(&self, signal: Signal) {
-        self.signal(self.shim.id() as i32, signal);
-    }
-
-    pub(crate) fn signal(&self, pid: i32, signal: Signal) {
-        let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
-    }
-
-    pub(crate) fn children(&self, pid: i32) -> Vec<i32> {
-        let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        list.split_whitespace()
-            .map(|child| child.parse().unwrap())
-            .collect()
+        self::signal(self.shim.id() as i32, signal);
     }
 
     /// Waits for the Pod's own end.
@@ -166,9 +152,7 @@ pub(crate) async fn until_phase(
         panic!("the stream ended without {phase:?}");
     };
     let found = tokio::time::timeout(PATIENCE, follow).await;
-    let Ok(state) = found else {
-        panic!("never {phase:?}, only {way:?}")
-    };
+    let Ok(state) = found else { panic!("never {phase:?}, only {way:?}") };
     (state, way)
 }
 
@@ -178,11 +162,17 @@ pub(crate) fn echo(console: &mut UnixStream, text: &str) {
     let mut seen = Vec::new();
     let mut byte = [0];
     while !seen.ends_with(text.as_bytes()) {
-        assert_eq!(
-            console.read(&mut byte).unwrap(),
-            1,
-            "the console closed after {seen:?}"
-        );
+        assert_eq!(console.read(&mut byte).unwrap(), 1, "the console closed after {seen:?}");
         seen.push(byte[0]);
     }
+}
+
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    // It may have ended by itself.
+    let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }

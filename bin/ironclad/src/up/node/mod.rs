@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use image::{Access, Store};
 use kubelet::KubeletConfig;
 use kubelet::builtin::BuiltinImage;
+use network::nodes::{NodesConfig, VirtualNode};
 use network::pod::{NodeNetworkConfig, Uplink};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,8 @@ use images::NodeImages;
 
 /// The hypervisor's program.
 pub(crate) const HYPERVISOR: &str = "qemu-system-x86_64";
+/// Environment variable with the seconds of [`boot_patience`].
+const BOOT_PATIENCE: &str = "IRONCLAD_BOOT_PATIENCE";
 
 /// Starts `count` nodes.
 pub(super) fn start(
@@ -39,9 +42,15 @@ pub(super) fn start(
     let program = crate::launcher::install(&layout.executables())?;
     let store = Store::open(&layout.images()).context("opening the image store")?;
     let images = Arc::new(NodeImages { store, access: Access::default() });
+    let places = places(count, layout)?;
     for number in 0..count {
         let name = node_name(number);
         let mut config = config(&name, layout)?;
+        if let Some(place) = places.get(usize::from(number)) {
+            config.address = IpAddr::V4(place.address);
+            config.network.network = Some(place.network);
+            config.network.peers.clone_from(&place.peers);
+        }
         config.builtin = vec![BuiltinImage::launcher(installation::LAUNCHER_REPOSITORY, &program)];
         config.kvm = accelerator == Accelerator::Kvm;
         config.network.node = number;
@@ -54,6 +63,22 @@ pub(super) fn start(
         tasks.spawn(async move { agent_when_ready(agent, accelerator, context, number).await });
     }
     Ok(())
+}
+
+/// Gives each of several nodes a network namespace of its own. A single node shares the machine's; without root nodes
+/// have no network of their own at all, only their Pods have.
+fn places(count: u8, layout: &Layout) -> Result<Vec<VirtualNode>> {
+    if count < 2 || !rustix::process::geteuid().is_root() {
+        return Ok(Vec::new());
+    }
+    network::nodes::prepare(&shared_network(layout, count)?).context("connecting the nodes")
+}
+
+/// Returns what several nodes of this machine share.
+pub(crate) fn shared_network(layout: &Layout, count: u8) -> Result<NodesConfig> {
+    let state = layout.network();
+    std::fs::create_dir_all(&state).with_context(|| format!("making {}", state.display()))?;
+    Ok(NodesConfig { instance: layout.root().display().to_string(), state, count, namespace: None })
 }
 
 /// What an agent needs besides what its hypervisor says of itself.
@@ -102,8 +127,15 @@ async fn agent_when_ready(
         state_directory: agent.state_directory,
         helper: agent.helper,
         hypervisor,
+        boot_patience: boot_patience(),
     };
     virt_handler::run(config, context, agent.stop.cancelled_owned()).await.context("the node's agent")
+}
+
+/// Returns how long a guest may take to its first sign of life before its instance says that it shows none.
+pub(crate) fn boot_patience() -> std::time::Duration {
+    let own = std::env::var(BOOT_PATIENCE).ok().and_then(|seconds| seconds.parse().ok());
+    own.map_or(virt_handler::DEFAULT_BOOT_PATIENCE, std::time::Duration::from_secs)
 }
 
 /// Asks the node's hypervisor what it can do.
@@ -128,6 +160,7 @@ pub(crate) fn config(name: &str, layout: &Layout) -> Result<KubeletConfig> {
         std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
     }
     let is_root = rustix::process::geteuid().is_root();
+    let namespace = network::nodes::namespace(&shared_network(layout, 0)?, name);
     Ok(KubeletConfig {
         node: name.to_owned(),
         helper: helper()?,
@@ -137,7 +170,7 @@ pub(crate) fn config(name: &str, layout: &Layout) -> Result<KubeletConfig> {
             node: 0,
             network: None,
             state,
-            namespace: None,
+            namespace,
             uplink: if is_root { Uplink::Bridge } else { Uplink::Pasta },
             peers: Vec::new(),
         },
@@ -156,9 +189,9 @@ pub(crate) fn helper() -> Result<host::Helper> {
     Ok(host::Helper::new(std::env::current_exe().context("finding this executable")?))
 }
 
-/// Returns the name of node `number`, from 0.
+/// Returns the name of node `number`.
 pub(crate) fn node_name(number: u8) -> String {
-    format!("node-{}", number + 1)
+    format!("node-{number}")
 }
 
 /// A short text that no other installation on this machine has: it follows from where the data is.
