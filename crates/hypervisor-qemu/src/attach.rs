@@ -20,10 +20,7 @@ pub async fn attach(run_directory: &Path) -> Result<Attached, Error> {
     let socket = run_directory.join(AGENT_SOCKET);
     let agent = socket.exists().then(|| Arc::new(Channel::new(&socket)));
     let machine = Arc::new(QemuMachine { client, agent });
-    Ok(Attached {
-        machine,
-        events: translate(events),
-    })
+    Ok(Attached { machine, events: translate(events) })
 }
 
 #[derive(Debug)]
@@ -35,19 +32,13 @@ struct QemuMachine {
 impl QemuMachine {
     async fn run<C: qmp::Command>(&self, command: &C) -> Result<C::Answer, Error> {
         self.client.run(command).await.map_err(|error| match error {
-            qmp::Error::Timeout(command) => Error::Timeout {
-                command: command.to_owned(),
-            },
-            qmp::Error::Refused {
-                command, description, ..
-            } => Error::Refused {
-                command: command.to_owned(),
-                reason: description,
-            },
-            qmp::Error::Answer { command, source } => Error::Refused {
-                command: command.to_owned(),
-                reason: source.to_string(),
-            },
+            qmp::Error::Timeout(command) => Error::Timeout { command: command.to_owned() },
+            qmp::Error::Refused { command, description, .. } => {
+                Error::Refused { command: command.to_owned(), reason: description }
+            }
+            qmp::Error::Answer { command, source } => {
+                Error::Refused { command: command.to_owned(), reason: source.to_string() }
+            }
             qmp::Error::Closed | qmp::Error::Connect { .. } | qmp::Error::Handshake(_) => Error::Gone,
         })
     }
@@ -93,11 +84,7 @@ impl Machine for QemuMachine {
     }
 
     async fn set_link(&self, nic: &str, up: bool) -> Result<(), Error> {
-        self.run(&command::SetLink {
-            name: format!("nic-{nic}"),
-            up,
-        })
-        .await?;
+        self.run(&command::SetLink { name: format!("nic-{nic}"), up }).await?;
         Ok(())
     }
 
@@ -115,9 +102,7 @@ impl Machine for QemuMachine {
 
     async fn agent_channel_open(&self) -> Result<bool, Error> {
         let devices = self.run(&command::QueryChardev {}).await?;
-        Ok(devices
-            .iter()
-            .any(|device| device.label == "agent" && device.frontend_open))
+        Ok(devices.iter().any(|device| device.label == "agent" && device.frontend_open))
     }
 }
 
@@ -135,41 +120,25 @@ fn translate(mut events: qmp::Events) -> Events {
 }
 
 fn neutral(event: qmp::Event) -> Event {
-    let cause = if event.flag("guest") {
-        ShutdownCause::Guest
-    } else {
-        ShutdownCause::Host
-    };
+    let cause = if event.flag("guest") { ShutdownCause::Guest } else { ShutdownCause::Host };
     match event.name.as_str() {
         "RESUME" => Event::Resumed,
         "STOP" => Event::Paused,
         "POWERDOWN" => Event::PowerButton,
         "RESET" => Event::Reset { cause },
-        "SHUTDOWN" => Event::Shutdown {
-            cause,
-            reason: event.text("reason").to_owned(),
-        },
+        "SHUTDOWN" => Event::Shutdown { cause, reason: event.text("reason").to_owned() },
         "GUEST_PANICKED" => Event::Panicked,
-        "BLOCK_IO_ERROR" => Event::IoError {
-            disk: disk(event.text("qom-path")),
-            reason: event.text("reason").to_owned(),
-        },
-        "VSERPORT_CHANGE" if event.text("id") == PORT => Event::AgentChannel {
-            open: event.flag("open"),
-        },
-        _ => Event::Other {
-            name: event.name,
-            data: event.data,
-        },
+        "BLOCK_IO_ERROR" => {
+            Event::IoError { disk: disk(event.text("qom-path")), reason: event.text("reason").to_owned() }
+        }
+        "VSERPORT_CHANGE" if event.text("id") == PORT => Event::AgentChannel { open: event.flag("open") },
+        _ => Event::Other { name: event.name, data: event.data },
     }
 }
 
 /// Finds the disk's name in the path of its device, `/machine/peripheral/disk-NAME/...`.
 fn disk(path: &str) -> String {
-    path.split('/')
-        .find_map(|part| part.strip_prefix("disk-"))
-        .unwrap_or_default()
-        .to_owned()
+    path.split('/').find_map(|part| part.strip_prefix("disk-")).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -183,23 +152,14 @@ mod tests {
     #[test]
     fn events_find_their_neutral_names() {
         let off = event(r#"{"event":"SHUTDOWN","data":{"guest":true,"reason":"guest-shutdown"}}"#);
-        assert_eq!(
-            off,
-            Event::Shutdown {
-                cause: ShutdownCause::Guest,
-                reason: "guest-shutdown".to_owned()
-            }
-        );
+        assert_eq!(off, Event::Shutdown { cause: ShutdownCause::Guest, reason: "guest-shutdown".to_owned() });
         let failed = event(
             r#"{"event":"BLOCK_IO_ERROR","data":{"qom-path":"/machine/peripheral/disk-root/virtio-backend",
                 "reason":"No space left on device","action":"stop","operation":"write"}}"#,
         );
         assert_eq!(
             failed,
-            Event::IoError {
-                disk: "root".to_owned(),
-                reason: "No space left on device".to_owned()
-            }
+            Event::IoError { disk: "root".to_owned(), reason: "No space left on device".to_owned() }
         );
         let open = event(r#"{"event":"VSERPORT_CHANGE","data":{"id":"agent0","open":true}}"#);
         assert_eq!(open, Event::AgentChannel { open: true });

@@ -47,10 +47,7 @@ pub struct Qemu {
 impl Default for Qemu {
     /// Where Debian's packages put it.
     fn default() -> Self {
-        Self::new(
-            PathBuf::from("/usr/bin/qemu-system-x86_64"),
-            FirmwareFiles::default(),
-        )
+        Self::new(PathBuf::from("/usr/bin/qemu-system-x86_64"), FirmwareFiles::default())
     }
 }
 
@@ -80,11 +77,7 @@ impl Qemu {
             hugepages: true,
             explicit_addresses: true,
         };
-        Self {
-            program,
-            firmware,
-            capabilities,
-        }
+        Self { program, firmware, capabilities }
     }
 }
 

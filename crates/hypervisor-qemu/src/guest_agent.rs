@@ -25,10 +25,7 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            agent: Mutex::new(None),
-        }
+        Self { path: path.to_owned(), agent: Mutex::new(None) }
     }
 
     async fn ask<R>(
@@ -51,14 +48,12 @@ impl Channel {
 fn translate(error: Error) -> AgentError {
     match error {
         Error::Timeout(_) => AgentError::Silent,
-        Error::Refused { command, description } => AgentError::Refused {
-            command: command.to_owned(),
-            reason: cut(description),
-        },
-        Error::Answer { command, source } => AgentError::Garbage {
-            command: command.to_owned(),
-            reason: source.to_string(),
-        },
+        Error::Refused { command, description } => {
+            AgentError::Refused { command: command.to_owned(), reason: cut(description) }
+        }
+        Error::Answer { command, source } => {
+            AgentError::Garbage { command: command.to_owned(), reason: source.to_string() }
+        }
         error @ (Error::Connect { .. } | Error::Broken(_) | Error::Closed | Error::TooLong(_)) => {
             AgentError::Channel(error.to_string())
         }
@@ -86,9 +81,7 @@ impl GuestAgent for Channel {
     }
 
     async fn hostname(&self) -> Result<String, AgentError> {
-        Ok(cut(self
-            .ask(async |agent| agent.host_name(PATIENCE).await)
-            .await?))
+        Ok(cut(self.ask(async |agent| agent.host_name(PATIENCE).await).await?))
     }
 
     async fn interfaces(&self) -> Result<Vec<GuestInterface>, AgentError> {
@@ -109,10 +102,7 @@ impl GuestAgent for Channel {
 
 /// Shortens a guest's text and takes out what would confuse a terminal.
 fn cut(text: String) -> String {
-    text.chars()
-        .filter(|character| !character.is_control())
-        .take(LONGEST)
-        .collect()
+    text.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
 }
 
 #[cfg(test)]

@@ -31,17 +31,12 @@ impl Facts {
     /// Returns the concrete machine type that `name` means: itself, or what it is an alias of.
     pub fn machine(&self, name: &str) -> Option<&str> {
         let known = |machine: &&MachineType| machine.name == name || machine.alias.as_deref() == Some(name);
-        self.machines
-            .iter()
-            .find(known)
-            .map(|machine| machine.name.as_str())
+        self.machines.iter().find(known).map(|machine| machine.name.as_str())
     }
 
     /// Returns the aliases with the concrete machine types that they mean.
     pub fn aliases(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.machines
-            .iter()
-            .filter_map(|machine| Some((machine.alias.as_deref()?, machine.name.as_str())))
+        self.machines.iter().filter_map(|machine| Some((machine.alias.as_deref()?, machine.name.as_str())))
     }
 }
 
@@ -83,10 +78,7 @@ impl command::Command for QomListTypes {
 
 /// Starts `program` without a machine, asks, and ends it. Takes some tenths of a second.
 pub async fn probe(program: &Path) -> Result<Facts, Error> {
-    let failed = |source| Error::Execute {
-        program: program.to_owned(),
-        source,
-    };
+    let failed = |source| Error::Execute { program: program.to_owned(), source };
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
     let stream = UnixStream::from_std(ours).map_err(failed)?;
@@ -115,10 +107,7 @@ pub async fn probe(program: &Path) -> Result<Facts, Error> {
     if asked.is_ok() {
         let _ = child.wait().await;
     }
-    asked.map_err(|source| Error::Ask {
-        program: program.to_owned(),
-        source,
-    })
+    asked.map_err(|source| Error::Ask { program: program.to_owned(), source })
 }
 
 async fn ask(stream: UnixStream, program: &Path) -> Result<Facts, qmp::Error> {

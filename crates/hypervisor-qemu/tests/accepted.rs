@@ -1,5 +1,7 @@
 //! The real QEMU accepts every golden command line: it makes the machine and answers on its control socket.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 mod records;
 
 use std::fs::File;
@@ -18,11 +20,7 @@ use wire::machine::{Accelerator, DiskCache, DiskFormat, MachineRecord};
 
 /// Makes the image that a descriptor of `record` stands for.
 fn open(directory: &Path, record: &MachineRecord, name: &str, access: Access) -> OwnedFd {
-    let layer = record
-        .disks
-        .iter()
-        .flat_map(|disk| &disk.chain)
-        .find(|layer| layer.descriptor == name);
+    let layer = record.disks.iter().flat_map(|disk| &disk.chain).find(|layer| layer.descriptor == name);
     let format = match layer.map(|layer| layer.format) {
         Some(DiskFormat::Qcow2) => "qcow2",
         _ => "raw",
@@ -33,19 +31,11 @@ fn open(directory: &Path, record: &MachineRecord, name: &str, access: Access) ->
     } else if name == "firmware/vars" {
         std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.ms.fd", &path).expect("ovmf is installed (make deps)");
     } else {
-        let made = Command::new("qemu-img")
-            .args(["create", "-q", "-f", format])
-            .arg(&path)
-            .arg("1M")
-            .status();
+        let made =
+            Command::new("qemu-img").args(["create", "-q", "-f", format]).arg(&path).arg("1M").status();
         assert!(made.expect("qemu-img is installed (make deps)").success());
     }
-    File::options()
-        .read(true)
-        .write(access == Access::ReadWrite)
-        .open(path)
-        .unwrap()
-        .into()
+    File::options().read(true).write(access == Access::ReadWrite).open(path).unwrap().into()
 }
 
 async fn accept((mut record, descriptors): Machine) {
@@ -55,19 +45,12 @@ async fn accept((mut record, descriptors): Machine) {
     record.memory.hugepage_size = None;
     record.memory.size = record.memory.size.min(128 << 20);
     // Not every file system of a temporary directory can bypass the page cache.
-    for disk in record
-        .disks
-        .iter_mut()
-        .filter(|disk| disk.cache == DiskCache::None)
-    {
+    for disk in record.disks.iter_mut().filter(|disk| disk.cache == DiskCache::None) {
         disk.cache = DiskCache::Writeback;
     }
     let names = open_for(descriptors);
-    let surroundings = Surroundings {
-        descriptors: &names,
-        run_directory: directory.path(),
-        now: 1_700_000_000,
-    };
+    let surroundings =
+        Surroundings { descriptors: &names, run_directory: directory.path(), now: 1_700_000_000 };
     let mut plan = Qemu::default().plan(&record, &surroundings).unwrap();
     // A tap needs a network of its own; the device in front of it does not care.
     for argument in &mut plan.args {
@@ -108,11 +91,8 @@ async fn accept((mut record, descriptors): Machine) {
     kill_process(pid, Signal::KILL).unwrap();
     waitpid(Some(pid), WaitOptions::empty()).unwrap();
     // What QEMU grumbles about today it refuses tomorrow.
-    let warnings: Vec<_> = words()
-        .lines()
-        .filter(|line| !line.contains("TCG doesn't support"))
-        .map(str::to_owned)
-        .collect();
+    let warnings: Vec<_> =
+        words().lines().filter(|line| !line.contains("TCG doesn't support")).map(str::to_owned).collect();
     assert!(warnings.is_empty(), "{warnings:?}");
 }
 

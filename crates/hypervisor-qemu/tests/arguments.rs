@@ -1,5 +1,7 @@
 //! Golden command lines: one machine per device area, and what is refused.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 mod records;
 
 use std::path::Path;
@@ -12,11 +14,8 @@ use wire::machine::MachineRecord;
 
 fn plan_with(record: &MachineRecord, descriptors: &[&str]) -> Result<Invocation, PlanError> {
     let descriptors = open_for(descriptors);
-    let surroundings = Surroundings {
-        descriptors: &descriptors,
-        run_directory: Path::new("/run/vm"),
-        now: 1_700_000_000,
-    };
+    let surroundings =
+        Surroundings { descriptors: &descriptors, run_directory: Path::new("/run/vm"), now: 1_700_000_000 };
     let backend = Qemu::default();
     let plan = backend.plan(record, &surroundings);
     assert_eq!(plan, backend.plan(record, &surroundings), "a plan is pure");
@@ -25,22 +24,16 @@ fn plan_with(record: &MachineRecord, descriptors: &[&str]) -> Result<Invocation,
 
 /// Writes an invocation as people read it: one option a line.
 fn print(invocation: &Invocation) -> String {
-    let mut text = String::new();
-    for step in &invocation.prepare {
-        match step {
-            Preparation::Copy { from, to } => {
-                text.push_str(&format!("copy {} {}\n", from.display(), to.display()));
-            }
-            Preparation::Remove { path } => text.push_str(&format!("remove {}\n", path.display())),
-        }
-    }
-    for inherited in &invocation.descriptors {
-        match &inherited.source {
-            Source::Descriptor(name) => text.push_str(&format!("{} < {name}\n", inherited.number)),
-            Source::Channel(name) => text.push_str(&format!("{} <> {name}\n", inherited.number)),
-        }
-    }
-    text.push_str(&invocation.program.display().to_string());
+    let prepared = invocation.prepare.iter().map(|step| match step {
+        Preparation::Copy { from, to } => format!("copy {} {}", from.display(), to.display()),
+        Preparation::Remove { path } => format!("remove {}", path.display()),
+    });
+    let inherited = invocation.descriptors.iter().map(|inherited| match &inherited.source {
+        Source::Descriptor(name) => format!("{} < {name}", inherited.number),
+        Source::Channel(name) => format!("{} <> {name}", inherited.number),
+    });
+    let program = std::iter::once(invocation.program.display().to_string());
+    let mut text = prepared.chain(inherited).chain(program).collect::<Vec<_>>().join("\n");
     for argument in &invocation.args {
         let separator = if argument.starts_with('-') { "\n  " } else { " " };
         text.push_str(separator);
@@ -74,14 +67,8 @@ fn refusals_name_the_device_and_the_reason() {
     let root = |slot: u8| json!({"type": "rootPort", "slot": slot});
     let raw = json!([{"descriptor": "a", "format": "raw"}]);
     let cases = [
-        (
-            json!({"architecture": "arm64"}),
-            "architecture Arm64 is not supported by the qemu backend",
-        ),
-        (
-            json!({"machineType": "pc-i440fx-10.0"}),
-            "machine type: pc-i440fx-10.0 is not a q35 machine",
-        ),
+        (json!({"architecture": "arm64"}), "architecture Arm64 is not supported by the qemu backend"),
+        (json!({"machineType": "pc-i440fx-10.0"}), "machine type: pc-i440fx-10.0 is not a q35 machine"),
         (
             json!({"disks": [disk("d", "disk", "virtio", root(1), json!([{"descriptor": "z", "format": "raw"}]))]}),
             "disk d needs the descriptor z",

@@ -1,5 +1,7 @@
 //! QEMU keeps the contract, under emulation, with the suite's own guest.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,14 +23,9 @@ impl Harness for Emulator {
         let directory = tempfile::tempdir().unwrap();
         let record = guest::record("boot/kernel").unwrap();
         let descriptors = BTreeMap::from([("boot/kernel".to_owned(), Access::Read)]);
-        let surroundings = Surroundings {
-            descriptors: &descriptors,
-            run_directory: directory.path(),
-            now: 1_700_000_000,
-        };
-        let plan = Qemu::default()
-            .plan(&record, &surroundings)
-            .map_err(|error| error.to_string())?;
+        let surroundings =
+            Surroundings { descriptors: &descriptors, run_directory: directory.path(), now: 1_700_000_000 };
+        let plan = Qemu::default().plan(&record, &surroundings).map_err(|error| error.to_string())?;
         let kernel = directory.path().join("kernel");
         std::fs::write(&kernel, guest::kernel()).unwrap();
         let (serial, theirs) = UnixStream::pair().unwrap();
@@ -44,11 +41,7 @@ impl Harness for Emulator {
         process::prepare(&plan).map_err(|error| error.to_string())?;
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let pid = process::spawn(&plan, open, log.as_fd()).map_err(|error| error.to_string())?;
-        Ok(Box::new(Running {
-            directory,
-            serial,
-            pid: Mutex::new(Pid::from_raw(pid)),
-        }))
+        Ok(Box::new(Running { directory, serial, pid: Mutex::new(Pid::from_raw(pid)) }))
     }
 }
 

@@ -19,14 +19,8 @@ async fn the_installed_qemu_is_understood() {
 
 #[tokio::test]
 async fn a_missing_binary_says_what_to_install() {
-    let error = probe(Path::new("/nonexistent/qemu"))
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("/nonexistent/qemu") && error.contains("install"),
-        "{error}"
-    );
+    let error = probe(Path::new("/nonexistent/qemu")).await.unwrap_err().to_string();
+    assert!(error.contains("/nonexistent/qemu") && error.contains("install"), "{error}");
     // A program that is there and is no QEMU.
     let error = probe(Path::new("/bin/false")).await.unwrap_err().to_string();
     assert!(error.contains("/bin/false"), "{error}");

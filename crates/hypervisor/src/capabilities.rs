@@ -71,28 +71,13 @@ impl Capabilities {
                 need(self.secure_boot || !secure_boot, "Secure Boot".to_owned());
             }
         }
-        need(
-            self.kernel_boot || record.boot.kernel.is_none(),
-            "direct kernel boot".to_owned(),
-        );
+        need(self.kernel_boot || record.boot.kernel.is_none(), "direct kernel boot".to_owned());
         need(self.graphics || record.graphics.is_none(), "graphics".to_owned());
-        need(
-            self.cpu_hotplug || record.cpu.max_sockets == record.cpu.sockets,
-            "CPU hot-plug".to_owned(),
-        );
-        need(
-            self.memory_hotplug || record.memory.max == record.memory.size,
-            "memory hot-plug".to_owned(),
-        );
-        need(
-            self.hugepages || record.memory.hugepage_size.is_none(),
-            "memory on huge pages".to_owned(),
-        );
+        need(self.cpu_hotplug || record.cpu.max_sockets == record.cpu.sockets, "CPU hot-plug".to_owned());
+        need(self.memory_hotplug || record.memory.max == record.memory.size, "memory hot-plug".to_owned());
+        need(self.hugepages || record.memory.hugepage_size.is_none(), "memory on huge pages".to_owned());
         for disk in &record.disks {
-            need(
-                self.disk_buses.contains(&disk.bus),
-                format!("disk {}: bus {:?}", disk.name, disk.bus),
-            );
+            need(self.disk_buses.contains(&disk.bus), format!("disk {}: bus {:?}", disk.name, disk.bus));
             need(
                 self.disk_devices.contains(&disk.device),
                 format!("disk {}: device {:?}", disk.name, disk.device),

@@ -40,10 +40,7 @@ pub fn prepare(invocation: &Invocation) -> Result<(), SpawnError> {
             Preparation::Copy { from, to } => (from, copy(from, to)),
             Preparation::Remove { path } => (path, remove(path)),
         };
-        done.map_err(|source| SpawnError::Prepare {
-            what: what.display().to_string(),
-            source,
-        })?;
+        done.map_err(|source| SpawnError::Prepare { what: what.display().to_string(), source })?;
     }
     Ok(())
 }
@@ -72,10 +69,7 @@ pub fn spawn(
     output: BorrowedFd<'_>,
 ) -> Result<i32, SpawnError> {
     let program = invocation.program.display().to_string();
-    let failed = |source: std::io::Error| SpawnError::Execute {
-        program: program.clone(),
-        source,
-    };
+    let failed = |source: std::io::Error| SpawnError::Execute { program: program.clone(), source };
     // A source may sit on a number that another one is to take, so all go above the range first.
     let mut placed = Vec::with_capacity(descriptors.len() + 1);
     for (number, fd) in descriptors {
@@ -148,10 +142,7 @@ mod tests {
             prepare: Vec::new(),
             program: "/bin/sh".into(),
             args: vec!["-c".into(), "cat <&3 <&4; cat <&7; echo $ONLY $PATH".into()],
-            env: vec![
-                ("ONLY".into(), "this".into()),
-                ("PATH".into(), "/usr/bin:/bin".into()),
-            ],
+            env: vec![("ONLY".into(), "this".into()), ("PATH".into(), "/usr/bin:/bin".into())],
             descriptors: Vec::new(),
         };
         let pid = spawn(&invocation, given, output.as_fd()).unwrap();

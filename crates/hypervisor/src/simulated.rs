@@ -23,10 +23,7 @@ pub struct Guest {
 
 impl Default for Guest {
     fn default() -> Self {
-        Self {
-            heeds_power_button: true,
-            agent: true,
-        }
+        Self { heeds_power_button: true, agent: true }
     }
 }
 
@@ -48,10 +45,7 @@ pub struct Simulation {
 impl Simulation {
     /// Makes the machine of `record`, its processors stopped.
     pub fn new(record: MachineRecord, guest: Guest) -> Self {
-        let inner = Inner {
-            state: RunState::Created,
-            listeners: Vec::new(),
-        };
+        let inner = Inner { state: RunState::Created, listeners: Vec::new() };
         Self {
             record: Arc::new(record),
             guest,
@@ -68,10 +62,7 @@ impl Simulation {
         }
         let (sender, events) = mpsc::unbounded_channel();
         inner.listeners.push(sender);
-        Ok(Attached {
-            machine: Arc::new(self.clone()),
-            events,
-        })
+        Ok(Attached { machine: Arc::new(self.clone()), events })
     }
 
     /// Powers the guest off from inside.
@@ -94,10 +85,7 @@ impl Simulation {
         if inner.state == RunState::Ended {
             return;
         }
-        inner.tell(&Event::Shutdown {
-            cause,
-            reason: reason.to_owned(),
-        });
+        inner.tell(&Event::Shutdown { cause, reason: reason.to_owned() });
         inner.state = RunState::Ended;
         inner.listeners.clear();
         drop(inner);
@@ -106,18 +94,13 @@ impl Simulation {
 
     fn alive(&self) -> Result<MutexGuard<'_, Inner>, Error> {
         let inner = self.inner();
-        if inner.state == RunState::Ended {
-            Err(Error::Gone)
-        } else {
-            Ok(inner)
-        }
+        if inner.state == RunState::Ended { Err(Error::Gone) } else { Ok(inner) }
     }
 }
 
 impl Inner {
     fn tell(&mut self, event: &Event) {
-        self.listeners
-            .retain(|listener| listener.send(event.clone()).is_ok());
+        self.listeners.retain(|listener| listener.send(event.clone()).is_ok());
     }
 
     fn enter(&mut self, state: RunState, event: &Event) {
@@ -161,9 +144,7 @@ impl Machine for Simulation {
     }
 
     async fn reset(&self) -> Result<(), Error> {
-        self.alive()?.tell(&Event::Reset {
-            cause: ShutdownCause::Host,
-        });
+        self.alive()?.tell(&Event::Reset { cause: ShutdownCause::Host });
         Ok(())
     }
 
@@ -226,16 +207,11 @@ impl GuestAgent for Simulation {
 
     async fn interfaces(&self) -> Result<Vec<GuestInterface>, AgentError> {
         self.ping().await?;
-        let interfaces = self
-            .record
-            .nics
-            .iter()
-            .enumerate()
-            .map(|(place, nic)| GuestInterface {
-                name: format!("eth{place}"),
-                mac: nic.mac.clone(),
-                addresses: nic.dhcp.iter().map(|lease| lease.address.to_string()).collect(),
-            });
+        let interfaces = self.record.nics.iter().enumerate().map(|(place, nic)| GuestInterface {
+            name: format!("eth{place}"),
+            mac: nic.mac.clone(),
+            addresses: nic.dhcp.iter().map(|lease| lease.address.to_string()).collect(),
+        });
         Ok(interfaces.collect())
     }
 }

@@ -11,10 +11,7 @@ struct Simulated;
 impl Harness for Simulated {
     async fn execute(&self) -> Result<Box<dyn Trial>, String> {
         let record = contract::guest::record("kernel").map_err(|error| error.to_string())?;
-        Ok(Box::new(SimulatedTrial(Simulation::new(
-            record,
-            Guest::default(),
-        ))))
+        Ok(Box::new(SimulatedTrial(Simulation::new(record, Guest::default()))))
     }
 }
 

@@ -88,10 +88,7 @@ impl Client {
     /// The secret is at least 16 random bytes; the first one that a launcher receives stays valid for its
     /// life, also for launchers that replace it in the same Pod.
     pub async fn connect(directory: &Path, secret: &[u8]) -> Result<Self, Error> {
-        let refused = |source| Error::Connect {
-            path: directory.join(COMMAND_SOCKET),
-            source,
-        };
+        let refused = |source| Error::Connect { path: directory.join(COMMAND_SOCKET), source };
         let path = SocketPath::new(directory, COMMAND_SOCKET).map_err(|error| refused(error.into()))?;
         let stream = UnixStream::connect(path.as_path()).await.map_err(refused)?;
         let peer_pid = Peer::of(stream.as_fd()).map_err(refused)?.pid;
@@ -101,9 +98,7 @@ impl Client {
         let connector = tower::service_fn(move |_| {
             let stream = stream.lock().ok().and_then(|mut stream| stream.take());
             async move {
-                stream
-                    .map(TokioIo::new)
-                    .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected))
+                stream.map(TokioIo::new).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected))
             }
         });
         let channel = Endpoint::from_static("http://launcher")
@@ -112,18 +107,13 @@ impl Client {
             .map_err(|error| Error::Gone(error.to_string()))?;
         let mut rpc = LauncherClient::new(channel);
 
-        let request = v1::HelloRequest {
-            versions: VERSIONS.to_vec(),
-            secret: secret.to_vec(),
-        };
+        let request = v1::HelloRequest { versions: VERSIONS.to_vec(), secret: secret.to_vec() };
         let hello = tokio::time::timeout(PATIENCE, rpc.hello(request))
             .await
             .map_err(|_| Error::Gone("no answer to the hello".to_owned()))??
             .into_inner();
         if !VERSIONS.contains(&hello.version) {
-            return Err(Error::Version {
-                chosen: hello.version,
-            });
+            return Err(Error::Version { chosen: hello.version });
         }
         Ok(Self {
             directory: directory.to_owned(),
@@ -160,20 +150,14 @@ impl Client {
                 .map_err(|_| Error::Gone("no answer to a descriptor batch".to_owned()))??
         };
         drop(descriptors);
-        let request = v1::StartRequest {
-            record,
-            descriptors: token,
-        };
+        let request = v1::StartRequest { record, descriptors: token };
         let response = self.rpc.clone().start(request).await?.into_inner();
         Ok(response.state.unwrap_or_default())
     }
 
     /// Presses the power button; the launcher kills the machine after the grace period.
     pub async fn shutdown(&self, grace_period_seconds: u64) -> Result<(), Error> {
-        self.rpc
-            .clone()
-            .shutdown(v1::ShutdownRequest { grace_period_seconds })
-            .await?;
+        self.rpc.clone().shutdown(v1::ShutdownRequest { grace_period_seconds }).await?;
         Ok(())
     }
 
@@ -254,9 +238,7 @@ impl Client {
         match socket.receive::<Answer>().await.map_err(failed)? {
             Some((Answer::Token(token), _)) => Ok(token),
             Some((Answer::Refused(reason), _)) => Err(Error::Descriptors(reason)),
-            None => Err(Error::Descriptors(
-                "the launcher closed the descriptor socket".to_owned(),
-            )),
+            None => Err(Error::Descriptors("the launcher closed the descriptor socket".to_owned())),
         }
     }
 }

@@ -19,11 +19,8 @@ pub(crate) struct SocketPath {
 impl SocketPath {
     /// Names `socket` in `directory` by a short path.
     pub(crate) fn new(directory: &Path, socket: &str) -> io::Result<Self> {
-        let fd = rustix::fs::open(
-            directory,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let fd =
+            rustix::fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let path = PathBuf::from(format!("/proc/self/fd/{}/{socket}", fd.as_raw_fd()));
         Ok(Self { _directory: fd, path })
     }

@@ -16,10 +16,7 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn of(socket: impl AsFd) -> io::Result<Self> {
         let credentials = getsockopt(&socket, PeerCredentials)?;
-        Ok(Self {
-            pid: credentials.pid(),
-            uid: credentials.uid(),
-        })
+        Ok(Self { pid: credentials.pid(), uid: credentials.uid() })
     }
 
     /// Whether this peer may speak to a launcher whose socket directory belongs to `owner`: the launcher's own

@@ -24,10 +24,7 @@ impl Secret {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        Ok(Self {
-            file: file.to_owned(),
-            known,
-        })
+        Ok(Self { file: file.to_owned(), known })
     }
 
     /// Adopts `offered` if no secret is known yet, and says whether it is the right one.
@@ -98,10 +95,7 @@ mod tests {
         assert!(!secret.admit(b"short").unwrap());
         assert!(secret.admit(b"0123456789abcdef").unwrap());
         assert!(!secret.admit(b"0123456789abcdeX").unwrap());
-        assert_eq!(
-            std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 
         let mut replaced = Secret::load(&file).unwrap();
         assert!(!replaced.admit(b"ffffffffffffffff").unwrap());

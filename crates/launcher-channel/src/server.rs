@@ -62,17 +62,8 @@ impl Server {
         let path = fresh(directory, COMMAND_SOCKET).map_err(failed(COMMAND_SOCKET))?;
         let commands = UnixListener::bind(path.as_path()).map_err(failed(COMMAND_SOCKET))?;
         restrict(&path).map_err(failed(COMMAND_SOCKET))?;
-        let shared = Shared {
-            secret: Mutex::new(secret),
-            batches: Mutex::new(Batches::default()),
-            identity,
-        };
-        Ok(Self {
-            commands,
-            descriptors,
-            owner,
-            shared: Arc::new(shared),
-        })
+        let shared = Shared { secret: Mutex::new(secret), batches: Mutex::new(Batches::default()), identity };
+        Ok(Self { commands, descriptors, owner, shared: Arc::new(shared) })
     }
 
     /// Serves `supervisor` until the future is dropped.
@@ -110,11 +101,7 @@ impl Server {
         match Peer::of(socket) {
             Ok(peer) if peer.may_command(self.owner) => true,
             Ok(peer) => {
-                tracing::warn!(
-                    uid = peer.uid,
-                    pid = peer.pid,
-                    "refuse a connection of a foreign user"
-                );
+                tracing::warn!(uid = peer.uid, pid = peer.pid, "refuse a connection of a foreign user");
                 false
             }
             Err(error) => {
@@ -140,9 +127,8 @@ fn restrict(path: &SocketPath) -> std::io::Result<()> {
 
 async fn serve_commands<S: Supervisor>(stream: UnixStream, session: Session<S>) {
     let service = TowerToHyperService::new(LauncherServer::new(session));
-    let served = http2::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let served =
+        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
         tracing::debug!(%error, "an agent's connection ended");
     }
@@ -165,11 +151,7 @@ async fn serve_descriptors(socket: Socket, shared: Arc<Shared>) {
 async fn receive_batch(socket: &Socket, shared: &Shared) -> Result<Option<Descriptors>, String> {
     let mut batch = Descriptors::new();
     loop {
-        let Some((header, fds)) = socket
-            .receive::<Header>()
-            .await
-            .map_err(|error| error.to_string())?
-        else {
+        let Some((header, fds)) = socket.receive::<Header>().await.map_err(|error| error.to_string())? else {
             return Ok(None);
         };
         if !shared.secret().matches(&header.secret) {

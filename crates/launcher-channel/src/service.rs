@@ -101,9 +101,7 @@ impl<S: Supervisor> Session<S> {
         if self.open.load(Ordering::Acquire) {
             Ok(&self.supervisor)
         } else {
-            Err(Status::unauthenticated(
-                "say hello with the session's secret first",
-            ))
+            Err(Status::unauthenticated("say hello with the session's secret first"))
         }
     }
 }
@@ -112,11 +110,8 @@ impl<S: Supervisor> Session<S> {
 impl<S: Supervisor> Launcher for Session<S> {
     async fn hello(&self, request: Request<v1::HelloRequest>) -> Result<Response<v1::HelloResponse>, Status> {
         let request = request.into_inner();
-        let version = VERSIONS
-            .iter()
-            .copied()
-            .find(|version| request.versions.contains(version))
-            .ok_or_else(|| {
+        let version =
+            VERSIONS.iter().copied().find(|version| request.versions.contains(version)).ok_or_else(|| {
                 Status::failed_precondition(format!(
                     "the agent speaks protocol versions {:?}, this launcher {VERSIONS:?}",
                     request.versions
@@ -140,10 +135,7 @@ impl<S: Supervisor> Launcher for Session<S> {
 
     async fn start(&self, request: Request<v1::StartRequest>) -> Result<Response<v1::StartResponse>, Status> {
         let supervisor = self.supervisor()?;
-        let v1::StartRequest {
-            record: bytes,
-            descriptors: token,
-        } = request.into_inner();
+        let v1::StartRequest { record: bytes, descriptors: token } = request.into_inner();
         let descriptors = if token.is_empty() {
             Vec::new()
         } else {
@@ -161,20 +153,12 @@ impl<S: Supervisor> Launcher for Session<S> {
                 record.version
             )));
         }
-        let state = supervisor
-            .start(StartOrder {
-                record,
-                bytes,
-                descriptors,
-            })
-            .await?;
+        let state = supervisor.start(StartOrder { record, bytes, descriptors }).await?;
         Ok(Response::new(v1::StartResponse { state: Some(state) }))
     }
 
     async fn shutdown(&self, request: Request<v1::ShutdownRequest>) -> Result<Response<v1::Empty>, Status> {
-        self.supervisor()?
-            .shutdown(request.into_inner().grace_period_seconds)
-            .await?;
+        self.supervisor()?.shutdown(request.into_inner().grace_period_seconds).await?;
         Ok(Response::new(v1::Empty {}))
     }
 
@@ -216,10 +200,6 @@ pub(crate) fn pair(names: Vec<String>, fds: Vec<std::os::fd::OwnedFd>) -> Result
     if names.len() == fds.len() {
         Ok(names.into_iter().zip(fds).collect())
     } else {
-        Err(format!(
-            "{} names came with {} descriptors",
-            names.len(),
-            fds.len()
-        ))
+        Err(format!("{} names came with {} descriptors", names.len(), fds.len()))
     }
 }

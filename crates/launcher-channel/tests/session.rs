@@ -1,5 +1,7 @@
 //! A session over real sockets: hello, secrets, descriptors, commands, watch.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -20,14 +22,8 @@ struct Recorder {
 
 impl Recorder {
     fn new() -> Arc<Self> {
-        let state = MachineState {
-            phase: Phase::Idle.into(),
-            ..MachineState::default()
-        };
-        Arc::new(Self {
-            state: watch::Sender::new(state),
-            calls: Mutex::default(),
-        })
+        let state = MachineState { phase: Phase::Idle.into(), ..MachineState::default() };
+        Arc::new(Self { state: watch::Sender::new(state), calls: Mutex::default() })
     }
 
     fn note(&self, call: impl Into<String>) {
@@ -76,15 +72,8 @@ impl Supervisor for Recorder {
 fn serve(directory: &Path, incarnation: u32) -> (Arc<Recorder>, tokio::task::JoinHandle<()>) {
     let recorder = Recorder::new();
     let secret = Secret::load(&directory.join("session")).unwrap();
-    let server = Server::bind(
-        directory,
-        secret,
-        Identity {
-            release: "1.2.3".to_owned(),
-            incarnation,
-        },
-    )
-    .unwrap();
+    let server =
+        Server::bind(directory, secret, Identity { release: "1.2.3".to_owned(), incarnation }).unwrap();
     (Arc::clone(&recorder), tokio::spawn(server.run(recorder)))
 }
 
@@ -93,7 +82,7 @@ fn record() -> MachineRecord {
         "version": 1, "uid": "u", "name": "ns_vm", "architecture": "amd64", "machineType": "pc-q35-10.0",
         "accelerator": "tcg",
         "cpu": {"model": "max", "sockets": 1, "cores": 1, "threads": 1, "maxSockets": 1},
-        "memory": {"size": 1048576, "max": 1048576},
+        "memory": {"size": 1_048_576, "max": 1_048_576},
         "boot": {"firmware": {"type": "bios"}},
         "smbios": {}, "clock": {"offsetSeconds": 0}, "serial": true, "gracePeriodSeconds": 5
     }))
@@ -124,19 +113,14 @@ async fn commands_and_descriptors_reach_the_supervisor() {
     assert_eq!(watched.next().await.unwrap().phase(), Phase::Idle);
 
     // More than fit into one message.
-    let many: Vec<_> = (0..150)
-        .map(|n| (format!("disk/root/{n}"), descriptor(&n.to_string())))
-        .collect();
+    let many: Vec<_> = (0..150).map(|n| (format!("disk/root/{n}"), descriptor(&n.to_string()))).collect();
     let state = client.start(&record(), many).await.unwrap();
     assert_eq!(state.phase(), Phase::Running);
     assert_eq!(watched.next().await.unwrap().phase(), Phase::Running);
     {
         let calls = recorder.calls.lock().unwrap();
         assert_eq!(calls.len(), 151);
-        assert_eq!(
-            (calls[0].as_str(), calls[149].as_str()),
-            ("disk/root/0=0", "disk/root/149=149")
-        );
+        assert_eq!((calls[0].as_str(), calls[149].as_str()), ("disk/root/0=0", "disk/root/149=149"));
         assert_eq!(calls[150], "start ns_vm");
     }
 
@@ -155,10 +139,7 @@ async fn commands_and_descriptors_reach_the_supervisor() {
 async fn a_foreign_secret_opens_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (_recorder, _server) = serve(directory.path(), 1);
-    assert!(matches!(
-        Client::connect(directory.path(), b"short").await,
-        Err(Error::Denied(_))
-    ));
+    assert!(matches!(Client::connect(directory.path(), b"short").await, Err(Error::Denied(_))));
     let client = Client::connect(directory.path(), SECRET).await.unwrap();
     let foreign = Client::connect(directory.path(), b"ffffffffffffffff").await;
     assert!(matches!(foreign, Err(Error::Denied(_))), "{foreign:?}");
@@ -173,17 +154,11 @@ async fn a_replaced_launcher_knows_the_session() {
     let mut watched = client.watch().await.unwrap();
     assert!(watched.next().await.is_some());
     server.abort();
-    assert!(
-        watched.next().await.is_none(),
-        "the stream ends with the launcher"
-    );
+    assert!(watched.next().await.is_none(), "the stream ends with the launcher");
     assert!(matches!(client.state().await, Err(Error::Gone(_))));
 
     let (_recorder, _server) = serve(directory.path(), 2);
-    assert!(matches!(
-        Client::connect(directory.path(), b"ffffffffffffffff").await,
-        Err(Error::Denied(_))
-    ));
+    assert!(matches!(Client::connect(directory.path(), b"ffffffffffffffff").await, Err(Error::Denied(_))));
     let client = Client::connect(directory.path(), SECRET).await.unwrap();
     assert_eq!(client.hello().incarnation, 2);
 }

@@ -136,27 +136,20 @@ pub struct Agent {
 impl Agent {
     /// Connects to the host's end of the channel. That says nothing about an agent at the other end.
     pub async fn connect(path: &Path) -> Result<Self, Error> {
-        let stream = UnixStream::connect(path).await.map_err(|source| Error::Connect {
-            path: path.to_owned(),
-            source,
-        })?;
+        let stream = UnixStream::connect(path)
+            .await
+            .map_err(|source| Error::Connect { path: path.to_owned(), source })?;
         Ok(Self::new(stream))
     }
 
     /// Uses a connected stream.
     pub fn new(stream: UnixStream) -> Self {
-        Self {
-            stream,
-            lines: Lines::new(LONGEST_ANSWER),
-            in_step: false,
-            syncs: 0,
-        }
+        Self { stream, lines: Lines::new(LONGEST_ANSWER), in_step: false, syncs: 0 }
     }
 
     /// Returns when the agent has answered.
     pub async fn ping(&mut self, patience: Duration) -> Result<(), Error> {
-        self.ask::<(), serde_json::Value>("guest-ping", None, patience)
-            .await?;
+        self.ask::<(), serde_json::Value>("guest-ping", None, patience).await?;
         Ok(())
     }
 
@@ -173,8 +166,7 @@ impl Agent {
 
     /// Returns the guest's network interfaces.
     pub async fn interfaces(&mut self, patience: Duration) -> Result<Vec<Interface>, Error> {
-        self.ask("guest-network-get-interfaces", None::<()>, patience)
-            .await
+        self.ask("guest-network-get-interfaces", None::<()>, patience).await
     }
 
     /// Gives any command and returns its answer within `patience`.
@@ -200,16 +192,11 @@ impl Agent {
             let message: Message = serde_json::from_slice(&line).map_err(unreadable)?;
             self.in_step = true;
             if let Some(refusal) = message.error {
-                return Err(Error::Refused {
-                    command,
-                    description: refusal.desc,
-                });
+                return Err(Error::Refused { command, description: refusal.desc });
             }
             serde_json::from_value(message.value.unwrap_or_default()).map_err(unreadable)
         };
-        tokio::time::timeout(patience, exchange)
-            .await
-            .unwrap_or(Err(Error::Timeout(command)))
+        tokio::time::timeout(patience, exchange).await.unwrap_or(Err(Error::Timeout(command)))
     }
 
     async fn sync(&mut self) -> Result<(), Error> {
@@ -219,16 +206,13 @@ impl Agent {
         let id = (u64::from(std::process::id()) << 20) | u64::from(self.syncs & 0xf_ffff);
         self.lines.clear();
         self.stream.write_all(&[0xff]).await?;
-        self.send(&serde_json::json!({"execute": COMMAND, "arguments": {"id": id}}))
-            .await?;
+        self.send(&serde_json::json!({"execute": COMMAND, "arguments": {"id": id}})).await?;
         loop {
             while !self.lines.drop_through(0xff) {
                 self.fill(COMMAND).await?;
             }
             let line = self.line(COMMAND).await?;
-            let answer = serde_json::from_slice::<Message>(&line)
-                .ok()
-                .and_then(|message| message.value);
+            let answer = serde_json::from_slice::<Message>(&line).ok().and_then(|message| message.value);
             if answer.and_then(|value| value.as_u64()) == Some(id) {
                 return Ok(());
             }

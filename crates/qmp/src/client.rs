@@ -108,10 +108,9 @@ impl Drop for Client {
 impl Client {
     /// Connects to the socket at `path` and negotiates.
     pub async fn connect(path: &Path) -> Result<(Self, Events), Error> {
-        let stream = UnixStream::connect(path).await.map_err(|source| Error::Connect {
-            path: path.to_owned(),
-            source,
-        })?;
+        let stream = UnixStream::connect(path)
+            .await
+            .map_err(|source| Error::Connect { path: path.to_owned(), source })?;
         Self::new(stream).await
     }
 
@@ -121,10 +120,7 @@ impl Client {
         let greeted = tokio::time::timeout(GREETING_PATIENCE, greeting(&stream, &mut lines)).await;
         let greeting = greeted.map_err(|_| Error::Handshake("no greeting came".to_owned()))??;
 
-        let shared = Arc::new(Shared {
-            stream,
-            waiting: Mutex::new(Some(HashMap::new())),
-        });
+        let shared = Arc::new(Shared { stream, waiting: Mutex::new(Some(HashMap::new())) });
         let (sender, events) = mpsc::unbounded_channel();
         let reader = tokio::spawn(read(Arc::clone(&shared), lines, sender));
         let client = Self {
@@ -159,8 +155,7 @@ impl Client {
         command: &C,
         descriptor: impl AsFd,
     ) -> Result<C::Answer, Error> {
-        self.give(command, Some(descriptor.as_fd()), COMMAND_PATIENCE)
-            .await
+        self.give(command, Some(descriptor.as_fd()), COMMAND_PATIENCE).await
     }
 
     async fn give<C: Command>(
@@ -169,10 +164,7 @@ impl Client {
         descriptor: Option<BorrowedFd<'_>>,
         patience: Duration,
     ) -> Result<C::Answer, Error> {
-        let unreadable = |source| Error::Answer {
-            command: C::NAME,
-            source,
-        };
+        let unreadable = |source| Error::Answer { command: C::NAME, source };
         let id = self.issued.fetch_add(1, Ordering::Relaxed);
         let mut line = serde_json::to_vec(&serde_json::json!({
             "execute": C::NAME, "arguments": command, "id": id,
@@ -181,17 +173,11 @@ impl Client {
         line.push(b'\n');
 
         let (sender, answer) = oneshot::channel();
-        self.shared
-            .waiting()
-            .as_mut()
-            .ok_or(Error::Closed)?
-            .insert(id, sender);
+        self.shared.waiting().as_mut().ok_or(Error::Closed)?.insert(id, sender);
         let exchange = async {
             {
                 let _line = self.writing.lock().await;
-                send::all(&self.shared.stream, &line, descriptor)
-                    .await
-                    .map_err(|_| Error::Closed)?;
+                send::all(&self.shared.stream, &line, descriptor).await.map_err(|_| Error::Closed)?;
             }
             answer.await.map_err(|_| Error::Closed)
         };
@@ -201,11 +187,9 @@ impl Client {
         }
         match answered.map_err(|_| Error::Timeout(C::NAME))?? {
             Ok(value) => serde_json::from_str(value.get()).map_err(unreadable),
-            Err(Refusal { class, desc }) => Err(Error::Refused {
-                command: C::NAME,
-                class,
-                description: desc,
-            }),
+            Err(Refusal { class, desc }) => {
+                Err(Error::Refused { command: C::NAME, class, description: desc })
+            }
         }
     }
 }
@@ -219,13 +203,8 @@ async fn greeting(stream: &UnixStream, lines: &mut Lines) -> Result<Greeting, Er
             Ok(None) => {}
             Err(_) => return Err(Error::Handshake("the greeting has no end".to_owned())),
         }
-        if !fill(stream, lines)
-            .await
-            .map_err(|error| Error::Handshake(error.to_string()))?
-        {
-            return Err(Error::Handshake(
-                "the connection closed before the greeting".to_owned(),
-            ));
+        if !fill(stream, lines).await.map_err(|error| Error::Handshake(error.to_string()))? {
+            return Err(Error::Handshake("the connection closed before the greeting".to_owned()));
         }
     }
 }
@@ -290,20 +269,15 @@ fn dispatch(shared: &Shared, line: &[u8], events: &mpsc::UnboundedSender<Event>)
         }
     };
     let answer = match message {
-        Message {
-            error: Some(refusal), ..
-        } => Err(refusal),
-        Message {
-            value: Some(value), ..
-        } => Ok(value),
+        Message { error: Some(refusal), .. } => Err(refusal),
+        Message { value: Some(value), .. } => Ok(value),
         _ => return,
     };
-    let waiting = message
-        .id
-        .and_then(|id| shared.waiting().as_mut().and_then(|waiting| waiting.remove(&id)));
-    match waiting {
+    let waiting = message.id.and_then(|id| shared.waiting().as_mut().and_then(|waiting| waiting.remove(&id)));
+    if let Some(waiting) = waiting {
         // A caller that gave up is no concern here.
-        Some(waiting) => drop(waiting.send(answer)),
-        None => tracing::debug!("dropped an answer from QEMU that nobody waits for"),
+        drop(waiting.send(answer));
+    } else {
+        tracing::debug!("dropped an answer from QEMU that nobody waits for");
     }
 }

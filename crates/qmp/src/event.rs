@@ -19,18 +19,12 @@ pub struct Event {
 impl Event {
     /// Returns a text of the event's data, empty if it is not there.
     pub fn text(&self, field: &str) -> &str {
-        self.data
-            .get(field)
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default()
+        self.data.get(field).and_then(serde_json::Value::as_str).unwrap_or_default()
     }
 
     /// Returns a truth value of the event's data, false if it is not there.
     pub fn flag(&self, field: &str) -> bool {
-        self.data
-            .get(field)
-            .and_then(serde_json::Value::as_bool)
-            .unwrap_or_default()
+        self.data.get(field).and_then(serde_json::Value::as_bool).unwrap_or_default()
     }
 }
 

@@ -15,11 +15,7 @@ pub(crate) struct TooLong;
 
 impl Lines {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            buffer: Vec::new(),
-            searched: 0,
-            limit,
-        }
+        Self { buffer: Vec::new(), searched: 0, limit }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
@@ -32,10 +28,7 @@ impl Lines {
     /// More bytes than the limit have come without a line end. They are dropped.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, TooLong> {
         loop {
-            let Some(offset) = self.buffer[self.searched..]
-                .iter()
-                .position(|byte| *byte == b'\n')
-            else {
+            let Some(offset) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') else {
                 self.searched = self.buffer.len();
                 if self.buffer.len() > self.limit {
                     self.clear();

@@ -1,5 +1,7 @@
 //! QMP and the guest agent's protocol against a peer that follows a script.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 use std::time::Duration;
 
 use qmp::agent::{self, Agent};
@@ -14,16 +16,10 @@ async fn greeted() -> (Client, qmp::Events, BufReader<UnixStream>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let mut peer = BufReader::new(theirs);
     let greet = async {
-        peer.write_all(format!("{GREETING}\r\n").as_bytes())
-            .await
-            .unwrap();
+        peer.write_all(format!("{GREETING}\r\n").as_bytes()).await.unwrap();
         let request = read(&mut peer).await;
         assert_eq!(request["execute"], "qmp_capabilities");
-        write(
-            &mut peer,
-            &format!(r#"{{"return": {{}}, "id": {}}}"#, request["id"]),
-        )
-        .await;
+        write(&mut peer, &format!(r#"{{"return": {{}}, "id": {}}}"#, request["id"])).await;
         peer
     };
     let (connected, peer) = tokio::join!(Client::new(ours), greet);
@@ -48,16 +44,9 @@ async fn answers_find_their_commands_in_any_order() {
     let answer = async {
         let first = read(&mut peer).await;
         let second = read(&mut peer).await;
-        let (status, stop) = if first["execute"] == "query-status" {
-            (first, second)
-        } else {
-            (second, first)
-        };
-        write(
-            &mut peer,
-            r#"{"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 2}}"#,
-        )
-        .await;
+        let (status, stop) =
+            if first["execute"] == "query-status" { (first, second) } else { (second, first) };
+        write(&mut peer, r#"{"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 2}}"#).await;
         write(&mut peer, &format!(r#"{{"return": {{}}, "id": {}}}"#, stop["id"])).await;
         write(
             &mut peer,
@@ -69,11 +58,8 @@ async fn answers_find_their_commands_in_any_order() {
         .await;
         peer
     };
-    let (status, stop, _peer) = tokio::join!(
-        client.run(&command::QueryStatus {}),
-        client.run(&command::Stop {}),
-        answer
-    );
+    let (status, stop, _peer) =
+        tokio::join!(client.run(&command::QueryStatus {}), client.run(&command::Stop {}), answer);
     assert_eq!(status.unwrap().status, "paused");
     stop.unwrap();
     let event = events.recv().await.unwrap();
@@ -85,14 +71,8 @@ async fn garbage_is_dropped_and_the_connection_goes_on() {
     let (client, mut events, mut peer) = greeted().await;
     let answer = async {
         let request = read(&mut peer).await;
-        for garbage in [
-            "not json",
-            "[]",
-            "{}",
-            "{\"return\": {}, \"id\": 999}",
-            "{\"id\": {}}",
-            "\u{1}\u{2}",
-        ] {
+        for garbage in ["not json", "[]", "{}", "{\"return\": {}, \"id\": 999}", "{\"id\": {}}", "\u{1}\u{2}"]
+        {
             write(&mut peer, garbage).await;
         }
         write(&mut peer, r#"{"event": "FROM_THE_FUTURE", "data": {"x": [1]}}"#).await;
@@ -109,23 +89,10 @@ async fn garbage_is_dropped_and_the_connection_goes_on() {
         peer
     };
     let (refused, _peer) = tokio::join!(client.run(&command::Cont {}), answer);
-    let Err(Error::Refused {
-        command: "cont",
-        description,
-        class,
-    }) = refused
-    else {
-        panic!("{refused:?}")
-    };
-    assert_eq!(
-        (description.as_str(), class.as_str()),
-        ("no such thing", "GenericError")
-    );
+    let Err(Error::Refused { command: "cont", description, class }) = refused else { panic!("{refused:?}") };
+    assert_eq!((description.as_str(), class.as_str()), ("no such thing", "GenericError"));
     let event = events.recv().await.unwrap();
-    assert_eq!(
-        (event.name.as_str(), &event.data["x"][0]),
-        ("FROM_THE_FUTURE", &1.into())
-    );
+    assert_eq!((event.name.as_str(), &event.data["x"][0]), ("FROM_THE_FUTURE", &1.into()));
 }
 
 #[tokio::test]
@@ -145,9 +112,7 @@ async fn the_end_of_the_peer_ends_every_wait() {
 #[tokio::test]
 async fn an_answer_that_comes_too_late_is_no_ones() {
     let (client, _events, mut peer) = greeted().await;
-    let late = client
-        .run_within(&command::Stop {}, Duration::from_millis(20))
-        .await;
+    let late = client.run_within(&command::Stop {}, Duration::from_millis(20)).await;
     assert!(matches!(late, Err(Error::Timeout("stop"))), "{late:?}");
     let stop = read(&mut peer).await;
     let answer = async {
@@ -155,10 +120,7 @@ async fn an_answer_that_comes_too_late_is_no_ones() {
         write(&mut peer, &format!(r#"{{"return": {{}}, "id": {}}}"#, stop["id"])).await;
         write(
             &mut peer,
-            &format!(
-                r#"{{"return": {{"running": true, "status": "running"}}, "id": {}}}"#,
-                status["id"]
-            ),
+            &format!(r#"{{"return": {{"running": true, "status": "running"}}, "id": {}}}"#, status["id"]),
         )
         .await;
         peer
@@ -174,10 +136,7 @@ async fn a_peer_that_is_no_qemu_is_refused() {
         theirs.write_all(first.as_bytes()).await.unwrap();
         theirs.shutdown().await.unwrap();
         let refused = Client::new(ours).await;
-        assert!(
-            matches!(refused, Err(Error::Handshake(_))),
-            "{first:?}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(Error::Handshake(_))), "{first:?}: {refused:?}");
     }
 }
 
@@ -203,16 +162,10 @@ async fn the_agent_is_synchronised_past_old_answers() {
         peer.write_all(&bytes).await.unwrap();
         let ask = read(&mut peer).await;
         assert_eq!(ask["execute"], "guest-get-osinfo");
-        write(
-            &mut peer,
-            r#"{"return": {"id": "debian", "version-id": "12", "kernel-release": "6.1"}}"#,
-        )
-        .await;
+        write(&mut peer, r#"{"return": {"id": "debian", "version-id": "12", "kernel-release": "6.1"}}"#)
+            .await;
         let ask = read(&mut peer).await;
-        assert_eq!(
-            ask["execute"], "guest-network-get-interfaces",
-            "no second sync while in step"
-        );
+        assert_eq!(ask["execute"], "guest-network-get-interfaces", "no second sync while in step");
         write(
             &mut peer,
             r#"{"return": [{"name": "lo"}, {"name": "eth0", "hardware-address": "02:00:00:00:00:01",
@@ -224,10 +177,7 @@ async fn the_agent_is_synchronised_past_old_answers() {
     };
     let ask = async {
         let os = agent.os_info(Duration::from_secs(10)).await.unwrap();
-        assert_eq!(
-            (os.id.as_str(), os.version_id.as_str(), os.name.as_str()),
-            ("debian", "12", "")
-        );
+        assert_eq!((os.id.as_str(), os.version_id.as_str(), os.name.as_str()), ("debian", "12", ""));
         let interfaces = agent.interfaces(Duration::from_secs(10)).await.unwrap();
         assert_eq!(interfaces[1].ip_addresses[0].ip_address, "10.0.2.2");
     };
@@ -239,10 +189,7 @@ async fn a_silent_or_endless_agent_does_not_hang_or_fill_us() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let mut agent = Agent::new(ours);
     let silent = agent.ping(Duration::from_millis(20)).await;
-    assert!(
-        matches!(silent, Err(agent::Error::Timeout("guest-ping"))),
-        "{silent:?}"
-    );
+    assert!(matches!(silent, Err(agent::Error::Timeout("guest-ping"))), "{silent:?}");
 
     let flood = tokio::spawn(async move { while theirs.write_all(&[b'x'; 4096]).await.is_ok() {} });
     let endless = agent.ping(Duration::from_secs(30)).await;

@@ -8,7 +8,5 @@ use std::time::{SystemTime, UNIX_EPOCH};
     reason = "a launcher supervises a real process; nothing of it is replayed"
 )]
 pub(crate) fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -26,12 +26,8 @@ pub(crate) const SERIAL_SOCKET: &str = "serial0-sock";
 /// Writes a file so that readers see the old content or the new, never a part. Only its owner may read it.
 pub(crate) fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let draft = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(content)?;
     std::fs::rename(&draft, path)
 }

@@ -90,11 +90,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Mode, UsageE
         }
     }
     let required = |path: &PathBuf, option| {
-        if path.as_os_str().is_empty() {
-            Err(UsageError::Required(option))
-        } else {
-            Ok(())
-        }
+        if path.as_os_str().is_empty() { Err(UsageError::Required(option)) } else { Ok(()) }
     };
     match mode.as_str() {
         "virt-tail" => {
@@ -104,11 +100,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Mode, UsageE
         "shim" | "virt-launcher" => {
             required(&options.run_dir, "--run-dir")?;
             required(&options.socket_dir, "--socket-dir")?;
-            Ok(if mode == "shim" {
-                Mode::Shim(options)
-            } else {
-                Mode::Launcher(options)
-            })
+            Ok(if mode == "shim" { Mode::Shim(options) } else { Mode::Launcher(options) })
         }
         _ => Err(UsageError::Mode(mode)),
     }
@@ -128,27 +120,15 @@ mod tests {
         else {
             panic!("a shim");
         };
-        assert_eq!(
-            parse(options.arguments("virt-launcher")),
-            Ok(Mode::Launcher(options))
-        );
-        assert_eq!(
-            of("virt-tail --logfile /l"),
-            Ok(Mode::Tail { logfile: "/l".into() })
-        );
+        assert_eq!(parse(options.arguments("virt-launcher")), Ok(Mode::Launcher(options)));
+        assert_eq!(of("virt-tail --logfile /l"), Ok(Mode::Tail { logfile: "/l".into() }));
     }
 
     #[test]
     fn mistakes_are_named() {
         assert_eq!(of(""), Err(UsageError::Mode(String::new())));
-        assert_eq!(
-            of("shim --run-dir"),
-            Err(UsageError::Value("--run-dir".to_owned()))
-        );
+        assert_eq!(of("shim --run-dir"), Err(UsageError::Value("--run-dir".to_owned())));
         assert_eq!(of("shim --run-dir /r"), Err(UsageError::Required("--socket-dir")));
-        assert_eq!(
-            of("virt-tail --uid x"),
-            Err(UsageError::Option("--uid".to_owned()))
-        );
+        assert_eq!(of("virt-tail --uid x"), Err(UsageError::Option("--uid".to_owned())));
     }
 }

@@ -22,11 +22,8 @@ pub fn run(path: &Path, out: &mut dyn Write) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let held = open
-            .as_ref()
-            .map(File::metadata)
-            .transpose()?
-            .map(|metadata| (metadata.dev(), metadata.ino()));
+        let held =
+            open.as_ref().map(File::metadata).transpose()?.map(|metadata| (metadata.dev(), metadata.ino()));
         if current.is_some() && current != held {
             // What was written between the last look and the rotation.
             if let Some(file) = &mut open {
@@ -82,10 +79,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("serial0.log");
         std::fs::write(&log, "one\n").unwrap();
-        let mut sink = Sink {
-            seen: Vec::new(),
-            log: &log,
-        };
+        let mut sink = Sink { seen: Vec::new(), log: &log };
         let ended = run(&log, &mut sink).unwrap_err();
         assert_eq!(ended.kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(sink.seen, b"one\ntwo\n");

@@ -2,6 +2,8 @@
 //!
 //! The files in `frozen/` are copies of what a release spoke. They are added to and never changed.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 use std::collections::BTreeMap;
 
 use wire::machine::MachineRecord;
@@ -22,7 +24,10 @@ fn contents(file: &str, directory: &str) -> BTreeMap<String, String> {
         for message in &file.message_type {
             for field in &message.field {
                 let kind = format!("{:?} {:?} {}", field.label(), field.r#type(), field.type_name());
-                contents.insert(format!("{}.{}", message.name(), field.name()), format!("{} {kind}", field.number()));
+                contents.insert(
+                    format!("{}.{}", message.name(), field.name()),
+                    format!("{} {kind}", field.number()),
+                );
             }
             for values in &message.enum_type {
                 for value in &values.value {
@@ -33,12 +38,8 @@ fn contents(file: &str, directory: &str) -> BTreeMap<String, String> {
         }
         for service in &file.service {
             for call in &service.method {
-                let kind = format!(
-                    "{} -> {} {}",
-                    call.input_type(),
-                    call.output_type(),
-                    call.server_streaming()
-                );
+                let kind =
+                    format!("{} -> {} {}", call.input_type(), call.output_type(), call.server_streaming());
                 contents.insert(format!("{}.{}", service.name(), call.name()), kind);
             }
         }

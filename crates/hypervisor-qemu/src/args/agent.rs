@@ -5,25 +5,18 @@ use serde_json::json;
 use wire::machine::AgentChannel;
 
 use super::builder::{Builder, escape};
-use super::pci::{self, Bus, Kind};
+use super::pci::{self, Kind};
 use crate::AGENT_SOCKET;
 
 /// Device of the agent's port; its events carry this name.
 pub(crate) const PORT: &str = "agent0";
 
-pub(super) fn add(
-    builder: &mut Builder<'_>,
-    bus: &Bus,
-    agent: Option<&AgentChannel>,
-) -> Result<(), PlanError> {
+pub(super) fn add(builder: &mut Builder<'_>, agent: Option<&AgentChannel>) -> Result<(), PlanError> {
     let Some(agent) = agent else { return Ok(()) };
-    let place = bus.place("guest agent channel", &agent.address, Kind::Express)?;
+    let place = pci::place("guest agent channel", &agent.address, Kind::Express)?;
     pci::device(builder, "virtio-serial-pci", place, json!({"id": "serial-ports"}));
     let path = escape(&builder.socket(AGENT_SOCKET));
-    builder.option(
-        "-chardev",
-        format!("socket,id=agent,path={path},server=on,wait=off"),
-    );
+    builder.option("-chardev", format!("socket,id=agent,path={path},server=on,wait=off"));
     builder.json(
         "-device",
         json!({

@@ -5,11 +5,11 @@ use serde_json::json;
 use wire::machine::Balloon;
 
 use super::builder::Builder;
-use super::pci::{self, Bus, Kind};
+use super::pci::{self, Kind};
 
-pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, balloon: Option<&Balloon>) -> Result<(), PlanError> {
+pub(super) fn add(builder: &mut Builder<'_>, balloon: Option<&Balloon>) -> Result<(), PlanError> {
     let Some(balloon) = balloon else { return Ok(()) };
-    let place = bus.place("memory balloon", &balloon.address, Kind::Express)?;
+    let place = pci::place("memory balloon", &balloon.address, Kind::Express)?;
     // Pages that the guest has freed go back to the host without anybody asking.
     pci::device(
         builder,

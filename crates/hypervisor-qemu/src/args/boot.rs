@@ -18,11 +18,7 @@ pub(super) struct Drives(bool);
 impl Drives {
     /// Returns the machine's property and the block node of each drive.
     pub(super) fn nodes(&self) -> &'static [(&'static str, &'static str)] {
-        if self.0 {
-            &[("pflash0", "firmware-code"), ("pflash1", "firmware-vars")]
-        } else {
-            &[]
-        }
+        if self.0 { &[("pflash0", "firmware-code"), ("pflash1", "firmware-vars")] } else { &[] }
     }
 }
 
@@ -36,11 +32,7 @@ pub(super) fn add(
     if let Some(kernel) = &record.boot.kernel {
         add_kernel(builder, kernel)?;
     }
-    let Firmware::Uefi {
-        secure_boot,
-        persistent,
-    } = record.boot.firmware
-    else {
+    let Firmware::Uefi { secure_boot, persistent } = record.boot.firmware else {
         return Ok(Drives(false));
     };
     let (code, template) = if secure_boot {
@@ -52,10 +44,7 @@ pub(super) fn add(
         match builder.image("firmware variables", VARIABLES_DESCRIPTOR)? {
             (file, Access::ReadWrite) => file,
             (_, Access::Read) => {
-                return Err(contradiction(
-                    "firmware variables",
-                    "the descriptor is open for reading only",
-                ));
+                return Err(contradiction("firmware variables", "the descriptor is open for reading only"));
             }
         }
     } else {

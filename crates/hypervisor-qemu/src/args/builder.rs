@@ -70,12 +70,7 @@ impl<'a> Builder<'a> {
         if !self.args.contains(&set) {
             self.option("-add-fd", set);
         }
-        let access = self
-            .surroundings
-            .descriptors
-            .get(name)
-            .copied()
-            .unwrap_or(Access::Read);
+        let access = self.surroundings.descriptors.get(name).copied().unwrap_or(Access::Read);
         Ok((format!("/dev/fdset/{number}"), access))
     }
 
@@ -102,10 +97,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn copy(&mut self, from: &Path, name: &str) -> String {
         let to = self.run_directory().join(name);
         let text = to.display().to_string();
-        self.prepare.push(Preparation::Copy {
-            from: from.to_owned(),
-            to,
-        });
+        self.prepare.push(Preparation::Copy { from: from.to_owned(), to });
         text
     }
 
@@ -118,10 +110,7 @@ impl<'a> Builder<'a> {
             prepare: self.prepare,
             program,
             args: self.args,
-            env: vec![
-                ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
-                ("LC_ALL".to_owned(), "C".to_owned()),
-            ],
+            env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LC_ALL".to_owned(), "C".to_owned())],
             descriptors: self.inherited,
         }
     }
@@ -134,8 +123,5 @@ pub(crate) fn escape(text: &str) -> String {
 
 /// A record that contradicts itself at `device`.
 pub(crate) fn contradiction(device: impl Into<String>, reason: impl Into<String>) -> PlanError {
-    PlanError::Contradiction {
-        device: device.into(),
-        reason: reason.into(),
-    }
+    PlanError::Contradiction { device: device.into(), reason: reason.into() }
 }

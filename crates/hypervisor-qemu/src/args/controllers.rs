@@ -1,11 +1,9 @@
 //! Controllers that several disks share.
 
-use hypervisor::PlanError;
 use serde_json::json;
 use wire::machine::{Disk, DiskBus};
 
 use super::builder::Builder;
-use super::pci::Bus;
 
 /// Slots of bus 0 above those of records. The SATA controller is the chipset's own, in slot 0x1f.
 const SCSI_SLOT: &str = "0x1e";
@@ -16,7 +14,7 @@ pub(super) const SCSI_BUS: &str = "scsi0.0";
 /// Bus of the USB controller.
 pub(super) const USB_BUS: &str = "usb0.0";
 
-pub(super) fn add(builder: &mut Builder<'_>, _bus: &mut Bus, disks: &[Disk]) -> Result<(), PlanError> {
+pub(super) fn add(builder: &mut Builder<'_>, disks: &[Disk]) {
     let uses = |bus| disks.iter().any(|disk| disk.bus == bus);
     if uses(DiskBus::Scsi) {
         builder.json(
@@ -25,10 +23,7 @@ pub(super) fn add(builder: &mut Builder<'_>, _bus: &mut Bus, disks: &[Disk]) -> 
         );
     }
     if uses(DiskBus::Usb) {
-        builder.json(
-            "-device",
-            json!({"driver": "qemu-xhci", "id": "usb0", "bus": "pcie.0", "addr": USB_SLOT}),
-        );
+        builder
+            .json("-device", json!({"driver": "qemu-xhci", "id": "usb0", "bus": "pcie.0", "addr": USB_SLOT}));
     }
-    Ok(())
 }

@@ -12,20 +12,11 @@ pub(super) fn add(builder: &mut Builder<'_>, cpu: &Cpu, accelerator: Accelerator
     };
     let mut value = escape(model);
     for feature in &cpu.features {
-        value.push_str(&format!(
-            ",{}={}",
-            escape(&feature.name),
-            if feature.enabled { "on" } else { "off" }
-        ));
+        let state = if feature.enabled { "=on" } else { "=off" };
+        value.extend([",", &escape(&feature.name), state]);
     }
     builder.option("-cpu", value);
-    let Cpu {
-        sockets,
-        cores,
-        threads,
-        max_sockets,
-        ..
-    } = cpu;
+    let Cpu { sockets, cores, threads, max_sockets, .. } = cpu;
     let most = max_sockets.max(sockets) * cores * threads;
     builder.option(
         "-smp",

@@ -6,16 +6,16 @@ use wire::machine::{Address, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, D
 
 use super::builder::{Builder, contradiction};
 use super::controllers::{SCSI_BUS, USB_BUS};
-use super::pci::{self, Bus, Kind};
+use super::pci::{self, Kind};
 
 /// Ports of the chipset's SATA controller.
 const SATA_PORTS: u32 = 6;
 
-pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, disks: &[Disk]) -> Result<(), PlanError> {
+pub(super) fn add(builder: &mut Builder<'_>, disks: &[Disk]) -> Result<(), PlanError> {
     for (place, disk) in disks.iter().enumerate() {
         let label = format!("disk {}", disk.name);
         let node = graph(builder, place, disk, &label)?;
-        device(builder, bus, disk, &label, &node)?;
+        device(builder, disk, &label, &node)?;
     }
     Ok(())
 }
@@ -32,10 +32,7 @@ fn graph(builder: &mut Builder<'_>, place: usize, disk: &Disk, label: &str) -> R
         let read_only = layer > 0 || disk.read_only || disk.device == DiskDevice::Cdrom;
         let (file, access) = builder.image(label, descriptor)?;
         if access == Access::Read && !read_only {
-            return Err(contradiction(
-                label,
-                format!("{descriptor} is written and open for reading only"),
-            ));
+            return Err(contradiction(label, format!("{descriptor} is written and open for reading only")));
         }
         let cache = json!({"direct": disk.cache == DiskCache::None, "no-flush": false});
         builder.json(
@@ -77,28 +74,16 @@ fn graph(builder: &mut Builder<'_>, place: usize, disk: &Disk, label: &str) -> R
     below.ok_or_else(|| contradiction(label, "it has no image"))
 }
 
-fn device(
-    builder: &mut Builder<'_>,
-    bus: &Bus,
-    disk: &Disk,
-    label: &str,
-    node: &str,
-) -> Result<(), PlanError> {
+fn device(builder: &mut Builder<'_>, disk: &Disk, label: &str, node: &str) -> Result<(), PlanError> {
     let cdrom = disk.device == DiskDevice::Cdrom;
     let (driver, place) = match disk.bus {
         DiskBus::Virtio if cdrom => {
-            return Err(contradiction(
-                label,
-                "an optical drive needs the bus sata, scsi or usb",
-            ));
+            return Err(contradiction(label, "an optical drive needs the bus sata, scsi or usb"));
         }
-        DiskBus::Virtio => ("virtio-blk-pci", bus.place(label, &disk.address, Kind::Express)?),
+        DiskBus::Virtio => ("virtio-blk-pci", pci::place(label, &disk.address, Kind::Express)?),
         DiskBus::Sata => {
             let port = unit(label, disk, SATA_PORTS)?;
-            (
-                if cdrom { "ide-cd" } else { "ide-hd" },
-                on(&format!("ide.{port}")),
-            )
+            (if cdrom { "ide-cd" } else { "ide-hd" }, on(&format!("ide.{port}")))
         }
         DiskBus::Scsi => {
             let target = unit(label, disk, 256)?;
@@ -116,11 +101,7 @@ fn device(
         ErrorPolicy::Report => "report",
         ErrorPolicy::Ignore => "ignore",
     };
-    let cached = if disk.cache == DiskCache::Writethrough {
-        "off"
-    } else {
-        "on"
-    };
+    let cached = if disk.cache == DiskCache::Writethrough { "off" } else { "on" };
     pci::device(
         builder,
         driver,
@@ -148,13 +129,9 @@ fn on(bus: &str) -> Map<String, Value> {
 fn unit(label: &str, disk: &Disk, limit: u32) -> Result<u32, PlanError> {
     match disk.address {
         Address::Unit { unit } if unit < limit => Ok(unit),
-        Address::Unit { unit } => Err(contradiction(
-            label,
-            format!("unit {unit} is beyond the controller's {limit} units"),
-        )),
-        _ => Err(contradiction(
-            label,
-            "a disk of a shared controller needs a unit number",
-        )),
+        Address::Unit { unit } => {
+            Err(contradiction(label, format!("unit {unit} is beyond the controller's {limit} units")))
+        }
+        _ => Err(contradiction(label, "a disk of a shared controller needs a unit number")),
     }
 }

@@ -5,19 +5,15 @@ use serde_json::json;
 use wire::machine::Graphics;
 
 use super::builder::{Builder, escape};
-use super::pci::{self, Bus, Kind};
+use super::pci::{self, Kind};
 use crate::VNC_SOCKET;
 
-pub(super) fn add(
-    builder: &mut Builder<'_>,
-    bus: &Bus,
-    graphics: Option<&Graphics>,
-) -> Result<(), PlanError> {
+pub(super) fn add(builder: &mut Builder<'_>, graphics: Option<&Graphics>) -> Result<(), PlanError> {
     let Some(graphics) = graphics else {
         builder.option("-display", "none");
         return Ok(());
     };
-    let place = bus.place("graphics adapter", &graphics.address, kind(&graphics.adapter))?;
+    let place = pci::place("graphics adapter", &graphics.address, kind(&graphics.adapter))?;
     pci::device(builder, &graphics.adapter, place, json!({"id": "video0"}));
     let path = escape(&builder.socket(VNC_SOCKET));
     builder.option("-vnc", format!("unix:{path}"));

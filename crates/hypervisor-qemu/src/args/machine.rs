@@ -25,22 +25,16 @@ pub(super) fn add(
         ));
     }
     let mut machine = format!("{},vmport=off,dump-guest-core=off", escape(kind));
-    if matches!(
-        record.boot.firmware,
-        Firmware::Uefi {
-            secure_boot: true,
-            ..
-        }
-    ) {
+    if matches!(record.boot.firmware, Firmware::Uefi { secure_boot: true, .. }) {
         // The variable store is writable from system management mode only.
         machine.push_str(",smm=on");
         builder.option("-global", "driver=cfi.pflash01,property=secure,value=on");
     }
     for (slot, node) in drives.nodes() {
-        machine.push_str(&format!(",{slot}={node}"));
+        machine.extend([",", slot, "=", node]);
     }
     if memory::has_backend(&record.memory) {
-        machine.push_str(&format!(",memory-backend={}", memory::BACKEND));
+        machine.extend([",memory-backend=", memory::BACKEND]);
     }
     builder.option("-machine", machine);
     builder.option(

@@ -18,7 +18,7 @@ pub(super) fn has_backend(memory: &Memory) -> bool {
 pub(super) fn add(builder: &mut Builder<'_>, memory: &Memory) {
     let mut value = format!("size={}", bytes(memory.size));
     if memory.max > memory.size {
-        value.push_str(&format!(",slots={SLOTS},maxmem={}", bytes(memory.max)));
+        value = format!("{value},slots={SLOTS},maxmem={}", bytes(memory.max));
     }
     builder.option("-m", value);
     if has_backend(memory) {

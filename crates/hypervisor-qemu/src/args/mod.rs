@@ -35,10 +35,7 @@ pub(crate) fn invocation(
     surroundings: &Surroundings<'_>,
 ) -> Result<Invocation, PlanError> {
     let mut builder = Builder::new(surroundings);
-    builder.option(
-        "-name",
-        format!("guest={},debug-threads=on", builder::escape(&record.name)),
-    );
+    builder.option("-name", format!("guest={},debug-threads=on", builder::escape(&record.name)));
     for plain in ["-nodefaults", "-no-user-config"] {
         builder.flag(plain);
     }
@@ -53,14 +50,14 @@ pub(crate) fn invocation(
     smbios::add(&mut builder, &record.smbios);
     clock::add(&mut builder, &record.clock, surroundings.now);
     monitor::add(&mut builder);
-    let mut bus = pci::add(&mut builder, record)?;
-    controllers::add(&mut builder, &mut bus, &record.disks)?;
+    pci::add(&mut builder, record)?;
+    controllers::add(&mut builder, &record.disks);
     serial::add(&mut builder, record.serial);
-    disks::add(&mut builder, &bus, &record.disks)?;
-    nics::add(&mut builder, &bus, &record.nics)?;
-    agent::add(&mut builder, &bus, record.agent.as_ref())?;
-    rng::add(&mut builder, &bus, record.rng.as_ref())?;
-    balloon::add(&mut builder, &bus, record.balloon.as_ref())?;
-    graphics::add(&mut builder, &bus, record.graphics.as_ref())?;
+    disks::add(&mut builder, &record.disks)?;
+    nics::add(&mut builder, &record.nics)?;
+    agent::add(&mut builder, record.agent.as_ref())?;
+    rng::add(&mut builder, record.rng.as_ref())?;
+    balloon::add(&mut builder, record.balloon.as_ref())?;
+    graphics::add(&mut builder, record.graphics.as_ref())?;
     Ok(builder.finish(qemu.program.clone()))
 }

@@ -5,18 +5,15 @@ use serde_json::json;
 use wire::machine::{Nic, NicModel};
 
 use super::builder::Builder;
-use super::pci::{self, Bus, Kind};
+use super::pci::{self, Kind};
 
-pub(super) fn add(builder: &mut Builder<'_>, bus: &Bus, nics: &[Nic]) -> Result<(), PlanError> {
+pub(super) fn add(builder: &mut Builder<'_>, nics: &[Nic]) -> Result<(), PlanError> {
     for nic in nics {
         let label = format!("interface {}", nic.name);
         let host = format!("net-{}", nic.name);
         let number = builder.descriptor(&label, &nic.tap)?;
-        builder.json(
-            "-netdev",
-            json!({"type": "tap", "id": host, "fd": number.to_string()}),
-        );
-        let place = bus.place(&label, &nic.address, kind(nic.model))?;
+        builder.json("-netdev", json!({"type": "tap", "id": host, "fd": number.to_string()}));
+        let place = pci::place(&label, &nic.address, kind(nic.model))?;
         let virtio = nic.model == NicModel::Virtio;
         pci::device(
             builder,

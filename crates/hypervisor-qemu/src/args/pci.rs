@@ -12,7 +12,7 @@ use super::builder::{Builder, contradiction};
 pub(super) const HIGHEST_SLOT: u8 = 0x1c;
 
 /// What of bus 0 is taken, by slot.
-pub(super) struct Bus {
+struct Bus {
     taken: BTreeMap<u8, String>,
 }
 
@@ -26,10 +26,8 @@ pub(super) enum Kind {
 }
 
 /// Adds a root port for every slot that an Express device or nothing yet sits behind.
-pub(super) fn add(builder: &mut Builder<'_>, record: &MachineRecord) -> Result<Bus, PlanError> {
-    let mut bus = Bus {
-        taken: BTreeMap::new(),
-    };
+pub(super) fn add(builder: &mut Builder<'_>, record: &MachineRecord) -> Result<(), PlanError> {
+    let mut bus = Bus { taken: BTreeMap::new() };
     let mut ports = Vec::new();
     for (device, address, kind) in devices(record) {
         let slot = match address {
@@ -60,47 +58,36 @@ pub(super) fn add(builder: &mut Builder<'_>, record: &MachineRecord) -> Result<B
             }),
         );
     }
-    Ok(bus)
+    Ok(())
 }
 
 impl Bus {
     fn take(&mut self, slot: u8, device: &str) -> Result<(), PlanError> {
         if !(1..=HIGHEST_SLOT).contains(&slot) {
-            return Err(contradiction(
-                device,
-                format!("PCI slot {slot} is not one of 1 to {HIGHEST_SLOT}"),
-            ));
+            return Err(contradiction(device, format!("PCI slot {slot} is not one of 1 to {HIGHEST_SLOT}")));
         }
         match self.taken.insert(slot, device.to_owned()) {
-            Some(other) => Err(contradiction(
-                device,
-                format!("PCI slot {slot} is taken by {other} already"),
-            )),
+            Some(other) => Err(contradiction(device, format!("PCI slot {slot} is taken by {other} already"))),
             None => Ok(()),
         }
     }
+}
 
-    /// Returns the place of a device as its `bus` and `addr` properties.
-    pub(super) fn place(
-        &self,
-        device: &str,
-        address: &Address,
-        kind: Kind,
-    ) -> Result<Map<String, Value>, PlanError> {
-        let (bus, addr) = match address {
-            Address::RootPort { slot } if kind == Kind::Express => (format!("rp{slot}"), "0x0".to_owned()),
-            Address::RootPort { slot } => ("pcie.0".to_owned(), format!("0x{slot:x}")),
-            Address::Pci { address } => {
-                let (slot, function) = parse(device, address)?;
-                ("pcie.0".to_owned(), format!("0x{slot:x}.0x{function:x}"))
-            }
-            Address::Unit { .. } => return Err(contradiction(device, "a PCI device has no unit number")),
-        };
-        let mut place = Map::new();
-        place.insert("bus".to_owned(), bus.into());
-        place.insert("addr".to_owned(), addr.into());
-        Ok(place)
-    }
+/// Returns the place of a device as its `bus` and `addr` properties.
+pub(super) fn place(device: &str, address: &Address, kind: Kind) -> Result<Map<String, Value>, PlanError> {
+    let (bus, addr) = match address {
+        Address::RootPort { slot } if kind == Kind::Express => (format!("rp{slot}"), "0x0".to_owned()),
+        Address::RootPort { slot } => ("pcie.0".to_owned(), format!("0x{slot:x}")),
+        Address::Pci { address } => {
+            let (slot, function) = parse(device, address)?;
+            ("pcie.0".to_owned(), format!("0x{slot:x}.0x{function:x}"))
+        }
+        Address::Unit { .. } => return Err(contradiction(device, "a PCI device has no unit number")),
+    };
+    let mut place = Map::new();
+    place.insert("bus".to_owned(), bus.into());
+    place.insert("addr".to_owned(), addr.into());
+    Ok(place)
 }
 
 /// Adds a device at a place, with further properties; null ones are left out.
@@ -120,11 +107,7 @@ fn devices(record: &MachineRecord) -> Vec<(String, &Address, Kind)> {
         devices.push((format!("disk {}", disk.name), &disk.address, Kind::Express));
     }
     for nic in &record.nics {
-        devices.push((
-            format!("interface {}", nic.name),
-            &nic.address,
-            super::nics::kind(nic.model),
-        ));
+        devices.push((format!("interface {}", nic.name), &nic.address, super::nics::kind(nic.model)));
     }
     if let Some(agent) = &record.agent {
         devices.push(("guest agent channel".to_owned(), &agent.address, Kind::Express));
@@ -147,15 +130,9 @@ fn parse(device: &str, address: &str) -> Result<(u8, u8), PlanError> {
     let parts = || {
         let rest = address.strip_prefix("0000:00:")?;
         let (slot, function) = rest.split_once('.')?;
-        Some((
-            u8::from_str_radix(slot, 16).ok()?,
-            u8::from_str_radix(function, 16).ok().filter(|f| *f < 8)?,
-        ))
+        Some((u8::from_str_radix(slot, 16).ok()?, u8::from_str_radix(function, 16).ok().filter(|f| *f < 8)?))
     };
     parts().ok_or_else(|| {
-        contradiction(
-            device,
-            format!("PCI address {address} is not of the form 0000:00:SS.F"),
-        )
+        contradiction(device, format!("PCI address {address} is not of the form 0000:00:SS.F"))
     })
 }

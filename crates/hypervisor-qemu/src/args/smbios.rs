@@ -31,7 +31,7 @@ pub(super) fn add(builder: &mut Builder<'_>, smbios: &Smbios) {
 fn table(builder: &mut Builder<'_>, kind: u8, fields: &[(&str, &str)]) {
     let mut value = format!("type={kind}");
     for (name, text) in fields.iter().filter(|(_, text)| !text.is_empty()) {
-        value.push_str(&format!(",{name}={}", escape(text)));
+        value.extend([",", name, "=", &escape(text)]);
     }
     if value.contains(',') {
         builder.option("-smbios", value);

@@ -39,10 +39,7 @@ fn small() -> Value {
 
 pub(crate) fn with(fields: Value) -> MachineRecord {
     let mut record = small();
-    record
-        .as_object_mut()
-        .unwrap()
-        .extend(fields.as_object().unwrap().clone());
+    record.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     serde_json::from_value(record).unwrap()
 }
 
@@ -99,10 +96,7 @@ pub(crate) fn kernel_boot_with_everything_a_demo_has() -> Machine {
 }
 
 pub(crate) fn uefi_with_variables_of_its_own() -> Machine {
-    (
-        with(json!({"boot": {"firmware": {"type": "uefi", "secureBoot": false, "persistent": false}}})),
-        &[],
-    )
+    (with(json!({"boot": {"firmware": {"type": "uefi", "secureBoot": false, "persistent": false}}})), &[])
 }
 
 pub(crate) fn secure_boot_with_persistent_variables() -> Machine {
@@ -187,8 +181,5 @@ pub(crate) fn network_models() -> Machine {
             })
         })
         .collect();
-    (
-        with(json!({"nics": nics})),
-        &["tap0", "tap1", "tap2", "tap3", "tap4", "tap5"],
-    )
+    (with(json!({"nics": nics})), &["tap0", "tap1", "tap2", "tap3", "tap4", "tap5"])
 }

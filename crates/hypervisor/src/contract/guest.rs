@@ -64,11 +64,7 @@ mod tests {
         let object = directory.path().join("tiny.o");
         let binary = directory.path().join("tiny.bin");
         // Every Rust tool chain for Linux needs these two for linking.
-        let assembled = Command::new("as")
-            .args(["--32", source, "-o"])
-            .arg(&object)
-            .status()
-            .unwrap();
+        let assembled = Command::new("as").args(["--32", source, "-o"]).arg(&object).status().unwrap();
         assert!(assembled.success());
         let copied = Command::new("objcopy")
             .args(["-O", "binary", "-j", ".text"])

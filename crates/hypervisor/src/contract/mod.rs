@@ -140,21 +140,14 @@ async fn attempt(case: Case, harness: &dyn Harness) -> Result<(), String> {
         Case::Reattach => {
             machine.resume().await.map_err(text)?;
             drop((machine, events));
-            let Attached {
-                machine,
-                events: _events,
-            } = trial.attach().await.map_err(text)?;
+            let Attached { machine, events: _events } = trial.attach().await.map_err(text)?;
             expect_state(&*machine, RunState::Running).await
         }
         Case::CommandsAfterEnd => {
             machine.quit().await.map_err(text)?;
             trial.ended().await?;
             while events.recv().await.is_some() {}
-            for answer in [
-                machine.state().await.map(|_| ()),
-                machine.resume().await,
-                machine.pause().await,
-            ] {
+            for answer in [machine.state().await.map(|_| ()), machine.resume().await, machine.pause().await] {
                 if !matches!(answer, Err(Error::Gone)) {
                     return Err(format!("an ended machine answered {answer:?}"));
                 }
@@ -165,27 +158,14 @@ async fn attempt(case: Case, harness: &dyn Harness) -> Result<(), String> {
 }
 
 async fn ended_by_guest(events: &mut Events) -> Result<(), String> {
-    until(events, |event| {
-        matches!(
-            event,
-            Event::Shutdown {
-                cause: ShutdownCause::Guest,
-                ..
-            }
-        )
-    })
-    .await?;
+    until(events, |event| matches!(event, Event::Shutdown { cause: ShutdownCause::Guest, .. })).await?;
     while events.recv().await.is_some() {}
     Ok(())
 }
 
 async fn expect_state(machine: &dyn Machine, expected: RunState) -> Result<(), String> {
     let state = machine.state().await.map_err(text)?;
-    if state == expected {
-        Ok(())
-    } else {
-        Err(format!("the state is {state:?}, not {expected:?}"))
-    }
+    if state == expected { Ok(()) } else { Err(format!("the state is {state:?}, not {expected:?}")) }
 }
 
 async fn until(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Result<(), String> {
@@ -196,9 +176,7 @@ async fn until(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Result<(
         }
         seen.push(event);
     }
-    Err(format!(
-        "the events ended without the expected one, after {seen:?}"
-    ))
+    Err(format!("the events ended without the expected one, after {seen:?}"))
 }
 
 fn text(error: impl std::fmt::Display) -> String {

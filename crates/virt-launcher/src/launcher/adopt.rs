@@ -29,12 +29,7 @@ pub(super) struct Past {
 impl Supervisor {
     /// Continues where an earlier launcher stopped. For the first one there is nothing to continue.
     pub(super) async fn take_over(&mut self, past: Past) {
-        let Past {
-            running,
-            exit,
-            kept,
-            terminating,
-        } = past;
+        let Past { running, exit, kept, terminating } = past;
         if running.is_some() || exit.is_some() {
             self.order = self.recall();
             if let Some(order) = &self.order {
@@ -55,6 +50,7 @@ impl Supervisor {
     async fn adopt(&mut self, running: Running, kept: BTreeMap<String, OwnedFd>) {
         let message = "a new launcher attaches to the machine";
         status::enter(&self.states, Phase::Starting, "Adopting", message);
+        let executed_at_ms = running.executed_at_ms;
         self.executed(running);
         let attached = match self.attach_or_end().await {
             Ok(attached) => attached,
@@ -62,6 +58,11 @@ impl Supervisor {
         };
         self.supervise(attached);
         self.begin(kept).await;
+        // When exactly it printed first went with the earlier launcher; that it did is in the log.
+        let printed = std::fs::metadata(self.options.run_dir.join(files::SERIAL_LOG));
+        if printed.is_ok_and(|log| log.len() > 0) {
+            self.heard(executed_at_ms);
+        }
         // An earlier launcher died between making the machine and letting it run.
         let made = match self.machine() {
             Ok(machine) => matches!(machine.state().await, Ok(RunState::Created)),

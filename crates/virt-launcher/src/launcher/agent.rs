@@ -67,19 +67,12 @@ pub(super) async fn watch(
 /// One round of questions. What an agent refuses to say stays as it was known.
 async fn ask(agent: &dyn GuestAgent, last: &Guest) -> Guest {
     let silent = |error: &AgentError| matches!(error, AgentError::Silent | AgentError::Channel(_));
-    let gone = || Guest {
-        connected: false,
-        interfaces: Vec::new(),
-        ..last.clone()
-    };
+    let gone = || Guest { connected: false, interfaces: Vec::new(), ..last.clone() };
     if let Err(error) = agent.ping().await {
         tracing::debug!(%error, "ping the guest agent");
         return gone();
     }
-    let mut guest = Guest {
-        connected: true,
-        ..last.clone()
-    };
+    let mut guest = Guest { connected: true, ..last.clone() };
     // The system does not change under an agent that was asked once.
     if !last.connected || last.os == GuestOs::default() {
         match agent.os().await {
@@ -121,18 +114,14 @@ mod tests {
 
         machine.resume().await.unwrap();
         opened.send_replace(true);
-        let Some(Report::Guest(guest)) = reports.recv().await else {
-            panic!("a report")
-        };
+        let Some(Report::Guest(guest)) = reports.recv().await else { panic!("a report") };
         assert!(guest.connected);
         assert_eq!(guest.os.id, "simulated");
         tokio::time::sleep(Duration::from_secs(600)).await;
         assert!(reports.try_recv().is_err(), "nothing changed");
 
         opened.send_replace(false);
-        let Some(Report::Guest(guest)) = reports.recv().await else {
-            panic!("a report")
-        };
+        let Some(Report::Guest(guest)) = reports.recv().await else { panic!("a report") };
         assert!(!guest.connected);
         assert_eq!(guest.os.id, "simulated", "what was known stays");
     }

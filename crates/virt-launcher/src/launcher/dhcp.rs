@@ -48,10 +48,7 @@ async fn respond(
             continue;
         }
         if confirms(&answer) {
-            let report = Report::Lease {
-                mac: mac.to_owned(),
-                address: lease.address.to_string(),
-            };
+            let report = Report::Lease { mac: mac.to_owned(), address: lease.address.to_string() };
             if reports.send(report).await.is_err() {
                 return Ok(());
             }

@@ -47,11 +47,7 @@ pub(super) fn judge(exit: &Exit, seen: &Seen, last_words: &str) -> Verdict {
     }
     match seen.wish {
         Some(Wish::Kill) => {
-            return (
-                Phase::ShutOff,
-                "Killed",
-                "the machine was killed on request".to_owned(),
-            );
+            return (Phase::ShutOff, "Killed", "the machine was killed on request".to_owned());
         }
         Some(Wish::GraceOver) => {
             let message = "the guest did not shut down within its grace period and was killed";
@@ -61,11 +57,7 @@ pub(super) fn judge(exit: &Exit, seen: &Seen, last_words: &str) -> Verdict {
     }
     // Nobody of us looked when it ended: another launcher had been asked, or none lived.
     if exit.killed_on_request {
-        return (
-            Phase::ShutOff,
-            "Killed",
-            "the machine was killed on request".to_owned(),
-        );
+        return (Phase::ShutOff, "Killed", "the machine was killed on request".to_owned());
     }
     if exit.success() && seen.shutdown.is_none() {
         return (Phase::ShutOff, "GuestShutdown", "the guest shut down".to_owned());
@@ -80,11 +72,7 @@ pub(super) fn judge(exit: &Exit, seen: &Seen, last_words: &str) -> Verdict {
 
 /// Says how the process ended, with its last words.
 pub(super) fn sentence(exit: &Exit, last_words: &str) -> String {
-    if last_words.is_empty() {
-        exit.to_string()
-    } else {
-        format!("{exit}; it said: {last_words}")
-    }
+    if last_words.is_empty() { exit.to_string() } else { format!("{exit}; it said: {last_words}") }
 }
 
 /// Returns the last lines of the hypervisor's log as one.
@@ -101,11 +89,7 @@ pub(super) fn last_words(log: &Path) -> String {
     };
     let bytes = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<_> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(LINES)..].join(" | ")
 }
 
@@ -114,21 +98,11 @@ mod tests {
     use super::*;
 
     fn exit(code: Option<i32>, signal: Option<&str>) -> Exit {
-        Exit {
-            pid: 7,
-            code,
-            signal: signal.map(str::to_owned),
-            killed_on_request: false,
-            at_ms: 0,
-        }
+        Exit { pid: 7, code, signal: signal.map(str::to_owned), killed_on_request: false, at_ms: 0 }
     }
 
     fn seen(wish: Option<Wish>, shutdown: Option<(ShutdownCause, &str)>) -> Seen {
-        Seen {
-            wish,
-            shutdown: shutdown.map(|(cause, reason)| (cause, reason.to_owned())),
-            panicked: false,
-        }
+        Seen { wish, shutdown: shutdown.map(|(cause, reason)| (cause, reason.to_owned())), panicked: false }
     }
 
     #[test]
@@ -140,52 +114,17 @@ mod tests {
         let killed = || exit(None, Some("SIGKILL"));
         let cases = [
             (ok(), seen(None, guest), Phase::ShutOff, "GuestShutdown"),
-            (
-                ok(),
-                seen(Some(Wish::Shutdown), guest),
-                Phase::ShutOff,
-                "GuestShutdown",
-            ),
+            (ok(), seen(Some(Wish::Shutdown), guest), Phase::ShutOff, "GuestShutdown"),
             // The guest was quicker than the kill.
-            (
-                ok(),
-                seen(Some(Wish::GraceOver), guest),
-                Phase::ShutOff,
-                "GuestShutdown",
-            ),
-            (
-                ok(),
-                seen(Some(Wish::GraceOver), quit),
-                Phase::ShutOff,
-                "GracePeriodExceeded",
-            ),
-            (
-                killed(),
-                seen(Some(Wish::GraceOver), None),
-                Phase::ShutOff,
-                "GracePeriodExceeded",
-            ),
+            (ok(), seen(Some(Wish::GraceOver), guest), Phase::ShutOff, "GuestShutdown"),
+            (ok(), seen(Some(Wish::GraceOver), quit), Phase::ShutOff, "GracePeriodExceeded"),
+            (killed(), seen(Some(Wish::GraceOver), None), Phase::ShutOff, "GracePeriodExceeded"),
             (killed(), seen(Some(Wish::Kill), None), Phase::ShutOff, "Killed"),
-            (
-                ok(),
-                seen(None, Some((ShutdownCause::Guest, "guest-panic"))),
-                Phase::Crashed,
-                "GuestPanicked",
-            ),
+            (ok(), seen(None, Some((ShutdownCause::Guest, "guest-panic"))), Phase::Crashed, "GuestPanicked"),
             (ok(), seen(None, signal), Phase::Crashed, "HypervisorTerminated"),
             (killed(), seen(None, None), Phase::Crashed, "HypervisorKilled"),
-            (
-                killed(),
-                seen(Some(Wish::Shutdown), None),
-                Phase::Crashed,
-                "HypervisorKilled",
-            ),
-            (
-                exit(Some(1), None),
-                seen(None, None),
-                Phase::Crashed,
-                "HypervisorFailed",
-            ),
+            (killed(), seen(Some(Wish::Shutdown), None), Phase::Crashed, "HypervisorKilled"),
+            (exit(Some(1), None), seen(None, None), Phase::Crashed, "HypervisorFailed"),
             (ok(), seen(None, None), Phase::ShutOff, "GuestShutdown"),
         ];
         for (exit, seen, phase, reason) in cases {
@@ -199,15 +138,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         assert_eq!(last_words(&log), "");
-        std::fs::write(
-            &log,
-            (0..500).map(|n| format!("line {n}\n\n")).collect::<String>(),
-        )
-        .unwrap();
-        assert_eq!(
-            last_words(&log),
-            "line 495 | line 496 | line 497 | line 498 | line 499"
-        );
+        let lines: Vec<_> = (0..500).map(|n| format!("line {n}")).collect();
+        std::fs::write(&log, lines.join("\n\n")).unwrap();
+        assert_eq!(last_words(&log), "line 495 | line 496 | line 497 | line 498 | line 499");
         let crashed = judge(&exit(None, Some("SIGSEGV")), &Seen::default(), "oh");
         assert_eq!(crashed.2, "the hypervisor was ended by SIGSEGV; it said: oh");
     }

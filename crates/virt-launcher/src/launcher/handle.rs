@@ -16,10 +16,7 @@ const KILL_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) enum Command {
     Start(Box<StartOrder>, oneshot::Sender<Result<MachineState, Refusal>>),
-    Shutdown {
-        grace_period_seconds: u64,
-        answer: Answer,
-    },
+    Shutdown { grace_period_seconds: u64, answer: Answer },
     Kill(Answer),
     Pause(Answer),
     Resume(Answer),
@@ -58,11 +55,7 @@ impl launcher_channel::Supervisor for Handle {
     }
 
     async fn shutdown(&self, grace_period_seconds: u64) -> Result<(), Refusal> {
-        self.ask(|answer| Command::Shutdown {
-            grace_period_seconds,
-            answer,
-        })
-        .await
+        self.ask(|answer| Command::Shutdown { grace_period_seconds, answer }).await
     }
 
     async fn kill(&self) -> Result<(), Refusal> {
@@ -73,9 +66,7 @@ impl launcher_channel::Supervisor for Handle {
         match ended {
             // A launcher that ends while we wait has seen the machine's end.
             Ok(_) => Ok(()),
-            Err(_) => Err(Refusal::Failed(format!(
-                "the hypervisor is not gone after {KILL_PATIENCE:?}"
-            ))),
+            Err(_) => Err(Refusal::Failed(format!("the hypervisor is not gone after {KILL_PATIENCE:?}"))),
         }
     }
 

@@ -18,11 +18,7 @@ pub(super) fn merge(
 ) -> Vec<Interface> {
     let mut merged: Vec<Interface> = nics
         .iter()
-        .map(|nic| Interface {
-            name: nic.name.clone(),
-            mac: nic.mac.clone(),
-            ..Interface::default()
-        })
+        .map(|nic| Interface { name: nic.name.clone(), mac: nic.mac.clone(), ..Interface::default() })
         .collect();
     for interface in &mut merged {
         // The guest's word first: it may have taken another address than it was offered.
@@ -68,25 +64,15 @@ mod tests {
 
     fn guest(name: &str, mac: &str, addresses: &[&str]) -> GuestInterface {
         let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
-        GuestInterface {
-            name: name.to_owned(),
-            mac: mac.to_owned(),
-            addresses,
-        }
+        GuestInterface { name: name.to_owned(), mac: mac.to_owned(), addresses }
     }
 
     #[test]
     fn sources_meet_by_hardware_address() {
-        let nics = [
-            nic("default", "02:00:00:00:00:01"),
-            nic("second", "02:00:00:00:00:02"),
-        ];
+        let nics = [nic("default", "02:00:00:00:00:01"), nic("second", "02:00:00:00:00:02")];
         let leases = BTreeMap::from([("02:00:00:00:00:01".to_owned(), "10.0.2.2".to_owned())]);
         let before = merge(&nics, &leases, &[]);
-        assert_eq!(
-            (before[0].addresses[0].as_str(), before[0].sources[0].as_str()),
-            ("10.0.2.2", "dhcp")
-        );
+        assert_eq!((before[0].addresses[0].as_str(), before[0].sources[0].as_str()), ("10.0.2.2", "dhcp"));
         assert!(before[1].addresses.is_empty() && before[1].sources.is_empty());
 
         let seen = [
@@ -99,9 +85,6 @@ mod tests {
         assert_eq!(after[0].guest_name, "enp1s0");
         assert_eq!(after[0].addresses, ["10.0.2.2", "fe80::1"]);
         assert_eq!(after[0].sources, ["guest-agent", "dhcp"]);
-        assert_eq!(
-            (after[2].name.as_str(), after[2].guest_name.as_str()),
-            ("", "docker0")
-        );
+        assert_eq!((after[2].name.as_str(), after[2].guest_name.as_str()), ("", "docker0"));
     }
 }

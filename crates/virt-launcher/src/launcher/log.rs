@@ -19,12 +19,7 @@ impl RotatedLog {
     pub(super) fn open(path: &Path, limit: u64) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(path)?;
         let size = file.metadata()?.len();
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            size,
-            limit,
-        })
+        Ok(Self { path: path.to_owned(), file, size, limit })
     }
 
     /// Appends `bytes`.
@@ -83,15 +78,9 @@ mod tests {
         log.append(b"789").unwrap();
         assert_eq!(read("serial0.log"), "0123456789");
         log.append(b"abc").unwrap();
-        assert_eq!(
-            (read("serial0.log.1").as_str(), read("serial0.log").as_str()),
-            ("0123456789", "abc")
-        );
+        assert_eq!((read("serial0.log.1").as_str(), read("serial0.log").as_str()), ("0123456789", "abc"));
         log.append(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ").unwrap();
-        assert_eq!(
-            (read("serial0.log.1").as_str(), read("serial0.log").as_str()),
-            ("KLMNOPQRST", "UVWXYZ")
-        );
+        assert_eq!((read("serial0.log.1").as_str(), read("serial0.log").as_str()), ("KLMNOPQRST", "UVWXYZ"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -64,10 +64,7 @@ pub enum Error {
 }
 
 fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
-    move |source| Error::System {
-        what,
-        source: source.into(),
-    }
+    move |source| Error::System { what, source: source.into() }
 }
 
 /// Runs as the launcher until the shim is gone. `release` is the software's version.
@@ -82,35 +79,16 @@ pub fn run(options: Options, release: &str) -> Result<(), Error> {
 async fn serve(options: Options, release: &str) -> Result<(), Error> {
     let link = inherited::link().ok_or(Error::NoShim)?;
     let link = Socket::new(link).map_err(system("use the shim's socket"))?;
-    let greeting = link
-        .receive::<Notice>()
-        .await
-        .map_err(system("read the shim's greeting"))?;
-    let Some((
-        Notice::Hello {
-            incarnation,
-            running,
-            exit,
-            kept,
-            terminating,
-        },
-        fds,
-    )) = greeting
-    else {
+    let greeting = link.receive::<Notice>().await.map_err(system("read the shim's greeting"))?;
+    let Some((Notice::Hello { incarnation, running, exit, kept, terminating }, fds)) = greeting else {
         return Err(Error::NoShim);
     };
     let kept: Vec<_> = kept.into_iter().zip(fds).collect();
 
     let secret =
         Secret::load(&options.run_dir.join(files::SESSION)).map_err(system("read the session's secret"))?;
-    let server = Server::bind(
-        &options.socket_dir,
-        secret,
-        Identity {
-            release: release.to_owned(),
-            incarnation,
-        },
-    )?;
+    let server =
+        Server::bind(&options.socket_dir, secret, Identity { release: release.to_owned(), incarnation })?;
     let states = watch::Sender::new(MachineState {
         phase: Phase::Idle.into(),
         message: "no machine was asked for yet".to_owned(),
@@ -121,12 +99,7 @@ async fn serve(options: Options, release: &str) -> Result<(), Error> {
     let (commands, received) = mpsc::channel(16);
     let handle = handle::Handle::new(commands, states.subscribe());
     let supervisor = supervisor::Supervisor::new(options, link, states);
-    let past = adopt::Past {
-        running,
-        exit,
-        kept,
-        terminating,
-    };
+    let past = adopt::Past { running, exit, kept, terminating };
     tokio::select! {
         () = supervisor.run(received, past) => {}
         () = server.run(Arc::new(handle)) => {}

@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
 use super::log::RotatedLog;
+use super::supervisor::Report;
 
 /// Bytes of each of the log's two files.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -39,8 +40,8 @@ pub(super) struct Port {
     pub(super) input: mpsc::Sender<Vec<u8>>,
 }
 
-/// Serves the port at the other end of `channel`, logging to `log`.
-pub(super) fn serve(channel: OwnedFd, log: &Path) -> io::Result<Serial> {
+/// Serves the port at the other end of `channel`, logging to `log`; the first output is reported.
+pub(super) fn serve(channel: OwnedFd, log: &Path, reports: mpsc::Sender<Report>) -> io::Result<Serial> {
     let stream = StdStream::from(channel);
     stream.set_nonblocking(true)?;
     let (reader, writer) = UnixStream::from_std(stream)?.into_split();
@@ -48,15 +49,18 @@ pub(super) fn serve(channel: OwnedFd, log: &Path) -> io::Result<Serial> {
     let (output, _) = broadcast::channel(LAG);
     let (input, typed) = mpsc::channel(TYPED_AHEAD);
     tokio::spawn(type_in(writer, typed));
-    let drained = tokio::spawn(drain(reader, log, output.clone()));
-    Ok(Serial {
-        port: Port { output, input },
-        drained,
-    })
+    let drained = tokio::spawn(drain(reader, log, output.clone(), reports));
+    Ok(Serial { port: Port { output, input }, drained })
 }
 
-async fn drain(reader: OwnedReadHalf, mut log: RotatedLog, output: broadcast::Sender<Vec<u8>>) {
+async fn drain(
+    reader: OwnedReadHalf,
+    mut log: RotatedLog,
+    output: broadcast::Sender<Vec<u8>>,
+    reports: mpsc::Sender<Report>,
+) {
     let mut reader = reader;
+    let mut unheard = Some(reports);
     let mut buffer = vec![0; 4096];
     let mut lost = false;
     loop {
@@ -68,6 +72,8 @@ async fn drain(reader: OwnedReadHalf, mut log: RotatedLog, output: broadcast::Se
                 return;
             }
         };
+        // Never waits: when the supervisor is busy, the next piece tells the same.
+        unheard = unheard.filter(|reports| reports.try_send(Report::Output).is_err());
         match log.append(piece) {
             Ok(()) => lost = false,
             Err(error) if !lost => {

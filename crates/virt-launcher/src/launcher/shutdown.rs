@@ -53,10 +53,7 @@ impl Supervisor {
         match self.stage {
             Stage::None => {}
             Stage::Asked { press_at, deadline } => {
-                self.stage = Stage::Asked {
-                    press_at,
-                    deadline: deadline.min(now + grace),
-                };
+                self.stage = Stage::Asked { press_at, deadline: deadline.min(now + grace) };
                 return Ok(());
             }
             Stage::Quitting { .. } | Stage::Killed => return Ok(()),
@@ -65,10 +62,7 @@ impl Supervisor {
         machine.resume().await.map_err(failed)?;
         machine.press_power_button().await.map_err(failed)?;
         self.seen.wish = Some(Wish::Shutdown);
-        self.stage = Stage::Asked {
-            press_at: now + PRESS_AGAIN,
-            deadline: now + grace,
-        };
+        self.stage = Stage::Asked { press_at: now + PRESS_AGAIN, deadline: now + grace };
         let message = format!("the guest was asked to shut down and has {} s", grace.as_secs());
         status::enter(&self.states, Phase::ShuttingDown, "ShutdownRequested", &message);
         Ok(())
@@ -91,10 +85,7 @@ impl Supervisor {
             self.finish(0).await;
             return;
         }
-        let grace = self
-            .order
-            .as_ref()
-            .map_or(0, |order| order.record.grace_period_seconds);
+        let grace = self.order.as_ref().map_or(0, |order| order.record.grace_period_seconds);
         if let Err(error) = self.shut_down(Duration::from_secs(grace)).await {
             tracing::warn!(%error, "shut the guest down because the Pod ends; killing it");
             // Nobody is left to tell but the log.
@@ -108,20 +99,14 @@ impl Supervisor {
         match self.stage {
             Stage::Asked { deadline, .. } if deadline <= now => {
                 self.seen.wish = Some(Wish::GraceOver);
-                self.stage = Stage::Quitting {
-                    deadline: now + CLOSING,
-                };
+                self.stage = Stage::Quitting { deadline: now + CLOSING };
                 let message = "the grace period is over; the machine is killed";
                 status::enter(&self.states, Phase::ShuttingDown, "GracePeriodExceeded", message);
                 self.tell_machine(async |machine| machine.quit().await).await;
             }
             Stage::Asked { deadline, .. } => {
-                self.stage = Stage::Asked {
-                    press_at: now + PRESS_AGAIN,
-                    deadline,
-                };
-                self.tell_machine(async |machine| machine.press_power_button().await)
-                    .await;
+                self.stage = Stage::Asked { press_at: now + PRESS_AGAIN, deadline };
+                self.tell_machine(async |machine| machine.press_power_button().await).await;
             }
             Stage::Quitting { .. } => {
                 self.stage = Stage::Killed;

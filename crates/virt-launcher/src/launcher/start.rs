@@ -35,10 +35,7 @@ pub(super) struct Failure {
 }
 
 fn failure(reason: &'static str, message: impl std::fmt::Display) -> Failure {
-    Failure {
-        reason,
-        message: message.to_string(),
-    }
+    Failure { reason, message: message.to_string() }
 }
 
 /// What a descriptor is open for. One that cannot be asked is taken for the lesser.
@@ -61,11 +58,7 @@ struct Prepared {
 impl Supervisor {
     /// Starts the machine of `order`.
     pub(super) async fn start(&mut self, order: StartOrder) -> Result<MachineState, Refusal> {
-        let StartOrder {
-            record,
-            bytes,
-            descriptors,
-        } = order;
+        let StartOrder { record, bytes, descriptors } = order;
         if self.live.is_some() {
             return match &self.order {
                 Some(running) if running.record == record => Ok(self.states.borrow().clone()),
@@ -131,15 +124,12 @@ impl Supervisor {
             run_directory: &self.options.run_dir,
             now: (now_ms() / 1000) as i64,
         };
-        let invocation = self
-            .backend
-            .plan(record, &surroundings)
-            .map_err(|error| match error {
-                PlanError::Unsupported(_) => failure("Unsupported", error),
-                PlanError::MissingDescriptor { .. } => failure("MissingDescriptor", error),
-                PlanError::Contradiction { .. } => failure("InvalidRecord", error),
-                PlanError::NotInstalled { .. } => failure("NotInstalled", error),
-            })?;
+        let invocation = self.backend.plan(record, &surroundings).map_err(|error| match error {
+            PlanError::Unsupported(_) => failure("Unsupported", error),
+            PlanError::MissingDescriptor { .. } => failure("MissingDescriptor", error),
+            PlanError::Contradiction { .. } => failure("InvalidRecord", error),
+            PlanError::NotInstalled { .. } => failure("NotInstalled", error),
+        })?;
         let broken = |error: std::io::Error| failure("Descriptors", error);
         let mut sources = Vec::new();
         let mut ours = BTreeMap::new();
@@ -152,42 +142,24 @@ impl Supervisor {
                 }
                 // Planned from these very names, each once.
                 Source::Descriptor(name) => open.remove(name).ok_or_else(|| {
-                    failure(
-                        "MissingDescriptor",
-                        format!("the descriptor {name} is needed twice"),
-                    )
+                    failure("MissingDescriptor", format!("the descriptor {name} is needed twice"))
                 })?,
             });
         }
         for lease in record.nics.iter().filter_map(|nic| nic.dhcp.as_ref()) {
             let socket = open.remove(&lease.socket).ok_or_else(|| {
-                failure(
-                    "MissingDescriptor",
-                    format!("the DHCP socket {} was not handed over", lease.socket),
-                )
+                failure("MissingDescriptor", format!("the DHCP socket {} was not handed over", lease.socket))
             })?;
             ours.insert(lease.socket.clone(), socket);
         }
         let keep = ours.keys().cloned().collect();
         let grace_period_seconds = record.grace_period_seconds;
-        Ok(Prepared {
-            request: Request::Execute {
-                invocation,
-                keep,
-                grace_period_seconds,
-            },
-            sources,
-            ours,
-        })
+        Ok(Prepared { request: Request::Execute { invocation, keep, grace_period_seconds }, sources, ours })
     }
 
     /// Has the shim execute the process; returns our ends of its channels.
     async fn execute(&mut self, prepared: Prepared) -> Result<BTreeMap<String, OwnedFd>, Failure> {
-        let Prepared {
-            request,
-            sources,
-            ours,
-        } = prepared;
+        let Prepared { request, sources, ours } = prepared;
         let fds: Vec<_> = sources.iter().chain(ours.values()).map(AsFd::as_fd).collect();
         let lost = |error: std::io::Error| {
             failure("Shim", format!("ask the shim to execute the hypervisor: {error}"))
@@ -216,6 +188,7 @@ impl Supervisor {
         status::publish(&self.states, |state| {
             state.hypervisor_pid = running.pid;
             state.executed_at_ms = running.executed_at_ms;
+            state.first_output_at_ms = 0;
         });
     }
 
@@ -251,19 +224,12 @@ impl Supervisor {
 
     /// The Pod's end was asked for while a machine starts: it is shut down once it has.
     fn terminate_later(&mut self) {
-        self.stage = Stage::Asked {
-            press_at: Instant::now(),
-            deadline: Instant::now() + self.grace(),
-        };
+        self.stage = Stage::Asked { press_at: Instant::now(), deadline: Instant::now() + self.grace() };
         self.seen.wish = Some(ending::Wish::Shutdown);
     }
 
     fn grace(&self) -> Duration {
-        Duration::from_secs(
-            self.order
-                .as_ref()
-                .map_or(0, |order| order.record.grace_period_seconds),
-        )
+        Duration::from_secs(self.order.as_ref().map_or(0, |order| order.record.grace_period_seconds))
     }
 
     /// Serves what the machine needs beside its process: serial port, consoles, DHCP, the agent.
@@ -274,7 +240,7 @@ impl Supervisor {
             return;
         };
         if let Some(channel) = ours.remove(SERIAL_CHANNEL) {
-            match serial::serve(channel, &serial_log) {
+            match serial::serve(channel, &serial_log, self.reports.clone()) {
                 Ok(serial::Serial { port, drained }) => {
                     live.drained = Some(drained);
                     match console::bind(&socket) {
@@ -282,7 +248,7 @@ impl Supervisor {
                             live.helpers.spawn(console::serve(listener, port.clone()));
                         }
                         Err(error) => {
-                            tracing::error!(%error, "bind the console's socket; there is no console")
+                            tracing::error!(%error, "bind the console's socket; there is no console");
                         }
                     }
                     live.port = Some(port);
@@ -290,22 +256,18 @@ impl Supervisor {
                 Err(error) => tracing::error!(%error, "serve the serial port; the guest may stall"),
             }
         }
-        live.helpers.spawn(log::bound(
-            self.options.run_dir.join(files::HYPERVISOR_LOG),
-            HYPERVISOR_LOG_LIMIT,
-        ));
+        live.helpers
+            .spawn(log::bound(self.options.run_dir.join(files::HYPERVISOR_LOG), HYPERVISOR_LOG_LIMIT));
         for nic in &order.record.nics {
             let Some(lease) = &nic.dhcp else { continue };
             if let Some(socket) = ours.remove(&lease.socket) {
                 let reports = self.reports.clone();
-                live.helpers
-                    .spawn(dhcp::serve(socket, lease.clone(), nic.mac.clone(), reports));
+                live.helpers.spawn(dhcp::serve(socket, lease.clone(), nic.mac.clone(), reports));
             }
         }
         if let Some(guest_agent) = live.machine.agent() {
             let open = live.agent_open.subscribe();
-            live.helpers
-                .spawn(agent::watch(guest_agent, open, self.reports.clone()));
+            live.helpers.spawn(agent::watch(guest_agent, open, self.reports.clone()));
             // It may have been open before we listened for changes.
             match live.machine.agent_channel_open().await {
                 Ok(open) => drop(live.agent_open.send_replace(open)),

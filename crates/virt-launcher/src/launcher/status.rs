@@ -11,10 +11,7 @@ use crate::files;
 
 /// Whether nothing follows this phase but idleness.
 pub(super) fn is_final(phase: Phase) -> bool {
-    matches!(
-        phase,
-        Phase::Idle | Phase::ShutOff | Phase::Crashed | Phase::Failed
-    )
+    matches!(phase, Phase::Idle | Phase::ShutOff | Phase::Crashed | Phase::Failed)
 }
 
 /// Applies `change`, tells watchers if it changed anything, and returns whether it did.

@@ -20,6 +20,7 @@ use super::handle::Command;
 use super::serial::Port;
 use super::shutdown::Stage;
 use super::{interfaces, status};
+use crate::clock::now_ms;
 use crate::files;
 use crate::options::Options;
 use crate::shim::exit::Exit;
@@ -33,6 +34,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// What the machine's helpers learn.
 #[derive(Debug)]
 pub(super) enum Report {
+    /// The guest printed for the first time.
+    Output,
     /// The guest confirmed an address.
     Lease { mac: String, address: String },
     /// The guest's agent said something new.
@@ -127,10 +130,7 @@ impl Supervisor {
         // Whoever asked may have gone; the answer is then nobody's.
         match command {
             Command::Start(order, answer) => drop(answer.send(self.start(*order).await)),
-            Command::Shutdown {
-                grace_period_seconds,
-                answer,
-            } => {
+            Command::Shutdown { grace_period_seconds, answer } => {
                 drop(answer.send(self.shut_down(Duration::from_secs(grace_period_seconds)).await));
             }
             Command::Kill(answer) => drop(answer.send(self.kill().await)),
@@ -142,10 +142,7 @@ impl Supervisor {
 
     /// Returns the machine, if one runs.
     pub(super) fn machine(&self) -> Result<Arc<dyn Machine>, Refusal> {
-        let live = self
-            .live
-            .as_ref()
-            .ok_or_else(|| Refusal::NotNow("no machine runs".to_owned()))?;
+        let live = self.live.as_ref().ok_or_else(|| Refusal::NotNow("no machine runs".to_owned()))?;
         Ok(Arc::clone(&live.machine))
     }
 
@@ -222,6 +219,7 @@ impl Supervisor {
 
     fn learned(&mut self, report: Report) {
         match report {
+            Report::Output => return self.heard(now_ms()),
             Report::Lease { mac, address } => {
                 self.leases.insert(mac, address);
             }
@@ -238,25 +236,27 @@ impl Supervisor {
         });
     }
 
+    /// Publishes that the guest has printed.
+    pub(super) fn heard(&self, at_ms: u64) {
+        status::publish(&self.states, |state| {
+            if state.first_output_at_ms == 0 {
+                state.first_output_at_ms = at_ms;
+            }
+        });
+    }
+
     /// Publishes what the machine does now.
     pub(super) async fn refresh(&mut self) {
         let Ok(machine) = self.machine() else { return };
         let Ok(state) = machine.state().await else { return };
         let (phase, reason, message) = match state {
-            RunState::Running if self.stage.is_ending() => return,
+            RunState::Running | RunState::Created | RunState::Paused if self.stage.is_ending() => return,
             RunState::Running => (Phase::Running, "Started", "the machine runs".to_owned()),
-            RunState::IoError => (
-                Phase::Paused,
-                "IOError",
-                "a disk failed; the machine waits".to_owned(),
-            ),
+            RunState::IoError => (Phase::Paused, "IOError", "a disk failed; the machine waits".to_owned()),
             RunState::Panicked => (Phase::Paused, "GuestPanicked", "the guest panicked".to_owned()),
-            RunState::Created | RunState::Paused if self.stage.is_ending() => return,
-            RunState::Created => (
-                Phase::Paused,
-                "StartedPaused",
-                "the machine waits to be resumed".to_owned(),
-            ),
+            RunState::Created => {
+                (Phase::Paused, "StartedPaused", "the machine waits to be resumed".to_owned())
+            }
             RunState::Paused => (Phase::Paused, "Paused", "the machine is paused".to_owned()),
             // It is about to end; how, is seen then.
             RunState::Ended => return,

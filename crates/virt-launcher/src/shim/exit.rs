@@ -29,13 +29,7 @@ impl Exit {
             WaitStatus::Signaled(pid, signal, _) => (pid, None, Some(signal.as_str().to_owned())),
             _ => return None,
         };
-        Some(Self {
-            pid: pid.as_raw(),
-            code,
-            signal,
-            killed_on_request,
-            at_ms,
-        })
+        Some(Self { pid: pid.as_raw(), code, signal, killed_on_request, at_ms })
     }
 
     /// Whether the process said that all went well.

@@ -95,10 +95,7 @@ pub fn run(program: &Path, options: Options) -> Result<u8, Error> {
 }
 
 fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
-    move |source| Error::System {
-        what,
-        source: source.into(),
-    }
+    move |source| Error::System { what, source: source.into() }
 }
 
 struct Shim {
@@ -175,10 +172,7 @@ impl Shim {
             Err(error) => return Err(system("wait for events")(error)),
         }
         let ready = |place: usize| {
-            polled
-                .get(place)
-                .and_then(PollFd::revents)
-                .is_some_and(|events| !events.is_empty())
+            polled.get(place).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
         };
         Ok((ready(0), ready(1)))
     }
@@ -233,9 +227,7 @@ impl Shim {
                 self.link = None;
                 self.restart_at = Some(self.backoff.next(started, Instant::now()));
             }
-            if self
-                .hypervisor
-                .is_some_and(|hypervisor| hypervisor.pid == pid.as_raw())
+            if self.hypervisor.is_some_and(|hypervisor| hypervisor.pid == pid.as_raw())
                 && let Some(exit) = Exit::of(status, self.killed, now_ms())
             {
                 self.hypervisor_ended(exit);
@@ -260,14 +252,7 @@ impl Shim {
     fn heed_launcher(&mut self) -> Option<u8> {
         let link = self.link.as_ref()?;
         match seqpacket::receive::<Request>(link) {
-            Ok(Some((
-                Request::Execute {
-                    invocation,
-                    keep,
-                    grace_period_seconds,
-                },
-                fds,
-            ))) => {
+            Ok(Some((Request::Execute { invocation, keep, grace_period_seconds }, fds))) => {
                 self.execute(&invocation, keep, grace_period_seconds, fds);
             }
             Ok(Some((Request::Kill, _))) => self.kill_hypervisor(),
@@ -295,10 +280,11 @@ impl Shim {
             Err("a hypervisor runs already".to_owned())
         } else if fds.len() == invocation.descriptors.len() + keep.len() {
             let kept = fds.split_off(invocation.descriptors.len());
-            self.execute_now(invocation, fds).map(|running| {
+            let executed = self.execute_now(invocation, fds);
+            if executed.is_ok() {
                 self.kept = keep.into_iter().zip(kept).collect();
-                running
-            })
+            }
+            executed
         } else {
             Err(format!(
                 "{} descriptors came for {} names",
@@ -329,16 +315,10 @@ impl Shim {
             .append(true)
             .open(&log)
             .map_err(|error| format!("open {}: {error}", log.display()))?;
-        log.set_len(0)
-            .map_err(|error| format!("empty the hypervisor's log: {error}"))?;
+        log.set_len(0).map_err(|error| format!("empty the hypervisor's log: {error}"))?;
         files::remove(&self.options.run_dir.join(files::EXIT)).map_err(|error| error.to_string())?;
         process::prepare(invocation).map_err(|error| error.to_string())?;
-        let numbered = invocation
-            .descriptors
-            .iter()
-            .map(|inherited| inherited.number)
-            .zip(fds)
-            .collect();
+        let numbered = invocation.descriptors.iter().map(|inherited| inherited.number).zip(fds).collect();
         let executed_at_ms = now_ms();
         let pid = process::spawn(invocation, numbered, log.as_fd()).map_err(|error| error.to_string())?;
         let running = Running { pid, executed_at_ms };
