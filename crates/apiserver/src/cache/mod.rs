@@ -173,6 +173,11 @@ impl Cache {
         (entries, revision)
     }
 
+    /// Returns the revision of the latest change of this collection; it grows with every change.
+    pub fn changed(&self) -> u64 {
+        *self.changed.borrow()
+    }
+
     /// Counts the objects held.
     pub fn len(&self) -> usize {
         self.state.read().objects.len()
