@@ -114,21 +114,12 @@ pub struct Response {
 impl Response {
     /// It may happen.
     pub fn allow(uid: impl Into<String>) -> Self {
-        Self {
-            uid: uid.into(),
-            allowed: true,
-            ..Self::default()
-        }
+        Self { uid: uid.into(), allowed: true, ..Self::default() }
     }
 
     /// It may not, for the reason in `status`.
     pub fn deny(uid: impl Into<String>, status: Status) -> Self {
-        Self {
-            uid: uid.into(),
-            allowed: false,
-            status: Some(status),
-            ..Self::default()
-        }
+        Self { uid: uid.into(), allowed: false, status: Some(status), ..Self::default() }
     }
 
     /// The same with a warning added.
@@ -158,18 +149,12 @@ pub struct Review {
 impl Review {
     /// An envelope with a question.
     pub fn ask(request: Request) -> Self {
-        Self {
-            request: Some(request),
-            ..Self::empty()
-        }
+        Self { request: Some(request), ..Self::empty() }
     }
 
     /// An envelope with an answer.
     pub fn answer(response: Response) -> Self {
-        Self {
-            response: Some(response),
-            ..Self::empty()
-        }
+        Self { response: Some(response), ..Self::empty() }
     }
 
     fn empty() -> Self {
@@ -204,9 +189,6 @@ mod tests {
         assert_eq!(request.operation, Operation::Create);
         assert_eq!(request.user_info.groups, ["g"]);
         let answer = serde_json::to_value(Review::answer(Response::allow("1").warn("w"))).expect("writes");
-        assert_eq!(
-            answer["response"],
-            json!({"uid": "1", "allowed": true, "warnings": ["w"]})
-        );
+        assert_eq!(answer["response"], json!({"uid": "1", "allowed": true, "warnings": ["w"]}));
     }
 }

@@ -48,10 +48,7 @@ pub struct Condition {
 
 /// The condition of type `kind` in a list of conditions.
 pub fn find<'a>(conditions: &'a Value, kind: &str) -> Option<&'a Value> {
-    conditions
-        .as_array()?
-        .iter()
-        .find(|c| object::str_at(c, &["type"]) == kind)
+    conditions.as_array()?.iter().find(|c| object::str_at(c, &["type"]) == kind)
 }
 
 /// The condition of type `kind` in the object's status.
@@ -75,9 +72,7 @@ pub fn set(conditions: &mut Value, condition: &Condition, now: &str) -> bool {
     let Value::Array(list) = conditions else {
         return false;
     };
-    let position = list
-        .iter()
-        .position(|c| object::str_at(c, &["type"]) == condition.kind);
+    let position = list.iter().position(|c| object::str_at(c, &["type"]) == condition.kind);
     let position = position.unwrap_or_else(|| {
         list.push(Value::Object(Map::new()));
         list.len() - 1
@@ -117,12 +112,7 @@ mod tests {
     use serde_json::json;
 
     fn ready(so: bool, message: &str) -> Condition {
-        Condition {
-            kind: "Ready".into(),
-            status: so.into(),
-            reason: "R".into(),
-            message: message.into(),
-        }
+        Condition { kind: "Ready".into(), status: so.into(), reason: "R".into(), message: message.into() }
     }
 
     #[test]

@@ -26,11 +26,7 @@ impl Path {
     /// The field `name` below this path.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() {
-            Self(name.to_owned())
-        } else {
-            Self(format!("{}.{name}", self.0))
-        }
+        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
     }
 
     /// The list element `index` below this path.
@@ -119,10 +115,7 @@ impl Problem {
     }
 
     fn shows_value(self) -> bool {
-        !matches!(
-            self,
-            Self::Required | Self::Forbidden | Self::TooLong | Self::Internal
-        )
+        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::Internal)
     }
 }
 
@@ -142,12 +135,7 @@ pub struct FieldError {
 impl FieldError {
     /// Any problem.
     pub fn new(path: Path, problem: Problem, value: Value, detail: impl Into<String>) -> Self {
-        Self {
-            path,
-            problem,
-            value,
-            detail: detail.into(),
-        }
+        Self { path, problem, value, detail: detail.into() }
     }
 
     /// The value breaks the rule `detail`.
@@ -190,23 +178,13 @@ impl FieldError {
     /// The value has more than `max` bytes.
     pub fn too_long(path: Path, max: usize) -> Self {
         let unit = if max == 1 { "byte" } else { "bytes" };
-        Self::new(
-            path,
-            Problem::TooLong,
-            Value::Null,
-            format!("may not be more than {max} {unit}"),
-        )
+        Self::new(path, Problem::TooLong, Value::Null, format!("may not be more than {max} {unit}"))
     }
 
     /// The list has `found` items, more than `max`.
     pub fn too_many(path: Path, found: usize, max: usize) -> Self {
         let unit = if max == 1 { "item" } else { "items" };
-        Self::new(
-            path,
-            Problem::TooMany,
-            Value::from(found),
-            format!("must have at most {max} {unit}"),
-        )
+        Self::new(path, Problem::TooMany, Value::from(found), format!("must have at most {max} {unit}"))
     }
 
     /// What the value names does not exist.
@@ -258,16 +236,9 @@ mod tests {
 
     #[test]
     fn paths_are_written_like_the_manifests_fields() {
-        let path = Path::root()
-            .child("spec")
-            .child("containers")
-            .index(2)
-            .child("name");
+        let path = Path::root().child("spec").child("containers").index(2).child("name");
         assert_eq!(path.as_str(), "spec.containers[2].name");
-        assert_eq!(
-            Path::new("metadata.labels").key("a/b").as_str(),
-            "metadata.labels[a/b]"
-        );
+        assert_eq!(Path::new("metadata.labels").key("a/b").as_str(), "metadata.labels[a/b]");
         assert_eq!(Path::root().to_string(), "<nil>");
     }
 
@@ -276,31 +247,16 @@ mod tests {
         let at = || Path::new("spec.x");
         let cases = [
             (FieldError::required(at(), ""), "spec.x: Required value"),
-            (
-                FieldError::invalid(at(), "a", "must be b"),
-                "spec.x: Invalid value: \"a\": must be b",
-            ),
-            (
-                FieldError::invalid(at(), 5, "too big"),
-                "spec.x: Invalid value: 5: too big",
-            ),
+            (FieldError::invalid(at(), "a", "must be b"), "spec.x: Invalid value: \"a\": must be b"),
+            (FieldError::invalid(at(), 5, "too big"), "spec.x: Invalid value: 5: too big"),
             (FieldError::duplicate(at(), "a"), "spec.x: Duplicate value: \"a\""),
             (
                 FieldError::not_supported(at(), "q", ["b", "a"]),
                 "spec.x: Unsupported value: \"q\": supported values: \"a\", \"b\"",
             ),
-            (
-                FieldError::too_long(at(), 63),
-                "spec.x: Too long: may not be more than 63 bytes",
-            ),
-            (
-                FieldError::too_many(at(), 3, 2),
-                "spec.x: Too many: 3: must have at most 2 items",
-            ),
-            (
-                FieldError::forbidden(at(), "not here"),
-                "spec.x: Forbidden: not here",
-            ),
+            (FieldError::too_long(at(), 63), "spec.x: Too long: may not be more than 63 bytes"),
+            (FieldError::too_many(at(), 3, 2), "spec.x: Too many: 3: must have at most 2 items"),
+            (FieldError::forbidden(at(), "not here"), "spec.x: Forbidden: not here"),
         ];
         for (error, text) in cases {
             assert_eq!(error.to_string(), text);

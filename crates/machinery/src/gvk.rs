@@ -25,10 +25,7 @@ pub struct GroupVersion {
 impl GroupVersion {
     /// From its parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>) -> Self {
-        Self {
-            group: group.into(),
-            version: version.into(),
-        }
+        Self { group: group.into(), version: version.into() }
     }
 
     /// Reads `v1` or `apps/v1`; empty text is the empty group and version.
@@ -67,21 +64,13 @@ pub struct Gvk {
 impl Gvk {
     /// From its parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>, kind: impl Into<String>) -> Self {
-        Self {
-            group: group.into(),
-            version: version.into(),
-            kind: kind.into(),
-        }
+        Self { group: group.into(), version: version.into(), kind: kind.into() }
     }
 
     /// From the `apiVersion` and `kind` of an object.
     pub fn from_object(api_version: &str, kind: &str) -> Result<Self, GvkError> {
         let GroupVersion { group, version } = GroupVersion::parse(api_version)?;
-        Ok(Self {
-            group,
-            version,
-            kind: kind.to_owned(),
-        })
+        Ok(Self { group, version, kind: kind.to_owned() })
     }
 
     /// What `apiVersion` holds.
@@ -97,10 +86,7 @@ impl Gvk {
     /// This kind at another version.
     #[must_use]
     pub fn at(&self, version: &str) -> Self {
-        Self {
-            version: version.to_owned(),
-            ..self.clone()
-        }
+        Self { version: version.to_owned(), ..self.clone() }
     }
 }
 
@@ -125,11 +111,7 @@ pub struct Gvr {
 impl Gvr {
     /// From its parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self {
-            group: group.into(),
-            version: version.into(),
-            resource: resource.into(),
-        }
+        Self { group: group.into(), version: version.into(), resource: resource.into() }
     }
 
     /// The resource with its group behind a dot, as messages write it: `pods`, `deployments.apps`.
@@ -173,11 +155,7 @@ pub fn version_priority(a: &str, b: &str) -> std::cmp::Ordering {
         Some((stage, major, minor))
     }
     fn number(digits: &str) -> Option<u64> {
-        if digits.starts_with('0') {
-            None
-        } else {
-            digits.parse().ok()
-        }
+        if digits.starts_with('0') { None } else { digits.parse().ok() }
     }
     match (key(a), key(b)) {
         (Some(a), Some(b)) => b.cmp(&a),
@@ -197,12 +175,7 @@ mod tests {
             assert_eq!(GroupVersion::parse(text).expect("parses").to_string(), text);
         }
         assert!(GroupVersion::parse("a/b/c").is_err());
-        assert_eq!(
-            Gvk::from_object("apps/v1", "Deployment")
-                .expect("parses")
-                .api_version(),
-            "apps/v1"
-        );
+        assert_eq!(Gvk::from_object("apps/v1", "Deployment").expect("parses").api_version(), "apps/v1");
     }
 
     #[test]
@@ -222,18 +195,7 @@ mod tests {
         versions.sort_by(|a, b| version_priority(a, b));
         assert_eq!(
             versions,
-            [
-                "v10",
-                "v2",
-                "v1",
-                "v11beta2",
-                "v10beta3",
-                "v3beta1",
-                "v12alpha1",
-                "v1alpha1",
-                "foo1",
-                "foo10"
-            ]
+            ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v1alpha1", "foo1", "foo10"]
         );
     }
 }

@@ -83,10 +83,7 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
     if text.len() > SUBDOMAIN_MAX {
         wrong.push(too_long(SUBDOMAIN_MAX));
     }
-    if !text
-        .split('.')
-        .all(|part| is_label_shape(part.as_bytes(), is_lower_alnum))
-    {
+    if !text.split('.').all(|part| is_label_shape(part.as_bytes(), is_lower_alnum)) {
         wrong.push(SUBDOMAIN_RULE.to_owned());
     }
     wrong
@@ -97,11 +94,7 @@ pub fn path_segment(text: &str) -> Vec<String> {
     if text == "." || text == ".." {
         return vec![format!("may not be '{text}'")];
     }
-    ['/', '%']
-        .into_iter()
-        .filter(|c| text.contains(*c))
-        .map(|c| format!("may not contain '{c}'"))
-        .collect()
+    ['/', '%'].into_iter().filter(|c| text.contains(*c)).map(|c| format!("may not contain '{c}'")).collect()
 }
 
 /// Checks a qualified name: `name` or `prefix.dns/name` (label keys, annotation keys, finalizers).
@@ -114,11 +107,7 @@ pub fn qualified_name(text: &str) -> Vec<String> {
             if prefix.is_empty() {
                 wrong.push("prefix part must be non-empty".to_owned());
             } else {
-                wrong.extend(
-                    dns_subdomain(prefix)
-                        .into_iter()
-                        .map(|m| format!("prefix part {m}")),
-                );
+                wrong.extend(dns_subdomain(prefix).into_iter().map(|m| format!("prefix part {m}")));
             }
             name
         }
@@ -193,9 +182,7 @@ pub fn generated(stem: &str, random: [u8; GENERATED_SUFFIX]) -> String {
     }
     let mut name = stem[..end].to_owned();
     name.extend(
-        random
-            .iter()
-            .map(|r| char::from(GENERATED_ALPHABET[usize::from(*r) % GENERATED_ALPHABET.len()])),
+        random.iter().map(|r| char::from(GENERATED_ALPHABET[usize::from(*r) % GENERATED_ALPHABET.len()])),
     );
     name
 }

@@ -34,9 +34,7 @@ pub fn set_at(object: &mut Value, path: &[&str], value: Value) {
     };
     let mut here = object;
     for step in way {
-        here = fields_mut(here)
-            .entry(*step)
-            .or_insert_with(|| Value::Object(Map::new()));
+        here = fields_mut(here).entry(*step).or_insert_with(|| Value::Object(Map::new()));
     }
     fields_mut(here).insert((*last).to_owned(), value);
 }
@@ -97,9 +95,7 @@ pub fn remove_meta(object: &mut Value, name: &str) -> Option<Value> {
 
 /// The metadata for writing, made if missing.
 pub fn metadata_mut(object: &mut Value) -> &mut Fields {
-    let metadata = fields_mut(object)
-        .entry("metadata")
-        .or_insert_with(|| Value::Object(Map::new()));
+    let metadata = fields_mut(object).entry("metadata").or_insert_with(|| Value::Object(Map::new()));
     fields_mut(metadata)
 }
 
@@ -235,9 +231,7 @@ pub fn owner_references(object: &Value) -> Vec<OwnerReference> {
 
 /// The owner that controls the object.
 pub fn controller(object: &Value) -> Option<OwnerReference> {
-    owner_references(object)
-        .into_iter()
-        .find(|owner| owner.controller == Some(true))
+    owner_references(object).into_iter().find(|owner| owner.controller == Some(true))
 }
 
 #[cfg(test)]
@@ -262,10 +256,7 @@ mod tests {
     #[test]
     fn reads_the_metadata() {
         let pod = pod();
-        assert_eq!(
-            (name(&pod), namespace(&pod), uid(&pod), generation(&pod)),
-            ("a", "n", "u", 3)
-        );
+        assert_eq!((name(&pod), namespace(&pod), uid(&pod), generation(&pod)), ("a", "n", "u", 3));
         assert_eq!(labels(&pod).collect::<Vec<_>>(), [("x", "1")]);
         assert!(has_finalizer(&pod, "f/b") && !has_finalizer(&pod, "f/c"));
         assert_eq!(controller(&pod).expect("controlled").name, "n");
@@ -285,10 +276,7 @@ mod tests {
         let mut object = json!({});
         set_at(&mut object, &["a", "b", "c"], json!(1));
         set_finalizers(&mut object, &["f".to_owned()]);
-        assert_eq!(
-            object,
-            json!({"a": {"b": {"c": 1}}, "metadata": {"finalizers": ["f"]}})
-        );
+        assert_eq!(object, json!({"a": {"b": {"c": 1}}, "metadata": {"finalizers": ["f"]}}));
         set_finalizers(&mut object, &[]);
         assert_eq!(remove_at(&mut object, &["a", "b"]), Some(json!({"c": 1})));
         assert_eq!(object, json!({"a": {}, "metadata": {}}));

@@ -34,10 +34,7 @@ impl Comparison {
 
 /// Compares `old` with `new`.
 pub(super) fn compare(root: &Child, old: &Value, new: &Value) -> Comparison {
-    let mut walk = Walk {
-        path: Vec::new(),
-        found: Comparison::default(),
-    };
+    let mut walk = Walk { path: Vec::new(), found: Comparison::default() };
     walk.both(root, Some(old), Some(new));
     walk.found
 }
@@ -85,10 +82,7 @@ impl Walk {
             self.found.modified.insert(&self.path);
             return;
         }
-        for name in old
-            .keys()
-            .chain(new.keys().filter(|name| !old.contains_key(*name)))
-        {
+        for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
             self.path.push(Step::field(name));
             self.both(field(object, name), old.get(name), new.get(name));
             self.path.pop();
@@ -132,10 +126,7 @@ impl Walk {
 
 /// Every field in a value, the ones that lead to others included.
 fn all_of(place: &Child, value: &Value) -> FieldSet {
-    let mut walk = Walk {
-        path: Vec::new(),
-        found: Comparison::default(),
-    };
+    let mut walk = Walk { path: Vec::new(), found: Comparison::default() };
     match (parts(place, value), value) {
         (Parts::Fields(object), Value::Object(fields)) => {
             for (name, value) in fields {

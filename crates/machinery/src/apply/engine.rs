@@ -108,22 +108,15 @@ fn track_update(scope: &Scope<'_>, live: &Value, new: &Value, managed: &mut Mana
     let changes = compare(root, live, new).outside(scope.reset);
     // The writer's own entry is treated like everybody's: it loses what it changes, and gets it back below.
     yield_fields(managed, &changes, None);
-    let taken = changes
-        .modified
-        .union(&changes.added)
-        .outside(scope.reset)
-        .difference(&system_fields());
+    let taken = changes.modified.union(&changes.added).outside(scope.reset).difference(&system_fields());
     if taken.is_empty() {
         return;
     }
-    let owned = managed
-        .0
-        .entry(writer.identity(scope, Operation::Update))
-        .or_insert_with(|| Owned {
-            api_version: scope.api_version.to_owned(),
-            set: FieldSet::default(),
-            time: None,
-        });
+    let owned = managed.0.entry(writer.identity(scope, Operation::Update)).or_insert_with(|| Owned {
+        api_version: scope.api_version.to_owned(),
+        set: FieldSet::default(),
+        time: None,
+    });
     owned.set = owned.set.union(&taken);
     owned.time = Some(writer.now.to_owned());
 }
@@ -156,16 +149,9 @@ pub fn apply(
     }
     check(scope.schema.root(), stated)?;
     let mut managed = Managed::read(live);
-    let bare = if live.is_object() {
-        without_managed(live)
-    } else {
-        Value::Object(Map::new())
-    };
+    let bare = if live.is_object() { without_managed(live) } else { Value::Object(Map::new()) };
     if managed.0.is_empty() && live.is_object() {
-        let before = Writer {
-            manager: MANAGER_BEFORE_FIRST_APPLY,
-            now: writer.now,
-        };
+        let before = Writer { manager: MANAGER_BEFORE_FIRST_APPLY, now: writer.now };
         track_update(scope, &Value::Null, &bare, &mut managed, &before);
         managed.cap();
     }
@@ -191,10 +177,7 @@ fn shown(conflicts: &BTreeMap<Manager, FieldSet>) -> Vec<Conflict> {
         let manager = manager.shown();
         set.paths()
             .into_iter()
-            .map(move |path| Conflict {
-                manager: manager.clone(),
-                path,
-            })
+            .map(move |path| Conflict { manager: manager.clone(), path })
             .collect::<Vec<_>>()
     };
     conflicts.iter().flat_map(one).collect()
@@ -258,18 +241,13 @@ fn give_up(scope: &Scope<'_>, merged: &Value, managed: &Managed, last: &FieldSet
     let structure = |set: &FieldSet| set.with_structure(Some(root));
     let last = structure(last);
     let pruned = remove(root, merged, &last);
-    let everybody = managed
-        .0
-        .values()
-        .fold(FieldSet::default(), |all, owned| all.union(&owned.set));
+    let everybody = managed.0.values().fold(FieldSet::default(), |all, owned| all.union(&owned.set));
     let whole = structure(&fields_of(root, merged));
     // What is owned now stays, although it was stated before as well.
     let keep = structure(&fields_of(root, &pruned)).union(&structure(&everybody));
     let pruned = remove(root, merged, &whole.difference(&keep));
     // What goes must have been the manager's: fields that nobody owns stay where they are.
-    let gone = whole
-        .difference(&structure(&fields_of(root, &pruned)))
-        .intersection(&last);
+    let gone = whole.difference(&structure(&fields_of(root, &pruned))).intersection(&last);
     remove(root, merged, &gone)
 }
 

@@ -68,10 +68,7 @@ pub(super) fn fields_of(root: &Child, object: &Value) -> FieldSet {
 /// What the value at `place` owns.
 pub(super) fn entry(place: &Child, value: &Value) -> Entry {
     match (parts(place, value), value) {
-        (Parts::Whole, _) => Entry {
-            member: true,
-            below: FieldSet::default(),
-        },
+        (Parts::Whole, _) => Entry { member: true, below: FieldSet::default() },
         (Parts::Elements(list), Value::Array(items)) => {
             let mut below = FieldSet::default();
             let steps = element_steps(list, items);
@@ -81,18 +78,8 @@ pub(super) fn entry(place: &Child, value: &Value) -> Entry {
             }
             for (step, item) in steps.iter().zip(items) {
                 let single = count.get(step) == Some(&1);
-                let inner = if single {
-                    entry(&list.items, item).below
-                } else {
-                    FieldSet::default()
-                };
-                below.put(
-                    step.clone(),
-                    Entry {
-                        member: true,
-                        below: inner,
-                    },
-                );
+                let inner = if single { entry(&list.items, item).below } else { FieldSet::default() };
+                below.put(step.clone(), Entry { member: true, below: inner });
             }
             Entry { member: false, below }
         }
@@ -118,10 +105,7 @@ pub(super) fn check(root: &Child, object: &Value) -> Result<(), ApplyError> {
 
 fn refuse<T>(path: &str, why: impl Into<String>) -> Result<T, ApplyError> {
     let path = if path.is_empty() { "." } else { path };
-    Err(ApplyError::NotTyped {
-        path: path.to_owned(),
-        why: why.into(),
-    })
+    Err(ApplyError::NotTyped { path: path.to_owned(), why: why.into() })
 }
 
 fn check_at(place: &Child, value: &Value, path: &str) -> Result<(), ApplyError> {

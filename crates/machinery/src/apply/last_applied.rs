@@ -34,9 +34,7 @@ pub(super) fn covers(
     };
     let root = scope.schema.root();
     let changed = compare(root, live, &last);
-    let allowed = fields_of(root, &last)
-        .difference(&changed.modified)
-        .difference(&changed.added);
+    let allowed = fields_of(root, &last).difference(&changed.modified).difference(&changed.added);
     conflicts.values().all(|set| set.difference(&allowed).is_empty())
 }
 
@@ -65,12 +63,7 @@ fn sorted(value: &Value) -> Value {
         Value::Object(fields) => {
             let mut fields: Vec<_> = fields.iter().collect();
             fields.sort_by(|a, b| a.0.cmp(b.0));
-            Value::Object(
-                fields
-                    .into_iter()
-                    .map(|(k, v)| (k.clone(), sorted(v)))
-                    .collect::<Map<_, _>>(),
-            )
+            Value::Object(fields.into_iter().map(|(k, v)| (k.clone(), sorted(v))).collect::<Map<_, _>>())
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         plain => plain.clone(),

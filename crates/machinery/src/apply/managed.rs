@@ -45,16 +45,8 @@ impl Manager {
     /// The manager in a conflict's message.
     pub(super) fn shown(&self) -> String {
         let (name, sub, version) = (&self.name, &self.subresource, &self.api_version);
-        let sub = if sub.is_empty() {
-            String::new()
-        } else {
-            format!(" with subresource {sub:?}")
-        };
-        let version = if version.is_empty() {
-            String::new()
-        } else {
-            format!(" using {version}")
-        };
+        let sub = if sub.is_empty() { String::new() } else { format!(" with subresource {sub:?}") };
+        let version = if version.is_empty() { String::new() } else { format!(" using {version}") };
         format!("{name:?}{sub}{version}")
     }
 }
@@ -102,21 +94,15 @@ impl Managed {
                 manager.subresource.clone(),
             )
         });
-        let entries: Vec<Value> = entries
-            .into_iter()
-            .map(|(manager, owned)| encode(manager, owned))
-            .collect();
+        let entries: Vec<Value> =
+            entries.into_iter().map(|(manager, owned)| encode(manager, owned)).collect();
         object::set_meta(object, "managedFields", entries);
     }
 
     /// Joins the oldest updates into one entry per version while there are too many.
     pub(super) fn cap(&mut self) {
-        let mut updaters: Vec<Manager> = self
-            .0
-            .keys()
-            .filter(|manager| manager.operation == Operation::Update)
-            .cloned()
-            .collect();
+        let mut updaters: Vec<Manager> =
+            self.0.keys().filter(|manager| manager.operation == Operation::Update).cloned().collect();
         let mut count = updaters.len();
         if count <= MAX_UPDATE_MANAGERS {
             return;
@@ -167,8 +153,7 @@ impl Managed {
 }
 
 fn seconds(time: Option<&str>) -> i64 {
-    time.and_then(|text| text.parse::<Timestamp>().ok())
-        .map_or(0, Timestamp::as_second)
+    time.and_then(|text| text.parse::<Timestamp>().ok()).map_or(0, Timestamp::as_second)
 }
 
 fn entry(entry: &Value) -> Option<(Manager, Owned)> {
@@ -183,26 +168,11 @@ fn entry(entry: &Value) -> Option<(Manager, Owned)> {
         Some(fields) => FieldSet::parse(fields).ok()?,
     };
     let api_version = text("apiVersion");
-    let identity = if operation == Operation::Apply {
-        String::new()
-    } else {
-        api_version.clone()
-    };
-    let manager = Manager {
-        name: text("manager"),
-        operation,
-        api_version: identity,
-        subresource: text("subresource"),
-    };
+    let identity = if operation == Operation::Apply { String::new() } else { api_version.clone() };
+    let manager =
+        Manager { name: text("manager"), operation, api_version: identity, subresource: text("subresource") };
     let time = entry.get("time").and_then(Value::as_str).map(str::to_owned);
-    Some((
-        manager,
-        Owned {
-            api_version,
-            set,
-            time,
-        },
-    ))
+    Some((manager, Owned { api_version, set, time }))
 }
 
 fn encode(manager: &Manager, owned: &Owned) -> Value {
@@ -243,10 +213,7 @@ mod tests {
         managed.write(&mut object);
         let first = &object["metadata"]["managedFields"][0];
         assert_eq!(first["manager"], json!(MANAGER_OF_OLD_UPDATES));
-        assert_eq!(
-            first["fieldsV1"],
-            json!({"f:a0": {}, "f:a1": {}, "f:a2": {}, "f:a3": {}})
-        );
+        assert_eq!(first["fieldsV1"], json!({"f:a0": {}, "f:a1": {}, "f:a2": {}, "f:a3": {}}));
         assert_eq!(first["time"], json!("2024-01-01T00:00:03Z"));
     }
 
@@ -257,10 +224,7 @@ mod tests {
             json!([{"operation": "Apply", "fieldsV1": {"x": {}}}]),
             json!("x"),
         ] {
-            assert_eq!(
-                Managed::read(&json!({"metadata": {"managedFields": entries}})),
-                Managed::default()
-            );
+            assert_eq!(Managed::read(&json!({"metadata": {"managedFields": entries}})), Managed::default());
         }
     }
 }

@@ -47,9 +47,7 @@ fn elements(list: &List, old: &[Value], new: &[Value]) -> Vec<Value> {
     let mut live: HashMap<&Step, Option<&Value>> = HashMap::new();
     for (step, item) in old_steps.iter().zip(old) {
         // Of elements that share a key none can be merged with.
-        live.entry(step)
-            .and_modify(|known| *known = None)
-            .or_insert(Some(item));
+        live.entry(step).and_modify(|known| *known = None).or_insert(Some(item));
     }
     let stated: HashMap<&Step, &Value> = new_steps.iter().zip(new).collect();
     let merged = |step: &Step, item: &Value| match live.get(step) {

@@ -84,10 +84,7 @@ impl ApplyError {
 /// The sentence for people: managers with the fields that each one owns. kubectl prints it as it is.
 fn conflict_message(conflicts: &[Conflict]) -> String {
     if let [only] = conflicts {
-        return format!(
-            "Apply failed with 1 conflict: conflict with {}: {}",
-            only.manager, only.path
-        );
+        return format!("Apply failed with 1 conflict: conflict with {}: {}", only.manager, only.path);
     }
     let mut message = format!("Apply failed with {} conflicts: ", conflicts.len());
     let mut managers: Vec<&str> = conflicts.iter().map(|c| c.manager.as_str()).collect();
@@ -96,12 +93,7 @@ fn conflict_message(conflicts: &[Conflict]) -> String {
     let mut lines = Vec::new();
     for manager in managers {
         lines.push(format!("conflicts with {manager}:"));
-        lines.extend(
-            conflicts
-                .iter()
-                .filter(|c| c.manager == manager)
-                .map(|c| format!("- {}", c.path)),
-        );
+        lines.extend(conflicts.iter().filter(|c| c.manager == manager).map(|c| format!("- {}", c.path)));
     }
     message.push_str(&lines.join("\n"));
     message

@@ -38,11 +38,7 @@ impl Step {
         let default = |key: &Arc<str>| declared?.field(key)?.default.as_deref();
         let mut keys = Map::new();
         for key in &list.keys {
-            if let Some(value) = fields
-                .get(key.as_ref())
-                .filter(|v| !v.is_null())
-                .or_else(|| default(key))
-            {
+            if let Some(value) = fields.get(key.as_ref()).filter(|v| !v.is_null()).or_else(|| default(key)) {
                 keys.insert(key.to_string(), value.clone());
             }
         }
@@ -104,10 +100,8 @@ fn canonical(value: &Value) -> String {
         Value::Object(fields) => {
             let mut fields: Vec<_> = fields.iter().collect();
             fields.sort_by(|a, b| a.0.cmp(b.0));
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|(k, v)| format!("{}:{}", Value::from(k.as_str()), canonical(v)))
-                .collect();
+            let fields: Vec<String> =
+                fields.iter().map(|(k, v)| format!("{}:{}", Value::from(k.as_str()), canonical(v))).collect();
             format!("{{{}}}", fields.join(","))
         }
         Value::Array(items) => {
@@ -125,20 +119,10 @@ mod tests {
 
     #[test]
     fn steps_are_read_and_written() {
-        for text in [
-            "f:spec",
-            "f:a:b",
-            r#"k:{"a":1,"b":"x"}"#,
-            r#"v:"x""#,
-            "v:1",
-            "i:3",
-        ] {
+        for text in ["f:spec", "f:a:b", r#"k:{"a":1,"b":"x"}"#, r#"v:"x""#, "v:1", "i:3"] {
             assert_eq!(Step::parse(text).expect(text).encode(), text);
         }
-        assert_eq!(
-            Step::parse(r#"k:{"b":1, "a":2}"#).expect("reads").encode(),
-            r#"k:{"a":2,"b":1}"#
-        );
+        assert_eq!(Step::parse(r#"k:{"b":1, "a":2}"#).expect("reads").encode(), r#"k:{"a":2,"b":1}"#);
         for bad in ["", "x:1", "k:1", "k:{", "i:x", "v:"] {
             assert_eq!(Step::parse(bad), None, "{bad}");
         }

@@ -31,11 +31,7 @@ fn below(place: &Child, value: &Value, set: &FieldSet) -> Value {
                 };
                 kept.insert(name.clone(), left);
             }
-            if kept.is_empty() {
-                Value::Null
-            } else {
-                Value::Object(kept)
-            }
+            if kept.is_empty() { Value::Null } else { Value::Object(kept) }
         }
         (Parts::Elements(list), Value::Array(items)) => {
             let mut kept = Vec::new();
@@ -46,11 +42,7 @@ fn below(place: &Child, value: &Value, set: &FieldSet) -> Value {
                     None => kept.push(item.clone()),
                 }
             }
-            if kept.is_empty() {
-                Value::Null
-            } else {
-                Value::Array(kept)
-            }
+            if kept.is_empty() { Value::Null } else { Value::Array(kept) }
         }
         _ => value.clone(),
     }

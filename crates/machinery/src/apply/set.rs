@@ -64,10 +64,8 @@ impl FieldSet {
             }
             let step = Step::parse(key).ok_or_else(|| SetError::Step(key.clone()))?;
             let below = value.as_object().ok_or_else(|| SetError::Value(key.clone()))?;
-            let entry = Entry {
-                member: below.is_empty() || below.contains_key("."),
-                below: Self::parse(value)?,
-            };
+            let entry =
+                Entry { member: below.is_empty() || below.contains_key("."), below: Self::parse(value)? };
             set.steps.insert(step, entry);
         }
         Ok(set)
@@ -168,10 +166,7 @@ impl FieldSet {
         for (step, entry) in &self.steps {
             let entry = match other.steps.get(step) {
                 Some(theirs) if theirs.member => continue,
-                Some(theirs) => Entry {
-                    member: entry.member,
-                    below: entry.below.outside(&theirs.below),
-                },
+                Some(theirs) => Entry { member: entry.member, below: entry.below.outside(&theirs.below) },
                 None => entry.clone(),
             };
             kept.put(step.clone(), entry);
@@ -207,10 +202,7 @@ impl FieldSet {
             let declared = !entry.below.is_empty() && step.is_declared_in(node);
             set.put(
                 step.clone(),
-                Entry {
-                    member: entry.member || declared,
-                    below: entry.below.with_structure(below),
-                },
+                Entry { member: entry.member || declared, below: entry.below.with_structure(below) },
             );
         }
         set
@@ -256,13 +248,7 @@ mod tests {
         );
         assert_eq!(
             set.paths(),
-            [
-                ".data",
-                ".data.a",
-                r#".set[="q"]"#,
-                r#".spec.list[name="x"]"#,
-                r#".spec.list[name="x"].name"#
-            ]
+            [".data", ".data.a", r#".set[="q"]"#, r#".spec.list[name="x"]"#, r#".spec.list[name="x"].name"#]
         );
         assert!(FieldSet::parse(&json!({"x": {}})).is_err() && FieldSet::parse(&json!({"f:x": 1})).is_err());
     }

@@ -18,12 +18,7 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        Self {
-            schema: thing(),
-            reset: FieldSet::of(&[&["status"]]),
-            object: Value::Null,
-            minute: 0,
-        }
+        Self { schema: thing(), reset: FieldSet::of(&[&["status"]]), object: Value::Null, minute: 0 }
     }
 
     fn now(&mut self) -> String {
@@ -52,19 +47,8 @@ impl Story {
         let now = self.now();
         object::set_at(&mut fields, &["apiVersion"], "v1".into());
         object::set_at(&mut fields, &["metadata", "name"], "x".into());
-        let scope = Scope {
-            schema: &self.schema,
-            api_version: "v1",
-            subresource: "",
-            reset: &self.reset,
-        };
-        let result = apply(
-            &scope,
-            &self.object,
-            &fields,
-            &Writer { manager, now: &now },
-            force,
-        )?;
+        let scope = Scope { schema: &self.schema, api_version: "v1", subresource: "", reset: &self.reset };
+        let result = apply(&scope, &self.object, &fields, &Writer { manager, now: &now }, force)?;
         self.settle(result);
         Ok(())
     }
@@ -79,17 +63,8 @@ impl Story {
         change(&mut new);
         self.schema.default(&mut new);
         self.schema.canonicalize(&mut new);
-        let reset = if subresource.is_empty() {
-            self.reset.clone()
-        } else {
-            FieldSet::default()
-        };
-        let scope = Scope {
-            schema: &self.schema,
-            api_version: "v1",
-            subresource,
-            reset: &reset,
-        };
+        let reset = if subresource.is_empty() { self.reset.clone() } else { FieldSet::default() };
+        let scope = Scope { schema: &self.schema, api_version: "v1", subresource, reset: &reset };
         let result = update(&scope, &self.object, &new, &Writer { manager, now: &now });
         self.settle(result);
     }
@@ -98,17 +73,12 @@ impl Story {
     fn owners(&self) -> Value {
         let entries = object::at(&self.object, &["metadata", "managedFields"]).and_then(Value::as_array);
         let entries = entries.into_iter().flatten();
-        entries
-            .map(|e| (object::str_at(e, &["manager"]).to_owned(), e["fieldsV1"].clone()))
-            .collect()
+        entries.map(|e| (object::str_at(e, &["manager"]).to_owned(), e["fieldsV1"].clone())).collect()
     }
 
     fn time_of(&self, manager: &str) -> &str {
         let entries = object::at(&self.object, &["metadata", "managedFields"]).and_then(Value::as_array);
-        let found = entries
-            .into_iter()
-            .flatten()
-            .find(|e| object::str_at(e, &["manager"]) == manager);
+        let found = entries.into_iter().flatten().find(|e| object::str_at(e, &["manager"]) == manager);
         found.map_or("", |e| object::str_at(e, &["time"]))
     }
 }
@@ -116,12 +86,8 @@ impl Story {
 #[test]
 fn conflicts_name_manager_and_field_and_force_takes_over() {
     let mut story = Story::new();
-    story
-        .apply("ann", json!({"data": {"a": "1", "b": "1"}}))
-        .expect("first");
-    let refused = story
-        .apply("ben", json!({"data": {"a": "2", "b": "2", "c": "2"}}))
-        .expect_err("conflicts");
+    story.apply("ann", json!({"data": {"a": "1", "b": "1"}})).expect("first");
+    let refused = story.apply("ben", json!({"data": {"a": "2", "b": "2", "c": "2"}})).expect_err("conflicts");
     assert_eq!(
         refused.to_string(),
         "Apply failed with 2 conflicts: conflicts with \"ann\":\n- .data.a\n- .data.b"
@@ -141,14 +107,8 @@ fn conflicts_name_manager_and_field_and_force_takes_over() {
 fn a_value_stays_while_one_owner_wants_it() {
     let mut story = Story::new();
     story.apply("ann", json!({"data": {"a": "1"}})).expect("ann");
-    story
-        .apply("ben", json!({"data": {"a": "1"}}))
-        .expect("the same value is no conflict");
-    assert_eq!(
-        story.time_of("ben"),
-        "",
-        "nothing changed, so there is no time to tell"
-    );
+    story.apply("ben", json!({"data": {"a": "1"}})).expect("the same value is no conflict");
+    assert_eq!(story.time_of("ben"), "", "nothing changed, so there is no time to tell");
     story.apply("ann", json!({"data": {}})).expect("ann leaves");
     assert_eq!(story.object["data"], json!({"a": "1"}));
     story.apply("ben", json!({})).expect("ben leaves");
@@ -158,21 +118,11 @@ fn a_value_stays_while_one_owner_wants_it() {
 #[test]
 fn updates_take_what_they_change_and_removals_take_from_all() {
     let mut story = Story::new();
-    story
-        .apply("ann", json!({"data": {"a": "1", "b": "1"}}))
-        .expect("ann");
+    story.apply("ann", json!({"data": {"a": "1", "b": "1"}})).expect("ann");
     story.update("ed", "", |object| object["data"]["a"] = json!("2"));
-    assert_eq!(
-        story.owners(),
-        json!({"ann": {"f:data": {"f:b": {}}}, "ed": {"f:data": {"f:a": {}}}})
-    );
-    let refused = story
-        .apply("ann", json!({"data": {"a": "1", "b": "1"}}))
-        .expect_err("ed has it");
-    assert_eq!(
-        refused.to_string(),
-        "Apply failed with 1 conflict: conflict with \"ed\" using v1: .data.a"
-    );
+    assert_eq!(story.owners(), json!({"ann": {"f:data": {"f:b": {}}}, "ed": {"f:data": {"f:a": {}}}}));
+    let refused = story.apply("ann", json!({"data": {"a": "1", "b": "1"}})).expect_err("ed has it");
+    assert_eq!(refused.to_string(), "Apply failed with 1 conflict: conflict with \"ed\" using v1: .data.a");
     story.update("ed", "", |object| drop(object::remove_at(object, &["data", "b"])));
     assert_eq!(story.owners(), json!({"ed": {"f:data": {"f:a": {}}}}));
 }
@@ -194,12 +144,8 @@ fn a_create_owns_what_it_sets_but_not_what_is_always_there() {
 #[test]
 fn lists_with_keys_are_owned_by_element() {
     let mut story = Story::new();
-    story
-        .apply("ann", json!({"ports": [{"port": 1, "name": "one"}, {"port": 2}]}))
-        .expect("ann");
-    story
-        .apply("ben", json!({"ports": [{"port": 3}, {"port": 1, "target": "t"}]}))
-        .expect("ben");
+    story.apply("ann", json!({"ports": [{"port": 1, "name": "one"}, {"port": 2}]})).expect("ann");
+    story.apply("ben", json!({"ports": [{"port": 3}, {"port": 1, "target": "t"}]})).expect("ben");
     assert_eq!(
         story.object["ports"],
         json!([
@@ -215,20 +161,14 @@ fn lists_with_keys_are_owned_by_element() {
             "k:{\"port\":3,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}},
         }})
     );
-    story
-        .apply("ann", json!({"ports": [{"port": 1}]}))
-        .expect("ann gives up a name and an element");
+    story.apply("ann", json!({"ports": [{"port": 1}]})).expect("ann gives up a name and an element");
     assert_eq!(
         story.object["ports"],
         json!([{"port": 3, "protocol": "TCP"}, {"port": 1, "protocol": "TCP", "target": "t"}])
     );
-    let refused = story
-        .apply("ann", json!({"ports": [{"port": 1, "target": "u"}]}))
-        .expect_err("ben's");
+    let refused = story.apply("ann", json!({"ports": [{"port": 1, "target": "u"}]})).expect_err("ben's");
     assert!(
-        refused
-            .to_string()
-            .ends_with(r#"conflict with "ben": .ports[port=1,protocol="TCP"].target"#),
+        refused.to_string().ends_with(r#"conflict with "ben": .ports[port=1,protocol="TCP"].target"#),
         "{refused}"
     );
 }
@@ -237,25 +177,16 @@ fn lists_with_keys_are_owned_by_element() {
 fn sets_and_atomic_values() {
     let mut story = Story::new();
     story
-        .apply(
-            "ann",
-            json!({"metadata": {"finalizers": ["f/a"]}, "args": ["x"], "selector": {"a": "1"}}),
-        )
+        .apply("ann", json!({"metadata": {"finalizers": ["f/a"]}, "args": ["x"], "selector": {"a": "1"}}))
         .expect("ann");
-    story
-        .apply("ben", json!({"metadata": {"finalizers": ["f/b"]}}))
-        .expect("sets merge");
+    story.apply("ben", json!({"metadata": {"finalizers": ["f/b"]}})).expect("sets merge");
     assert_eq!(story.object["metadata"]["finalizers"], json!(["f/a", "f/b"]));
     for stated in [json!({"args": ["y"]}), json!({"selector": {"b": "1"}})] {
         assert!(matches!(story.apply("ben", stated), Err(ApplyError::Conflicts(c)) if c.len() == 1));
     }
     story.force("ben", json!({"selector": {"b": "1"}}));
     assert_eq!(story.object["selector"], json!({"b": "1"}));
-    assert_eq!(
-        story.object["metadata"]["finalizers"],
-        json!(["f/a"]),
-        "ben gave up his finalizer"
-    );
+    assert_eq!(story.object["metadata"]["finalizers"], json!(["f/a"]), "ben gave up his finalizer");
     story.apply("ann", json!({"args": ["x"]})).expect("ann");
     assert_eq!(story.object["metadata"].get("finalizers"), None);
 }
@@ -264,26 +195,17 @@ fn sets_and_atomic_values() {
 fn what_nobody_applied_belongs_to_before_first_apply() {
     let mut story = Story::new();
     story.object = json!({"apiVersion": "v1", "metadata": {"name": "x", "uid": "u"}, "data": {"a": "1"}});
-    let refused = story
-        .apply("ann", json!({"data": {"a": "2"}}))
-        .expect_err("conflict");
+    let refused = story.apply("ann", json!({"data": {"a": "2"}})).expect_err("conflict");
     assert!(refused.to_string().contains("before-first-apply"), "{refused}");
-    story
-        .apply("ann", json!({"data": {"a": "1", "b": "1"}}))
-        .expect("agrees");
-    assert_eq!(
-        story.owners()["before-first-apply"],
-        json!({"f:data": {".": {}, "f:a": {}}})
-    );
+    story.apply("ann", json!({"data": {"a": "1", "b": "1"}})).expect("agrees");
+    assert_eq!(story.owners()["before-first-apply"], json!({"f:data": {".": {}, "f:a": {}}}));
 }
 
 #[test]
 fn managers_can_be_forgotten_and_then_stay_so() {
     let mut story = Story::new();
     story.apply("ann", json!({"data": {"a": "1"}})).expect("ann");
-    story.update("ed", "", |object| {
-        object["metadata"]["managedFields"] = json!([{}])
-    });
+    story.update("ed", "", |object| object["metadata"]["managedFields"] = json!([{}]));
     assert_eq!(story.owners(), json!({}));
     story.update("ed", "", |object| object["data"]["b"] = json!("1"));
     assert_eq!(story.owners(), json!({}));
@@ -294,10 +216,7 @@ fn subresources_have_entries_of_their_own() {
     let mut story = Story::new();
     story.update("ed", "", |object| object["data"] = json!({"a": "1"}));
     story.update("ed", "status", |object| object["status"] = json!({"name": "up"}));
-    let entries = story.object["metadata"]["managedFields"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let entries = story.object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     assert_eq!(entries.len(), 2);
     assert_eq!(
         (&entries[1]["subresource"], &entries[1]["fieldsV1"]),
@@ -331,21 +250,15 @@ fn kubectl_takes_over_what_it_applied_on_the_client_side() {
         object["data"] = json!({"a": "1"});
         object["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/last-applied-configuration": last});
     });
-    story
-        .apply("other", json!({"data": {"a": "2"}}))
-        .expect_err("only kubectl may");
-    story
-        .apply("kubectl", json!({"data": {"a": "2"}}))
-        .expect("takes over");
+    story.apply("other", json!({"data": {"a": "2"}})).expect_err("only kubectl may");
+    story.apply("kubectl", json!({"data": {"a": "2"}})).expect("takes over");
     assert_eq!(story.owners()["kubectl"], json!({"f:data": {"f:a": {}}}));
     assert_eq!(
         object::annotation(&story.object, "kubectl.kubernetes.io/last-applied-configuration"),
         Some("{\"apiVersion\":\"v1\",\"data\":{\"a\":\"2\"},\"metadata\":{\"name\":\"x\"}}\n")
     );
     story.update("ed", "", |object| object["data"]["a"] = json!("3"));
-    story
-        .apply("kubectl", json!({"data": {"a": "4"}}))
-        .expect_err("ed changed it since");
+    story.apply("kubectl", json!({"data": {"a": "4"}})).expect_err("ed changed it since");
 }
 
 #[test]
@@ -354,10 +267,7 @@ fn objects_that_do_not_fit_are_refused() {
     let cases = [
         (json!({"zzz": 1}), ".zzz: field not declared in schema"),
         (json!({"data": 5}), ".data: expected an object"),
-        (
-            json!({"ports": [{"port": 1}, {"port": 1}]}),
-            "two elements with the same key",
-        ),
+        (json!({"ports": [{"port": 1}, {"port": 1}]}), "two elements with the same key"),
         (json!({"metadata": {"managedFields": []}}), "must be nil"),
         (json!({"count": "1"}), ".count: expected a whole number"),
     ];
@@ -375,22 +285,9 @@ fn custom_resources_own_their_parts_and_open_maps_by_key() {
     }}});
     let schema = library().structural(&schema).expect("parses");
     let reset = FieldSet::default();
-    let scope = Scope {
-        schema: &schema,
-        api_version: "c/v1",
-        subresource: "",
-        reset: &reset,
-    };
+    let scope = Scope { schema: &schema, api_version: "c/v1", subresource: "", reset: &reset };
     let new = json!({"metadata": {"name": "x"}, "spec": {"list": ["a"], "free": {"x": [1], "y": {"z": 1}}}});
-    let made = update(
-        &scope,
-        &Value::Null,
-        &new,
-        &Writer {
-            manager: "ed",
-            now: "2024-01-01T00:00:00Z",
-        },
-    );
+    let made = update(&scope, &Value::Null, &new, &Writer { manager: "ed", now: "2024-01-01T00:00:00Z" });
     assert_eq!(
         made["metadata"]["managedFields"][0]["fieldsV1"],
         json!({"f:spec": {".": {}, "f:free": {".": {}, "f:x": {}, "f:y": {".": {}, "f:z": {}}}, "f:list": {}}})
@@ -401,11 +298,7 @@ fn stated() -> impl Strategy<Value = Value> {
     // Never an empty map or list: those are owned but not stored, so that stating one again is a change, as it is
     // in the reference.
     let data = prop::option::of(prop::collection::btree_map("[abc]", "[xy]", 1..3));
-    let ports = prop::option::of(prop::collection::btree_map(
-        1_i32..4,
-        prop::option::of("[xy]"),
-        1..3,
-    ));
+    let ports = prop::option::of(prop::collection::btree_map(1_i32..4, prop::option::of("[xy]"), 1..3));
     let marks = prop::option::of(prop::collection::btree_set("f/[abc]", 1..3));
     let args = prop::option::of(prop::collection::vec("[xy]", 1..2));
     (data, ports, marks, args).prop_map(|(data, ports, marks, args)| {
@@ -433,9 +326,9 @@ fn stated() -> impl Strategy<Value = Value> {
 /// Whether every plain value in `stated` is in `object`; list elements are looked for anywhere in the list.
 fn holds(object: &Value, stated: &Value) -> bool {
     match (object, stated) {
-        (Value::Object(have), Value::Object(want)) => want
-            .iter()
-            .all(|(k, v)| is_empty(v) || have.get(k).is_some_and(|h| holds(h, v))),
+        (Value::Object(have), Value::Object(want)) => {
+            want.iter().all(|(k, v)| is_empty(v) || have.get(k).is_some_and(|h| holds(h, v)))
+        }
         (Value::Array(have), Value::Array(want)) => want.iter().all(|w| have.iter().any(|h| holds(h, w))),
         (have, want) => have == want,
     }

@@ -13,10 +13,7 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
         .as_array()
         .ok_or_else(|| PatchError::Form("a JSON patch must be a list of operations".to_owned()))?;
     if operations.len() > MAX_OPERATIONS {
-        return Err(PatchError::TooMany {
-            most: MAX_OPERATIONS,
-            found: operations.len(),
-        });
+        return Err(PatchError::TooMany { most: MAX_OPERATIONS, found: operations.len() });
     }
     let operations: json_patch::Patch =
         serde_json::from_value(patch.clone()).map_err(|error| PatchError::Form(error.to_string()))?;
@@ -61,13 +58,7 @@ mod tests {
             (json!([{"op": "remove", "path": "/b"}]), 422),
             (json!([{"op": "test", "path": "/a", "value": 2}]), 422),
             (json!([{"op": "add", "path": "/b/c", "value": 2}]), 422),
-            (
-                Value::Array(vec![
-                    json!({"op": "test", "path": "/a", "value": 1});
-                    MAX_OPERATIONS + 1
-                ]),
-                413,
-            ),
+            (Value::Array(vec![json!({"op": "test", "path": "/a", "value": 1}); MAX_OPERATIONS + 1]), 413),
         ];
         for (patch, code) in cases {
             assert_eq!(apply(&object, &patch).expect_err("refused").status().code, code);

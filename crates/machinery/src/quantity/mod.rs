@@ -59,26 +59,17 @@ pub struct Quantity {
 impl Quantity {
     /// A whole number of units.
     pub fn new(units: i64, format: Format) -> Self {
-        Self {
-            nano: i128::from(units) * NANO,
-            format,
-        }
+        Self { nano: i128::from(units) * NANO, format }
     }
 
     /// A number of thousandths, written with decimal suffixes (CPU).
     pub fn from_milli(milli: i64) -> Self {
-        Self {
-            nano: (i128::from(milli) * (NANO / 1000)).clamp(-MAX, MAX),
-            format: Format::Decimal,
-        }
+        Self { nano: (i128::from(milli) * (NANO / 1000)).clamp(-MAX, MAX), format: Format::Decimal }
     }
 
     /// A number of bytes, written with binary suffixes (memory, storage).
     pub fn from_bytes(bytes: u64) -> Self {
-        Self {
-            nano: (i128::from(bytes) * NANO).min(MAX),
-            format: Format::Binary,
-        }
+        Self { nano: (i128::from(bytes) * NANO).min(MAX), format: Format::Binary }
     }
 
     /// Reads a quantity. More digits than 10⁻⁹ can hold are rounded away from zero; more than 2⁶³-1 becomes that.
@@ -92,18 +83,13 @@ impl Quantity {
             b'+' => (false, &trimmed[1..]),
             _ => (false, trimmed),
         };
-        let end = unsigned
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(unsigned.len());
+        let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
             return Err(QuantityError::Number(trimmed.to_owned()));
         }
-        let unknown = || QuantityError::Suffix {
-            text: trimmed.to_owned(),
-            suffix: suffix.to_owned(),
-        };
+        let unknown = || QuantityError::Suffix { text: trimmed.to_owned(), suffix: suffix.to_owned() };
         let (format, power2, power10) = scale_of(suffix).ok_or_else(unknown)?;
         let magnitude = amount(whole, fraction, power2, power10);
         let mut format = format;
@@ -111,10 +97,7 @@ impl Quantity {
             // Below one unit a binary suffix cannot be written any more.
             format = Format::Decimal;
         }
-        Ok(Self {
-            nano: if negative { -magnitude } else { magnitude },
-            format,
-        })
+        Ok(Self { nano: if negative { -magnitude } else { magnitude }, format })
     }
 
     /// The canonical text: the largest suffix that keeps the number whole.
@@ -151,11 +134,7 @@ impl Quantity {
             power += 3;
         }
         if exponent {
-            return if power == 0 {
-                number.to_string()
-            } else {
-                format!("{number}e{power}")
-            };
+            return if power == 0 { number.to_string() } else { format!("{number}e{power}") };
         }
         let suffix = DECIMAL.iter().find(|(_, p)| *p == power).map_or("", |(s, _)| s);
         format!("{number}{suffix}")
@@ -240,10 +219,7 @@ impl Add for Quantity {
     /// The sum, capped; a zero takes the other's format.
     fn add(self, other: Self) -> Self {
         let format = if self.nano == 0 { other.format } else { self.format };
-        Self {
-            nano: (self.nano + other.nano).clamp(-MAX, MAX),
-            format,
-        }
+        Self { nano: (self.nano + other.nano).clamp(-MAX, MAX), format }
     }
 }
 
@@ -252,10 +228,7 @@ impl Sub for Quantity {
 
     fn sub(self, other: Self) -> Self {
         let format = if self.nano == 0 { other.format } else { self.format };
-        Self {
-            nano: (self.nano - other.nano).clamp(-MAX, MAX),
-            format,
-        }
+        Self { nano: (self.nano - other.nano).clamp(-MAX, MAX), format }
     }
 }
 
@@ -312,19 +285,13 @@ mod tests {
             ("100Ei", "9223372036854775807"),
         ];
         for (text, canonical) in cases {
-            assert_eq!(
-                Quantity::parse(text).expect(text).canonical(),
-                canonical,
-                "{text}"
-            );
+            assert_eq!(Quantity::parse(text).expect(text).canonical(), canonical, "{text}");
         }
     }
 
     #[test]
     fn refused_texts() {
-        for text in [
-            "", " ", "Mi", "1.2.3", "1 Gi", "1ki", "1KB", "abc", "--1", "1e", "1e1.5", ".",
-        ] {
+        for text in ["", " ", "Mi", "1.2.3", "1 Gi", "1ki", "1KB", "abc", "--1", "1e", "1e1.5", "."] {
             assert!(Quantity::parse(text).is_err(), "{text:?}");
         }
     }

@@ -2,26 +2,10 @@
 
 use super::{Format, MAX, NANO};
 
-pub(super) const BINARY: [(&str, u32); 6] = [
-    ("Ki", 10),
-    ("Mi", 20),
-    ("Gi", 30),
-    ("Ti", 40),
-    ("Pi", 50),
-    ("Ei", 60),
-];
-pub(super) const DECIMAL: [(&str, i32); 10] = [
-    ("n", -9),
-    ("u", -6),
-    ("m", -3),
-    ("", 0),
-    ("k", 3),
-    ("M", 6),
-    ("G", 9),
-    ("T", 12),
-    ("P", 15),
-    ("E", 18),
-];
+pub(super) const BINARY: [(&str, u32); 6] =
+    [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
+pub(super) const DECIMAL: [(&str, i32); 10] =
+    [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 
 /// The family of a suffix, and its power of two and of ten.
 pub(super) fn scale_of(suffix: &str) -> Option<(Format, u32, i32)> {
@@ -65,11 +49,7 @@ pub(super) fn amount(whole: &str, fraction: &str, power2: u32, power10: i32) -> 
 /// The same for a binary suffix: digits × 2^power2, exact to the nano-unit.
 fn binary_amount(whole: &str, fraction: &str, power2: u32) -> i128 {
     let unit = 1_i128 << power2;
-    let Ok(whole) = (if whole.is_empty() {
-        Ok(0)
-    } else {
-        whole.parse::<i128>()
-    }) else {
+    let Ok(whole) = (if whole.is_empty() { Ok(0) } else { whole.parse::<i128>() }) else {
         return MAX;
     };
     let Some(mut nano) = whole.checked_mul(unit).and_then(|v| v.checked_mul(NANO)) else {
@@ -84,9 +64,7 @@ fn binary_amount(whole: &str, fraction: &str, power2: u32) -> i128 {
         let whole_part = product / scale * NANO;
         let rest = product % scale;
         let fine = rest.saturating_mul(NANO);
-        nano = nano
-            .saturating_add(whole_part)
-            .saturating_add(fine.div_euclid(scale));
+        nano = nano.saturating_add(whole_part).saturating_add(fine.div_euclid(scale));
         if fine % scale != 0 {
             nano += 1;
         }

@@ -49,10 +49,7 @@ fn walk(child: &Child, value: &mut Value) {
         }
         (Shape::Integer { .. }, Value::Number(number)) => {
             // 1.0 and 1e3 are whole numbers to a typed decoder.
-            if let Some(whole) = number
-                .as_f64()
-                .filter(|f| number.as_i64().is_none() && f.fract() == 0.0)
-            {
+            if let Some(whole) = number.as_f64().filter(|f| number.as_i64().is_none() && f.fract() == 0.0) {
                 *value = Value::from(whole as i64);
             }
         }
@@ -74,10 +71,6 @@ fn is_empty_collection(child: &Child, value: &Value) -> bool {
 /// A time in UTC, to the second or to the microsecond; `None` when it is no time.
 pub(super) fn time(text: &str, micro: bool) -> Option<String> {
     let utc = text.parse::<Timestamp>().ok()?.to_zoned(TimeZone::UTC);
-    let format = if micro {
-        "%Y-%m-%dT%H:%M:%S.%6fZ"
-    } else {
-        "%Y-%m-%dT%H:%M:%SZ"
-    };
+    let format = if micro { "%Y-%m-%dT%H:%M:%S.%6fZ" } else { "%Y-%m-%dT%H:%M:%SZ" };
     Some(utc.strftime(format).to_string())
 }

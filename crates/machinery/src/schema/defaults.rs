@@ -15,12 +15,7 @@ pub(super) fn zero(root: &Child) -> Value {
     let object = root.node().object();
     for (name, child) in object.into_iter().flat_map(|object| &object.fields) {
         let node = child.node();
-        if child
-            .default
-            .as_deref()
-            .and_then(Value::as_object)
-            .is_some_and(Map::is_empty)
-        {
+        if child.default.as_deref().and_then(Value::as_object).is_some_and(Map::is_empty) {
             fields.insert(name.as_ref().to_owned(), zero(child));
         } else if object.is_some_and(|object| object.requires(name)) && matches!(node.shape, Shape::List(_)) {
             fields.insert(name.as_ref().to_owned(), Value::Null);

@@ -17,12 +17,9 @@ pub(super) fn holds(format: &str, text: &str) -> bool {
         "mac" => is_mac(text),
         "uuid" | "uuid3" | "uuid4" | "uuid5" => is_uuid(format, text),
         "hostname" => is_hostname(text),
-        "email" => text
-            .split_once('@')
-            .is_some_and(|(user, host)| !user.is_empty() && is_hostname(host)),
+        "email" => text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && is_hostname(host)),
         "uri" => {
-            text.split_once(':')
-                .is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty())
+            text.split_once(':').is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty())
                 || text.starts_with('/')
         }
         "duration" => is_duration(text),
@@ -46,9 +43,7 @@ fn is_mac(text: &str) -> bool {
     let separator = if text.contains('-') { '-' } else { ':' };
     let groups: Vec<&str> = text.split(separator).collect();
     matches!(groups.len(), 6 | 8)
-        && groups
-            .iter()
-            .all(|g| g.len() == 2 && g.bytes().all(|b| b.is_ascii_hexdigit()))
+        && groups.iter().all(|g| g.len() == 2 && g.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn is_uuid(format: &str, text: &str) -> bool {
@@ -62,9 +57,7 @@ fn is_uuid(format: &str, text: &str) -> bool {
 
 fn is_hostname(text: &str) -> bool {
     let is_label = |label: &str| {
-        let inner = label
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         !label.is_empty() && label.len() <= 63 && inner && !label.starts_with('-') && !label.ends_with('-')
     };
     text.len() <= 255 && text.trim_end_matches('.').split('.').all(is_label)
@@ -72,9 +65,7 @@ fn is_hostname(text: &str) -> bool {
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
 /// Durations such as `1h30m`, `1.5s`, `300ms`, `2 days`.
@@ -116,9 +107,7 @@ fn is_duration(text: &str) -> bool {
         return false;
     }
     while !rest.is_empty() {
-        let number = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (digits, tail) = rest.split_at(number);
         let tail = tail.trim_start();
         let end = tail.find(|c: char| !c.is_alphabetic()).unwrap_or(tail.len());

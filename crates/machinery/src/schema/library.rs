@@ -83,18 +83,13 @@ impl Library {
     /// A library whose definitions `source` tells as JSON text: OpenAPI v3 schemas whose `$ref` is the name of
     /// another definition (with or without a path before it).
     pub fn new(source: impl Fn(&str) -> Option<Cow<'static, str>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Shelf {
-            source: Box::new(source),
-            definitions: Mutex::default(),
-        }))
+        Self(Arc::new(Shelf { source: Box::new(source), definitions: Mutex::default() }))
     }
 
     /// A library from a map of definitions.
     pub fn from_definitions(definitions: &serde_json::Map<String, Value>) -> Self {
-        let texts: HashMap<String, String> = definitions
-            .iter()
-            .map(|(name, json)| (name.clone(), json.to_string()))
-            .collect();
+        let texts: HashMap<String, String> =
+            definitions.iter().map(|(name, json)| (name.clone(), json.to_string())).collect();
         Self::new(move |name| texts.get(name).cloned().map(Cow::Owned))
     }
 
@@ -123,14 +118,7 @@ impl Library {
     }
 
     fn schema(&self, target: Target, flavour: Flavour) -> Schema {
-        Schema {
-            root: Child {
-                target,
-                ..Child::of(Arc::new(Node::any()))
-            },
-            flavour,
-            library: self.clone(),
-        }
+        Schema { root: Child { target, ..Child::of(Arc::new(Node::any())) }, flavour, library: self.clone() }
     }
 }
 
@@ -145,9 +133,7 @@ pub struct Schema {
 
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Schema")
-            .field("root", &self.root.target)
-            .finish_non_exhaustive()
+        f.debug_struct("Schema").field("root", &self.root.target).finish_non_exhaustive()
     }
 }
 

@@ -18,6 +18,7 @@ mod formats;
 mod library;
 mod node;
 mod parse;
+mod pattern;
 mod prune;
 mod rules;
 mod structural;

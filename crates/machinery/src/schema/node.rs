@@ -1,12 +1,12 @@
 //! The parts of a schema, laid out to be small and shared.
 
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use regex::Regex;
 use serde_json::{Number, Value};
 
 use super::library::Definition;
+use super::pattern::Pattern;
 
 /// One value's schema.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -132,12 +132,7 @@ impl Hash for Target {
 
 impl Child {
     pub(crate) fn of(node: Arc<Node>) -> Self {
-        Self {
-            target: Target::Inline(node),
-            default: None,
-            strategy: Strategy::default(),
-            atomic: None,
-        }
+        Self { target: Target::Inline(node), default: None, strategy: Strategy::default(), atomic: None }
     }
 
     /// The node used here; definitions are read at the first call.
@@ -160,12 +155,7 @@ impl Child {
 
 impl Node {
     pub(crate) fn any() -> Self {
-        Self {
-            shape: Shape::Any,
-            nullable: true,
-            typed: true,
-            rules: None,
-        }
+        Self { shape: Shape::Any, nullable: true, typed: true, rules: None }
     }
 
     pub(crate) fn object(&self) -> Option<&Object> {
@@ -186,10 +176,7 @@ impl Node {
 impl Object {
     /// The declared field `name`.
     pub(crate) fn field(&self, name: &str) -> Option<&Child> {
-        self.fields
-            .binary_search_by(|(n, _)| n.as_ref().cmp(name))
-            .ok()
-            .map(|i| &self.fields[i].1)
+        self.fields.binary_search_by(|(n, _)| n.as_ref().cmp(name)).ok().map(|i| &self.fields[i].1)
     }
 
     /// What describes the value under `key`: the declared field, else the schema for other values.
@@ -224,44 +211,4 @@ pub(crate) struct Rules {
     pub(crate) any_of: Box<[Arc<Node>]>,
     pub(crate) one_of: Box<[Arc<Node>]>,
     pub(crate) not: Option<Arc<Node>>,
-}
-
-/// A regular expression, compiled when first used.
-#[derive(Debug, Clone)]
-pub(crate) struct Pattern {
-    pub(crate) text: Box<str>,
-    compiled: OnceLock<Option<Box<Regex>>>,
-}
-
-impl Pattern {
-    pub(crate) fn new(text: &str) -> Self {
-        Self {
-            text: text.into(),
-            compiled: OnceLock::new(),
-        }
-    }
-
-    /// Whether `text` matches somewhere; an expression that does not compile matches everything, because the
-    /// place to refuse it is where the schema is accepted.
-    pub(crate) fn matches(&self, text: &str) -> bool {
-        let compile = || Regex::new(&self.text).ok().map(Box::new);
-        self.compiled
-            .get_or_init(compile)
-            .as_ref()
-            .is_none_or(|r| r.is_match(text))
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for Pattern {}
-
-impl Hash for Pattern {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
-    }
 }

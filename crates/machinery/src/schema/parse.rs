@@ -7,7 +7,8 @@ use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
 use super::library::Shelf;
-use super::node::{Child, List, ListKind, Node, Object, Pattern, Rules, Shape, Strategy, Target};
+use super::node::{Child, List, ListKind, Node, Object, Rules, Shape, Strategy, Target};
+use super::pattern::Pattern;
 
 /// Why a schema could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -55,13 +56,7 @@ type Fragment = Map<String, Value>;
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(shelf: &'a Arc<Shelf>, flavour: Flavour) -> Self {
-        Self {
-            shelf,
-            flavour,
-            nodes: HashSet::new(),
-            names: HashSet::new(),
-            depth: 0,
-        }
+        Self { shelf, flavour, nodes: HashSet::new(), names: HashSet::new(), depth: 0 }
     }
 
     /// A definition; some names have a meaning that their text does not tell.
@@ -74,12 +69,7 @@ impl<'a> Parser<'a> {
             _ => None,
         };
         if let Some(shape) = known {
-            return Ok(self.share(Node {
-                shape,
-                nullable: true,
-                typed: true,
-                rules: None,
-            }));
+            return Ok(self.share(Node { shape, nullable: true, typed: true, rules: None }));
         }
         self.node(json, "", true)
     }
@@ -119,12 +109,9 @@ impl<'a> Parser<'a> {
     }
 
     fn child(&mut self, json: &Value, path: &str, typed: bool) -> Result<Child, SchemaError> {
-        let fragment = json
-            .as_object()
-            .ok_or_else(|| SchemaError::NotAnObject(path.to_owned()))?;
-        let reference = fragment
-            .get("$ref")
-            .or_else(|| fragment.get("allOf")?.as_array()?.first()?.get("$ref"));
+        let fragment = json.as_object().ok_or_else(|| SchemaError::NotAnObject(path.to_owned()))?;
+        let reference =
+            fragment.get("$ref").or_else(|| fragment.get("allOf")?.as_array()?.first()?.get("$ref"));
         let target = match reference.and_then(Value::as_str) {
             Some(name) => {
                 let name = name.rsplit_once('/').map_or(name, |(_, last)| last);
@@ -145,9 +132,7 @@ impl<'a> Parser<'a> {
     }
 
     fn node(&mut self, json: &Value, path: &str, typed: bool) -> Result<Arc<Node>, SchemaError> {
-        let fragment = json
-            .as_object()
-            .ok_or_else(|| SchemaError::NotAnObject(path.to_owned()))?;
+        let fragment = json.as_object().ok_or_else(|| SchemaError::NotAnObject(path.to_owned()))?;
         if self.depth > MAX_DEPTH {
             return Err(SchemaError::TooDeep(path.to_owned()));
         }
@@ -160,12 +145,7 @@ impl<'a> Parser<'a> {
             Flavour::Definitions => false,
             Flavour::Structural => flag(fragment, "nullable") || matches!(shape, Shape::Any),
         };
-        Ok(self.share(Node {
-            shape,
-            nullable,
-            typed,
-            rules: rules?,
-        }))
+        Ok(self.share(Node { shape, nullable, typed, rules: rules? }))
     }
 
     fn shape(&mut self, fragment: &Fragment, path: &str, typed: bool) -> Result<Shape, SchemaError> {
@@ -184,19 +164,14 @@ impl<'a> Parser<'a> {
         Ok(match text(fragment, "type").unwrap_or_else(guess) {
             "" => Shape::Any,
             "boolean" => Shape::Boolean,
-            "integer" => Shape::Integer {
-                narrow: format == "int32",
-            },
+            "integer" => Shape::Integer { narrow: format == "int32" },
             "number" => Shape::Number,
             "string" if format == "byte" => Shape::Bytes,
             "string" => Shape::Text,
             "array" => Shape::List(Box::new(self.list(fragment, path, typed)?)),
             "object" => Shape::Object(Box::new(self.object(fragment, path, typed)?)),
             word => {
-                return Err(SchemaError::Type {
-                    path: path.to_owned(),
-                    word: word.to_owned(),
-                });
+                return Err(SchemaError::Type { path: path.to_owned(), word: word.to_owned() });
             }
         })
     }
@@ -211,16 +186,10 @@ impl<'a> Parser<'a> {
             Some("map") => ListKind::Map,
             _ => ListKind::Atomic,
         };
-        let keys: Vec<Arc<str>> = strings(fragment, "x-kubernetes-list-map-keys")
-            .map(|k| self.name(k))
-            .collect();
+        let keys: Vec<Arc<str>> =
+            strings(fragment, "x-kubernetes-list-map-keys").map(|k| self.name(k)).collect();
         let merge_key = text(fragment, "x-kubernetes-patch-merge-key").map(|k| self.name(k));
-        Ok(List {
-            items,
-            kind,
-            keys: keys.into(),
-            merge_key,
-        })
+        Ok(List { items, kind, keys: keys.into(), merge_key })
     }
 
     fn object(&mut self, fragment: &Fragment, path: &str, typed: bool) -> Result<Object, SchemaError> {
@@ -257,21 +226,12 @@ impl<'a> Parser<'a> {
             atomic: text(fragment, "x-kubernetes-map-type") == Some("atomic"),
             embedded,
         };
-        Ok(if embedded {
-            self.with_type_and_metadata(object)
-        } else {
-            object
-        })
+        Ok(if embedded { self.with_type_and_metadata(object) } else { object })
     }
 
     /// The object with `apiVersion`, `kind` and `metadata` described as every whole object has them.
     fn with_type_and_metadata(&mut self, object: Object) -> Object {
-        let word = || Node {
-            shape: Shape::Text,
-            nullable: false,
-            typed: true,
-            rules: None,
-        };
+        let word = || Node { shape: Shape::Text, nullable: false, typed: true, rules: None };
         let mut fields: Vec<_> = object.fields.into_vec();
         for name in ["apiVersion", "kind"] {
             if !fields.iter().any(|(n, _)| n.as_ref() == name) {
@@ -287,10 +247,7 @@ impl<'a> Parser<'a> {
         fields.retain(|(n, _)| n.as_ref() != "metadata");
         fields.push((self.name("metadata"), meta));
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Object {
-            fields: fields.into(),
-            ..object
-        }
+        Object { fields: fields.into(), ..object }
     }
 
     fn rules(&mut self, fragment: &Fragment, path: &str) -> Result<Option<Box<Rules>>, SchemaError> {
@@ -299,12 +256,7 @@ impl<'a> Parser<'a> {
         let format = text(fragment, "format");
         let is_integer = text(fragment, "type") == Some("integer");
         let rules = Rules {
-            one_of_values: fragment
-                .get("enum")
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default()
-                .into(),
+            one_of_values: fragment.get("enum").and_then(Value::as_array).cloned().unwrap_or_default().into(),
             minimum: number("minimum").map(|n| whole(n, is_integer)),
             maximum: number("maximum").map(|n| whole(n, is_integer)),
             exclusive_minimum: flag(fragment, "exclusiveMinimum"),
@@ -363,20 +315,12 @@ fn flag(fragment: &Fragment, name: &str) -> bool {
 }
 
 fn strings<'j>(fragment: &'j Fragment, name: &str) -> impl Iterator<Item = &'j str> {
-    fragment
-        .get(name)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+    fragment.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 fn strategy(fragment: &Fragment) -> Strategy {
     let mut strategy = Strategy::default();
-    for word in text(fragment, "x-kubernetes-patch-strategy")
-        .unwrap_or_default()
-        .split(',')
-    {
+    for word in text(fragment, "x-kubernetes-patch-strategy").unwrap_or_default().split(',') {
         match word {
             "merge" => strategy.merge = true,
             "replace" => strategy.replace = true,

@@ -19,11 +19,7 @@ pub(super) fn unknown(root: &Child, object: &Value) -> Vec<String> {
 }
 
 pub(super) fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn remove(child: &Child, value: &mut Value, path: &str, found: &mut Vec<String>) {

@@ -60,11 +60,7 @@ fn plain(value: &Value) -> String {
 
 fn check_number(rules: &Rules, number: &Number, path: &Path, errors: &mut Vec<FieldError>) {
     let mut broken = |detail: String| {
-        errors.push(FieldError::invalid(
-            path.clone(),
-            Value::Number(number.clone()),
-            detail,
-        ));
+        errors.push(FieldError::invalid(path.clone(), Value::Number(number.clone()), detail));
     };
     if let Some(min) = &rules.minimum {
         match compare(number, min) {
@@ -84,11 +80,7 @@ fn check_number(rules: &Rules, number: &Number, path: &Path, errors: &mut Vec<Fi
             _ => {}
         }
     }
-    if let Some(step) = rules
-        .multiple_of
-        .as_ref()
-        .filter(|step| !is_multiple(number, step))
-    {
+    if let Some(step) = rules.multiple_of.as_ref().filter(|step| !is_multiple(number, step)) {
         broken(format!("must be a multiple of {step}"));
     }
     let fits = match rules.format.as_deref() {
@@ -100,20 +92,14 @@ fn check_number(rules: &Rules, number: &Number, path: &Path, errors: &mut Vec<Fi
         _ => true,
     };
     if !fits {
-        broken(format!(
-            "must fit {}",
-            rules.format.as_deref().unwrap_or_default()
-        ));
+        broken(format!("must fit {}", rules.format.as_deref().unwrap_or_default()));
     }
 }
 
 fn compare(a: &Number, b: &Number) -> std::cmp::Ordering {
     match (a.as_i64(), b.as_i64()) {
         (Some(a), Some(b)) => a.cmp(&b),
-        _ => a
-            .as_f64()
-            .partial_cmp(&b.as_f64())
-            .unwrap_or(std::cmp::Ordering::Equal),
+        _ => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(std::cmp::Ordering::Equal),
     }
 }
 
@@ -149,17 +135,9 @@ fn check_text(rules: &Rules, text: &str, path: &Path, errors: &mut Vec<FieldErro
         ));
     }
     if let Some(pattern) = rules.pattern.as_ref().filter(|p| !p.matches(text)) {
-        errors.push(FieldError::invalid(
-            path.clone(),
-            text,
-            format!("must match '{}'", pattern.text),
-        ));
+        errors.push(FieldError::invalid(path.clone(), text, format!("must match '{}'", pattern.text)));
     }
     if let Some(format) = rules.format.as_deref().filter(|f| !formats::holds(f, text)) {
-        errors.push(FieldError::invalid(
-            path.clone(),
-            text,
-            format!("must be of format {format}"),
-        ));
+        errors.push(FieldError::invalid(path.clone(), text, format!("must be of format {format}")));
     }
 }

@@ -122,10 +122,7 @@ fn unknown_fields_are_told_and_removed() {
         "apiVersion": "a/v1", "kind": "C", "metadata": {"name": "x", "labels": {"a": "b"}},
         "spec": {"size": 1, "free": {"x": {"y": 1}}, "empty": {"x": 1}, "template": {"metadata": {"name": "n", "odd": 1}, "spec": {"q": 1}}},
     });
-    assert_eq!(
-        custom().prune(&mut object),
-        ["spec.empty.x", "spec.template.metadata.odd"]
-    );
+    assert_eq!(custom().prune(&mut object), ["spec.empty.x", "spec.template.metadata.odd"]);
 }
 
 #[test]
@@ -142,10 +139,7 @@ fn defaults_fill_what_is_not_set() {
     );
     let mut object = json!({"spec": {"size": null, "mode": null, "note": null, "disks": [{"name": "x"}]}});
     custom().default(&mut object);
-    assert_eq!(
-        object,
-        json!({"spec": {"mode": "a", "note": null, "disks": [{"name": "x", "boot": 7}]}})
-    );
+    assert_eq!(object, json!({"spec": {"mode": "a", "note": null, "disks": [{"name": "x", "boot": 7}]}}));
 }
 
 #[test]
@@ -175,15 +169,9 @@ fn type_errors_are_found_where_they_stand() {
         (json!({"count": 1.5}), Some("count")),
         (json!({"secret": {"a": "?"}}), Some("secret[a]")),
         (json!({"limits": {"cpu": "many"}}), Some("limits[cpu]")),
-        (
-            json!({"metadata": {"creationTimestamp": "today"}}),
-            Some("metadata.creationTimestamp"),
-        ),
+        (json!({"metadata": {"creationTimestamp": "today"}}), Some("metadata.creationTimestamp")),
         (json!({"ports": [{"target": true}]}), Some("ports[0].target")),
-        (
-            json!({"ports": [{"target": "http", "port": 1.0}], "limits": {"cpu": 1}, "data": null}),
-            None,
-        ),
+        (json!({"ports": [{"target": "http", "port": 1.0}], "limits": {"cpu": 1}, "data": null}), None),
     ];
     for (object, expected) in cases {
         let found = thing().type_error(&object).map(|e| e.path.to_string());
@@ -200,42 +188,21 @@ fn every_broken_rule_is_named() {
         (json!({"spec": {"size": 0}}), "spec.size FieldValueInvalid"),
         (json!({"spec": {"size": 11}}), "spec.size FieldValueInvalid"),
         (json!({"spec": {"size": "1"}}), "spec.size FieldValueTypeInvalid"),
-        (
-            json!({"spec": {"size": 1, "mode": "c"}}),
-            "spec.mode FieldValueNotSupported",
-        ),
-        (
-            json!({"spec": {"size": 1, "name": "A"}}),
-            "spec.name FieldValueInvalid",
-        ),
-        (
-            json!({"spec": {"size": 1, "name": "abcdef"}}),
-            "spec.name FieldValueTooLong",
-        ),
-        (
-            json!({"spec": {"size": 1, "port": true}}),
-            "spec.port FieldValueTypeInvalid",
-        ),
-        (
-            json!({"spec": {"size": 1, "tags": ["a", "a"]}}),
-            "spec.tags[1] FieldValueDuplicate",
-        ),
+        (json!({"spec": {"size": 1, "mode": "c"}}), "spec.mode FieldValueNotSupported"),
+        (json!({"spec": {"size": 1, "name": "A"}}), "spec.name FieldValueInvalid"),
+        (json!({"spec": {"size": 1, "name": "abcdef"}}), "spec.name FieldValueTooLong"),
+        (json!({"spec": {"size": 1, "port": true}}), "spec.port FieldValueTypeInvalid"),
+        (json!({"spec": {"size": 1, "tags": ["a", "a"]}}), "spec.tags[1] FieldValueDuplicate"),
         (
             json!({"spec": {"size": 1, "disks": [{"name": "a"}, {"name": "a"}]}}),
             "spec.disks[1] FieldValueDuplicate",
         ),
-        (
-            json!({"spec": {"size": 1, "disks": [{}]}}),
-            "spec.disks[0].name FieldValueRequired",
-        ),
+        (json!({"spec": {"size": 1, "disks": [{}]}}), "spec.disks[0].name FieldValueRequired"),
         (
             json!({"spec": {"size": 1, "disks": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}}),
             "spec.disks FieldValueTooMany",
         ),
-        (
-            json!({"spec": {"size": 1, "choice": {"a": "1", "b": "2"}}}),
-            "spec.choice FieldValueInvalid",
-        ),
+        (json!({"spec": {"size": 1, "choice": {"a": "1", "b": "2"}}}), "spec.choice FieldValueInvalid"),
         (
             json!({"spec": {"size": 1, "template": {"kind": "Pod"}}}),
             "spec.template.apiVersion FieldValueRequired",
@@ -243,9 +210,7 @@ fn every_broken_rule_is_named() {
     ];
     for (object, expected) in cases {
         let errors = custom().validate(&object);
-        let [error] = errors.as_slice() else {
-            panic!("{object}: {errors:?}")
-        };
+        let [error] = errors.as_slice() else { panic!("{object}: {errors:?}") };
         let told = [
             error.to_string(),
             format!("{} {}", error.path, error.problem.reason()),
@@ -264,10 +229,7 @@ fn equal_parts_are_stored_once() {
     let schema = json!({"type": "object", "properties": {"x": part, "y": part}});
     let schema = library().structural(&schema).expect("parses");
     let object = schema.root().node().object().expect("an object");
-    assert_eq!(
-        object.field("x").map(|c| &c.target),
-        object.field("y").map(|c| &c.target)
-    );
+    assert_eq!(object.field("x").map(|c| &c.target), object.field("y").map(|c| &c.target));
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -297,10 +259,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(5, 40, 5, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((name.clone(), inner), 0..5).prop_map(|fields| fields
-                .into_iter()
-                .map(|(k, v)| (k.to_owned(), v))
-                .collect::<Value>()),
+            prop::collection::vec((name.clone(), inner), 0..5)
+                .prop_map(|fields| fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Value>()),
         ]
     })
 }

@@ -22,27 +22,18 @@ fn walk(child: &Child, value: &Value, path: &str) -> Option<FieldError> {
     }
     let wrong = |wanted: &str| {
         let detail = format!("must be {wanted}, not {}", json_type(value));
-        Some(FieldError::new(
-            Path::new(path),
-            Problem::TypeInvalid,
-            value.clone(),
-            detail,
-        ))
+        Some(FieldError::new(Path::new(path), Problem::TypeInvalid, value.clone(), detail))
     };
     match (&node.shape, value) {
         (Shape::Object(object), Value::Object(fields)) => fields.iter().find_map(|(name, value)| {
             let child = object.child(name)?;
-            let path = if object.field(name).is_some() {
-                join(path, name)
-            } else {
-                format!("{path}[{name}]")
-            };
+            let path =
+                if object.field(name).is_some() { join(path, name) } else { format!("{path}[{name}]") };
             walk(child, value, &path)
         }),
-        (Shape::List(list), Value::Array(items)) => items
-            .iter()
-            .enumerate()
-            .find_map(|(i, item)| walk(&list.items, item, &format!("{path}[{i}]"))),
+        (Shape::List(list), Value::Array(items)) => {
+            items.iter().enumerate().find_map(|(i, item)| walk(&list.items, item, &format!("{path}[{i}]")))
+        }
         (Shape::Any, _)
         | (Shape::Boolean, Value::Bool(_))
         | (Shape::Number, Value::Number(_))

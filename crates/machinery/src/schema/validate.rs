@@ -32,12 +32,7 @@ fn check_node(node: &Node, value: &Value, path: &Path, rule: Rule, errors: &mut 
     }
     if node.typed && !has_shape(&node.shape, value) {
         let detail = format!("must be {}, not {}", shape_name(&node.shape), json_type(value));
-        errors.push(FieldError::new(
-            path.clone(),
-            Problem::TypeInvalid,
-            shown(value),
-            detail,
-        ));
+        errors.push(FieldError::new(path.clone(), Problem::TypeInvalid, shown(value), detail));
         return;
     }
     if let Some(rules) = &node.rules {
@@ -82,12 +77,7 @@ fn check_object(
     }
     if object.embedded {
         for name in ["apiVersion", "kind"] {
-            if fields
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .is_empty()
-            {
+            if fields.get(name).and_then(Value::as_str).unwrap_or_default().is_empty() {
                 errors.push(FieldError::required(path.child(name), "must not be empty"));
             }
         }
@@ -126,9 +116,7 @@ fn check_keys(list: &List, items: &[Value], path: &Path, errors: &mut Vec<FieldE
     let mut seen = HashSet::new();
     for (i, item) in items.iter().enumerate() {
         let key_of = |name: &std::sync::Arc<str>| {
-            let default = object
-                .and_then(|o| o.field(name))
-                .and_then(|c| c.default.as_deref());
+            let default = object.and_then(|o| o.field(name)).and_then(|c| c.default.as_deref());
             item.get(name.as_ref()).or(default)
         };
         let keys: Vec<Option<&Value>> = list.keys.iter().map(key_of).collect();
@@ -136,15 +124,9 @@ fn check_keys(list: &List, items: &[Value], path: &Path, errors: &mut Vec<FieldE
             continue;
         }
         if !seen.insert(keys.clone()) {
-            let shown = list
-                .keys
-                .iter()
-                .zip(&keys)
-                .filter_map(|(name, v)| v.map(|v| (name.to_string(), v.clone())));
-            errors.push(FieldError::duplicate(
-                path.index(i),
-                Value::Object(shown.collect()),
-            ));
+            let shown =
+                list.keys.iter().zip(&keys).filter_map(|(name, v)| v.map(|v| (name.to_string(), v.clone())));
+            errors.push(FieldError::duplicate(path.index(i), Value::Object(shown.collect())));
         }
     }
 }
@@ -178,9 +160,5 @@ fn check_branches(
 
 /// Large values are not repeated in messages.
 fn shown(value: &Value) -> Value {
-    if value.is_object() || value.is_array() {
-        json_type(value).into()
-    } else {
-        value.clone()
-    }
+    if value.is_object() || value.is_array() { json_type(value).into() } else { value.clone() }
 }

@@ -28,11 +28,7 @@ impl FieldSelector {
                     "invalid selector: {text:?}; can't understand {part:?}: write FIELD=VALUE or FIELD!=VALUE"
                 ))
             })?;
-            terms.push(Term {
-                field: field.to_owned(),
-                equal,
-                value: unescape(value)?,
-            });
+            terms.push(Term { field: field.to_owned(), equal, value: unescape(value)? });
         }
         Ok(Self { terms })
     }
@@ -49,17 +45,12 @@ impl FieldSelector {
 
     /// The value that `field` must have, if the selector pins it.
     pub fn exact(&self, field: &str) -> Option<&str> {
-        self.terms
-            .iter()
-            .find(|t| t.equal && t.field == field)
-            .map(|t| t.value.as_str())
+        self.terms.iter().find(|t| t.equal && t.field == field).map(|t| t.value.as_str())
     }
 
     /// Whether an object matches whose fields `value_of` tells; a missing field is the empty text.
     pub fn matches<'a>(&self, value_of: impl Fn(&str) -> Option<std::borrow::Cow<'a, str>>) -> bool {
-        self.terms
-            .iter()
-            .all(|t| (value_of(&t.field).unwrap_or_default() == t.value) == t.equal)
+        self.terms.iter().all(|t| (value_of(&t.field).unwrap_or_default() == t.value) == t.equal)
     }
 }
 

@@ -76,11 +76,7 @@ impl Requirement {
                 return rule(format!("values[0][{key}]: Invalid value: {value:?}: {wrong}"));
             }
         }
-        Ok(Self {
-            key: key.to_owned(),
-            operator,
-            values,
-        })
+        Ok(Self { key: key.to_owned(), operator, values })
     }
 
     fn holds(&self, value: Option<&str>) -> bool {
@@ -105,18 +101,12 @@ impl LabelSelector {
 
     /// Matches no object.
     pub fn nothing() -> Self {
-        Self {
-            requirements: Vec::new(),
-            nothing: true,
-        }
+        Self { requirements: Vec::new(), nothing: true }
     }
 
     /// Matches what fulfils all `requirements`.
     pub fn new(requirements: Vec<Requirement>) -> Self {
-        Self {
-            requirements,
-            nothing: false,
-        }
+        Self { requirements, nothing: false }
     }
 
     /// Reads the text form.
@@ -150,17 +140,8 @@ impl LabelSelector {
                 }
             };
             let values = expression.get("values").and_then(Value::as_array);
-            let values = values
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect();
-            requirements.push(Requirement::new(
-                object::str_at(expression, &["key"]),
-                operator,
-                values,
-            )?);
+            let values = values.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+            requirements.push(Requirement::new(object::str_at(expression, &["key"]), operator, values)?);
         }
         Ok(Self::new(requirements))
     }
@@ -281,16 +262,8 @@ mod tests {
         let selector = LabelSelector::from_object(&selector).expect("reads");
         assert!(selector.matches(&object()));
         assert_eq!(selector.to_string(), "app=web,n!=8,tier");
-        assert!(
-            LabelSelector::from_object(&json!({}))
-                .expect("reads")
-                .matches(&object())
-        );
-        assert!(
-            !LabelSelector::from_object(&Value::Null)
-                .expect("reads")
-                .matches(&object())
-        );
+        assert!(LabelSelector::from_object(&json!({})).expect("reads").matches(&object()));
+        assert!(!LabelSelector::from_object(&Value::Null).expect("reads").matches(&object()));
         assert!(
             LabelSelector::from_object(&json!({"matchExpressions": [{"key": "a", "operator": "Is"}]}))
                 .is_err()

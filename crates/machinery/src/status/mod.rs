@@ -118,10 +118,7 @@ impl Status {
     /// Success without an object to show, about `name` of resource `gvr` (what a finished delete answers).
     pub fn deleted(gvr: &Gvr, name: &str, uid: &str) -> Self {
         let mut status = Self::bare("Success", 0);
-        status.details = Some(Details {
-            uid: uid.into(),
-            ..about(gvr, name)
-        });
+        status.details = Some(Details { uid: uid.into(), ..about(gvr, name) });
         status
     }
 
@@ -147,37 +144,25 @@ impl Status {
 
     /// 404 for an object of a resource.
     pub fn not_found(gvr: &Gvr, name: &str) -> Self {
-        Self::failure(
-            Reason::NotFound,
-            format!("{} {name:?} not found", gvr.qualified()),
-        )
-        .with_details(about(gvr, name))
+        Self::failure(Reason::NotFound, format!("{} {name:?} not found", gvr.qualified()))
+            .with_details(about(gvr, name))
     }
 
     /// 404 for a path that no route knows.
     pub fn no_such_path() -> Self {
-        Self::failure(
-            Reason::NotFound,
-            "the server could not find the requested resource",
-        )
-        .with_details(Details::default())
+        Self::failure(Reason::NotFound, "the server could not find the requested resource")
+            .with_details(Details::default())
     }
 
     /// 409: the name is taken.
     pub fn already_exists(gvr: &Gvr, name: &str) -> Self {
-        Self::failure(
-            Reason::AlreadyExists,
-            format!("{} {name:?} already exists", gvr.qualified()),
-        )
-        .with_details(about(gvr, name))
+        Self::failure(Reason::AlreadyExists, format!("{} {name:?} already exists", gvr.qualified()))
+            .with_details(about(gvr, name))
     }
 
     /// 409: the object is not as the client believed; `why` says what differs.
     pub fn conflict(gvr: &Gvr, name: &str, why: impl std::fmt::Display) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} {name:?}: {why}",
-            gvr.qualified()
-        );
+        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", gvr.qualified());
         Self::failure(Reason::Conflict, message).with_details(about(gvr, name))
     }
 
@@ -192,11 +177,8 @@ impl Status {
 
     /// 422: the fields in `errors` are wrong.
     pub fn invalid(gvk: &Gvk, name: &str, errors: &[FieldError]) -> Self {
-        let kind = if gvk.group.is_empty() {
-            gvk.kind.clone()
-        } else {
-            format!("{}.{}", gvk.kind, gvk.group)
-        };
+        let kind =
+            if gvk.group.is_empty() { gvk.kind.clone() } else { format!("{}.{}", gvk.kind, gvk.group) };
         let mut message = format!("{kind} {name:?} is invalid");
         match errors {
             [] => {}
@@ -237,19 +219,13 @@ impl Status {
 
     /// 405: the resource has no such verb.
     pub fn method_not_allowed(gvr: &Gvr, action: &str) -> Self {
-        let message = format!(
-            "{action} is not supported on resources of kind {:?}",
-            gvr.qualified()
-        );
+        let message = format!("{action} is not supported on resources of kind {:?}", gvr.qualified());
         Self::failure(Reason::MethodNotAllowed, message).with_details(about(gvr, ""))
     }
 
     /// 406: `offered` are the types that could be had.
     pub fn not_acceptable(offered: &[&str]) -> Self {
-        let message = format!(
-            "only the following media types are accepted: {}",
-            offered.join(", ")
-        );
+        let message = format!("only the following media types are accepted: {}", offered.join(", "));
         Self::failure(Reason::NotAcceptable, message)
     }
 
@@ -274,20 +250,15 @@ impl Status {
 
     /// 429: try again after `seconds`.
     pub fn too_many_requests(message: impl Into<String>, seconds: i32) -> Self {
-        Self::failure(Reason::TooManyRequests, message).with_details(Details {
-            retry_after_seconds: seconds,
-            ..Details::default()
-        })
+        Self::failure(Reason::TooManyRequests, message)
+            .with_details(Details { retry_after_seconds: seconds, ..Details::default() })
     }
 
     /// 500: something that the client cannot mend; `what` says it for the log and for people.
     pub fn internal(what: impl std::fmt::Display) -> Self {
         Self::failure(Reason::InternalError, format!("Internal error occurred: {what}")).with_details(
             Details {
-                causes: vec![Cause {
-                    message: what.to_string(),
-                    ..Cause::default()
-                }],
+                causes: vec![Cause { message: what.to_string(), ..Cause::default() }],
                 ..Details::default()
             },
         )
@@ -300,10 +271,8 @@ impl Status {
 
     /// 504.
     pub fn timeout(message: impl Into<String>, seconds: i32) -> Self {
-        Self::failure(Reason::Timeout, format!("Timeout: {}", message.into())).with_details(Details {
-            retry_after_seconds: seconds,
-            ..Details::default()
-        })
+        Self::failure(Reason::Timeout, format!("Timeout: {}", message.into()))
+            .with_details(Details { retry_after_seconds: seconds, ..Details::default() })
     }
 
     /// The same with `details`.
@@ -337,12 +306,7 @@ impl Status {
 }
 
 fn about(gvr: &Gvr, name: &str) -> Details {
-    Details {
-        name: name.into(),
-        group: gvr.group.clone(),
-        kind: gvr.resource.clone(),
-        ..Details::default()
-    }
+    Details { name: name.into(), group: gvr.group.clone(), kind: gvr.resource.clone(), ..Details::default() }
 }
 
 #[cfg(test)]

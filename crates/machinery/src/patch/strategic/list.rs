@@ -34,20 +34,14 @@ pub(super) fn merge(
 
 fn merge_objects(child: Option<&Child>, old: Vec<Value>, new: Vec<Value>) -> Result<Vec<Value>, PatchError> {
     let Some(key) = merge_key(child) else {
-        return Err(PatchError::Form(
-            "a list of objects without a merge key cannot be merged".to_owned(),
-        ));
+        return Err(PatchError::Form("a list of objects without a merge key cannot be merged".to_owned()));
     };
-    let items = child
-        .and_then(|child| child.node().list())
-        .map(|list| &list.items);
+    let items = child.and_then(|child| child.node().list()).map(|list| &list.items);
     let server_order = old.clone();
     let (mut merged, mut ordinary, mut replaces) = (old, Vec::new(), false);
     for element in new {
         let Value::Object(mut fields) = element else {
-            return Err(PatchError::Form(format!(
-                "{element} is not an object, as the other elements are"
-            )));
+            return Err(PatchError::Form(format!("{element} is not an object, as the other elements are")));
         };
         match fields.shift_remove(DIRECTIVE) {
             None => ordinary.push(fields),
@@ -68,9 +62,7 @@ fn merge_objects(child: Option<&Child>, old: Vec<Value>, new: Vec<Value>) -> Res
         }
     }
     if replaces {
-        let items = ordinary
-            .into_iter()
-            .map(|fields| super::without_directives(Value::Object(fields)));
+        let items = ordinary.into_iter().map(|fields| super::without_directives(Value::Object(fields)));
         return Ok(items.collect());
     }
     let wanted: Vec<Value> = ordinary.iter().cloned().map(Value::Object).collect();
@@ -91,9 +83,7 @@ fn merge_objects(child: Option<&Child>, old: Vec<Value>, new: Vec<Value>) -> Res
 }
 
 fn key_of<'f>(fields: &'f Map<String, Value>, key: &str) -> Result<&'f Value, PatchError> {
-    let missing = || PatchError::NoMergeKey {
-        key: key.to_owned(),
-        element: Value::Object(fields.clone()).to_string(),
-    };
+    let missing =
+        || PatchError::NoMergeKey { key: key.to_owned(), element: Value::Object(fields.clone()).to_string() };
     fields.get(key).ok_or_else(missing)
 }

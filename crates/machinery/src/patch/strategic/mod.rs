@@ -23,15 +23,9 @@ const DELETE_VALUES: &str = "$deleteFromPrimitiveList/";
 /// Applies `patch` to an object of the kind that `schema` describes.
 pub fn apply(schema: &Schema, object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let (Value::Object(fields), Value::Object(patch)) = (object, patch) else {
-        return Err(PatchError::Form(
-            "a strategic merge patch must be an object".to_owned(),
-        ));
+        return Err(PatchError::Form("a strategic merge patch must be an object".to_owned()));
     };
-    Ok(Value::Object(merge_fields(
-        Some(schema.root()),
-        fields.clone(),
-        patch.clone(),
-    )?))
+    Ok(Value::Object(merge_fields(Some(schema.root()), fields.clone(), patch.clone())?))
 }
 
 fn malformed<T>(why: String) -> Result<T, PatchError> {
@@ -96,11 +90,7 @@ fn merge_fields(
 }
 
 fn names_with(patch: &Map<String, Value>, prefix: &str) -> Vec<String> {
-    patch
-        .keys()
-        .filter_map(|key| key.strip_prefix(prefix))
-        .map(str::to_owned)
-        .collect()
+    patch.keys().filter_map(|key| key.strip_prefix(prefix)).map(str::to_owned).collect()
 }
 
 fn retain_keys(fields: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), PatchError> {
@@ -158,10 +148,7 @@ fn order_list(
         (None, None) => return Ok(()),
     };
     patch.shift_remove(name);
-    fields.insert(
-        name.to_owned(),
-        Value::Array(order::arrange(merged, &wanted, &server_order, key)),
-    );
+    fields.insert(name.to_owned(), Value::Array(order::arrange(merged, &wanted, &server_order, key)));
     Ok(())
 }
 
@@ -175,20 +162,14 @@ fn without_directives(value: Value) -> Value {
                     || name.starts_with(DELETE_VALUES);
                 !value.is_null() && !directive
             });
-            Value::Object(
-                kept.map(|(name, value)| (name, without_directives(value)))
-                    .collect(),
-            )
+            Value::Object(kept.map(|(name, value)| (name, without_directives(value))).collect())
         }
         Value::Array(items) => {
             let deletes = |item: &Value| item.get(DIRECTIVE).is_some_and(|d| d == "delete");
             let only_directive = |item: &Value| {
-                item.as_object()
-                    .is_some_and(|fields| fields.len() == 1 && fields.contains_key(DIRECTIVE))
+                item.as_object().is_some_and(|fields| fields.len() == 1 && fields.contains_key(DIRECTIVE))
             };
-            let kept = items
-                .into_iter()
-                .filter(|item| !deletes(item) && !only_directive(item));
+            let kept = items.into_iter().filter(|item| !deletes(item) && !only_directive(item));
             Value::Array(kept.map(without_directives).collect())
         }
         plain => plain,

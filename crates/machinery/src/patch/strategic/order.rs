@@ -24,9 +24,8 @@ pub(super) fn arrange(
     server: &[Value],
     key: Option<&str>,
 ) -> Vec<Value> {
-    let (mut named, mut others): (Vec<Value>, Vec<Value>) = items
-        .into_iter()
-        .partition(|item| position(wanted, item, key).is_some());
+    let (mut named, mut others): (Vec<Value>, Vec<Value>) =
+        items.into_iter().partition(|item| position(wanted, item, key).is_some());
     named.sort_by_key(|item| position(wanted, item, key));
     others.sort_by_key(|item| position(server, item, key));
     let mut arranged = Vec::with_capacity(named.len() + others.len());

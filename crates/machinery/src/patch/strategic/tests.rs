@@ -36,9 +36,7 @@ fn schema() -> Schema {
             },
         },
     });
-    Library::from_definitions(definitions.as_object().expect("a map"))
-        .named("Plan")
-        .expect("defined")
+    Library::from_definitions(definitions.as_object().expect("a map")).named("Plan").expect("defined")
 }
 
 fn object() -> Value {
@@ -54,11 +52,7 @@ fn object() -> Value {
 fn each_kind_of_field_merges_by_its_rule() {
     let cases = [
         // Lists by key: in place, new ones first, others untouched.
-        (
-            json!({"steps": [{"name": "b", "image": "9"}]}),
-            "/steps/1",
-            json!({"name": "b", "image": "9"}),
-        ),
+        (json!({"steps": [{"name": "b", "image": "9"}]}), "/steps/1", json!({"name": "b", "image": "9"})),
         (
             json!({"steps": [{"name": "c"}]}),
             "/steps",
@@ -69,11 +63,7 @@ fn each_kind_of_field_merges_by_its_rule() {
             "/steps/0/env",
             json!([{"name": "X", "image": "x"}, {"name": "Y", "image": "y"}, {"name": "Z"}]),
         ),
-        (
-            json!({"steps": [{"name": "a", "args": ["r"]}]}),
-            "/steps/0/args",
-            json!(["r"]),
-        ),
+        (json!({"steps": [{"name": "a", "args": ["r"]}]}), "/steps/0/args", json!(["r"])),
         (
             json!({"steps": [{"name": "a", "image": null}]}),
             "/steps/0",
@@ -85,16 +75,8 @@ fn each_kind_of_field_merges_by_its_rule() {
             "/steps",
             json!([{"name": "b", "image": "2"}]),
         ),
-        (
-            json!({"steps": [{"name": "zz", "$patch": "delete"}]}),
-            "/steps",
-            object()["steps"].clone(),
-        ),
-        (
-            json!({"steps": [{"name": "n"}, {"$patch": "replace"}]}),
-            "/steps",
-            json!([{"name": "n"}]),
-        ),
+        (json!({"steps": [{"name": "zz", "$patch": "delete"}]}), "/steps", object()["steps"].clone()),
+        (json!({"steps": [{"name": "n"}, {"$patch": "replace"}]}), "/steps", json!([{"name": "n"}])),
         (
             json!({"$setElementOrder/steps": [{"name": "b"}, {"name": "a"}]}),
             "/steps",
@@ -106,21 +88,9 @@ fn each_kind_of_field_merges_by_its_rule() {
             json!([object()["steps"][0], {"name": "n"}, object()["steps"][1]]),
         ),
         // Lists of plain values.
-        (
-            json!({"marks": ["m4", "m1"]}),
-            "/marks",
-            json!(["m4", "m1", "m2", "m3"]),
-        ),
-        (
-            json!({"$deleteFromPrimitiveList/marks": ["m2"]}),
-            "/marks",
-            json!(["m1", "m3"]),
-        ),
-        (
-            json!({"$setElementOrder/marks": ["m3", "m1"]}),
-            "/marks",
-            json!(["m2", "m3", "m1"]),
-        ),
+        (json!({"marks": ["m4", "m1"]}), "/marks", json!(["m4", "m1", "m2", "m3"])),
+        (json!({"$deleteFromPrimitiveList/marks": ["m2"]}), "/marks", json!(["m1", "m3"])),
+        (json!({"$setElementOrder/marks": ["m3", "m1"]}), "/marks", json!(["m2", "m3", "m1"])),
         (
             json!({"$deleteFromPrimitiveList/marks": ["m1"], "$setElementOrder/marks": ["m2", "m4", "m3"], "marks": ["m4"]}),
             "/marks",
@@ -128,32 +98,12 @@ fn each_kind_of_field_merges_by_its_rule() {
         ),
         (json!({"words": ["x"]}), "/words", json!(["x"])),
         // Objects and maps.
-        (
-            json!({"map": {"k": null, "n": "1"}}),
-            "/map",
-            json!({"l": "w", "n": "1"}),
-        ),
-        (
-            json!({"map": {"$patch": "replace", "n": "1"}}),
-            "/map",
-            json!({"n": "1"}),
-        ),
+        (json!({"map": {"k": null, "n": "1"}}), "/map", json!({"l": "w", "n": "1"})),
+        (json!({"map": {"$patch": "replace", "n": "1"}}), "/map", json!({"n": "1"})),
         (json!({"map": {"$patch": "delete"}}), "/map", json!({})),
-        (
-            json!({"choice": {"$retainKeys": ["a"], "a": "2"}}),
-            "/choice",
-            json!({"a": "2"}),
-        ),
-        (
-            json!({"choice": {"a": "2"}}),
-            "/choice",
-            json!({"a": "2", "b": {"name": "n"}}),
-        ),
-        (
-            json!({"whole": {"b": {"name": "x", "map": null}}}),
-            "/whole",
-            json!({"b": {"name": "x"}}),
-        ),
+        (json!({"choice": {"$retainKeys": ["a"], "a": "2"}}), "/choice", json!({"a": "2"})),
+        (json!({"choice": {"a": "2"}}), "/choice", json!({"a": "2", "b": {"name": "n"}})),
+        (json!({"whole": {"b": {"name": "x", "map": null}}}), "/whole", json!({"b": {"name": "x"}})),
         (json!({"name": null}), "/name", Value::Null),
         // New values carry no directives.
         (
@@ -164,11 +114,7 @@ fn each_kind_of_field_merges_by_its_rule() {
     ];
     for (patch, at, expected) in cases {
         let patched = apply(&schema(), &object(), &patch).expect("applies");
-        assert_eq!(
-            patched.pointer(at).cloned().unwrap_or_default(),
-            expected,
-            "{patch}"
-        );
+        assert_eq!(patched.pointer(at).cloned().unwrap_or_default(), expected, "{patch}");
     }
 }
 
@@ -182,10 +128,7 @@ fn malformed_patches_are_refused() {
         (json!({"map": {"$patch": "fly"}}), 400),
         (json!({"choice": {"$retainKeys": ["b"], "a": "2"}}), 400),
         (json!({"choice": {"$retainKeys": "a"}}), 400),
-        (
-            json!({"$setElementOrder/steps": [{"name": "a"}], "steps": [{"name": "n"}]}),
-            400,
-        ),
+        (json!({"$setElementOrder/steps": [{"name": "a"}], "steps": [{"name": "n"}]}), 400),
         (json!({"$setElementOrder/marks": "x"}), 400),
         (json!({"$deleteFromPrimitiveList/marks": 1}), 400),
         (json!({"marks": [["x"]]}), 400),
@@ -198,12 +141,8 @@ fn malformed_patches_are_refused() {
 
 fn patches() -> impl Strategy<Value = Value> {
     let name = prop_oneof![Just("a"), Just("b"), Just("c")];
-    let directive = prop_oneof![
-        Just(json!("replace")),
-        Just(json!("delete")),
-        Just(json!("merge")),
-        Just(json!(1))
-    ];
+    let directive =
+        prop_oneof![Just(json!("replace")), Just(json!("delete")), Just(json!("merge")), Just(json!(1))];
     let step = (name, prop::option::of(directive), prop::option::of("[a-c]")).prop_map(
         |(name, directive, image)| {
             let mut step = json!({"name": name});
@@ -217,13 +156,8 @@ fn patches() -> impl Strategy<Value = Value> {
         },
     );
     let marks = prop::collection::vec("m[1-5]", 0..4);
-    (
-        prop::collection::vec(step, 0..4),
-        marks.clone(),
-        marks,
-        any::<[bool; 4]>(),
-    )
-        .prop_map(|(steps, marks, more, on)| {
+    (prop::collection::vec(step, 0..4), marks.clone(), marks, any::<[bool; 4]>()).prop_map(
+        |(steps, marks, more, on)| {
             let mut patch = json!({});
             let parts = [
                 ("steps", json!(steps)),
@@ -237,7 +171,8 @@ fn patches() -> impl Strategy<Value = Value> {
                 }
             }
             patch
-        })
+        },
+    )
 }
 
 proptest! {

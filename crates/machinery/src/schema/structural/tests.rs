@@ -31,26 +31,11 @@ fn each_fault_is_named() {
             "s.additionalProperties FieldValueForbidden",
         ),
         (field(json!({})), "s.properties[f].type FieldValueRequired"),
-        (
-            field(json!({"type": "text"})),
-            "s.properties[f].type FieldValueNotSupported",
-        ),
-        (
-            field(json!({"type": "array"})),
-            "s.properties[f].items FieldValueRequired",
-        ),
-        (
-            field(json!({"type": "string", "$ref": "#/x"})),
-            "s.properties[f].$ref FieldValueForbidden",
-        ),
-        (
-            field(json!({"type": "string", "pattern": "("})),
-            "s.properties[f].pattern FieldValueInvalid",
-        ),
-        (
-            field(json!({"type": "string", "default": 5})),
-            "s.properties[f].default FieldValueTypeInvalid",
-        ),
+        (field(json!({"type": "text"})), "s.properties[f].type FieldValueNotSupported"),
+        (field(json!({"type": "array"})), "s.properties[f].items FieldValueRequired"),
+        (field(json!({"type": "string", "$ref": "#/x"})), "s.properties[f].$ref FieldValueForbidden"),
+        (field(json!({"type": "string", "pattern": "("})), "s.properties[f].pattern FieldValueInvalid"),
+        (field(json!({"type": "string", "default": 5})), "s.properties[f].default FieldValueTypeInvalid"),
         (
             field(json!({"type": "object", "properties": {"a": {"type": "string"}}, "default": {"b": 1}})),
             "s.properties[f].default FieldValueInvalid",
@@ -95,10 +80,7 @@ fn each_fault_is_named() {
     ];
     for (schema, expected) in cases {
         let errors = library().structural_errors(&schema, &Path::new("s"));
-        let told: Vec<String> = errors
-            .iter()
-            .map(|e| format!("{} {}", e.path, e.problem.reason()))
-            .collect();
+        let told: Vec<String> = errors.iter().map(|e| format!("{} {}", e.path, e.problem.reason())).collect();
         assert_eq!(told, [expected], "{schema}");
     }
 }
