@@ -1,5 +1,7 @@
 //! Why a Pod cannot run on a node, and how well it would run there.
 
+use api::names::label::SCHEDULABLE;
+
 use super::{Node, Pod, Taint, Toleration, affinity};
 
 /// Returns the reasons against a node in Kubernetes' words. The first kind of reason ends the search, except for
@@ -11,6 +13,10 @@ pub(super) fn refusals(pod: &Pod, node: &Node, nodes: &[Node]) -> Vec<String> {
     }
     if !node.ready {
         return one("node(s) were not ready");
+    }
+    if pod.node_selector.contains_key(SCHEDULABLE) && node.labels.get(SCHEDULABLE).is_none_or(|value| value != "true") {
+        return one("node(s) take no virtual machines now, as the label kubevirt.io/schedulable says; run `ironclad \
+                    doctor` there to see why");
     }
     if !affinity::allows(pod, node) {
         return one("node(s) didn't match Pod's node affinity/selector");

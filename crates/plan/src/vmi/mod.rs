@@ -113,5 +113,14 @@ fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
         plan.push(Action::Tell(Notice::warning(event::STOPPED, why)));
     } else if let Some(refusal) = observed.refusals.first().filter(|_| !unsupported(before) && unsupported(after)) {
         plan.push(Action::Tell(Notice::warning(event::SYNC_FAILED, refusal.to_string())));
+    } else {
+        // What keeps the Pod from starting is told where people look, at the instance.
+        let stuck = |facts: &Facts| {
+            let condition = condition::find(&facts.status.conditions, kind::SYNCHRONIZED)?;
+            condition.message.clone()
+        };
+        if let Some(message) = stuck(after).filter(|message| stuck(before).as_ref() != Some(message)) {
+            plan.push(Action::Tell(Notice::warning(event::SYNC_FAILED, message)));
+        }
     }
 }

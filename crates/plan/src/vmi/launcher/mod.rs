@@ -54,7 +54,7 @@ impl Default for Config {
             use_emulation: false,
             cpu_allocation_ratio: 10,
             architecture: "amd64".to_owned(),
-            machine_type_labels: false,
+            machine_type_labels: true,
             console_log: true,
             node_selector: BTreeMap::new(),
             runtime_class: None,
