@@ -16,6 +16,8 @@ pub mod auth;
 pub mod body;
 pub mod cache;
 pub mod discovery;
+pub mod extension;
+mod housekeeping;
 pub mod in_process;
 pub mod metrics;
 pub mod node;

@@ -25,6 +25,9 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
     if info.verb.is_empty() {
         return Err(method_not_allowed());
     }
+    if let Some(extension) = server.extension(&info.group) {
+        return extension.handle(&info, &user, Request::from_parts(parts, request_body)).await;
+    }
     let snapshot = server.registry().snapshot();
     let group = snapshot.group(&info.group);
     if !group.is_some_and(|group| group.versions.iter().any(|version| *version.version == *info.version)) {
@@ -45,7 +48,7 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
     let answer = resource::answer(&mut call, request_body).await;
     let mut response = match answer {
         Ok(response) => response,
-        Err(status) => body::refusal(&status),
+        Err(status) => body::refusal_to(&call.headers, &status),
     };
     for warning in &call.warnings {
         if let Ok(value) = HeaderValue::from_bytes(warning_header(warning).as_bytes()) {

@@ -1,6 +1,6 @@
 //! The server: its parts, how it is built, and how a request goes through it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use effects::{Clock, Entropy, SystemClock, SystemEntropy};
 use http::{Request, Response};
@@ -12,6 +12,7 @@ use store::Store;
 
 use crate::admission::{AdmissionPlugin, Chain};
 use crate::auth::{self, Auth};
+use crate::extension::Extension;
 use crate::cache::{Caches, Entry, ObjectKey};
 use crate::node::{NoNodes, NodeProxy};
 use crate::registry::{Collection, Registry};
@@ -30,10 +31,22 @@ struct Inner {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     admission: Chain,
+    extensions: Vec<Arc<dyn Extension>>,
     nodes: Arc<dyn NodeProxy>,
     allocator: Allocator,
     auth: Auth,
     settings: Settings,
+}
+
+/// A server that may be gone.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakServer(Weak<Inner>);
+
+impl WeakServer {
+    /// Returns the server if it is still there.
+    pub(crate) fn upgrade(&self) -> Option<ApiServer> {
+        self.0.upgrade().map(ApiServer)
+    }
 }
 
 /// What an installation may choose.
@@ -88,6 +101,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     admission: Vec<Arc<dyn AdmissionPlugin>>,
+    extensions: Vec<Arc<dyn Extension>>,
     nodes: Arc<dyn NodeProxy>,
     crds: Vec<Value>,
     auth: auth::Settings,
@@ -113,6 +127,13 @@ impl Builder {
     #[must_use]
     pub fn admission(mut self, plugin: Arc<dyn AdmissionPlugin>) -> Self {
         self.admission.push(plugin);
+        self
+    }
+
+    /// Lets `extension` answer an API group.
+    #[must_use]
+    pub fn extension(mut self, extension: Arc<dyn Extension>) -> Self {
+        self.extensions.push(extension);
         self
     }
 
@@ -156,6 +177,7 @@ impl Builder {
             clock: self.clock,
             entropy: self.entropy,
             admission: Chain::new(self.admission),
+            extensions: self.extensions.clone(),
             nodes: self.nodes,
             allocator: Allocator::new(self.settings.service_network),
             auth: Auth::new(self.auth),
@@ -163,6 +185,10 @@ impl Builder {
         }));
         crate::resource::storage::load(&server).await?;
         crate::resource::bootstrap::run(&server, self.crds).await?;
+        for extension in &self.extensions {
+            server.registry().set_extension(extension.group(), extension.resources());
+        }
+        tokio::spawn(crate::housekeeping::run(WeakServer(Arc::downgrade(&server.0))));
         Ok(server)
     }
 }
@@ -175,6 +201,7 @@ impl ApiServer {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             admission: Vec::new(),
+            extensions: Vec::new(),
             nodes: Arc::new(NoNodes),
             crds: Vec::new(),
             auth: auth::Settings::default(),
@@ -239,6 +266,11 @@ impl ApiServer {
 
     pub(crate) fn admission(&self) -> &Chain {
         &self.0.admission
+    }
+
+    /// Finds the component that answers an API group.
+    pub(crate) fn extension(&self, group: &str) -> Option<&Arc<dyn Extension>> {
+        self.0.extensions.iter().find(|extension| extension.group() == group)
     }
 
     pub(crate) fn nodes(&self) -> &Arc<dyn NodeProxy> {

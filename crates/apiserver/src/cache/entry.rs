@@ -115,6 +115,7 @@ impl Entry {
     }
 
     /// Returns this object at a later revision, as the final state that a deletion reports.
+    #[must_use]
     pub fn at_revision(&self, revision: u64) -> Self {
         let stored = without_revision(&self.bytes);
         Self::new(self.key.clone(), revision, &stored, Arc::clone(&self.facets))

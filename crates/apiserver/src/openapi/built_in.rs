@@ -1,5 +1,6 @@
 //! Schemas of built-in kinds, taken from the facts as text.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -7,6 +8,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::registry::facts;
+
+/// Descriptions of definitions, one a line.
+const DESCRIPTIONS: &str = include_str!("../../facts/descriptions.tsv");
 
 const REFERENCE: &str = "\"$ref\":\"";
 const PLACE: &str = "#/components/schemas/";
@@ -16,6 +20,7 @@ pub(super) fn digest() -> &'static [u8] {
     static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
     DIGEST.get_or_init(|| {
         let mut hash = Sha256::new();
+        hash.update(DESCRIPTIONS);
         for name in facts::definition_names() {
             hash.update(name);
             hash.update(facts::definition(name).unwrap_or_default());
@@ -67,7 +72,7 @@ impl Schemas {
             out.push_str(text);
         };
         for name in self.needed {
-            put(name, &placed(facts::definition(name).unwrap_or_default()));
+            put(name, &placed(&described(name, facts::definition(name).unwrap_or_default())));
         }
         for (name, text) in &self.own {
             put(name, text);
@@ -77,11 +82,34 @@ impl Schemas {
     }
 }
 
+/// Adds what people should know of a kind and of the fields that all kinds share.
+fn described<'a>(name: &str, text: &'a str) -> Cow<'a, str> {
+    const SHARED: [(&str, &str); 5] = [
+        ("apiVersion", "Group and version of the kind."),
+        ("kind", "The kind of object."),
+        ("metadata", "Name, place, labels and what the server notes."),
+        ("spec", "What is wanted."),
+        ("status", "What is; written by controllers."),
+    ];
+    let index = DESCRIPTIONS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'));
+    let Some(description) = index else { return Cow::Borrowed(text) };
+    let start = |description: &str| format!("{{\"description\":{},", Value::from(description));
+    let mut out = start(description) + text.strip_prefix('{').unwrap_or(text);
+    if text.contains("x-kubernetes-group-version-kind") {
+        for (field, description) in SHARED {
+            // The field's own schema is the first with its name and an object: keys are sorted, and those of the
+            // schema itself hold no such field before its properties.
+            let key = format!("\"{field}\":{{");
+            out = out.replacen(&key, &format!("\"{field}\":{}", start(description)), 1);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// The definitions that a schema's text refers to. A property named `$ref` has an object as its value, so the quoted
 /// form is always a reference.
 fn references(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices(REFERENCE)
-        .filter_map(|(at, _)| text[at + REFERENCE.len()..].split('"').next())
+    text.match_indices(REFERENCE).filter_map(|(at, _)| text[at + REFERENCE.len()..].split('"').next())
 }
 
 /// Writes references as places in the document. A reference with something beside it must be wrapped.
@@ -94,7 +122,7 @@ fn placed(text: &str) -> String {
             break;
         };
         out.push_str(before);
-        if after.starts_with(',') {
+        if after.starts_with(',') || before.ends_with(',') {
             out.push_str("\"allOf\":[{\"$ref\":\"");
             out.push_str(PLACE);
             out.push_str(name);
@@ -122,10 +150,24 @@ mod tests {
         let all: Value = serde_json::from_str(&schemas.finish()).expect("JSON");
         let text = all.to_string();
         assert!(all.get("io.k8s.api.core.v1.Container").is_some());
+        let pod = &all["io.k8s.api.core.v1.Pod"];
+        assert!(pod["description"].is_string() && pod["properties"]["spec"]["description"].is_string());
+        assert_eq!(pod["properties"]["kind"]["type"], "string");
         for (at, _) in text.match_indices(REFERENCE) {
             let target = text[at + REFERENCE.len()..].split('"').next().expect("a name");
             let name = target.strip_prefix(PLACE).expect("a place in the document");
             assert!(all.get(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_definition_stays_json() {
+        for name in facts::definition_names() {
+            let text = placed(&described(name, facts::definition(name).unwrap_or_default()));
+            let schema: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let kind = schema.get("x-kubernetes-group-version-kind").is_some() && !name.ends_with("List");
+            let known = schema["description"].is_string() || name.contains(".meta.v1.");
+            assert!(!kind || known, "{name} has no description");
         }
     }
 

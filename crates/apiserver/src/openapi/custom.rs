@@ -33,23 +33,19 @@ fn kinds(resource: &Resource, kind: &str) -> Value {
 
 /// The schema, with what every object has.
 pub(super) fn schema(server: &ApiServer, resource: &Resource) -> Value {
-    let definition = definition(server, resource)
-        .and_then(|entry| entry.parse().ok())
-        .unwrap_or(Value::Null);
-    let versions = definition
-        .pointer("/spec/versions")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    let own = versions
-        .iter()
-        .find(|version| version["name"] == resource.version());
+    let definition = definition(server, resource).and_then(|entry| entry.parse().ok()).unwrap_or(Value::Null);
+    let versions =
+        definition.pointer("/spec/versions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let own = versions.iter().find(|version| version["name"] == resource.version());
     let mut schema = own
         .and_then(|version| version.pointer("/schema/openAPIV3Schema"))
         .cloned()
         .unwrap_or_else(|| json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
-    schema["properties"]["apiVersion"] = json!({"type": "string"});
-    schema["properties"]["kind"] = json!({"type": "string"});
-    schema["properties"]["metadata"] = json!({"allOf": [{"$ref": OBJECT_META}]});
+    let properties = &mut schema["properties"];
+    properties["apiVersion"] = json!({"type": "string", "description": "Group and version of the kind."});
+    properties["kind"] = json!({"type": "string", "description": "The kind of object."});
+    let metadata = "Name, place, labels and what the server notes.";
+    properties["metadata"] = json!({"allOf": [{"$ref": OBJECT_META}], "description": metadata});
     schema["x-kubernetes-group-version-kind"] = kinds(resource, resource.kind());
     schema
 }

@@ -59,11 +59,7 @@ fn document(
             response.headers_mut().insert(LOCATION, location);
         }
         return response;
-    } else if headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .any(|known| known.as_bytes() == tag.as_bytes())
-    {
+    } else if headers.get_all(IF_NONE_MATCH).iter().any(|known| known.as_bytes() == tag.as_bytes()) {
         let mut response = Response::new(body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
@@ -73,14 +69,8 @@ fn document(
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(ETAG, tag);
     }
-    let caching = if asked.is_empty() {
-        "no-cache, private"
-    } else {
-        "public, immutable"
-    };
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    let caching = if asked.is_empty() { "no-cache, private" } else { "public, immutable" };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     response
 }
 

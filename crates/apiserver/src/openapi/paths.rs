@@ -26,27 +26,18 @@ pub(super) fn add(paths: &mut Map<String, Value>, resource: &Resource, schema: &
     };
     let plural = resource.plural();
     let (collection, places): (String, &[&str]) = if resource.namespaced {
-        (
-            format!("{root}/namespaces/{{namespace}}/{plural}"),
-            &["namespace"],
-        )
+        (format!("{root}/namespaces/{{namespace}}/{plural}"), &["namespace"])
     } else {
         (format!("{root}/{plural}"), &[])
     };
     let on = |verb: Verb, shown: &str| {
-        resource
-            .allows(verb)
-            .then(|| operation(verb, &resource.gvk, shown, resource.custom))
+        resource.allows(verb).then(|| operation(verb, &resource.gvk, shown, resource.custom))
     };
     let mut at_collection = place_item(places);
     for (method, verb, shown) in [
         ("get", Verb::List, list.as_str()),
         ("post", Verb::Create, schema),
-        (
-            "delete",
-            Verb::DeleteCollection,
-            "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
-        ),
+        ("delete", Verb::DeleteCollection, "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
     ] {
         put(&mut at_collection, method, on(verb, shown));
     }
@@ -59,12 +50,9 @@ pub(super) fn add(paths: &mut Map<String, Value>, resource: &Resource, schema: &
     let places: Vec<&str> = ["name"].into_iter().chain(places.iter().copied()).collect();
     let item = format!("{collection}/{{name}}");
     let mut at_item = place_item(&places);
-    for (method, verb) in [
-        ("get", Verb::Get),
-        ("put", Verb::Update),
-        ("patch", Verb::Patch),
-        ("delete", Verb::Delete),
-    ] {
+    for (method, verb) in
+        [("get", Verb::Get), ("put", Verb::Update), ("patch", Verb::Patch), ("delete", Verb::Delete)]
+    {
         put(&mut at_item, method, on(verb, schema));
     }
     if at_item.as_object().is_some_and(|item| item.len() > 1) {
@@ -81,11 +69,7 @@ pub(super) fn add(paths: &mut Map<String, Value>, resource: &Resource, schema: &
                 Verb::Patch => "patch",
                 _ => continue,
             };
-            put(
-                &mut at_sub,
-                method,
-                Some(operation(*verb, &sub.gvk, &shown, resource.custom)),
-            );
+            put(&mut at_sub, method, Some(operation(*verb, &sub.gvk, &shown, resource.custom)));
         }
         paths.insert(format!("{item}/{}", sub.name), at_sub);
     }
@@ -99,11 +83,7 @@ fn sub_schema(resource: &Resource, gvk: &Gvk, schema: &str, schemas: &mut Schema
     let group = gvk.group.as_str().trim_end_matches(".k8s.io");
     let package = if group.is_empty() { "core" } else { group };
     let name = format!("io.k8s.api.{package}.{}.{}", gvk.version, gvk.kind);
-    if schemas.need(&name) {
-        name
-    } else {
-        format!("{META}.Status")
-    }
+    if schemas.need(&name) { name } else { format!("{META}.Status") }
 }
 
 fn put(item: &mut Value, method: &str, operation: Option<Value>) {
@@ -147,15 +127,8 @@ fn operation(verb: Verb, gvk: &Gvk, schema: &str, custom: bool) -> Value {
         Verb::Create | Verb::Update => Some(json!({"*/*": content})),
         Verb::Patch => {
             let patch = json!({"schema": {"$ref": format!("#/components/schemas/{META}.Patch")}});
-            let types = PATCHES
-                .into_iter()
-                .filter(|kind| !(custom && kind.contains("strategic")));
-            Some(
-                types
-                    .map(|kind| (kind.to_owned(), patch.clone()))
-                    .collect::<Map<_, _>>()
-                    .into(),
-            )
+            let types = PATCHES.into_iter().filter(|kind| !(custom && kind.contains("strategic")));
+            Some(types.map(|kind| (kind.to_owned(), patch.clone())).collect::<Map<_, _>>().into())
         }
         Verb::Delete | Verb::DeleteCollection => {
             Some(json!({"*/*": {"schema": {"$ref": format!("#/components/schemas/{META}.DeleteOptions")}}}))
@@ -180,22 +153,12 @@ const LIST: [(&str, &str); 10] = [
     ("timeoutSeconds", "integer"),
     ("watch", "boolean"),
 ];
-const WRITE: [(&str, &str); 3] = [
-    ("dryRun", "string"),
-    ("fieldManager", "string"),
-    ("fieldValidation", "string"),
-];
-const PATCH: [(&str, &str); 4] = [
-    ("dryRun", "string"),
-    ("fieldManager", "string"),
-    ("fieldValidation", "string"),
-    ("force", "boolean"),
-];
-const DELETE: [(&str, &str); 3] = [
-    ("dryRun", "string"),
-    ("gracePeriodSeconds", "integer"),
-    ("propagationPolicy", "string"),
-];
+const WRITE: [(&str, &str); 3] =
+    [("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")];
+const PATCH: [(&str, &str); 4] =
+    [("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("force", "boolean")];
+const DELETE: [(&str, &str); 3] =
+    [("dryRun", "string"), ("gracePeriodSeconds", "integer"), ("propagationPolicy", "string")];
 const DELETE_COLLECTION: [(&str, &str); 5] = [
     ("dryRun", "string"),
     ("fieldSelector", "string"),

@@ -199,11 +199,11 @@ fn conflict(server: &ApiServer, crd: &Value) -> Option<(&'static str, String)> {
     let snapshot = server.registry().snapshot();
     let others = snapshot.resources().filter(|resource| resource.group() == &*mine.group && resource.collection != mine);
     for other in others {
-        let short = |taken: &&Box<str>| names["shortNames"].as_array().into_iter().flatten().any(|name| *name == ***taken);
+        let short = |taken: &str| names["shortNames"].as_array().into_iter().flatten().any(|name| *name == *taken);
         let taken = [
             ("ListKindConflict", names["listKind"] == *other.list_kind, &*other.list_kind),
             ("KindConflict", names["kind"] == other.kind(), other.kind()),
-            ("ShortNamesConflict", other.short_names.iter().any(|name| short(&name)), "a short name"),
+            ("ShortNamesConflict", other.short_names.iter().any(|name| short(name)), "a short name"),
             ("SingularConflict", names["singular"] == *other.singular, &*other.singular),
         ];
         if let Some((reason, _, name)) = taken.into_iter().find(|(_, same, _)| *same) {

@@ -132,6 +132,19 @@ impl Registry {
         self.generation.subscribe()
     }
 
+    /// Adds a group that another component answers.
+    pub fn set_extension(&self, group: &str, resources: Vec<Resource>) {
+        let resources = resources.into_iter().filter(|resource| resource.group() == group).map(Arc::new);
+        let mut current = self.current.write();
+        let (custom, mut built_in): (Vec<_>, Vec<_>) = current.resources().cloned().partition(|resource| resource.custom);
+        built_in.retain(|resource| resource.group() != group);
+        built_in.extend(resources);
+        let generation = current.generation + 1;
+        *current = Arc::new(assemble(built_in, custom, generation));
+        drop(current);
+        self.generation.send_replace(generation);
+    }
+
     /// Replaces the resources of one custom collection; an empty list unregisters it.
     pub fn set_custom(&self, collection: &Collection, resources: Vec<ResourceRef>) {
         let mut current = self.current.write();

@@ -14,48 +14,48 @@ use crate::{ApiServer, Result};
 
 /// A request for a resource.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     /// The server.
-    pub server: ApiServer,
+    pub(crate) server: ApiServer,
     /// The resource, in the version asked for.
-    pub resource: ResourceRef,
+    pub(crate) resource: ResourceRef,
     /// The subresource, if the path names one.
-    pub subresource: Option<Subresource>,
+    pub(crate) subresource: Option<Subresource>,
     /// What method and path say.
-    pub info: RequestInfo,
+    pub(crate) info: RequestInfo,
     /// Query parameters.
-    pub query: Query,
+    pub(crate) query: Query,
     /// Request headers.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Who asks.
-    pub user: UserInfo,
+    pub(crate) user: UserInfo,
     /// Sentences for the answer's Warning headers.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Call {
     /// The object addressed.
-    pub fn key(&self) -> ObjectKey {
+    pub(crate) fn key(&self) -> ObjectKey {
         ObjectKey::new(self.namespace(), &self.info.name)
     }
 
     /// The namespace of the objects addressed; empty for cluster-scoped resources.
-    pub fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         if self.resource.namespaced { &self.info.namespace } else { "" }
     }
 
     /// The subresource's name; empty for the main resource.
-    pub fn sub(&self) -> &str {
+    pub(crate) fn sub(&self) -> &str {
         self.subresource.as_ref().map_or("", |sub| &*sub.name)
     }
 
     /// The refusal for an object that is not there.
-    pub fn not_found(&self, name: &str) -> Box<Status> {
+    pub(crate) fn not_found(&self, name: &str) -> Box<Status> {
         Status::not_found(&self.resource.gvr(), name).into()
     }
 
     /// The field manager: as asked for, or the program's name in the user agent.
-    pub fn manager(&self) -> String {
+    pub(crate) fn manager(&self) -> String {
         match self.query.get("fieldManager") {
             "" => user_agent_prefix(&self.headers),
             manager => manager.to_owned(),
@@ -63,7 +63,7 @@ impl Call {
     }
 
     /// Adds a warning, unless it was given already.
-    pub fn warn(&mut self, sentence: impl Into<String>) {
+    pub(crate) fn warn(&mut self, sentence: impl Into<String>) {
         let sentence = sentence.into();
         if !self.warnings.contains(&sentence) {
             self.warnings.push(sentence);
@@ -72,7 +72,7 @@ impl Call {
 }
 
 /// The part of the user agent before the first slash.
-pub fn user_agent_prefix(headers: &HeaderMap) -> String {
+pub(crate) fn user_agent_prefix(headers: &HeaderMap) -> String {
     let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let name: String = agent.split('/').next().unwrap_or_default().chars().take(128).collect();
     if name.is_empty() { "unknown".to_owned() } else { name }
@@ -80,7 +80,7 @@ pub fn user_agent_prefix(headers: &HeaderMap) -> String {
 
 /// What to do with fields that the schema does not know, and with duplicate fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FieldValidation {
+pub(crate) enum FieldValidation {
     /// Drop them silently.
     Ignore,
     /// Drop them and warn.
@@ -92,15 +92,13 @@ pub enum FieldValidation {
 
 /// Options common to create, update and patch.
 #[derive(Clone, Debug, Default)]
-pub struct WriteOptions {
+pub(crate) struct WriteOptions {
     /// Do everything but store.
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// What to do with unknown fields.
-    pub validation: FieldValidation,
+    pub(crate) validation: FieldValidation,
     /// Take over fields of other managers (apply).
-    pub force: bool,
-    /// Whether a manager was named, as apply requires.
-    pub named_manager: bool,
+    pub(crate) force: bool,
 }
 
 impl WriteOptions {
@@ -108,9 +106,9 @@ impl WriteOptions {
     ///
     /// # Errors
     /// Refuses values that do not exist.
-    pub fn parse(query: &Query, kind: &str, apply: bool) -> Result<Self> {
+    pub(crate) fn parse(query: &Query, kind: &str, apply: bool) -> Result<Self> {
         let mut errors = Vec::new();
-        let mut options = Self { named_manager: !query.get("fieldManager").is_empty(), ..Self::default() };
+        let mut options = Self::default();
         let dry_runs: Vec<&str> = query.all("dryRun").filter(|value| !value.is_empty()).collect();
         match dry_runs.as_slice() {
             [] => {}

@@ -18,15 +18,15 @@ const MAX_DEPTH: usize = 128;
 
 /// A value and the fields that occur twice in it, as paths.
 #[derive(Debug)]
-pub struct Decoded {
+pub(crate) struct Decoded {
     /// The value; of duplicate fields, the last one.
-    pub value: Value,
+    pub(crate) value: Value,
     /// Paths of duplicate fields.
-    pub duplicates: Vec<String>,
+    pub(crate) duplicates: Vec<String>,
 }
 
 /// Returns the media type of a request, without parameters; empty when there is none.
-pub fn media_type(headers: &HeaderMap) -> String {
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     header.split(';').next().unwrap_or_default().trim().to_lowercase()
 }
@@ -35,7 +35,7 @@ pub fn media_type(headers: &HeaderMap) -> String {
 ///
 /// # Errors
 /// Refuses other media types than these, and bodies that are not of theirs.
-pub fn object(headers: &HeaderMap, body: &[u8]) -> Result<Decoded> {
+pub(crate) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Decoded> {
     match media_type(headers).as_str() {
         "" | "application/json" | "*/*" => json(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => yaml(body),
@@ -51,7 +51,7 @@ pub fn object(headers: &HeaderMap, body: &[u8]) -> Result<Decoded> {
 ///
 /// # Errors
 /// Refuses anything else.
-pub fn json(body: &[u8]) -> Result<Decoded> {
+pub(crate) fn json(body: &[u8]) -> Result<Decoded> {
     let mut duplicates = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(body);
     let seed = Seed { duplicates: &mut duplicates, path: String::new(), depth: 0 };
@@ -66,7 +66,7 @@ pub fn json(body: &[u8]) -> Result<Decoded> {
 ///
 /// # Errors
 /// Refuses anything else.
-pub fn yaml(body: &[u8]) -> Result<Decoded> {
+pub(crate) fn yaml(body: &[u8]) -> Result<Decoded> {
     let refuse = |why: String| Status::bad_request(format!("the body is not valid YAML: {why}"));
     let text = std::str::from_utf8(body).map_err(|error| refuse(error.to_string()))?;
     // Most clients that announce YAML send JSON, which the strict reader knows better.

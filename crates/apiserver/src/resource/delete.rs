@@ -164,7 +164,9 @@ async fn delete_one(call: &mut Call, key: &ObjectKey, options: &DeleteOptions) -
             request.options = options.raw.clone();
             let mut warnings = Vec::new();
             call.server.admission().validate(&request, &mut warnings).await?;
-            warnings.into_iter().for_each(|warning| call.warn(warning));
+            for warning in warnings {
+                call.warn(warning);
+            }
         }
         let mut draft = old.clone();
         let remove = mark(call, &mut draft, &old, options);

@@ -60,12 +60,11 @@ pub(crate) fn timestamp(call: &Call) -> String {
 }
 
 /// Makes a name from `generateName`.
-pub(crate) fn generate_name(call: &Call, draft: &mut Value) -> Result<()> {
+pub(crate) fn generate_name(call: &Call, draft: &mut Value) {
     let stem = object::generate_name(draft).to_owned();
     let mut random = [0; names::GENERATED_SUFFIX];
     call.server.entropy().fill(&mut random);
     object::set_meta(draft, "name", names::generated(&stem, random));
-    Ok(())
 }
 
 /// Refuses new objects in namespaces that do not exist or are going away.

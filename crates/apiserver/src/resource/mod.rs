@@ -27,7 +27,7 @@ mod write;
 use http::{Response, StatusCode};
 use machinery::status::Status;
 
-pub use call::{Call, FieldValidation, WriteOptions};
+pub(crate) use call::{Call, FieldValidation, WriteOptions};
 
 use crate::{Body, Result, body};
 

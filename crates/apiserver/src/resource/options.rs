@@ -15,7 +15,7 @@ use crate::registry::Resource;
 
 /// How a list relates to the resourceVersion it names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Match {
+pub(crate) enum Match {
     /// Not said.
     #[default]
     Unset,
@@ -27,18 +27,18 @@ pub enum Match {
 
 /// Where a list continues: the state it shows, and the last key given out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Continue {
+pub(crate) struct Continue {
     /// Revision of the state.
     #[serde(rename = "rv")]
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// Continue after this `namespace/name`.
     #[serde(rename = "start")]
-    pub after: String,
+    pub(crate) after: String,
 }
 
 impl Continue {
     /// Writes the token.
-    pub fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
@@ -51,23 +51,23 @@ impl Continue {
 
 /// What a list or watch asks for.
 #[derive(Clone, Debug, Default)]
-pub struct ListOptions {
+pub(crate) struct ListOptions {
     /// Which objects.
-    pub selection: Selection,
+    pub(crate) selection: Selection,
     /// At most this many; 0 means all.
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// Where to continue.
-    pub next: Option<Continue>,
+    pub(crate) next: Option<Continue>,
     /// The resourceVersion as given; empty when it was not.
-    pub version: String,
+    pub(crate) version: String,
     /// How it is meant.
-    pub version_match: Match,
+    pub(crate) version_match: Match,
     /// A watch begins with the present objects, as `ADDED`, and a bookmark after them.
-    pub send_initial: Option<bool>,
+    pub(crate) send_initial: Option<bool>,
     /// A watch may send bookmarks.
-    pub bookmarks: bool,
+    pub(crate) bookmarks: bool,
     /// A watch ends after this many seconds.
-    pub timeout: Option<u64>,
+    pub(crate) timeout: Option<u64>,
 }
 
 impl ListOptions {
@@ -75,7 +75,7 @@ impl ListOptions {
     ///
     /// # Errors
     /// Refuses what cannot be read or contradicts itself.
-    pub fn parse(call: &Call, watch: bool) -> Result<Self> {
+    pub(crate) fn parse(call: &Call, watch: bool) -> Result<Self> {
         let query = &call.query;
         let mut options = Self {
             selection: selection(call)?,
@@ -110,13 +110,11 @@ fn number(text: &str) -> Result<Option<u64>> {
 fn check_match(options: &ListOptions, text: &str, watch: bool) -> Result<Match> {
     let path = || Path::new("resourceVersionMatch");
     let mut errors = Vec::new();
-    let mut meant = Match::Unset;
-    match text {
-        "" => {}
-        "Exact" => meant = Match::Exact,
-        "NotOlderThan" => meant = Match::NotOlderThan,
-        _ => {}
-    }
+    let meant = match text {
+        "Exact" => Match::Exact,
+        "NotOlderThan" => Match::NotOlderThan,
+        _ => Match::Unset,
+    };
     if options.send_initial.is_some() && watch {
         if meant != Match::NotOlderThan {
             let detail = "sendInitialEvents requires resourceVersionMatch to be NotOlderThan";

@@ -91,7 +91,7 @@ pub(crate) const fn media_type(encoding: Encoding) -> &'static str {
 pub(crate) fn encode(value: &Value, encoding: Encoding) -> Bytes {
     match encoding {
         Encoding::Json => serde_json::to_vec(value).unwrap_or_default().into(),
-        Encoding::Yaml => serde_saphyr::to_string(value).unwrap_or_default().into(),
+        Encoding::Yaml => body::yaml(value).into(),
     }
 }
 
@@ -155,6 +155,9 @@ pub(crate) fn list(call: &Call, entries: &[std::sync::Arc<Entry>], meta: &ListMe
             let include = include_object(call);
             let mut table = crate::table::table(resource, &objects, version, include, call.server.now());
             table["metadata"] = meta.value(resource);
+            if let Some(fields) = table["metadata"].as_object_mut().filter(|_| meta.next.is_none()) {
+                fields.shift_remove("continue");
+            }
             table
         }
     };

@@ -53,7 +53,9 @@ pub(crate) fn strict(
             Err(cannot_handle(gvk, &format!("strict decoding error: {}", sentences.join(", "))))
         }
         FieldValidation::Warn => {
-            sentences.into_iter().for_each(|sentence| call.warn(sentence));
+            for sentence in sentences {
+                call.warn(sentence);
+            }
             Ok(())
         }
         _ => Ok(()),
@@ -112,7 +114,7 @@ pub(crate) async fn create(call: &mut Call, object: Value, options: &WriteOption
         attempts += 1;
         let mut draft = object.clone();
         if generated {
-            metadata::generate_name(call, &mut draft)?;
+            metadata::generate_name(call, &mut draft);
         }
         match create_once(call, draft, options, owner).await {
             Err(status) if generated && attempts < 8 && status.reason == "AlreadyExists" => {}
@@ -134,10 +136,10 @@ async fn create_once(call: &mut Call, mut draft: Value, options: &WriteOptions, 
     }
     let mut request = admission_request(call, Operation::Create, options);
     if let Some(request) = &mut request {
-        request.name = object::name(&draft).to_owned();
+        object::name(&draft).clone_into(&mut request.name);
         request.object = draft;
         call.server.admission().mutate(request, &mut call.warnings).await?;
-        draft = request.object.clone();
+        draft = std::mem::take(&mut request.object);
         resource.schema.settle(&mut draft).map_err(|why| cannot_handle(&resource.gvk, &why))?;
         default(&strategy, call, &mut draft);
     }
@@ -150,8 +152,9 @@ async fn create_once(call: &mut Call, mut draft: Value, options: &WriteOptions, 
         return Err(Status::invalid(&resource.gvk, &name, &errors).into());
     }
     if let Some(request) = &mut request {
-        request.object = draft.clone();
+        request.object = draft;
         call.server.admission().validate(request, &mut call.warnings).await?;
+        draft = std::mem::take(&mut request.object);
     }
     metadata::check_namespace(call, &resource, &name)?;
     check_escalation(call, &draft, None)?;
@@ -244,8 +247,6 @@ pub(crate) async fn update(
         if !pinned.is_empty() && pinned != "0" && pinned != object::resource_version(&old) {
             return Err(Status::stale(&resource.gvr(), &key.name).into());
         }
-        let unconditional = object::resource_version(&wanted).is_empty() || pinned == object::resource_version(&old);
-        debug_assert!(unconditional || pinned == "0");
         match update_once(call, &entry, &old, wanted, options, owner).await {
             Ok(Some(entry)) => return Ok(Written { entry, created: false }),
             Ok(None) => {}
@@ -278,7 +279,7 @@ async fn update_once(
         request.object = draft;
         request.old_object = old.clone();
         call.server.admission().mutate(request, &mut call.warnings).await?;
-        draft = request.object.clone();
+        draft = std::mem::take(&mut request.object);
         resource.schema.settle(&mut draft).map_err(|why| cannot_handle(&resource.gvk, &why))?;
         default(&strategy, call, &mut draft);
         metadata::bump_generation(&strategy, call, &mut draft, old);
@@ -291,8 +292,9 @@ async fn update_once(
         return Err(Status::invalid(&resource.gvk, &name, &errors).into());
     }
     if let Some(request) = &mut request {
-        request.object = draft.clone();
+        request.object = draft;
         call.server.admission().validate(request, &mut call.warnings).await?;
+        draft = std::mem::take(&mut request.object);
     }
     check_escalation(call, &draft, Some(old))?;
     (strategy.allocate)(call, &mut draft, Some(old), options.dry_run)?;

@@ -119,8 +119,7 @@ fn validate_secret(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldEr
 pub(super) fn rbac(plural: &str) -> Strategy {
     let base = Strategy { name: names::path_segment, ..BASE };
     match plural {
-        "rolebindings" => Strategy { default: default_subjects, validate: validate_binding, ..base },
-        "clusterrolebindings" => Strategy { default: default_subjects, validate: validate_binding, ..base },
+        "rolebindings" | "clusterrolebindings" => Strategy { default: default_subjects, validate: validate_binding, ..base },
         "roles" => Strategy { default: default_rules, validate: validate_role, ..base },
         _ => Strategy { default: default_rules, validate: validate_cluster_role, ..base },
     }

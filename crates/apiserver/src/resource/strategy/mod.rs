@@ -1,6 +1,7 @@
 //! What differs between kinds, where Kubernetes has such differences.
 //!
 //! A strategy is a row of functions; a kind without one of its own takes the base row.
+#![allow(clippy::unnecessary_wraps, reason = "the functions of a row have one signature")]
 
 mod config;
 mod crd;
@@ -74,7 +75,7 @@ pub(crate) fn of(resource: &Resource) -> Strategy {
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations" | "mutatingwebhookconfigurations") => {
             Strategy { validate: policy::webhooks, ..BASE }
         }
-        ("", "replicationcontrollers") | ("apps", _) | ("batch", _) => workload::strategy(resource),
+        ("", "replicationcontrollers") | ("apps" | "batch", _) => workload::strategy(resource),
         ("apiextensions.k8s.io", "customresourcedefinitions") => crd::STRATEGY,
         ("rbac.authorization.k8s.io", plural) => config::rbac(plural),
         _ => BASE,
@@ -87,9 +88,8 @@ fn has_generation(resource: &Resource) -> bool {
     match &*resource.collection.group {
         "" => matches!(&*resource.collection.plural, "pods" | "replicationcontrollers"),
         "apps" => &*resource.collection.plural != "controllerrevisions",
-        "admissionregistration.k8s.io" | "batch" | "autoscaling" | "apiextensions.k8s.io"
+        "admissionregistration.k8s.io" | "batch" | "autoscaling" | "apiextensions.k8s.io" | "discovery.k8s.io"
         | "flowcontrol.apiserver.k8s.io" | "networking.k8s.io" | "policy" | "scheduling.k8s.io" => true,
-        "discovery.k8s.io" => true,
         "resource.k8s.io" => &*resource.collection.plural == "resourceslices",
         _ => false,
     }
@@ -99,31 +99,34 @@ fn has_generation(resource: &Resource) -> bool {
 pub(crate) fn drop_status(resource: &Resource, draft: &mut Value) {
     // A node registers itself with its status.
     let kept = resource.group().is_empty() && resource.plural() == "nodes";
-    if resource.has_status() && !kept {
-        if let Some(fields) = draft.as_object_mut() {
-            fields.shift_remove("status");
-        }
+    if let Some(fields) = draft.as_object_mut().filter(|_| resource.has_status() && !kept) {
+        fields.shift_remove("status");
     }
 }
 
 /// Keeps the part of the object that this request cannot write: the status on the main resource, the rest on `status`.
 pub(crate) fn keep_unwritable(call: &Call, draft: &mut Value, old: &Value) {
+    let sub = call.sub();
+    if sub == "ephemeralcontainers" || sub == "resize" {
+        *draft = pod::part(old, draft, sub);
+        return;
+    }
     if !call.resource.has_status() {
         return;
     }
-    let sub = call.sub();
     if sub.is_empty() {
         copy(draft, old, "status");
     } else if sub == "status" {
         let mut result = old.clone();
         copy(&mut result, draft, "status");
         // Metadata travels with the status of built-in kinds, but not with that of custom resources.
-        if !call.resource.custom {
-            for name in ["labels", "annotations", "finalizers", "managedFields", "resourceVersion"] {
-                copy_meta(&mut result, draft, name);
-            }
+        let travelling: &[&str] = if call.resource.custom {
+            &["managedFields"]
         } else {
-            copy_meta(&mut result, draft, "managedFields");
+            &["labels", "annotations", "finalizers", "managedFields", "resourceVersion"]
+        };
+        for name in travelling {
+            copy_meta(&mut result, draft, name);
         }
         *draft = result;
     }
@@ -195,19 +198,17 @@ pub(crate) fn check_delete(call: &Call, key: &ObjectKey) -> Result<()> {
 
 /// Whether an update of an object that does not exist creates it.
 pub(crate) fn creates_on_update(resource: &Resource) -> bool {
-    match (resource.group(), resource.plural()) {
-        ("", "endpoints" | "events" | "limitranges" | "services") => true,
-        ("coordination.k8s.io" | "rbac.authorization.k8s.io", _) => true,
-        _ => false,
-    }
+    matches!(
+        (resource.group(), resource.plural()),
+        ("", "endpoints" | "events" | "limitranges" | "services")
+            | ("coordination.k8s.io" | "rbac.authorization.k8s.io", _)
+    )
 }
 
 /// Acts on a stored change: a CustomResourceDefinition registers its kind.
 pub(crate) fn after_write(server: &ApiServer, resource: &Resource, stored: Option<&Value>) {
-    if resource.group() == "apiextensions.k8s.io" {
-        if let Some(stored) = stored {
-            crate::registry::crd::changed(server, stored);
-        }
+    if let Some(stored) = stored.filter(|_| resource.group() == "apiextensions.k8s.io") {
+        crate::registry::crd::changed(server, stored);
     }
 }
 
@@ -228,8 +229,6 @@ pub(super) fn text<'a>(object: &'a Value, path: &[&str]) -> &'a str {
 /// Sets a field if it is absent.
 pub(super) fn set_default(object: &mut Value, name: &str, value: impl Into<Value>) {
     if let Some(fields) = object.as_object_mut() {
-        if !fields.contains_key(name) {
-            fields.insert(name.to_owned(), value.into());
-        }
+        fields.entry(name).or_insert_with(|| value.into());
     }
 }

@@ -109,7 +109,7 @@ pub(super) fn grace(pod: &Value, wanted: Option<i64>) -> i64 {
     if text(pod, &["spec", "nodeName"]).is_empty() || matches!(text(pod, &["status", "phase"]), "Failed" | "Succeeded") {
         return 0;
     }
-    grace.max(if grace < 0 { 1 } else { 0 })
+    if grace < 0 { 1 } else { grace }
 }
 
 fn validate(call: &Call, pod: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -139,7 +139,9 @@ fn validate_update(pod: &Value, old: &Value, errors: &mut Vec<FieldError>) {
             &["activeDeadlineSeconds", "tolerations", "schedulingGates"]
         };
         if let Some(spec) = spec.as_object_mut() {
-            fields.iter().for_each(|field| drop(spec.shift_remove(*field)));
+            for field in fields {
+                spec.shift_remove(*field);
+            }
         }
     }
     if now != before {
@@ -158,6 +160,30 @@ fn validate_update(pod: &Value, old: &Value, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::required(path.child("image"), ""));
         }
     }
+}
+
+/// Returns the Pod `old` with the part that a subresource writes taken from `draft`.
+pub(super) fn part(old: &Value, draft: &Value, sub: &str) -> Value {
+    let mut result = old.clone();
+    super::copy_meta(&mut result, draft, "resourceVersion");
+    if sub == "ephemeralcontainers" {
+        result["spec"]["ephemeralContainers"] = draft["spec"]["ephemeralContainers"].clone();
+        if result["spec"]["ephemeralContainers"].is_null() {
+            super::copy(&mut result["spec"], &old["spec"], "ephemeralContainers");
+        }
+        return result;
+    }
+    for kind in ["initContainers", "containers"] {
+        for container in items_mut(&mut result["spec"], kind) {
+            let name = text(container, &["name"]).to_owned();
+            let wanted = draft["spec"][kind].as_array().into_iter().flatten();
+            if let Some(wanted) = wanted.into_iter().find(|wanted| wanted["name"] == *name) {
+                super::copy(container, wanted, "resources");
+                super::copy(container, wanted, "resizePolicy");
+            }
+        }
+    }
+    result
 }
 
 /// The refusal of what admission of Pods forbids.

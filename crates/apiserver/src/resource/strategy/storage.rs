@@ -133,11 +133,10 @@ fn validate_volume(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldEr
     if !policies.contains(&policy) {
         errors.push(FieldError::not_supported(spec.child("persistentVolumeReclaimPolicy"), policy, policies));
     }
-    if let Some(old) = old {
-        if SOURCES.iter().any(|source| object["spec"].get(*source) != old["spec"].get(*source)) {
-            let detail = "spec.persistentvolumesource is immutable after creation";
-            errors.push(FieldError::forbidden(spec.child("persistentvolumesource"), detail));
-        }
+    let moved = |old: &Value| SOURCES.iter().any(|source| object["spec"].get(*source) != old["spec"].get(*source));
+    if old.is_some_and(moved) {
+        let detail = "spec.persistentvolumesource is immutable after creation";
+        errors.push(FieldError::forbidden(spec.child("persistentvolumesource"), detail));
     }
     errors
 }

@@ -9,6 +9,7 @@ use machinery::selector::LabelSelector;
 use serde_json::{Value, json};
 
 use super::{BASE, Strategy, set_default, text};
+use crate::Result;
 use crate::registry::Resource;
 use crate::resource::Call;
 
@@ -16,7 +17,8 @@ use crate::resource::Call;
 pub(super) fn strategy(resource: &Resource) -> Strategy {
     let base = Strategy { default: default_template, ..BASE };
     match resource.plural() {
-        "deployments" | "statefulsets" | "daemonsets" | "replicasets" => Strategy { validate: validate_selector, ..base },
+        "deployments" | "statefulsets" | "replicasets" => Strategy { validate: validate_selector, ..base },
+        "daemonsets" => Strategy { prepare_create: first_generation, validate: validate_selector, ..base },
         "jobs" => Strategy { default: default_job, validate: validate_job, ..base },
         "cronjobs" => Strategy { validate: validate_cron_job, ..base },
         _ => base,
@@ -83,6 +85,15 @@ fn is_schedule(schedule: &str) -> bool {
     };
     let fields: Vec<&str> = schedule.split_whitespace().collect();
     fields.len() == 5 && fields.into_iter().all(field)
+}
+
+/// Old clients look for the generation of a DaemonSet's template in an annotation.
+fn first_generation(_: &mut Call, draft: &mut Value) -> Result<()> {
+    if draft["metadata"]["annotations"].is_null() {
+        draft["metadata"]["annotations"] = json!({});
+    }
+    draft["metadata"]["annotations"]["deprecated.daemonset.template.generation"] = "1".into();
+    Ok(())
 }
 
 fn default_template(draft: &mut Value) {
