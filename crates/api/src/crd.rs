@@ -52,11 +52,7 @@ fn document(kind: &Kind) -> Value {
             });
             if version.deprecated {
                 out["deprecated"] = Value::Bool(true);
-                let storage = kind
-                    .versions
-                    .iter()
-                    .find(|other| other.storage)
-                    .map_or("", |other| other.name);
+                let storage = kind.versions.iter().find(|other| other.storage).map_or("", |other| other.name);
                 out["deprecationWarning"] = json!(format!(
                     "{}/{} is deprecated; use {}/{storage}",
                     kind.group, version.name, kind.group
@@ -193,10 +189,7 @@ fn reference(name: &str, out: &mut Map<String, Value>) {
 }
 
 fn int_or_string(out: &mut Map<String, Value>) {
-    out.insert(
-        "anyOf".to_owned(),
-        json!([{"type": "integer"}, {"type": "string"}]),
-    );
+    out.insert("anyOf".to_owned(), json!([{"type": "integer"}, {"type": "string"}]));
     out.insert("x-kubernetes-int-or-string".to_owned(), json!(true));
 }
 
@@ -222,12 +215,7 @@ mod tests {
         fn check(schema: &Value, path: &str) {
             let typed = schema.get("type").is_some() || schema.get("x-kubernetes-int-or-string").is_some();
             assert!(typed, "{path} has no type: {schema}");
-            for (name, child) in schema
-                .get("properties")
-                .and_then(Value::as_object)
-                .into_iter()
-                .flatten()
-            {
+            for (name, child) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
                 check(child, &format!("{path}.{name}"));
             }
             for key in ["items", "additionalProperties"] {
@@ -241,10 +229,7 @@ mod tests {
         }
         for document in all() {
             for version in document["spec"]["versions"].as_array().unwrap() {
-                check(
-                    &version["schema"]["openAPIV3Schema"],
-                    document["metadata"]["name"].as_str().unwrap(),
-                );
+                check(&version["schema"]["openAPIV3Schema"], document["metadata"]["name"].as_str().unwrap());
             }
         }
     }

@@ -184,18 +184,10 @@ fn walk(schema: &'static Schema, path: String, visit: &mut dyn FnMut(&str)) {
     let schema = resolve(schema);
     if !schema.properties.is_empty() {
         for (name, child) in &schema.properties {
-            let path = if path.is_empty() {
-                (*name).to_owned()
-            } else {
-                format!("{path}.{name}")
-            };
+            let path = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
             walk(child, path, visit);
         }
-    } else if let Some(inner) = schema
-        .items
-        .as_deref()
-        .or(schema.additional_properties.as_deref())
-    {
+    } else if let Some(inner) = schema.items.as_deref().or(schema.additional_properties.as_deref()) {
         walk(inner, path, visit);
     } else {
         visit(&path);
@@ -210,12 +202,7 @@ mod tests {
     fn every_kind_has_its_definition_and_one_storage_version() {
         for kind in kinds() {
             assert!(definitions().contains_key(kind.definition), "{}", kind.definition);
-            assert_eq!(
-                kind.versions.iter().filter(|version| version.storage).count(),
-                1,
-                "{}",
-                kind.kind
-            );
+            assert_eq!(kind.versions.iter().filter(|version| version.storage).count(), 1, "{}", kind.kind);
         }
     }
 
@@ -223,16 +210,8 @@ mod tests {
     fn leaves_name_whole_paths() {
         let mut paths = Vec::new();
         leaves("v1.VirtualMachine", &mut |path| paths.push(path.to_owned()));
-        assert!(
-            paths
-                .iter()
-                .any(|path| path == "spec.template.spec.domain.cpu.cores")
-        );
-        assert!(
-            paths
-                .iter()
-                .any(|path| path == "spec.template.spec.volumes.containerDisk.image")
-        );
+        assert!(paths.iter().any(|path| path == "spec.template.spec.domain.cpu.cores"));
+        assert!(paths.iter().any(|path| path == "spec.template.spec.volumes.containerDisk.image"));
         assert!(paths.iter().any(|path| path == "spec.template.metadata"));
     }
 }

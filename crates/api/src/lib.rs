@@ -6,25 +6,13 @@
 //! - [`names`]: labels, annotations, finalizers, condition types, reasons and phases;
 //! - [`quantity`]: amounts as users write them.
 
-#[allow(
-    missing_docs,
-    clippy::doc_markdown,
-    reason = "generated; the API reference describes the fields"
-)]
+#[allow(missing_docs, clippy::doc_markdown, reason = "generated; the API reference describes the fields")]
 pub mod backup;
-#[allow(
-    missing_docs,
-    clippy::doc_markdown,
-    reason = "generated; the API reference describes the fields"
-)]
+#[allow(missing_docs, clippy::doc_markdown, reason = "generated; the API reference describes the fields")]
 pub mod cdi;
 pub mod crd;
 pub mod facts;
-#[allow(
-    missing_docs,
-    clippy::doc_markdown,
-    reason = "generated; the API reference describes the fields"
-)]
+#[allow(missing_docs, clippy::doc_markdown, reason = "generated; the API reference describes the fields")]
 pub mod kubevirt;
 pub mod names;
 pub mod quantity;

@@ -37,14 +37,8 @@ pub mod label {
     pub const ARCH: &str = "kubernetes.io/arch";
 
     /// Labels of an instance that only the installation's own accounts may set.
-    pub const RESERVED: [&str; 6] = [
-        CREATED_BY,
-        MIGRATION_JOB,
-        NODE_NAME,
-        MIGRATION_TARGET_NODE_NAME,
-        SCHEDULABLE,
-        INSTALL_STRATEGY,
-    ];
+    pub const RESERVED: [&str; 6] =
+        [CREATED_BY, MIGRATION_JOB, NODE_NAME, MIGRATION_TARGET_NODE_NAME, SCHEDULABLE, INSTALL_STRATEGY];
 }
 
 /// Annotations.
@@ -169,6 +163,8 @@ pub mod condition {
     pub const RESTART_REQUIRED: &str = "RestartRequired";
     /// Of a machine: an operator has to look.
     pub const MANUAL_RECOVERY_REQUIRED: &str = "ManualRecoveryRequired";
+    /// The machine executes, but its guest has shown no sign of life.
+    pub const BOOTING: &str = "Booting";
     /// Fields are set that nothing in this installation honours yet; the instance stays unscheduled.
     pub const UNSUPPORTED: &str = "Unsupported";
 }
@@ -225,6 +221,10 @@ pub mod event {
     pub const SYNC_FAILED: &str = "SyncFailed";
     /// The guest's kernel panicked.
     pub const GUEST_PANICKED: &str = "GuestPanicked";
+    /// The guest has shown no sign of life.
+    pub const NO_BOOT_PROGRESS: &str = "NoBootProgress";
+    /// A disk of the machine failed.
+    pub const IO_ERROR: &str = "IOerror";
 }
 
 /// Run strategies of a `VirtualMachine`.

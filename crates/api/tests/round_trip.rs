@@ -1,5 +1,7 @@
 //! What the types read they write again: no field is lost.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 use api::facts::{self, Schema, Types};
 use api::kubevirt::v1::{KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration};
 use serde_json::{Map, Value, json};
@@ -23,11 +25,8 @@ fn full(schema: &'static Schema) -> Value {
             if let Some(values) = schema.additional_properties.as_deref() {
                 return json!({"key": full(values)});
             }
-            let fields: Map<String, Value> = schema
-                .properties
-                .iter()
-                .map(|(name, child)| ((*name).to_owned(), full(child)))
-                .collect();
+            let fields: Map<String, Value> =
+                schema.properties.iter().map(|(name, child)| ((*name).to_owned(), full(child))).collect();
             fields.into()
         }
         Types::One("array") => json!([full(schema.items.as_deref().unwrap())]),
@@ -35,10 +34,7 @@ fn full(schema: &'static Schema) -> Value {
         Types::One("integer") => json!(7),
         Types::One("number") => json!(1.5),
         Types::One(_) if schema.format == Some("date-time") => json!("2026-01-02T03:04:05Z"),
-        Types::One(_) => schema
-            .values
-            .as_ref()
-            .map_or_else(|| json!("text"), |values| json!(values[0])),
+        Types::One(_) => schema.values.as_ref().map_or_else(|| json!("text"), |values| json!(values[0])),
     }
 }
 
@@ -99,14 +95,6 @@ fn numbers_serve_as_amounts() {
 
 #[test]
 fn objects_fit_on_a_stack() {
-    assert!(
-        size_of::<VirtualMachine>() < 16 << 10,
-        "{}",
-        size_of::<VirtualMachine>()
-    );
-    assert!(
-        size_of::<VirtualMachineInstance>() < 16 << 10,
-        "{}",
-        size_of::<VirtualMachineInstance>()
-    );
+    assert!(size_of::<VirtualMachine>() < 16 << 10, "{}", size_of::<VirtualMachine>());
+    assert!(size_of::<VirtualMachineInstance>() < 16 << 10, "{}", size_of::<VirtualMachineInstance>());
 }

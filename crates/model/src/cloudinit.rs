@@ -59,19 +59,9 @@ pub enum CloudInitError {
 /// Returns the names of the Secrets that the instance's seeds are made from.
 pub fn secrets(vmi: &VirtualMachineInstance) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for source in vmi
-        .spec
-        .volumes
-        .iter()
-        .filter_map(|volume| volume.cloud_init_no_cloud.as_ref())
-    {
+    for source in vmi.spec.volumes.iter().filter_map(|volume| volume.cloud_init_no_cloud.as_ref()) {
         names.extend(source.secret_ref.as_ref().map(|reference| reference.name.clone()));
-        names.extend(
-            source
-                .network_data_secret_ref
-                .as_ref()
-                .map(|reference| reference.name.clone()),
-        );
+        names.extend(source.network_data_secret_ref.as_ref().map(|reference| reference.name.clone()));
         names.extend(key_secrets(vmi).map(str::to_owned));
     }
     names
@@ -106,12 +96,7 @@ fn user_data(
     if let Some(reference) = &source.secret_ref {
         return from_secret(&reference.name, &["userdata", "userData"], volume, secrets).map(Some);
     }
-    inline(
-        source.user_data_base64.as_deref(),
-        source.user_data.as_deref(),
-        "userDataBase64",
-        volume,
-    )
+    inline(source.user_data_base64.as_deref(), source.user_data.as_deref(), "userDataBase64", volume)
 }
 
 fn network_data(
@@ -122,12 +107,7 @@ fn network_data(
     if let Some(reference) = &source.network_data_secret_ref {
         return from_secret(&reference.name, &["networkdata", "networkData"], volume, secrets).map(Some);
     }
-    inline(
-        source.network_data_base64.as_deref(),
-        source.network_data.as_deref(),
-        "networkDataBase64",
-        volume,
-    )
+    inline(source.network_data_base64.as_deref(), source.network_data.as_deref(), "networkDataBase64", volume)
 }
 
 fn inline(
@@ -137,18 +117,13 @@ fn inline(
     volume: &str,
 ) -> Result<Option<Vec<u8>>, CloudInitError> {
     if let Some(text) = encoded.filter(|text| !text.is_empty()) {
-        return STANDARD
-            .decode(text.trim())
-            .map(Some)
-            .map_err(|error| CloudInitError::Base64 {
-                volume: volume.to_owned(),
-                field,
-                reason: error.to_string(),
-            });
+        return STANDARD.decode(text.trim()).map(Some).map_err(|error| CloudInitError::Base64 {
+            volume: volume.to_owned(),
+            field,
+            reason: error.to_string(),
+        });
     }
-    Ok(plain
-        .filter(|text| !text.is_empty())
-        .map(|text| text.as_bytes().to_vec()))
+    Ok(plain.filter(|text| !text.is_empty()).map(|text| text.as_bytes().to_vec()))
 }
 
 fn from_secret(
@@ -157,18 +132,14 @@ fn from_secret(
     volume: &str,
     secrets: &BTreeMap<String, SecretData>,
 ) -> Result<Vec<u8>, CloudInitError> {
-    let data = secrets.get(name).ok_or_else(|| CloudInitError::NoSecret {
+    let data = secrets
+        .get(name)
+        .ok_or_else(|| CloudInitError::NoSecret { volume: volume.to_owned(), secret: name.to_owned() })?;
+    keys.iter().find_map(|key| data.get(*key)).cloned().ok_or_else(|| CloudInitError::NoKey {
         volume: volume.to_owned(),
         secret: name.to_owned(),
-    })?;
-    keys.iter()
-        .find_map(|key| data.get(*key))
-        .cloned()
-        .ok_or_else(|| CloudInitError::NoKey {
-            volume: volume.to_owned(),
-            secret: name.to_owned(),
-            keys: keys.join(", "),
-        })
+        keys: keys.join(", "),
+    })
 }
 
 /// JSON is YAML too, and leaves no question of quoting.
@@ -180,11 +151,8 @@ fn meta_data(vmi: &VirtualMachineInstance, keys: &[String]) -> Vec<u8> {
         "local-hostname": network::hostname(vmi),
     });
     if !keys.is_empty() {
-        let keys: serde_json::Map<String, serde_json::Value> = keys
-            .iter()
-            .enumerate()
-            .map(|(index, key)| (index.to_string(), key.as_str().into()))
-            .collect();
+        let keys: serde_json::Map<String, serde_json::Value> =
+            keys.iter().enumerate().map(|(index, key)| (index.to_string(), key.as_str().into())).collect();
         data["public-keys"] = keys.into();
     }
     data.to_string().into_bytes()
@@ -192,17 +160,11 @@ fn meta_data(vmi: &VirtualMachineInstance, keys: &[String]) -> Vec<u8> {
 
 /// Names of Secrets whose every value is a public key for the seed.
 fn key_secrets(vmi: &VirtualMachineInstance) -> impl Iterator<Item = &str> {
-    vmi.spec
-        .access_credentials
-        .iter()
-        .filter_map(|credential: &AccessCredential| {
-            let keys = credential.ssh_public_key.as_ref()?;
-            keys.propagation_method.no_cloud.as_ref()?;
-            keys.source
-                .secret
-                .as_ref()
-                .map(|secret| secret.secret_name.as_str())
-        })
+    vmi.spec.access_credentials.iter().filter_map(|credential: &AccessCredential| {
+        let keys = credential.ssh_public_key.as_ref()?;
+        keys.propagation_method.no_cloud.as_ref()?;
+        keys.source.secret.as_ref().map(|secret| secret.secret_name.as_str())
+    })
 }
 
 fn public_keys(
@@ -212,18 +174,12 @@ fn public_keys(
 ) -> Result<Vec<String>, CloudInitError> {
     let mut keys = Vec::new();
     for name in key_secrets(vmi) {
-        let data = secrets.get(name).ok_or_else(|| CloudInitError::NoSecret {
-            volume: volume.to_owned(),
-            secret: name.to_owned(),
-        })?;
+        let data = secrets
+            .get(name)
+            .ok_or_else(|| CloudInitError::NoSecret { volume: volume.to_owned(), secret: name.to_owned() })?;
         for value in data.values() {
             let text = String::from_utf8_lossy(value);
-            keys.extend(
-                text.lines()
-                    .map(str::trim)
-                    .filter(|line| !line.is_empty())
-                    .map(str::to_owned),
-            );
+            keys.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
         }
     }
     Ok(keys)
@@ -260,10 +216,7 @@ mod tests {
             json!({"userDataBase64": STANDARD.encode("#cloud-config\nx: 1\n")}),
             json!({"secretRef": {"name": "s"}}),
         ] {
-            assert_eq!(
-                made(source, &secrets).unwrap().user_data,
-                b"#cloud-config\nx: 1\n"
-            );
+            assert_eq!(made(source, &secrets).unwrap().user_data, b"#cloud-config\nx: 1\n");
         }
     }
 
@@ -285,9 +238,6 @@ mod tests {
         let documents = made(json!({"networkData": "version: 2\n"}), &BTreeMap::new()).unwrap();
         let meta: serde_json::Value = serde_json::from_slice(&documents.meta_data).unwrap();
         assert_eq!(meta, json!({"instance-id": "vm.ns", "local-hostname": "vm"}));
-        assert_eq!(
-            documents.network_config.as_deref(),
-            Some(b"version: 2\n".as_slice())
-        );
+        assert_eq!(documents.network_config.as_deref(), Some(b"version: 2\n".as_slice()));
     }
 }

@@ -110,9 +110,7 @@ impl ClusterConfig {
             emulated_machines,
             cpu_model: given(configuration.cpu_model.as_deref()).map(str::to_owned),
             cpu_request: configuration.cpu_request.clone(),
-            eviction_strategy: given(configuration.eviction_strategy.as_deref())
-                .unwrap_or("None")
-                .to_owned(),
+            eviction_strategy: given(configuration.eviction_strategy.as_deref()).unwrap_or("None").to_owned(),
             default_network_interface: network
                 .and_then(|network| given(network.default_network_interface.as_deref()))
                 .unwrap_or("bridge")
@@ -130,9 +128,7 @@ impl ClusterConfig {
                 .unwrap_or(4),
             max_cpu_sockets: live.and_then(|live| live.max_cpu_sockets),
             max_guest: live.and_then(|live| live.max_guest.clone()),
-            use_emulation: developer
-                .and_then(|developer| developer.use_emulation)
-                .unwrap_or(false),
+            use_emulation: developer.and_then(|developer| developer.use_emulation).unwrap_or(false),
             cpu_allocation_ratio: positive(
                 developer.and_then(|developer| developer.cpu_allocation_ratio),
                 10,
@@ -150,9 +146,7 @@ impl ClusterConfig {
                 .as_ref()
                 .is_none_or(|options| options.disable_serial_console_log.is_none()),
             smbios: smbios(configuration),
-            node_selectors: developer
-                .map(|developer| developer.node_selectors.clone())
-                .unwrap_or_default(),
+            node_selectors: developer.map(|developer| developer.node_selectors.clone()).unwrap_or_default(),
             runtime_class: given(configuration.default_runtime_class.as_deref()).map(str::to_owned),
         }
     }
@@ -174,18 +168,13 @@ impl ClusterConfig {
 
     /// Returns the patterns of machine types that an architecture allows.
     pub fn emulated_machines(&self, architecture: &str) -> &[String] {
-        self.emulated_machines
-            .get(architecture)
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+        self.emulated_machines.get(architecture).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Returns the bound of processor hot-plug for a machine that starts with `sockets` of `per_socket`
     /// processors each: at most 512 processors.
     pub fn max_sockets(&self, sockets: u32, per_socket: u32) -> u32 {
-        let wanted = self
-            .max_cpu_sockets
-            .unwrap_or_else(|| sockets.saturating_mul(self.max_hotplug_ratio));
+        let wanted = self.max_cpu_sockets.unwrap_or_else(|| sockets.saturating_mul(self.max_hotplug_ratio));
         let most = (512 / per_socket.max(1)).max(sockets);
         wanted.clamp(sockets, most)
     }
@@ -204,18 +193,13 @@ fn given(text: Option<&str>) -> Option<&str> {
 }
 
 fn positive(value: Option<i32>, default: u32) -> u32 {
-    value
-        .and_then(|value| u32::try_from(value).ok())
-        .filter(|value| *value > 0)
-        .unwrap_or(default)
+    value.and_then(|value| u32::try_from(value).ok()).filter(|value| *value > 0).unwrap_or(default)
 }
 
 /// Gates are off unless they are listed: the list of disabled ones matters to releases that switch some on.
 fn gates(configuration: &KubeVirtConfiguration) -> BTreeSet<String> {
     let developer = configuration.developer_configuration.as_ref();
-    developer
-        .map(|developer| developer.feature_gates.iter().cloned().collect())
-        .unwrap_or_default()
+    developer.map(|developer| developer.feature_gates.iter().cloned().collect()).unwrap_or_default()
 }
 
 /// Machine types by architecture: the default, and the patterns that are allowed.
@@ -224,25 +208,10 @@ fn machines(
 ) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
     let all = configuration.architecture_configuration.as_ref();
     let known: [(&str, &str, &[&str], Option<&ArchSpecificConfiguration>); 4] = [
-        (
-            "amd64",
-            "q35",
-            &["q35*", "pc-q35*"],
-            all.and_then(|all| all.amd64.as_ref()),
-        ),
-        (
-            "arm64",
-            "virt",
-            &["virt*"],
-            all.and_then(|all| all.arm64.as_ref()),
-        ),
+        ("amd64", "q35", &["q35*", "pc-q35*"], all.and_then(|all| all.amd64.as_ref())),
+        ("arm64", "virt", &["virt*"], all.and_then(|all| all.arm64.as_ref())),
         ("riscv64", "virt", &["virt*"], None),
-        (
-            "s390x",
-            "s390-ccw-virtio",
-            &["s390-ccw-virtio*"],
-            all.and_then(|all| all.s390x.as_ref()),
-        ),
+        ("s390x", "s390-ccw-virtio", &["s390-ccw-virtio*"], all.and_then(|all| all.s390x.as_ref())),
     ];
     let mut types = BTreeMap::new();
     let mut patterns = BTreeMap::new();
@@ -254,9 +223,7 @@ fn machines(
             .or_else(|| given(configuration.machine_type.as_deref()).filter(|_| old))
             .unwrap_or(machine);
         types.insert(architecture.to_owned(), machine.to_owned());
-        let own = own
-            .map(|own| own.emulated_machines.as_slice())
-            .filter(|own| !own.is_empty());
+        let own = own.map(|own| own.emulated_machines.as_slice()).filter(|own| !own.is_empty());
         let general = Some(configuration.emulated_machines.as_slice()).filter(|all| old && !all.is_empty());
         let allowed: Vec<String> = match own.or(general) {
             Some(own) => own.to_vec(),
@@ -316,10 +283,7 @@ mod tests {
         }));
         assert!(!config.live_update && config.use_emulation);
         assert!(config.gate("HostDisk") && !config.gate("Sidecar"));
-        assert_eq!(
-            (config.machine_type("amd64"), config.machine_type("arm64")),
-            ("pc-q35-9.2", "virt-9.2")
-        );
+        assert_eq!((config.machine_type("amd64"), config.machine_type("arm64")), ("pc-q35-9.2", "virt-9.2"));
         assert!((config.overhead_ratio - 1.5).abs() < f64::EPSILON);
     }
 }

@@ -81,15 +81,9 @@ impl Phase {
             Self::WaitingForSync => matches!(next, Self::Pending | Self::Running | Self::Failed),
             Self::Pending => matches!(next, Self::Scheduling | Self::WaitingForSync | Self::Failed),
             Self::Scheduling => matches!(next, Self::Scheduled | Self::Failed),
-            Self::Scheduled => matches!(
-                next,
-                Self::Running | Self::Succeeded | Self::Failed | Self::Unknown
-            ),
+            Self::Scheduled => matches!(next, Self::Running | Self::Succeeded | Self::Failed | Self::Unknown),
             Self::Running => matches!(next, Self::Succeeded | Self::Failed | Self::Unknown),
-            Self::Unknown => matches!(
-                next,
-                Self::Scheduled | Self::Running | Self::Succeeded | Self::Failed
-            ),
+            Self::Unknown => matches!(next, Self::Scheduled | Self::Running | Self::Succeeded | Self::Failed),
             Self::Succeeded | Self::Failed => false,
         }
     }
@@ -152,10 +146,7 @@ mod tests {
         use machine_state::Phase as State;
         assert_eq!(phase_of(State::Starting, "", true), None);
         assert_eq!(phase_of(State::Paused, "", true), Some(Phase::Running));
-        assert_eq!(
-            phase_of(State::ShutOff, "GuestShutdown", true),
-            Some(Phase::Succeeded)
-        );
+        assert_eq!(phase_of(State::ShutOff, "GuestShutdown", true), Some(Phase::Succeeded));
         assert_eq!(phase_of(State::ShutOff, KILLED, true), Some(Phase::Failed));
         assert_eq!(phase_of(State::ShutOff, KILLED, false), Some(Phase::Succeeded));
         assert_eq!(phase_of(State::Crashed, "", false), Some(Phase::Failed));

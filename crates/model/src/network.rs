@@ -48,12 +48,8 @@ pub fn masquerade(vmi: &VirtualMachineInstance) -> Result<Option<Masquerade>, Re
         if interface.masquerade.is_none() || interface.state.as_deref() == Some("absent") {
             continue;
         }
-        let network = vmi
-            .spec
-            .networks
-            .iter()
-            .enumerate()
-            .find(|(_, network)| network.name == interface.name);
+        let network =
+            vmi.spec.networks.iter().enumerate().find(|(_, network)| network.name == interface.name);
         let network = match network {
             Some((index, network)) => range(network, index)?,
             None => DEFAULT_NETWORK,
@@ -63,11 +59,7 @@ pub fn masquerade(vmi: &VirtualMachineInstance) -> Result<Option<Masquerade>, Re
             network,
             ports: ports(interface, index)?,
             hostname: hostname(vmi),
-            dhcp_options: interface
-                .dhcp_options
-                .as_ref()
-                .map(dhcp_options)
-                .unwrap_or_default(),
+            dhcp_options: interface.dhcp_options.as_ref().map(dhcp_options).unwrap_or_default(),
         }));
     }
     Ok(None)
@@ -82,30 +74,18 @@ pub fn hostname(vmi: &VirtualMachineInstance) -> String {
         .filter(|name| !name.is_empty())
         .or(vmi.metadata.name.as_deref())
         .unwrap_or_default();
-    let label: String = name
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(63)
-        .collect();
+    let label: String = name.split('.').next().unwrap_or_default().chars().take(63).collect();
     label.trim_end_matches('-').to_owned()
 }
 
 fn range(network: &Network, index: usize) -> Result<(Ipv4Addr, u8), RecordError> {
-    let Some(text) = network
-        .pod
-        .as_ref()
-        .and_then(|pod| pod.vm_network_cidr.as_deref())
-        .filter(|cidr| !cidr.is_empty())
+    let Some(text) =
+        network.pod.as_ref().and_then(|pod| pod.vm_network_cidr.as_deref()).filter(|cidr| !cidr.is_empty())
     else {
         return Ok(DEFAULT_NETWORK);
     };
     let parsed = text.split_once('/').and_then(|(address, prefix)| {
-        Some((
-            address.parse::<Ipv4Addr>().ok()?,
-            prefix.parse::<u8>().ok().filter(|prefix| *prefix <= 30)?,
-        ))
+        Some((address.parse::<Ipv4Addr>().ok()?, prefix.parse::<u8>().ok().filter(|prefix| *prefix <= 30)?))
     });
     let (address, prefix) = parsed.ok_or_else(|| {
         RecordError::field(
@@ -114,11 +94,7 @@ fn range(network: &Network, index: usize) -> Result<(Ipv4Addr, u8), RecordError>
             "write an IPv4 network of at least four addresses, for example 10.0.2.0/24",
         )
     })?;
-    let mask = if prefix == 0 {
-        0
-    } else {
-        u32::MAX << (32 - u32::from(prefix))
-    };
+    let mask = if prefix == 0 { 0 } else { u32::MAX << (32 - u32::from(prefix)) };
     Ok((Ipv4Addr::from(u32::from(address) & mask), prefix))
 }
 
@@ -128,20 +104,14 @@ fn ports(interface: &Interface, index: usize) -> Result<Vec<ForwardedPort>, Reco
         .iter()
         .enumerate()
         .map(|(at, port)| {
-            let number = u16::try_from(port.port)
-                .ok()
-                .filter(|number| *number > 0)
-                .ok_or_else(|| {
-                    RecordError::field(
-                        format!("spec.domain.devices.interfaces[{index}].ports[{at}].port"),
-                        port.port.to_string(),
-                        "write a number from 1 to 65535",
-                    )
-                })?;
-            let udp = port
-                .protocol
-                .as_deref()
-                .is_some_and(|protocol| protocol.eq_ignore_ascii_case("udp"));
+            let number = u16::try_from(port.port).ok().filter(|number| *number > 0).ok_or_else(|| {
+                RecordError::field(
+                    format!("spec.domain.devices.interfaces[{index}].ports[{at}].port"),
+                    port.port.to_string(),
+                    "write a number from 1 to 65535",
+                )
+            })?;
+            let udp = port.protocol.as_deref().is_some_and(|protocol| protocol.eq_ignore_ascii_case("udp"));
             Ok(ForwardedPort { udp, port: number })
         })
         .collect()
@@ -156,28 +126,18 @@ fn dhcp_options(options: &DHCPOptions) -> Vec<DhcpOption> {
         .flat_map(|address| address.octets())
         .collect();
     if !ntp.is_empty() {
-        out.push(DhcpOption {
-            code: NTP_SERVERS,
-            value: ntp,
-        });
+        out.push(DhcpOption { code: NTP_SERVERS, value: ntp });
     }
-    for (code, text) in [
-        (TFTP_SERVER_NAME, &options.tftp_server_name),
-        (BOOT_FILE_NAME, &options.boot_file_name),
-    ] {
+    for (code, text) in
+        [(TFTP_SERVER_NAME, &options.tftp_server_name), (BOOT_FILE_NAME, &options.boot_file_name)]
+    {
         if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
-            out.push(DhcpOption {
-                code,
-                value: text.as_bytes().to_vec(),
-            });
+            out.push(DhcpOption { code, value: text.as_bytes().to_vec() });
         }
     }
     for option in &options.private_options {
         if let Ok(code) = u8::try_from(option.option) {
-            out.push(DhcpOption {
-                code,
-                value: option.value.as_bytes().to_vec(),
-            });
+            out.push(DhcpOption { code, value: option.value.as_bytes().to_vec() });
         }
     }
     out
@@ -216,11 +176,6 @@ mod tests {
             "domain": {"devices": {"interfaces": [{"name": "default", "masquerade": {}}]}},
             "networks": [{"name": "default", "pod": {"vmNetworkCIDR": "10.0.2.0/31"}}],
         }));
-        assert!(
-            masquerade(&vmi)
-                .unwrap_err()
-                .to_string()
-                .contains("spec.networks[0].pod.vmNetworkCIDR")
-        );
+        assert!(masquerade(&vmi).unwrap_err().to_string().contains("spec.networks[0].pod.vmNetworkCIDR"));
     }
 }

@@ -44,9 +44,7 @@ pub struct Topology {
 impl Topology {
     /// Returns the number of virtual processors.
     pub fn count(self) -> u32 {
-        self.sockets
-            .saturating_mul(self.cores)
-            .saturating_mul(self.threads)
+        self.sockets.saturating_mul(self.cores).saturating_mul(self.threads)
     }
 }
 
@@ -68,25 +66,14 @@ pub fn topology(domain: &DomainSpec) -> Topology {
     let threads = given(cpu.and_then(|cpu| cpu.threads));
     if sockets.is_none() && cores.is_none() && threads.is_none() {
         let resources = &domain.resources;
-        let asked = resources
-            .limits
-            .get("cpu")
-            .or_else(|| resources.requests.get("cpu"));
+        let asked = resources.limits.get("cpu").or_else(|| resources.requests.get("cpu"));
         let sockets = asked
             .and_then(|asked| amount::exact(asked).ok())
             .and_then(|asked| u32::try_from(asked.ceil()).ok())
             .unwrap_or(1);
-        return Topology {
-            sockets: sockets.max(1),
-            cores: 1,
-            threads: 1,
-        };
+        return Topology { sockets: sockets.max(1), cores: 1, threads: 1 };
     }
-    Topology {
-        sockets: sockets.unwrap_or(1),
-        cores: cores.unwrap_or(1),
-        threads: threads.unwrap_or(1),
-    }
+    Topology { sockets: sockets.unwrap_or(1), cores: cores.unwrap_or(1), threads: threads.unwrap_or(1) }
 }
 
 /// Returns the bytes of a guest's memory: as given, else from the request or limit of `memory`, else one huge
@@ -123,19 +110,11 @@ pub fn memory_overhead(vmi: &VirtualMachineInstance, config: &ClusterConfig) -> 
     }
     let vfio = !devices.host_devices.is_empty()
         || !devices.gpus.is_empty()
-        || devices
-            .interfaces
-            .iter()
-            .any(|interface| interface.sriov.is_some());
+        || devices.interfaces.iter().any(|interface| interface.sriov.is_some());
     if vfio {
         overhead += VFIO_MI * MI;
     }
-    if vmi
-        .spec
-        .volumes
-        .iter()
-        .any(|volume| volume.downward_metrics.is_some())
-    {
+    if vmi.spec.volumes.iter().any(|volume| volume.downward_metrics.is_some()) {
         overhead += DOWNWARD_METRICS_MI * MI;
     }
     let probes = [&vmi.spec.readiness_probe, &vmi.spec.liveness_probe];
@@ -161,14 +140,9 @@ pub fn memory_overhead(vmi: &VirtualMachineInstance, config: &ClusterConfig) -> 
     if dedicated(domain) || guaranteed(domain) {
         overhead += GUARANTEED_MI * MI;
     }
-    let reserved = domain
-        .memory
-        .as_ref()
-        .and_then(|memory| memory.reserved_overhead.as_ref());
-    overhead += reserved
-        .and_then(|reserved| reserved.added_overhead.as_ref())
-        .and_then(amount::bytes)
-        .unwrap_or(0);
+    let reserved = domain.memory.as_ref().and_then(|memory| memory.reserved_overhead.as_ref());
+    overhead +=
+        reserved.and_then(|reserved| reserved.added_overhead.as_ref()).and_then(amount::bytes).unwrap_or(0);
     (overhead as f64 * config.overhead_ratio) as u64
 }
 
@@ -178,20 +152,17 @@ pub fn pod(vmi: &VirtualMachineInstance, config: &ClusterConfig) -> PodResources
     let mut out = PodResources::default();
     cpu(domain, config, &mut out);
     memory(vmi, config, &mut out);
-    out.requests
-        .insert("ephemeral-storage".to_owned(), EPHEMERAL_STORAGE.into());
+    out.requests.insert("ephemeral-storage".to_owned(), EPHEMERAL_STORAGE.into());
     for (name, count) in devices(vmi, config) {
         out.requests.insert(name.to_owned(), Quantity(count.to_string()));
         out.limits.insert(name.to_owned(), Quantity(count.to_string()));
     }
     let copied = |name: &&String| !matches!(name.as_str(), "cpu" | "memory");
     for name in domain.resources.requests.keys().filter(copied) {
-        out.requests
-            .insert(name.clone(), domain.resources.requests[name].clone());
+        out.requests.insert(name.clone(), domain.resources.requests[name].clone());
     }
     for name in domain.resources.limits.keys().filter(copied) {
-        out.limits
-            .insert(name.clone(), domain.resources.limits[name].clone());
+        out.limits.insert(name.clone(), domain.resources.limits[name].clone());
     }
     out
 }
@@ -199,10 +170,7 @@ pub fn pod(vmi: &VirtualMachineInstance, config: &ClusterConfig) -> PodResources
 fn cpu(domain: &DomainSpec, config: &ClusterConfig, out: &mut PodResources) {
     let count = u64::from(topology(domain).count());
     if dedicated(domain) {
-        let isolated = domain
-            .cpu
-            .as_ref()
-            .is_some_and(|cpu| cpu.isolate_emulator_thread == Some(true));
+        let isolated = domain.cpu.as_ref().is_some_and(|cpu| cpu.isolate_emulator_thread == Some(true));
         let whole = Quantity((count + u64::from(isolated)).to_string());
         out.requests.insert("cpu".to_owned(), whole.clone());
         out.limits.insert("cpu".to_owned(), whole);
@@ -222,11 +190,7 @@ fn memory(vmi: &VirtualMachineInstance, config: &ClusterConfig, out: &mut PodRes
     let domain = &vmi.spec.domain;
     let overhead = memory_overhead(vmi, config);
     let guest = guest_memory(domain).unwrap_or(0);
-    let counted = if domain.resources.overcommit_guest_overhead == Some(true) {
-        0
-    } else {
-        overhead
-    };
+    let counted = if domain.resources.overcommit_guest_overhead == Some(true) { 0 } else { overhead };
     if let Some(page) = domain
         .memory
         .as_ref()
@@ -236,11 +200,9 @@ fn memory(vmi: &VirtualMachineInstance, config: &ClusterConfig, out: &mut PodRes
         let name = format!("hugepages-{page}");
         out.requests.insert(name.clone(), amount::from_bytes(guest));
         out.limits.insert(name, amount::from_bytes(guest));
-        out.requests
-            .insert("memory".to_owned(), amount::from_bytes(overhead));
+        out.requests.insert("memory".to_owned(), amount::from_bytes(overhead));
         if domain.resources.limits.contains_key("memory") {
-            out.limits
-                .insert("memory".to_owned(), amount::from_bytes(overhead));
+            out.limits.insert("memory".to_owned(), amount::from_bytes(overhead));
         }
         return;
     }
@@ -250,11 +212,9 @@ fn memory(vmi: &VirtualMachineInstance, config: &ClusterConfig, out: &mut PodRes
         .get("memory")
         .and_then(amount::bytes)
         .unwrap_or_else(|| guest.saturating_mul(100) / u64::from(config.memory_overcommit));
-    out.requests
-        .insert("memory".to_owned(), amount::from_bytes(asked + counted));
+    out.requests.insert("memory".to_owned(), amount::from_bytes(asked + counted));
     if let Some(limit) = domain.resources.limits.get("memory").and_then(amount::bytes) {
-        out.limits
-            .insert("memory".to_owned(), amount::from_bytes(limit + overhead));
+        out.limits.insert("memory".to_owned(), amount::from_bytes(limit + overhead));
     }
 }
 
@@ -265,10 +225,7 @@ fn devices(vmi: &VirtualMachineInstance, config: &ClusterConfig) -> Vec<(&'stati
         out.push(("devices.kubevirt.io/kvm", 1));
     }
     let devices = &vmi.spec.domain.devices;
-    let tapped = devices
-        .interfaces
-        .iter()
-        .any(|interface| interface.sriov.is_none());
+    let tapped = devices.interfaces.iter().any(|interface| interface.sriov.is_none());
     if tapped {
         out.push(("devices.kubevirt.io/tun", 1));
     }
@@ -283,10 +240,7 @@ fn devices(vmi: &VirtualMachineInstance, config: &ClusterConfig) -> Vec<(&'stati
 }
 
 fn dedicated(domain: &DomainSpec) -> bool {
-    domain
-        .cpu
-        .as_ref()
-        .is_some_and(|cpu| cpu.dedicated_cpu_placement == Some(true))
+    domain.cpu.as_ref().is_some_and(|cpu| cpu.dedicated_cpu_placement == Some(true))
 }
 
 /// Returns whether requests and limits make the Pod one whose resources are guaranteed.
@@ -343,33 +297,11 @@ mod tests {
     fn processors_come_from_topology_or_resources() {
         for (domain, sockets, cores, threads) in [
             (json!({"devices": {}}), 1, 1, 1),
-            (
-                json!({"devices": {}, "resources": {"limits": {"cpu": "2500m"}}}),
-                3,
-                1,
-                1,
-            ),
-            (
-                json!({"devices": {}, "cpu": {"cores": 4}, "resources": {"limits": {"cpu": 2}}}),
-                1,
-                4,
-                1,
-            ),
-            (
-                json!({"devices": {}, "cpu": {"sockets": 2, "threads": 2}}),
-                2,
-                1,
-                2,
-            ),
+            (json!({"devices": {}, "resources": {"limits": {"cpu": "2500m"}}}), 3, 1, 1),
+            (json!({"devices": {}, "cpu": {"cores": 4}, "resources": {"limits": {"cpu": 2}}}), 1, 4, 1),
+            (json!({"devices": {}, "cpu": {"sockets": 2, "threads": 2}}), 2, 1, 2),
         ] {
-            assert_eq!(
-                topology(&instance(domain).spec.domain),
-                Topology {
-                    sockets,
-                    cores,
-                    threads
-                }
-            );
+            assert_eq!(topology(&instance(domain).spec.domain), Topology { sockets, cores, threads });
         }
     }
 

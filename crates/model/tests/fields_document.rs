@@ -5,12 +5,8 @@ use std::path::Path;
 
 use model::fields::{State, entries};
 
-const KINDS: [&str; 4] = [
-    "VirtualMachine",
-    "VirtualMachineInstance",
-    "VirtualMachineInstanceMigration",
-    "KubeVirt",
-];
+const KINDS: [&str; 4] =
+    ["VirtualMachine", "VirtualMachineInstance", "VirtualMachineInstanceMigration", "KubeVirt"];
 
 fn document() -> String {
     let mut text = String::from(
@@ -23,30 +19,17 @@ fn document() -> String {
          - **no effect**: accepted, and answered with a warning that begins `ironclad:`.\n",
     );
     for kind in KINDS {
-        write!(
-            text,
-            "\n## {kind}\n\n| field | state | why, and what to do |\n|---|---|---|\n"
-        )
-        .unwrap();
+        write!(text, "\n## {kind}\n\n| field | state | why, and what to do |\n|---|---|---|\n").unwrap();
         for (path, state) in entries(kind) {
             let (word, note) = match state {
                 State::Honoured => ("honoured".to_owned(), String::new()),
-                State::Only {
-                    values,
-                    reason,
-                    remedy,
-                } => (
-                    format!("only {}", values.join(", ")),
-                    format!("{reason}; {remedy}"),
-                ),
+                State::Only { values, reason, remedy } => {
+                    (format!("only {}", values.join(", ")), format!("{reason}; {remedy}"))
+                }
                 State::Refused { reason, remedy } => ("refused".to_owned(), format!("{reason}; {remedy}")),
                 State::Harmless { note, .. } => ("no effect".to_owned(), note.to_owned()),
             };
-            let path = if path.is_empty() {
-                "everything else".to_owned()
-            } else {
-                format!("`{path}`")
-            };
+            let path = if path.is_empty() { "everything else".to_owned() } else { format!("`{path}`") };
             writeln!(text, "| {path} | {word} | {} |", note.replace('|', "\\|")).unwrap();
         }
     }
@@ -61,8 +44,5 @@ fn the_document_says_what_the_table_says() {
         std::fs::write(&path, &wanted).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == wanted,
-        "docs/fields.md is out of date: run `UPDATE_DOCS=1 cargo test -p model`"
-    );
+    assert!(found == wanted, "docs/fields.md is out of date: run `UPDATE_DOCS=1 cargo test -p model`");
 }

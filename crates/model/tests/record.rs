@@ -1,5 +1,7 @@
 //! The machine that an instance becomes: golden records, and what holds for every machine.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::kubevirt::v1::VirtualMachineInstance;
@@ -20,18 +22,9 @@ fn facts() -> NodeFacts {
         balloon_period_seconds: 10,
         volumes: BTreeMap::from([(
             "root".to_owned(),
-            VolumeFacts {
-                chain: vec![DiskFormat::Qcow2, DiskFormat::Qcow2],
-                direct_io: false,
-            },
+            VolumeFacts { chain: vec![DiskFormat::Qcow2, DiskFormat::Qcow2], direct_io: false },
         )]),
-        nics: BTreeMap::from([(
-            "default".to_owned(),
-            NicFacts {
-                lease: None,
-                mtu: 1480,
-            },
-        )]),
+        nics: BTreeMap::from([("default".to_owned(), NicFacts { lease: None, mtu: 1480 })]),
     }
 }
 
@@ -146,9 +139,7 @@ fn a_machine_keeps_its_type_when_the_alias_moves_on() {
     let vmi = instance(usual());
     let first = machine_record(&vmi, &facts(), None).unwrap();
     let mut later = facts();
-    later
-        .machine_aliases
-        .insert("q35".to_owned(), "pc-q35-11.0".to_owned());
+    later.machine_aliases.insert("q35".to_owned(), "pc-q35-11.0".to_owned());
     let second = machine_record(&vmi, &later, Some(&first)).unwrap();
     assert_eq!(second.machine_type, "pc-q35-10.0");
     assert_eq!(second, first);
@@ -159,27 +150,19 @@ fn a_hardware_address_is_the_same_after_a_restart_and_differs_between_machines()
     let first = machine_record(&instance(usual()), &facts(), None).unwrap();
     let mut restarted = instance(usual());
     restarted.metadata.uid = Some("another".to_owned());
-    assert_eq!(
-        machine_record(&restarted, &facts(), None).unwrap().nics[0].mac,
-        first.nics[0].mac
-    );
+    assert_eq!(machine_record(&restarted, &facts(), None).unwrap().nics[0].mac, first.nics[0].mac);
     let mut other = instance(usual());
     other.metadata.name = Some("db".to_owned());
-    assert_ne!(
-        machine_record(&other, &facts(), None).unwrap().nics[0].mac,
-        first.nics[0].mac
-    );
+    assert_ne!(machine_record(&other, &facts(), None).unwrap().nics[0].mac, first.nics[0].mac);
     assert!(first.nics[0].mac.starts_with("02:"));
 }
 
 #[test]
 fn too_many_devices_are_refused() {
-    let disks: Vec<Value> = (0..40)
-        .map(|i| json!({"name": format!("d{i}"), "disk": {"bus": "virtio"}}))
-        .collect();
-    let volumes: Vec<Value> = (0..40)
-        .map(|i| json!({"name": format!("d{i}"), "emptyDisk": {"capacity": "1Mi"}}))
-        .collect();
+    let disks: Vec<Value> =
+        (0..40).map(|i| json!({"name": format!("d{i}"), "disk": {"bus": "virtio"}})).collect();
+    let volumes: Vec<Value> =
+        (0..40).map(|i| json!({"name": format!("d{i}"), "emptyDisk": {"capacity": "1Mi"}})).collect();
     let vmi = instance(json!({
         "domain": {"devices": {"disks": disks}, "memory": {"guest": "64Mi"}}, "volumes": volumes,
     }));
@@ -215,21 +198,14 @@ fn build(disks: &[(u8, usize)], nics: &[u8]) -> VirtualMachineInstance {
 
 /// Every place that a device stands at, with its bus.
 fn places(record: &MachineRecord) -> Vec<(String, String)> {
-    let mut out: Vec<(String, String)> = slots::occupied(record)
-        .into_iter()
-        .map(|(name, slot)| (name, format!("slot {slot}")))
-        .collect();
+    let mut out: Vec<(String, String)> =
+        slots::occupied(record).into_iter().map(|(name, slot)| (name, format!("slot {slot}"))).collect();
     for disk in &record.disks {
         if let Address::Unit { unit } = disk.address {
             out.push((format!("disk/{}", disk.name), format!("{:?} {unit}", disk.bus)));
         }
     }
-    out.extend(
-        record
-            .spare_root_ports
-            .iter()
-            .map(|slot| (format!("spare {slot}"), format!("slot {slot}"))),
-    );
+    out.extend(record.spare_root_ports.iter().map(|slot| (format!("spare {slot}"), format!("slot {slot}"))));
     out
 }
 

@@ -10,11 +10,8 @@ use serde_json::{Value, json};
 use virt_api::{Admission, NoLookup};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let admission = Admission::new(
-        Arc::new(NoLookup),
-        Arc::new(SystemClock),
-        Arc::new(SeededEntropy::new(1)),
-    );
+    let admission =
+        Admission::new(Arc::new(NoLookup), Arc::new(SystemClock), Arc::new(SeededEntropy::new(1)));
     for line in std::io::stdin().lines() {
         let value: Value = serde_json::from_str(&line?)?;
         if value["kind"] == "KubeVirt" {
@@ -36,11 +33,7 @@ async fn answer(admission: &Admission, request: &mut Request) -> Result<Value, B
         let patch: Vec<Value> =
             serde_json::from_slice(&base64::engine::general_purpose::STANDARD.decode(patch)?)?;
         for step in patch {
-            let part = step["path"]
-                .as_str()
-                .unwrap_or_default()
-                .trim_start_matches('/')
-                .to_owned();
+            let part = step["path"].as_str().unwrap_or_default().trim_start_matches('/').to_owned();
             request.object[part] = step["value"].clone();
         }
     }

@@ -12,11 +12,7 @@ use crate::schema;
 
 /// Allows, or refuses for the errors.
 pub(crate) fn judge(request: &Request, errors: &[FieldError]) -> Response {
-    if errors.is_empty() {
-        Response::allow(request.uid.clone())
-    } else {
-        refuse(request, causes(errors))
-    }
+    if errors.is_empty() { Response::allow(request.uid.clone()) } else { refuse(request, causes(errors)) }
 }
 
 /// Refuses an object for what is wrong with it.
@@ -60,10 +56,7 @@ pub(crate) fn changed(request: &Request, object: &Value) -> Response {
 
 /// Refuses what cannot be understood.
 pub(crate) fn bad_request(request: &Request, message: impl Into<String>) -> Response {
-    Response::deny(
-        request.uid.clone(),
-        Status::unexplained(Reason::BadRequest.code(), message),
-    )
+    Response::deny(request.uid.clone(), Status::unexplained(Reason::BadRequest.code(), message))
 }
 
 /// Reads an object that was held to its schema.
@@ -86,13 +79,7 @@ pub(crate) fn hold_to_schema(request: &Request) -> Result<(), Box<Response>> {
     if sentences.is_empty() {
         return Ok(());
     }
-    let causes = sentences
-        .into_iter()
-        .map(|message| Cause {
-            message,
-            ..Cause::default()
-        })
-        .collect();
+    let causes = sentences.into_iter().map(|message| Cause { message, ..Cause::default() }).collect();
     Err(Box::new(refuse(request, causes)))
 }
 

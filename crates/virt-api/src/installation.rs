@@ -13,10 +13,7 @@ pub(crate) async fn validate(admission: &Admission, request: &Request) -> Respon
         Err(response) => return *response,
     };
     let others = request.operation == Operation::Create
-        && admission
-            .lookup
-            .has_other_installation(&request.namespace, &request.name)
-            .await;
+        && admission.lookup.has_other_installation(&request.namespace, &request.name).await;
     let mut response = judge(request, &validation::kubevirt(&kubevirt, others));
     let unchanged = request.object.get("spec") == request.old_object.get("spec");
     if response.allowed && !unchanged {

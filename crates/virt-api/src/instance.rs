@@ -21,13 +21,7 @@ pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
     let config = admission.config();
     let without = vmi.spec.domain.devices.interfaces.is_empty();
     defaults::vmi(&mut vmi, &config, &admission.fresh());
-    let bridged = vmi
-        .spec
-        .domain
-        .devices
-        .interfaces
-        .iter()
-        .any(|interface| interface.bridge.is_some());
+    let bridged = vmi.spec.domain.devices.interfaces.iter().any(|interface| interface.bridge.is_some());
     if without && bridged && !config.permit_bridge_on_pod_network {
         return bad_request(
             request,

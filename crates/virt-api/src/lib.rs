@@ -37,12 +37,7 @@ pub struct Admission {
 impl Admission {
     /// Makes the answerer, with the configuration of an empty `KubeVirt` object.
     pub fn new(lookup: Arc<dyn Lookup>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self {
-            config: RwLock::new(Arc::new(ClusterConfig::default())),
-            lookup,
-            clock,
-            entropy,
-        }
+        Self { config: RwLock::new(Arc::new(ClusterConfig::default())), lookup, clock, entropy }
     }
 
     /// Takes over the configuration of an installation; call whenever the `KubeVirt` object changes.
@@ -68,6 +63,7 @@ impl Admission {
     }
 
     /// Fills in what an object leaves open.
+    #[allow(clippy::unused_async, reason = "as `validate`, which looks other objects up")]
     pub async fn mutate(&self, request: &Request) -> Response {
         if request.object.is_null() || !request.sub_resource.is_empty() {
             return Response::allow(request.uid.clone());
@@ -96,10 +92,6 @@ impl Admission {
     }
 
     fn fresh(&self) -> Fresh {
-        Fresh {
-            uuid: self.entropy.uuid(),
-            serial: self.entropy.uuid(),
-            now: Time(self.clock.now()),
-        }
+        Fresh { uuid: self.entropy.uuid(), serial: self.entropy.uuid(), now: Time(self.clock.now()) }
     }
 }

@@ -64,8 +64,5 @@ pub(crate) fn validate_status(request: &Request) -> Response {
         Ok(vm) => vm,
         Err(response) => return *response,
     };
-    judge(
-        request,
-        &vm.status.as_ref().map(validation::vm_status).unwrap_or_default(),
-    )
+    judge(request, &vm.status.as_ref().map(validation::vm_status).unwrap_or_default())
 }

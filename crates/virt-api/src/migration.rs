@@ -18,11 +18,7 @@ pub(crate) fn mutate(request: &Request) -> Response {
             Err(response) => return *response,
         };
     let instance = migration.spec.vmi_name.clone().unwrap_or_default();
-    migration
-        .metadata
-        .labels
-        .get_or_insert_default()
-        .insert(label::MIGRATION_VMI_NAME.to_owned(), instance);
+    migration.metadata.labels.get_or_insert_default().insert(label::MIGRATION_VMI_NAME.to_owned(), instance);
     let finalizers = migration.metadata.finalizers.get_or_insert_default();
     if !finalizers.iter().any(|own| own == finalizer::MIGRATION) {
         finalizers.push(finalizer::MIGRATION.to_owned());
@@ -48,10 +44,7 @@ pub(crate) async fn validate(admission: &Admission, request: &Request) -> Respon
     }
     let name = migration.spec.vmi_name.as_deref().unwrap_or_default();
     let instance = admission.lookup.instance(&request.namespace, name).await;
-    let others = admission
-        .lookup
-        .is_migrating(&request.namespace, name, &request.name)
-        .await;
+    let others = admission.lookup.is_migrating(&request.namespace, name, &request.name).await;
     let user = &request.user_info.username;
     let errors = validation::vmim(&migration, instance.as_ref(), others, &admission.config(), user);
     let mut response = judge(request, &errors);

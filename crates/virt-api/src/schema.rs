@@ -32,11 +32,7 @@ fn walk(schema: &'static Schema, value: &Value, path: &str, out: &mut Vec<String
     }
     let schema = facts::resolve(schema);
     if !fits(&schema.types, value) {
-        out.push(format!(
-            "{path} is {}, and {} belongs there",
-            described(value),
-            expected(&schema.types)
-        ));
+        out.push(format!("{path} is {}, and {} belongs there", described(value), expected(&schema.types)));
         return;
     }
     match value {
@@ -136,18 +132,9 @@ fn expected(types: &Types) -> String {
 
 /// Returns the field that a misspelt name probably means: the same but for case, or one letter away.
 fn nearest(schema: &'static Schema, name: &str) -> Option<&'static str> {
-    schema
-        .properties
-        .keys()
-        .copied()
-        .find(|known| known.eq_ignore_ascii_case(name))
-        .or_else(|| {
-            schema
-                .properties
-                .keys()
-                .copied()
-                .find(|known| known.len() > 3 && one_letter_apart(known, name))
-        })
+    schema.properties.keys().copied().find(|known| known.eq_ignore_ascii_case(name)).or_else(|| {
+        schema.properties.keys().copied().find(|known| known.len() > 3 && one_letter_apart(known, name))
+    })
 }
 
 fn one_letter_apart(a: &str, b: &str) -> bool {
@@ -157,11 +144,7 @@ fn one_letter_apart(a: &str, b: &str) -> bool {
     }
     let same = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
     let (rest_a, rest_b) = (&a.as_bytes()[same..], &b.as_bytes()[same..]);
-    if a.len() == b.len() {
-        rest_a.get(1..) == rest_b.get(1..)
-    } else {
-        rest_b.get(1..) == Some(rest_a)
-    }
+    if a.len() == b.len() { rest_a.get(1..) == rest_b.get(1..) } else { rest_b.get(1..) == Some(rest_a) }
 }
 
 /// Returns a sentence about the first amount that is none.
@@ -171,22 +154,14 @@ pub(crate) fn bad_amount(definition: &str, object: &Value) -> Option<String> {
 }
 
 fn find_bad(schema: &'static Schema, value: &Value, path: &str) -> Option<String> {
-    if schema
-        .reference
-        .is_some_and(|name| name.ends_with("resource.Quantity"))
-    {
+    if schema.reference.is_some_and(|name| name.ends_with("resource.Quantity")) {
         let text = value.as_str()?;
-        return Quantity::parse(text)
-            .err()
-            .map(|error| format!("{path} is {text:?}: {error}"));
+        return Quantity::parse(text).err().map(|error| format!("{path} is {text:?}: {error}"));
     }
     let schema = facts::resolve(schema);
     match value {
         Value::Object(fields) => fields.iter().find_map(|(name, child)| {
-            let schema = schema
-                .properties
-                .get(name.as_str())
-                .or(schema.additional_properties.as_deref())?;
+            let schema = schema.properties.get(name.as_str()).or(schema.additional_properties.as_deref())?;
             find_bad(schema, child, &format!("{path}.{name}"))
         }),
         Value::Array(items) => {
@@ -226,10 +201,7 @@ mod tests {
     #[test]
     fn fields_types_and_values_are_held_to_the_schema() {
         for (domain, sentence) in [
-            (
-                json!({"devices": {}, "bogus": 1}),
-                "spec.domain.bogus is no field of the API: remove it",
-            ),
+            (json!({"devices": {}, "bogus": 1}), "spec.domain.bogus is no field of the API: remove it"),
             (
                 json!({"devices": {}, "Memory": {}}),
                 "spec.domain.Memory is no field of the API; did you mean memory?",
@@ -260,9 +232,6 @@ mod tests {
     fn amounts_are_read() {
         let object = json!({"spec": {"domain": {"devices": {}, "memory": {"guest": "lots"}}}});
         let sentence = bad_amount("v1.VirtualMachineInstance", &object).unwrap();
-        assert!(
-            sentence.starts_with("spec.domain.memory.guest is \"lots\""),
-            "{sentence}"
-        );
+        assert!(sentence.starts_with("spec.domain.memory.guest is \"lots\""), "{sentence}");
     }
 }

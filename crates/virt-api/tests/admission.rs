@@ -1,5 +1,7 @@
 //! Admission as an API server uses it: what is filled in, refused and warned of.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
+
 use std::sync::Arc;
 
 use api::kubevirt::v1::{KubeVirt, VirtualMachineInstance};
@@ -27,10 +29,7 @@ fn request(kind: &str, object: Value) -> Request {
         name: object["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
         namespace: "ns".to_owned(),
         operation: Operation::Create,
-        user_info: UserInfo {
-            username: "alice".to_owned(),
-            ..UserInfo::default()
-        },
+        user_info: UserInfo { username: "alice".to_owned(), ..UserInfo::default() },
         object,
         old_object: Value::Null,
         dry_run: false,
@@ -42,10 +41,7 @@ fn update(kind: &str, user: &str, old: Value, new: Value) -> Request {
     Request {
         operation: Operation::Update,
         old_object: old,
-        user_info: UserInfo {
-            username: user.to_owned(),
-            ..UserInfo::default()
-        },
+        user_info: UserInfo { username: user.to_owned(), ..UserInfo::default() },
         ..request(kind, new)
     }
 }
@@ -75,18 +71,8 @@ fn patched(mut object: Value, response: &Response) -> Value {
 }
 
 fn causes(response: &Response) -> Vec<(String, String)> {
-    let details = response
-        .status
-        .as_ref()
-        .unwrap()
-        .details
-        .clone()
-        .unwrap_or_default();
-    details
-        .causes
-        .into_iter()
-        .map(|cause| (cause.reason, cause.field))
-        .collect()
+    let details = response.status.as_ref().unwrap().details.clone().unwrap_or_default();
+    details.causes.into_iter().map(|cause| (cause.reason, cause.field)).collect()
 }
 
 fn instance() -> Value {
@@ -112,10 +98,7 @@ fn a_new_instance_is_filled_in() {
         object["status"]["phaseTransitionTimestamps"][0]["phaseTransitionTimestamp"],
         "2026-01-02T03:04:05Z"
     );
-    assert_eq!(
-        object["metadata"]["finalizers"][0],
-        "kubevirt.io/foregroundDeleteVirtualMachine"
-    );
+    assert_eq!(object["metadata"]["finalizers"][0], "kubevirt.io/foregroundDeleteVirtualMachine");
     let again: VirtualMachineInstance = serde_json::from_value(object).unwrap();
     assert_eq!(again.metadata.name.as_deref(), Some("a"));
 }
@@ -139,11 +122,7 @@ fn what_is_wrong_is_refused_by_field() {
     let response = now(admission.mutate(&request("VirtualMachineInstance", object)));
     let status = response.status.unwrap();
     assert_eq!(status.code, 400);
-    assert!(
-        status.message.contains("spec.domain.memory.guest is \"much\""),
-        "{}",
-        status.message
-    );
+    assert!(status.message.contains("spec.domain.memory.guest is \"much\""), "{}", status.message);
 }
 
 #[test]
@@ -196,11 +175,7 @@ fn a_machine_keeps_what_its_author_wrote() {
     let stored = Request { object, ..request };
     assert!(now(admission.validate(&stored)).allowed);
     // A second pass changes nothing.
-    let update = Request {
-        operation: Operation::Update,
-        old_object: stored.object.clone(),
-        ..stored
-    };
+    let update = Request { operation: Operation::Update, old_object: stored.object.clone(), ..stored };
     assert!(now(admission.mutate(&update)).patch.is_none());
 }
 
@@ -241,11 +216,7 @@ fn a_migration_needs_an_instance_that_can_move() {
         ("Succeeded", false, "a", false),
     ] {
         let admission = admission(Arc::new(OneInstance { phase, migrating }));
-        assert_eq!(
-            now(admission.validate(&question(name))).allowed,
-            allowed,
-            "{phase} {migrating} {name}"
-        );
+        assert_eq!(now(admission.validate(&question(name))).allowed, allowed, "{phase} {migrating} {name}");
     }
     let response = now(admission(Arc::new(NoLookup)).mutate(&question("a")));
     let object = patched(question("a").object, &response);
@@ -257,10 +228,7 @@ fn a_cluster_has_one_installation_and_its_configuration_counts() {
     let object = json!({"metadata": {"name": "kubevirt"}, "spec": {}});
     let question = request("KubeVirt", object);
     assert!(now(admission(Arc::new(NoLookup)).validate(&question)).allowed);
-    let second = admission(Arc::new(OneInstance {
-        phase: "Running",
-        migrating: false,
-    }));
+    let second = admission(Arc::new(OneInstance { phase: "Running", migrating: false }));
     assert!(!now(second.validate(&question)).allowed);
 
     let admission = admission(Arc::new(NoLookup));
@@ -271,8 +239,5 @@ fn a_cluster_has_one_installation_and_its_configuration_counts() {
     admission.configure(&kubevirt);
     let question = request("VirtualMachineInstance", instance());
     let object = patched(instance(), &now(admission.mutate(&question)));
-    assert_eq!(
-        object["spec"]["domain"]["devices"]["interfaces"][0]["masquerade"],
-        json!({})
-    );
+    assert_eq!(object["spec"]["domain"]["devices"]["interfaces"][0]["masquerade"], json!({}));
 }

@@ -163,12 +163,8 @@ impl Source<'_> {
             if let Some(skip) = field.skip {
                 attributes.push(format!("skip_serializing_if = \"{skip}\""));
             }
-            let line = attributes.join(", ");
-            if line.len() > 77 {
-                // Where rustfmt breaks an attribute.
-                let _ = writeln!(body, "    #[serde(\n        {}\n    )]", attributes.join(",\n        "));
-            } else if !line.is_empty() {
-                let _ = writeln!(body, "    #[serde({line})]");
+            if !attributes.is_empty() {
+                let _ = writeln!(body, "    #[serde({})]", attributes.join(", "));
             }
             let _ = writeln!(body, "    pub {rust}: {type_},");
         }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use api::kubevirt::v1::{ContainerDiskSource, Devices, Disk, DiskTarget, VirtualMachineInstanceSpec};
+use api::kubevirt::v1::{
+    ContainerDiskSource, Devices, Diag288Watchdog, Disk, DiskTarget, I6300ESBWatchdog,
+    VirtualMachineInstanceSpec,
+};
 
 pub(super) fn fill(spec: &mut VirtualMachineInstanceSpec, architecture: &str) {
     for volume in &mut spec.volumes {
@@ -58,18 +61,10 @@ fn policy_for(image: &str) -> &'static str {
 fn implicit_disks(spec: &mut VirtualMachineInstanceSpec) {
     let devices = &mut spec.domain.devices;
     let mut used: BTreeSet<String> = devices.disks.iter().map(|disk| disk.name.clone()).collect();
-    used.extend(
-        devices
-            .filesystems
-            .iter()
-            .map(|filesystem| filesystem.name.clone()),
-    );
+    used.extend(devices.filesystems.iter().map(|filesystem| filesystem.name.clone()));
     for volume in &spec.volumes {
         if volume.memory_dump.is_none() && !used.contains(&volume.name) {
-            devices.disks.push(Disk {
-                name: volume.name.clone(),
-                ..Disk::default()
-            });
+            devices.disks.push(Disk { name: volume.name.clone(), ..Disk::default() });
         }
     }
 }
@@ -104,8 +99,8 @@ fn watchdog(devices: &mut Devices, architecture: &str) {
     };
     if watchdog.i6300esb.is_none() && watchdog.diag288.is_none() {
         match architecture {
-            "amd64" => watchdog.i6300esb = Some(Default::default()),
-            "s390x" => watchdog.diag288 = Some(Default::default()),
+            "amd64" => watchdog.i6300esb = Some(I6300ESBWatchdog::default()),
+            "s390x" => watchdog.diag288 = Some(Diag288Watchdog::default()),
             _ => {}
         }
     }

@@ -28,17 +28,11 @@ pub(super) fn fill(hyperv: &mut FeatureHyperv) -> bool {
     }
     // What stands on what: timers on the interrupt controller, that on processor indices; nested control
     // structures on the virtual APIC.
-    let timer = hyperv
-        .synictimer
-        .as_ref()
-        .is_some_and(|timer| timer.enabled == Some(true));
+    let timer = hyperv.synictimer.as_ref().is_some_and(|timer| timer.enabled == Some(true));
     if timer && hyperv.synic.is_none() {
         hyperv.synic = Some(FeatureState::default());
     }
-    let flush = hyperv
-        .tlbflush
-        .as_ref()
-        .is_some_and(|flush| flush.enabled == Some(true));
+    let flush = hyperv.tlbflush.as_ref().is_some_and(|flush| flush.enabled == Some(true));
     let indexed = on(&hyperv.synic) || on(&hyperv.ipi) || flush;
     if indexed && hyperv.vpindex.is_none() {
         hyperv.vpindex = Some(FeatureState::default());
@@ -71,9 +65,6 @@ pub(super) fn require_vmx(domain: &mut DomainSpec) {
     let features = &mut domain.cpu.get_or_insert_default().features;
     match features.iter_mut().find(|feature| feature.name == "vmx") {
         Some(feature) => feature.policy = Some("require".to_owned()),
-        None => features.push(CPUFeature {
-            name: "vmx".to_owned(),
-            policy: Some("require".to_owned()),
-        }),
+        None => features.push(CPUFeature { name: "vmx".to_owned(), policy: Some("require".to_owned()) }),
     }
 }

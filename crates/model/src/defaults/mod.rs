@@ -41,11 +41,7 @@ fn mark_pci_topology(metadata: &mut ObjectMeta, machine_type: &str) {
 }
 
 fn machine_type(spec: &VirtualMachineInstanceSpec) -> &str {
-    spec.domain
-        .machine
-        .as_ref()
-        .and_then(|machine| machine.type_.as_deref())
-        .unwrap_or_default()
+    spec.domain.machine.as_ref().and_then(|machine| machine.type_.as_deref()).unwrap_or_default()
 }
 
 fn is_empty(text: Option<&str>) -> bool {

@@ -16,10 +16,7 @@ pub(super) fn fill(spec: &mut VirtualMachineInstanceSpec, config: &ClusterConfig
     {
         return;
     }
-    let mut interface = Interface {
-        name: DEFAULT.to_owned(),
-        ..Interface::default()
-    };
+    let mut interface = Interface { name: DEFAULT.to_owned(), ..Interface::default() };
     if config.default_network_interface == "masquerade" {
         interface.masquerade = Some(api::kubevirt::v1::InterfaceMasquerade {});
     } else {

@@ -24,10 +24,7 @@ pub(super) fn fill(domain: &mut DomainSpec) {
 }
 
 pub(super) fn probes(spec: &mut VirtualMachineInstanceSpec) {
-    for probe in [&mut spec.liveness_probe, &mut spec.readiness_probe]
-        .into_iter()
-        .flatten()
-    {
+    for probe in [&mut spec.liveness_probe, &mut spec.readiness_probe].into_iter().flatten() {
         pace(probe);
     }
 }

@@ -98,10 +98,7 @@ fn first_status(vmi: &mut VirtualMachineInstance, fresh: &Fresh) {
 
 /// A processor limit without a request asks for that much, as Kubernetes has it; the memory request stays open.
 fn requests(domain: &mut DomainSpec, config: &ClusterConfig) {
-    let dedicated = domain
-        .cpu
-        .as_ref()
-        .is_some_and(|cpu| cpu.dedicated_cpu_placement == Some(true));
+    let dedicated = domain.cpu.as_ref().is_some_and(|cpu| cpu.dedicated_cpu_placement == Some(true));
     let resources = &mut domain.resources;
     if resources.requests.contains_key("cpu") {
         return;
@@ -114,18 +111,11 @@ fn requests(domain: &mut DomainSpec, config: &ClusterConfig) {
 }
 
 fn guest_memory(domain: &mut DomainSpec) {
-    if domain
-        .memory
-        .as_ref()
-        .is_some_and(|memory| memory.guest.is_some())
-    {
+    if domain.memory.as_ref().is_some_and(|memory| memory.guest.is_some()) {
         return;
     }
     let resources = &domain.resources;
-    let page = domain
-        .memory
-        .as_ref()
-        .and_then(|memory| memory.hugepages.as_ref());
+    let page = domain.memory.as_ref().and_then(|memory| memory.hugepages.as_ref());
     let guest = resources
         .requests
         .get("memory")
@@ -140,9 +130,7 @@ fn guest_memory(domain: &mut DomainSpec) {
 fn topology(domain: &mut DomainSpec) {
     let computed = resources::topology(domain);
     let cpu = domain.cpu.get_or_insert_default();
-    let open = [cpu.sockets, cpu.cores, cpu.threads]
-        .iter()
-        .all(|part| part.is_none_or(|part| part == 0));
+    let open = [cpu.sockets, cpu.cores, cpu.threads].iter().all(|part| part.is_none_or(|part| part == 0));
     if open {
         cpu.sockets = Some(computed.sockets);
         cpu.cores = Some(computed.cores);
@@ -153,11 +141,7 @@ fn topology(domain: &mut DomainSpec) {
 fn processor_model(domain: &mut DomainSpec, config: &ClusterConfig, architecture: &str) {
     let cpu = domain.cpu.get_or_insert_default();
     if super::is_empty(cpu.model.as_deref()) {
-        let usual = if architecture == "arm64" {
-            "host-passthrough"
-        } else {
-            "host-model"
-        };
+        let usual = if architecture == "arm64" { "host-passthrough" } else { "host-model" };
         cpu.model = Some(config.cpu_model.clone().unwrap_or_else(|| usual.to_owned()));
     }
 }
@@ -167,10 +151,7 @@ fn features(domain: &mut DomainSpec, architecture: &str) {
     if features.acpi.enabled.is_none() {
         features.acpi.enabled = Some(architecture != "s390x");
     }
-    for state in [&mut features.smm, &mut features.pvspinlock]
-        .into_iter()
-        .flatten()
-    {
+    for state in [&mut features.smm, &mut features.pvspinlock].into_iter().flatten() {
         state.enabled.get_or_insert(true);
     }
     if let Some(apic) = &mut features.apic {
@@ -194,10 +175,7 @@ fn hotplug_bounds(domain: &mut DomainSpec, config: &ClusterConfig) {
     }
     let fixed = domain.cpu.as_ref().is_some_and(|cpu| {
         cpu.realtime.is_some()
-            || cpu
-                .numa
-                .as_ref()
-                .is_some_and(|numa| numa.guest_mapping_passthrough.is_some())
+            || cpu.numa.as_ref().is_some_and(|numa| numa.guest_mapping_passthrough.is_some())
     }) || domain.launch_security.is_some();
     let Some(memory) = domain.memory.as_mut().filter(|memory| memory.max_guest.is_none()) else {
         return;

@@ -10,34 +10,13 @@ const UNUSED: &str = "nothing in this release uses it yet";
 pub(super) const TABLE: Table = &[
     ("certificateRotateStrategy", harmless(OPERATOR)),
     ("configuration", harmless(UNUSED)),
-    (
-        "configuration.architectureConfiguration.amd64.emulatedMachines",
-        Honoured,
-    ),
-    (
-        "configuration.architectureConfiguration.amd64.machineType",
-        Honoured,
-    ),
-    (
-        "configuration.architectureConfiguration.arm64.emulatedMachines",
-        Honoured,
-    ),
-    (
-        "configuration.architectureConfiguration.arm64.machineType",
-        Honoured,
-    ),
-    (
-        "configuration.architectureConfiguration.defaultArchitecture",
-        Honoured,
-    ),
-    (
-        "configuration.architectureConfiguration.s390x.emulatedMachines",
-        Honoured,
-    ),
-    (
-        "configuration.architectureConfiguration.s390x.machineType",
-        Honoured,
-    ),
+    ("configuration.architectureConfiguration.amd64.emulatedMachines", Honoured),
+    ("configuration.architectureConfiguration.amd64.machineType", Honoured),
+    ("configuration.architectureConfiguration.arm64.emulatedMachines", Honoured),
+    ("configuration.architectureConfiguration.arm64.machineType", Honoured),
+    ("configuration.architectureConfiguration.defaultArchitecture", Honoured),
+    ("configuration.architectureConfiguration.s390x.emulatedMachines", Honoured),
+    ("configuration.architectureConfiguration.s390x.machineType", Honoured),
     ("configuration.cpuModel", Honoured),
     ("configuration.cpuRequest", Honoured),
     (
@@ -54,10 +33,7 @@ pub(super) const TABLE: Table = &[
     ("configuration.liveUpdateConfiguration", Honoured),
     ("configuration.machineType", Honoured),
     ("configuration.network.defaultNetworkInterface", Honoured),
-    (
-        "configuration.network.permitBridgeInterfaceOnPodNetwork",
-        Honoured,
-    ),
+    ("configuration.network.permitBridgeInterfaceOnPodNetwork", Honoured),
     ("configuration.roleAggregationStrategy", harmless(OPERATOR)),
     ("configuration.vmRolloutStrategy", Honoured),
     ("customizeComponents", harmless(OPERATOR)),

@@ -51,11 +51,7 @@ pub enum State {
 type Table = &'static [(&'static str, State)];
 
 const fn only(values: &'static [&'static str], reason: &'static str, remedy: &'static str) -> State {
-    State::Only {
-        values,
-        reason,
-        remedy,
-    }
+    State::Only { values, reason, remedy }
 }
 
 const fn refused(reason: &'static str, remedy: &'static str) -> State {
@@ -85,27 +81,20 @@ pub struct Unsupported {
 
 impl std::fmt::Display for Unsupported {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            formatter,
-            "{} is {}: {}; {}",
-            self.field, self.value, self.reason, self.remedy
-        )
+        write!(formatter, "{} is {}: {}; {}", self.field, self.value, self.reason, self.remedy)
     }
 }
 
 /// Returns every field that keeps an instance from starting.
 pub fn unsupported(vmi: &VirtualMachineInstance) -> Vec<Unsupported> {
-    serde_json::to_value(vmi)
-        .map(|object| refusals("VirtualMachineInstance", &object))
-        .unwrap_or_default()
+    serde_json::to_value(vmi).map(|object| refusals("VirtualMachineInstance", &object)).unwrap_or_default()
 }
 
 /// Returns every field that keeps a machine's instance from being made: those of the machine itself first, then
 /// those of its template.
 pub fn unsupported_machine(vm: &VirtualMachine) -> Vec<Unsupported> {
-    let mut all = serde_json::to_value(vm)
-        .map(|object| refusals("VirtualMachine", &object))
-        .unwrap_or_default();
+    let mut all =
+        serde_json::to_value(vm).map(|object| refusals("VirtualMachine", &object)).unwrap_or_default();
     all.sort_by_key(|one| one.field.starts_with("spec.template"));
     all
 }
@@ -115,19 +104,12 @@ fn refusals(kind: &str, object: &Value) -> Vec<Unsupported> {
     visit(kind, object, &mut |field, value, state| {
         let (reason, remedy) = match state {
             State::Refused { reason, remedy } => (reason, remedy),
-            State::Only {
-                values,
-                reason,
-                remedy,
-            } if !values.contains(&text(value).as_str()) => (reason, remedy),
+            State::Only { values, reason, remedy } if !values.contains(&text(value).as_str()) => {
+                (reason, remedy)
+            }
             _ => return,
         };
-        out.push(Unsupported {
-            field: field.to_owned(),
-            value: shown(value),
-            reason,
-            remedy,
-        });
+        out.push(Unsupported { field: field.to_owned(), value: shown(value), reason, remedy });
     });
     out
 }
@@ -140,18 +122,10 @@ pub fn warnings(kind: &str, object: &Value) -> Vec<String> {
             out.push(format!("ironclad: {field} has no effect: {note}"));
         }
         State::Refused { reason, remedy } => {
-            out.push(format!(
-                "ironclad: {field} keeps the machine from starting: {reason}; {remedy}"
-            ));
+            out.push(format!("ironclad: {field} keeps the machine from starting: {reason}; {remedy}"));
         }
-        State::Only {
-            values,
-            reason,
-            remedy,
-        } if !values.contains(&text(value).as_str()) => {
-            out.push(format!(
-                "ironclad: {field} keeps the machine from starting: {reason}; {remedy}"
-            ));
+        State::Only { values, reason, remedy } if !values.contains(&text(value).as_str()) => {
+            out.push(format!("ironclad: {field} keeps the machine from starting: {reason}; {remedy}"));
         }
         _ => {}
     });
@@ -183,11 +157,7 @@ fn tables(kind: &str) -> &'static [(&'static str, Table)] {
 }
 
 fn join(base: &str, path: &str) -> String {
-    if path.is_empty() {
-        base.to_owned()
-    } else {
-        format!("{base}.{path}")
-    }
+    if path.is_empty() { base.to_owned() } else { format!("{base}.{path}") }
 }
 
 /// Returns the number of path steps of the longest entry that fits, and its state.
@@ -197,11 +167,7 @@ fn longest(kind: &str, path: &str) -> Option<(usize, State)> {
         let Some(rest) = below(base, path) else { continue };
         let depth = base.split('.').count();
         for (entry, state) in *table {
-            let steps = if entry.is_empty() {
-                depth
-            } else {
-                depth + entry.split('.').count()
-            };
+            let steps = if entry.is_empty() { depth } else { depth + entry.split('.').count() };
             let fits = entry.is_empty() || below(entry, rest).is_some();
             if fits && best.is_none_or(|(most, _)| steps > most) {
                 best = Some((steps, *state));
@@ -214,11 +180,7 @@ fn longest(kind: &str, path: &str) -> Option<(usize, State)> {
 /// Returns what of a path stands below a prefix of whole steps.
 fn below<'a>(prefix: &str, path: &'a str) -> Option<&'a str> {
     let rest = path.strip_prefix(prefix)?;
-    if rest.is_empty() {
-        Some(rest)
-    } else {
-        rest.strip_prefix('.')
-    }
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
 }
 
 /// One step down an object.
@@ -234,11 +196,7 @@ struct Step<'a> {
 fn visit(kind: &str, object: &Value, report: &mut dyn FnMut(&str, &Value, State)) {
     let Some(spec) = object.get("spec") else { return };
     let mut seen = BTreeSet::new();
-    let mut steps = vec![Step {
-        path: "spec".to_owned(),
-        shown: "spec".to_owned(),
-        value: spec,
-    }];
+    let mut steps = vec![Step { path: "spec".to_owned(), shown: "spec".to_owned(), value: spec }];
     walk(kind, &mut steps, &mut seen, report);
 }
 
@@ -270,11 +228,7 @@ fn walk(
             for (index, child) in items.iter().enumerate() {
                 // List positions are no steps of their own in the tables.
                 let Some(list) = steps.pop() else { return };
-                steps.push(Step {
-                    path: path.clone(),
-                    shown: format!("{shown}[{index}]"),
-                    value: child,
-                });
+                steps.push(Step { path: path.clone(), shown: format!("{shown}[{index}]"), value: child });
                 walk(kind, steps, seen, report);
                 steps.pop();
                 steps.push(list);
@@ -317,12 +271,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const KINDS: [&str; 4] = [
-        "VirtualMachine",
-        "VirtualMachineInstance",
-        "VirtualMachineInstanceMigration",
-        "KubeVirt",
-    ];
+    const KINDS: [&str; 4] =
+        ["VirtualMachine", "VirtualMachineInstance", "VirtualMachineInstanceMigration", "KubeVirt"];
 
     #[test]
     fn no_field_of_a_specification_is_missing() {
@@ -343,10 +293,7 @@ mod tests {
             let mut paths = Vec::new();
             api::facts::leaves(&format!("v1.{kind}"), &mut |path| paths.push(path.to_owned()));
             for (entry, _) in entries(kind) {
-                assert!(
-                    paths.iter().any(|path| below(&entry, path).is_some()),
-                    "{kind} {entry}"
-                );
+                assert!(paths.iter().any(|path| below(&entry, path).is_some()), "{kind} {entry}");
             }
         }
     }
@@ -382,14 +329,8 @@ mod tests {
             "template": {"spec": {"domain": {"devices": {"tpm": {}}}}},
         }}))
         .unwrap();
-        let fields: Vec<String> = unsupported_machine(&vm)
-            .into_iter()
-            .map(|one| one.field)
-            .collect();
-        assert_eq!(
-            fields,
-            ["spec.preference", "spec.template.spec.domain.devices.tpm"]
-        );
+        let fields: Vec<String> = unsupported_machine(&vm).into_iter().map(|one| one.field).collect();
+        assert_eq!(fields, ["spec.preference", "spec.template.spec.domain.devices.tpm"]);
     }
 
     #[test]

@@ -12,9 +12,8 @@ pub const INITRD: &str = "boot/initrd";
 
 pub(super) fn boot(domain: &DomainSpec) -> Result<Boot, RecordError> {
     let firmware = domain.firmware.as_ref();
-    let efi = firmware
-        .and_then(|firmware| firmware.bootloader.as_ref())
-        .and_then(|loader| loader.efi.as_ref());
+    let efi =
+        firmware.and_then(|firmware| firmware.bootloader.as_ref()).and_then(|loader| loader.efi.as_ref());
     let kernel = match firmware.and_then(|firmware| firmware.kernel_boot.as_ref()) {
         Some(kernel_boot) => match &kernel_boot.container {
             Some(container) => {
@@ -25,10 +24,7 @@ pub(super) fn boot(domain: &DomainSpec) -> Result<Boot, RecordError> {
                         "a machine that starts from a container image needs the path of a kernel in it",
                     ));
                 }
-                let initrd = container
-                    .initrd_path
-                    .as_deref()
-                    .is_some_and(|path| !path.is_empty());
+                let initrd = container.initrd_path.as_deref().is_some_and(|path| !path.is_empty());
                 Some(KernelBoot {
                     kernel: KERNEL.to_owned(),
                     initrd: initrd.then(|| INITRD.to_owned()),
@@ -62,10 +58,7 @@ pub(super) fn graphics_adapter(boot: &Boot) -> &'static str {
 pub(super) fn smbios(domain: &DomainSpec, facts: &SmbiosFacts, uuid: &str) -> Smbios {
     Smbios {
         uuid: uuid.to_owned(),
-        serial: domain
-            .firmware
-            .as_ref()
-            .and_then(|firmware| firmware.serial.clone()),
+        serial: domain.firmware.as_ref().and_then(|firmware| firmware.serial.clone()),
         manufacturer: facts.manufacturer.clone(),
         product: facts.product.clone(),
         version: facts.version.clone(),

@@ -29,12 +29,7 @@ pub(super) fn disks(
         };
         disks.push(disk(spec, volume, &path, facts, slots, &mut units)?);
     }
-    let by_kernel = vmi
-        .spec
-        .domain
-        .firmware
-        .as_ref()
-        .is_some_and(|firmware| firmware.kernel_boot.is_some());
+    let by_kernel = vmi.spec.domain.firmware.as_ref().is_some_and(|firmware| firmware.kernel_boot.is_some());
     boot_from_first(vmi, by_kernel, &mut disks);
     Ok(disks)
 }
@@ -48,10 +43,7 @@ struct Units {
 impl Units {
     /// Starts with the units that a previous record holds.
     fn new(previous: Option<&MachineRecord>) -> Self {
-        let mut units = Self {
-            kept: Vec::new(),
-            taken: BTreeSet::new(),
-        };
+        let mut units = Self { kept: Vec::new(), taken: BTreeSet::new() };
         for disk in previous.map(|record| record.disks.as_slice()).unwrap_or_default() {
             if let Address::Unit { unit } = disk.address {
                 units.kept.push((disk.bus, disk.name.clone(), unit));
@@ -63,16 +55,9 @@ impl Units {
 
     /// Returns the unit of a disk: the one it had, else the lowest free one.
     fn take(&mut self, bus: DiskBus, name: &str) -> Address {
-        let kept = self
-            .kept
-            .iter()
-            .find(|(had_bus, had_name, _)| *had_bus == bus && had_name == name);
+        let kept = self.kept.iter().find(|(had_bus, had_name, _)| *had_bus == bus && had_name == name);
         let unit = kept.map_or_else(
-            || {
-                (0..)
-                    .find(|unit| !self.taken.contains(&(bus as u8, *unit)))
-                    .unwrap_or(0)
-            },
+            || (0..=u32::MAX).find(|unit| !self.taken.contains(&(bus as u8, *unit))).unwrap_or(0),
             |(_, _, unit)| *unit,
         );
         self.taken.insert((bus as u8, unit));
@@ -89,26 +74,11 @@ fn disk(
     units: &mut Units,
 ) -> Result<Disk, RecordError> {
     let (device, bus, read_only, chosen) = if let Some(cdrom) = &spec.cdrom {
-        (
-            DiskDevice::Cdrom,
-            cdrom.bus.as_deref(),
-            cdrom.readonly.unwrap_or(true),
-            None,
-        )
+        (DiskDevice::Cdrom, cdrom.bus.as_deref(), cdrom.readonly.unwrap_or(true), None)
     } else if let Some(lun) = &spec.lun {
-        (
-            DiskDevice::Lun,
-            lun.bus.as_deref(),
-            lun.readonly.unwrap_or(false),
-            None,
-        )
+        (DiskDevice::Lun, lun.bus.as_deref(), lun.readonly.unwrap_or(false), None)
     } else if let Some(disk) = &spec.disk {
-        (
-            DiskDevice::Disk,
-            disk.bus.as_deref(),
-            disk.readonly.unwrap_or(false),
-            disk.pci_address.as_deref(),
-        )
+        (DiskDevice::Disk, disk.bus.as_deref(), disk.readonly.unwrap_or(false), disk.pci_address.as_deref())
     } else {
         (DiskDevice::Disk, None, false, None)
     };
@@ -126,9 +96,9 @@ fn disk(
         }
     };
     let address = match (bus, chosen) {
-        (DiskBus::Virtio, Some(address)) if !address.is_empty() => Address::Pci {
-            address: address.to_owned(),
-        },
+        (DiskBus::Virtio, Some(address)) if !address.is_empty() => {
+            Address::Pci { address: address.to_owned() }
+        }
         (DiskBus::Virtio, _) => slots.take(&format!("disk/{}", spec.name))?,
         (DiskBus::Scsi | DiskBus::Sata | DiskBus::Usb, _) => units.take(bus, &spec.name),
     };
@@ -169,10 +139,7 @@ fn chain(name: &str, volume: &Volume, known: Option<&[DiskFormat]>) -> Vec<DiskL
         .unwrap_or(usual)
         .iter()
         .enumerate()
-        .map(|(layer, format)| DiskLayer {
-            descriptor: format!("disk/{name}/{layer}"),
-            format: *format,
-        })
+        .map(|(layer, format)| DiskLayer { descriptor: format!("disk/{name}/{layer}"), format: *format })
         .collect()
 }
 
@@ -181,10 +148,7 @@ fn cache(spec: &SpecDisk, volume: &Volume, direct_io: bool, path: &str) -> Resul
         Some("none") => DiskCache::None,
         Some("writethrough") => DiskCache::Writethrough,
         Some("writeback") => DiskCache::Writeback,
-        // What does not outlive the machine need not reach the disk at once.
-        None | Some("") if !outlives(volume) => DiskCache::Writeback,
-        None | Some("") if direct_io => DiskCache::None,
-        None | Some("") => DiskCache::Writethrough,
+        None | Some("") => default_cache(volume, direct_io),
         Some(other) => {
             return Err(RecordError::field(
                 format!("{path}.cache"),
@@ -195,6 +159,15 @@ fn cache(spec: &SpecDisk, volume: &Volume, direct_io: bool, path: &str) -> Resul
     })
 }
 
+/// What does not outlive the machine need not reach the disk at once.
+fn default_cache(volume: &Volume, direct_io: bool) -> DiskCache {
+    match (outlives(volume), direct_io) {
+        (false, _) => DiskCache::Writeback,
+        (true, true) => DiskCache::None,
+        (true, false) => DiskCache::Writethrough,
+    }
+}
+
 /// Returns whether what the guest writes is kept when the instance is gone.
 fn outlives(volume: &Volume) -> bool {
     volume.persistent_volume_claim.is_some() || volume.data_volume.is_some() || volume.host_disk.is_some()
@@ -203,20 +176,11 @@ fn outlives(volume: &Volume) -> bool {
 /// Without a boot order the machine starts from its first hard disk, else from its first drive.
 fn boot_from_first(vmi: &VirtualMachineInstance, by_kernel: bool, disks: &mut [Disk]) {
     let ordered = disks.iter().any(|disk| disk.boot_index.is_some())
-        || vmi
-            .spec
-            .domain
-            .devices
-            .interfaces
-            .iter()
-            .any(|interface| interface.boot_order.is_some());
+        || vmi.spec.domain.devices.interfaces.iter().any(|interface| interface.boot_order.is_some());
     if ordered || by_kernel {
         return;
     }
-    let first = disks
-        .iter()
-        .position(|disk| disk.device != DiskDevice::Cdrom)
-        .unwrap_or(0);
+    let first = disks.iter().position(|disk| disk.device != DiskDevice::Cdrom).unwrap_or(0);
     if let Some(disk) = disks.get_mut(first) {
         disk.boot_index = Some(1);
     }

@@ -61,19 +61,13 @@ impl RecordError {
         value: impl Into<String>,
         reason: impl Into<String>,
     ) -> Self {
-        Self::Field {
-            field: field.into(),
-            value: value.into(),
-            reason: reason.into(),
-        }
+        Self::Field { field: field.into(), value: value.into(), reason: reason.into() }
     }
 }
 
 impl From<Exhausted> for RecordError {
     fn from(_: Exhausted) -> Self {
-        Self::TooManyDevices {
-            places: slots::LAST - slots::FIRST + 1,
-        }
+        Self::TooManyDevices { places: slots::LAST - slots::FIRST + 1 }
     }
 }
 
@@ -95,35 +89,23 @@ pub fn machine_record(
 
     let mut slots = Slots::new(previous);
     let nics = nics::nics(vmi, facts, previous, &mut slots)?;
-    let agent = AgentChannel {
-        address: slots.take("agent")?,
-    };
+    let agent = AgentChannel { address: slots.take("agent")? };
     let disks = disks::disks(vmi, facts, previous, &mut slots)?;
     let balloon = if devices.autoattach_mem_balloon.unwrap_or(true) {
         let address = slots.take("balloon")?;
-        Some(Balloon {
-            address,
-            stats_period_seconds: facts.balloon_period_seconds,
-        })
+        Some(Balloon { address, stats_period_seconds: facts.balloon_period_seconds })
     } else {
         None
     };
     let rng = match &devices.rng {
-        Some(_) => Some(Rng {
-            address: slots.take("rng")?,
-        }),
+        Some(_) => Some(Rng { address: slots.take("rng")? }),
         None => None,
     };
     let boot = boot::boot(domain)?;
-    let graphics = devices
-        .autoattach_graphics_device
-        .unwrap_or(true)
-        .then(|| Graphics {
-            adapter: boot::graphics_adapter(&boot).to_owned(),
-            address: Address::Pci {
-                address: format!("0000:00:{:02x}.0", slots::GRAPHICS),
-            },
-        });
+    let graphics = devices.autoattach_graphics_device.unwrap_or(true).then(|| Graphics {
+        adapter: boot::graphics_adapter(&boot).to_owned(),
+        address: Address::Pci { address: format!("0000:00:{:02x}.0", slots::GRAPHICS) },
+    });
 
     let mut record = MachineRecord {
         version: RECORD_VERSION,
@@ -136,9 +118,7 @@ pub fn machine_record(
         memory: memory(vmi)?,
         boot,
         smbios: boot::smbios(domain, &facts.smbios, &machine_uuid(vmi)),
-        clock: Clock {
-            offset_seconds: clock_offset(vmi),
-        },
+        clock: Clock { offset_seconds: clock_offset(vmi) },
         disks,
         nics,
         serial: devices.autoattach_serial_console.unwrap_or(true),
@@ -150,9 +130,7 @@ pub fn machine_record(
         start_paused: spec.start_strategy.as_deref() == Some("Paused"),
         grace_period_seconds: spec
             .termination_grace_period_seconds
-            .map_or(DEFAULT_GRACE_PERIOD_SECONDS, |seconds| {
-                u64::try_from(seconds).unwrap_or(0)
-            }),
+            .map_or(DEFAULT_GRACE_PERIOD_SECONDS, |seconds| u64::try_from(seconds).unwrap_or(0)),
     };
     let used: BTreeSet<u8> = slots::occupied(&record).into_values().collect();
     slots.release(&used);
@@ -162,13 +140,7 @@ pub fn machine_record(
 
 /// Returns the UUID that the firmware shows: the instance's, else one that follows from its name.
 pub fn machine_uuid(vmi: &VirtualMachineInstance) -> String {
-    match vmi
-        .spec
-        .domain
-        .firmware
-        .as_ref()
-        .and_then(|firmware| firmware.uuid.clone())
-    {
+    match vmi.spec.domain.firmware.as_ref().and_then(|firmware| firmware.uuid.clone()) {
         Some(uuid) => uuid,
         None => uuid_of_name(vmi.metadata.name.as_deref().unwrap_or_default()),
     }
@@ -188,18 +160,9 @@ fn machine_type(
     if let Some(previous) = previous {
         return Ok(previous.machine_type.clone());
     }
-    let wanted = vmi
-        .spec
-        .domain
-        .machine
-        .as_ref()
-        .and_then(|machine| machine.type_.as_deref())
-        .unwrap_or_default();
-    let wanted = if wanted.is_empty() {
-        default_machine_type(facts)
-    } else {
-        wanted
-    };
+    let wanted =
+        vmi.spec.domain.machine.as_ref().and_then(|machine| machine.type_.as_deref()).unwrap_or_default();
+    let wanted = if wanted.is_empty() { default_machine_type(facts) } else { wanted };
     if let Some(concrete) = facts.machine_aliases.get(wanted) {
         return Ok(concrete.clone());
     }
@@ -231,20 +194,12 @@ fn memory(vmi: &VirtualMachineInstance) -> Result<Memory, RecordError> {
             "the size of the guest's memory is not given; set it, for example to 1Gi",
         )
     })?;
-    let max = memory
-        .and_then(|memory| memory.max_guest.as_ref())
-        .and_then(amount::bytes)
-        .unwrap_or(size);
+    let max = memory.and_then(|memory| memory.max_guest.as_ref()).and_then(amount::bytes).unwrap_or(size);
     let hugepage_size = memory
         .and_then(|memory| memory.hugepages.as_ref())
         .and_then(|hugepages| hugepages.page_size.clone())
         .and_then(|size| amount::bytes(&size.as_str().into()));
-    Ok(Memory {
-        size,
-        max: max.max(size),
-        hugepage_size,
-        shared: false,
-    })
+    Ok(Memory { size, max: max.max(size), hugepage_size, shared: false })
 }
 
 fn clock_offset(vmi: &VirtualMachineInstance) -> i64 {

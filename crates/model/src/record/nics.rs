@@ -24,9 +24,7 @@ pub(super) fn nics(
         }
         let before = previous.and_then(|record| record.nics.iter().find(|nic| nic.name == interface.name));
         let address = match interface.pci_address.as_deref() {
-            Some(address) if !address.is_empty() => Address::Pci {
-                address: address.to_owned(),
-            },
+            Some(address) if !address.is_empty() => Address::Pci { address: address.to_owned() },
             _ => slots.take(&format!("nic/{}", interface.name))?,
         };
         let prepared = facts.nics.get(&interface.name).cloned().unwrap_or_default();
@@ -80,7 +78,10 @@ pub fn mac(vmi: &VirtualMachineInstance, interface: &Interface) -> String {
         interface.name
     );
     let hash = Uuid::new_v5(&HARDWARE_ADDRESSES, identity.as_bytes());
-    let [a, b, c, d, e, ..] = *hash.as_bytes();
     // 02: locally administered, one receiver.
-    format!("02:{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}")
+    let mut address = "02".to_owned();
+    for byte in &hash.as_bytes()[..5] {
+        address.push_str(&format!(":{byte:02x}"));
+    }
+    address
 }

@@ -15,11 +15,9 @@ pub(super) fn architecture(
         Some("arm64") => Ok(Architecture::Arm64),
         Some("riscv64") => Ok(Architecture::Riscv64),
         Some("s390x") => Ok(Architecture::S390x),
-        Some(other) => Err(RecordError::field(
-            "spec.architecture",
-            other,
-            "write one of amd64, arm64, riscv64, s390x",
-        )),
+        Some(other) => {
+            Err(RecordError::field("spec.architecture", other, "write one of amd64, arm64, riscv64, s390x"))
+        }
     }
 }
 
@@ -40,10 +38,7 @@ pub(super) fn cpu(domain: &DomainSpec, accelerator: Accelerator) -> Result<Cpu, 
                 ));
             }
         };
-        features.push(CpuFeature {
-            name: feature.name.clone(),
-            enabled,
-        });
+        features.push(CpuFeature { name: feature.name.clone(), enabled });
     }
     Ok(Cpu {
         model: model(cpu.and_then(|cpu| cpu.model.as_deref()), accelerator).to_owned(),
@@ -51,10 +46,7 @@ pub(super) fn cpu(domain: &DomainSpec, accelerator: Accelerator) -> Result<Cpu, 
         sockets: topology.sockets,
         cores: topology.cores,
         threads: topology.threads,
-        max_sockets: cpu
-            .and_then(|cpu| cpu.max_sockets)
-            .unwrap_or(topology.sockets)
-            .max(topology.sockets),
+        max_sockets: cpu.and_then(|cpu| cpu.max_sockets).unwrap_or(topology.sockets).max(topology.sockets),
     })
 }
 

@@ -46,9 +46,8 @@ impl Slots {
     pub(super) fn new(previous: Option<&MachineRecord>) -> Self {
         let kept = previous.map(occupied).unwrap_or_default();
         let taken = kept.values().copied().collect();
-        let spare = previous
-            .map(|record| record.spare_root_ports.iter().copied().collect())
-            .unwrap_or_default();
+        let spare =
+            previous.map(|record| record.spare_root_ports.iter().copied().collect()).unwrap_or_default();
         Self { kept, taken, spare }
     }
 

@@ -96,16 +96,9 @@ fn dedicated(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut 
     if let (Some(request), Some(limit)) = (request, limit)
         && request != limit
     {
-        errors.invalid(
-            at.clone(),
-            true,
-            "dedicated processors need equal requests and limits of cpu",
-        );
+        errors.invalid(at.clone(), true, "dedicated processors need equal requests and limits of cpu");
     }
-    let memory = (
-        exact(resources.requests.get("memory")),
-        exact(resources.limits.get("memory")),
-    );
+    let memory = (exact(resources.requests.get("memory")), exact(resources.limits.get("memory")));
     if let (Some(request), Some(limit)) = memory
         && request != limit
     {
@@ -125,37 +118,21 @@ fn dedicated(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut 
         );
     }
     if let Some(threads) = cpu.threads.filter(|threads| *threads > 2) {
-        errors.invalid(
-            at,
-            threads,
-            "a dedicated core has at most two threads; set threads to 1 or 2",
-        );
+        errors.invalid(at, threads, "a dedicated core has at most two threads; set threads to 1 or 2");
     }
 }
 
 /// Rules of processors laid out like the host's.
 fn placement(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Errors) {
     let Some(cpu) = &spec.domain.cpu else { return };
-    let mapped = cpu
-        .numa
-        .as_ref()
-        .is_some_and(|numa| numa.guest_mapping_passthrough.is_some());
+    let mapped = cpu.numa.as_ref().is_some_and(|numa| numa.guest_mapping_passthrough.is_some());
     let dedicated = cpu.dedicated_cpu_placement == Some(true);
     let at = scope.at("domain.cpu.numa.guestMappingPassthrough");
     if mapped {
         if !dedicated {
-            errors.invalid(
-                at.clone(),
-                (),
-                "the host's NUMA layout needs dedicatedCpuPlacement",
-            );
+            errors.invalid(at.clone(), (), "the host's NUMA layout needs dedicatedCpuPlacement");
         }
-        if spec
-            .domain
-            .memory
-            .as_ref()
-            .is_none_or(|memory| memory.hugepages.is_none())
-        {
+        if spec.domain.memory.as_ref().is_none_or(|memory| memory.hugepages.is_none()) {
             errors.invalid(at.clone(), (), "the host's NUMA layout needs memory.hugepages");
         }
     }
@@ -169,20 +146,11 @@ fn placement(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut 
             );
         }
         if !mapped {
-            errors.add(
-                Problem::Required,
-                at,
-                (),
-                "a real-time machine needs the host's NUMA layout",
-            );
+            errors.add(Problem::Required, at, (), "a real-time machine needs the host's NUMA layout");
         }
     }
     let pool = spec.domain.io_threads_policy.as_deref() == Some("supplementalPool");
-    let count = spec
-        .domain
-        .io_threads
-        .as_ref()
-        .and_then(|threads| threads.supplemental_pool_thread_count);
+    let count = spec.domain.io_threads.as_ref().and_then(|threads| threads.supplemental_pool_thread_count);
     if pool && count.unwrap_or(0) == 0 {
         errors.invalid(
             scope.at("domain.ioThreads.count"),

@@ -35,16 +35,10 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
         .gpus
         .iter()
         .filter(|gpu| {
-            let display = gpu
-                .virtual_gpu_options
-                .as_ref()
-                .and_then(|options| options.display.as_ref());
+            let display = gpu.virtual_gpu_options.as_ref().and_then(|options| options.display.as_ref());
             display.is_some_and(|display| {
                 display.enabled != Some(false)
-                    && display
-                        .ram_fb
-                        .as_ref()
-                        .is_none_or(|state| state.enabled != Some(false))
+                    && display.ram_fb.as_ref().is_none_or(|state| state.enabled != Some(false))
             })
         })
         .count();
@@ -63,27 +57,17 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
 /// Devices by resource claim.
 fn claims(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Errors) {
     let devices = &spec.domain.devices;
-    let gpus: Vec<_> = devices
-        .gpus
-        .iter()
-        .map(|gpu| (&gpu.device_name, &gpu.claim_name, &gpu.request_name))
-        .collect();
+    let gpus: Vec<_> =
+        devices.gpus.iter().map(|gpu| (&gpu.device_name, &gpu.claim_name, &gpu.request_name)).collect();
     let host: Vec<_> = devices
         .host_devices
         .iter()
         .map(|device| (&device.device_name, &device.claim_name, &device.request_name))
         .collect();
-    let listed: BTreeSet<&str> = spec
-        .resource_claims
-        .iter()
-        .map(|claim| claim.name.as_str())
-        .collect();
+    let listed: BTreeSet<&str> = spec.resource_claims.iter().map(|claim| claim.name.as_str()).collect();
     let set = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
     let mut unlisted = false;
-    for (field, gate, list) in [
-        ("gpus", "GPUsWithDRA", gpus),
-        ("hostDevices", "HostDevicesWithDRA", host),
-    ] {
+    for (field, gate, list) in [("gpus", "GPUsWithDRA", gpus), ("hostDevices", "HostDevicesWithDRA", host)] {
         let at = scope.at("domain.devices").child(field);
         let claimed = list.iter().filter(|(_, claim, _)| set(claim)).count();
         if claimed == 0 {
@@ -94,11 +78,7 @@ fn claims(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Err
             continue;
         }
         if claimed < list.len() {
-            errors.invalid(
-                at.clone(),
-                claimed,
-                "either all devices here come by claim, or none",
-            );
+            errors.invalid(at.clone(), claimed, "either all devices here come by claim, or none");
         }
         let mut pairs = BTreeSet::new();
         for (index, (_, claim, request)) in list.iter().enumerate().filter(|(_, (_, claim, _))| set(claim)) {
@@ -122,11 +102,7 @@ fn claims(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Err
         }
     }
     if unlisted {
-        errors.invalid(
-            scope.at("resourceClaims"),
-            listed.len(),
-            "list every claim that a device uses",
-        );
+        errors.invalid(scope.at("resourceClaims"), listed.len(), "list every claim that a device uses");
     }
 }
 
@@ -167,12 +143,7 @@ fn gated(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Erro
             }
         }
     }
-    if let Some(policy) = spec
-        .domain
-        .reboot_policy
-        .as_deref()
-        .filter(|policy| !policy.is_empty())
-    {
+    if let Some(policy) = spec.domain.reboot_policy.as_deref().filter(|policy| !policy.is_empty()) {
         let at = scope.at("domain.rebootPolicy");
         if !scope.config.gate("RebootPolicy") {
             errors.gate(at, policy, "RebootPolicy");

@@ -33,12 +33,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
         if disk.dedicated_io_thread == Some(true)
             && let Some(bus) = bus(disk).filter(|bus| *bus != "virtio")
         {
-            errors.add(
-                Problem::NotSupported,
-                listed,
-                bus,
-                "an I/O thread of its own needs the bus virtio",
-            );
+            errors.add(Problem::NotSupported, listed, bus, "an I/O thread of its own needs the bus virtio");
         }
         options(disk, &at, errors);
     }
@@ -96,23 +91,14 @@ fn target(
         }
     }
     if let Some(target) = &disk.disk
-        && let Some(address) = target
-            .pci_address
-            .as_deref()
-            .filter(|address| !address.is_empty())
+        && let Some(address) = target.pci_address.as_deref().filter(|address| !address.is_empty())
     {
-        let path = scope
-            .at("domain.devices.disks.domain.devices.disks.disk")
-            .index(index)
-            .child("pciAddress");
+        let path =
+            scope.at("domain.devices.disks.domain.devices.disks.disk").index(index).child("pciAddress");
         if target.bus.as_deref() != Some("virtio") {
             errors.invalid(path, address, "a PCI address needs the bus virtio");
         } else if !is_pci_address(address) {
-            errors.invalid(
-                path,
-                address,
-                "write DOMAIN:BUS:SLOT.FUNCTION, for example 0000:04:10.0",
-            );
+            errors.invalid(path, address, "write DOMAIN:BUS:SLOT.FUNCTION, for example 0000:04:10.0");
         }
     }
     let volume = spec.volumes.iter().find(|volume| volume.name == disk.name);
@@ -126,29 +112,19 @@ fn target(
                 );
             }
         }
-        None => errors.invalid(
-            at.child("name"),
-            disk.name.as_str(),
-            "no volume has this name; add it to volumes",
-        ),
+        None => {
+            errors.invalid(at.child("name"), disk.name.as_str(), "no volume has this name; add it to volumes")
+        }
         Some(volume) => {
             if disk.lun.is_some() && volume.persistent_volume_claim.is_none() && volume.data_volume.is_none()
             {
-                errors.invalid(
-                    at.child("lun"),
-                    disk.name.as_str(),
-                    "a lun needs a claim or a DataVolume",
-                );
+                errors.invalid(at.child("lun"), disk.name.as_str(), "a lun needs a claim or a DataVolume");
             }
         }
     }
     let reserved = disk.lun.as_ref().is_some_and(|lun| lun.reservation == Some(true));
     if reserved && !scope.config.gate("PersistentReservation") {
-        errors.gate(
-            at.child("lun").child("reservation"),
-            true,
-            "PersistentReservation",
-        );
+        errors.gate(at.child("lun").child("reservation"), true, "PersistentReservation");
     }
 }
 
@@ -163,10 +139,7 @@ fn options(disk: &Disk, at: &Path, errors: &mut Errors) {
                 serial.as_str(),
                 format!("a serial has at most {MAX_SERIAL} characters"),
             );
-        } else if !serial
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_.+-".contains(c))
-        {
+        } else if !serial.chars().all(|c| c.is_ascii_alphanumeric() || "_.+-".contains(c)) {
             errors.invalid(
                 at.child("serial"),
                 serial.as_str(),
@@ -178,31 +151,14 @@ fn options(disk: &Disk, at: &Path, errors: &mut Errors) {
         if let Some(value) = value.as_deref().filter(|value| !value.is_empty())
             && !allowed.contains(&value)
         {
-            errors.invalid(
-                at.child(field),
-                value,
-                format!("write one of {}", allowed.join(", ")),
-            );
+            errors.invalid(at.child(field), value, format!("write one of {}", allowed.join(", ")));
         }
     };
-    one_of(
-        errors,
-        "cache",
-        &disk.cache,
-        &["none", "writethrough", "writeback"],
-    );
+    one_of(errors, "cache", &disk.cache, &["none", "writethrough", "writeback"]);
     one_of(errors, "io", &disk.io, &["native", "threads"]);
-    one_of(
-        errors,
-        "errorPolicy",
-        &disk.error_policy,
-        &["stop", "ignore", "report", "enospace"],
-    );
+    one_of(errors, "errorPolicy", &disk.error_policy, &["stop", "ignore", "report", "enospace"]);
     if let Some(size) = &disk.block_size {
-        let matched = size
-            .match_volume
-            .as_ref()
-            .is_some_and(|state| state.enabled != Some(false));
+        let matched = size.match_volume.as_ref().is_some_and(|state| state.enabled != Some(false));
         if size.custom.is_some() && matched {
             errors.invalid(
                 at.child("blockSize"),
@@ -216,10 +172,7 @@ fn options(disk: &Disk, at: &Path, errors: &mut Errors) {
 }
 
 fn block_size(disk: &Disk, custom: &CustomBlockSize, at: &Path, errors: &mut Errors) {
-    let sizes = [
-        ("logical", custom.logical.unwrap_or(0)),
-        ("physical", custom.physical.unwrap_or(0)),
-    ];
+    let sizes = [("logical", custom.logical.unwrap_or(0)), ("physical", custom.physical.unwrap_or(0))];
     for (field, size) in sizes {
         if !(MIN_BLOCK..=MAX_BLOCK).contains(&size) {
             errors.invalid(
@@ -241,11 +194,7 @@ fn block_size(disk: &Disk, custom: &CustomBlockSize, at: &Path, errors: &mut Err
             );
         }
         if bus(disk) == Some("sata") && logical != MIN_BLOCK {
-            errors.invalid(
-                at.child("logical"),
-                logical,
-                "the bus sata has logical blocks of 512 bytes",
-            );
+            errors.invalid(at.child("logical"), logical, "the bus sata has logical blocks of 512 bytes");
         }
         if let Some(granularity) = custom.discard_granularity
             && logical > 0
@@ -261,10 +210,7 @@ fn block_size(disk: &Disk, custom: &CustomBlockSize, at: &Path, errors: &mut Err
 }
 
 fn errors_below(at: &Path, errors: &Errors) -> bool {
-    errors
-        .0
-        .iter()
-        .any(|error| error.path.as_str().starts_with(at.as_str()))
+    errors.0.iter().any(|error| error.path.as_str().starts_with(at.as_str()))
 }
 
 /// Returns whether text is a PCI address with domain, bus, slot and function.
@@ -286,18 +232,8 @@ pub(super) fn is_pci_address(text: &str) -> bool {
 
 fn every_volume_is_used(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Errors) {
     for (index, volume) in spec.volumes.iter().enumerate() {
-        let used = spec
-            .domain
-            .devices
-            .disks
-            .iter()
-            .any(|disk| disk.name == volume.name)
-            || spec
-                .domain
-                .devices
-                .filesystems
-                .iter()
-                .any(|filesystem| filesystem.name == volume.name);
+        let used = spec.domain.devices.disks.iter().any(|disk| disk.name == volume.name)
+            || spec.domain.devices.filesystems.iter().any(|filesystem| filesystem.name == volume.name);
         if !used && volume.memory_dump.is_none() {
             errors.invalid(
                 scope.at("domain.volumes").index(index).child("name"),
@@ -312,25 +248,14 @@ fn every_volume_is_used(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, er
 fn boot_order(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Errors) {
     let devices = &spec.domain.devices;
     let mut seen: BTreeMap<u64, Path> = BTreeMap::new();
-    let disks = devices
-        .disks
-        .iter()
-        .enumerate()
-        .map(|(index, disk)| ("disks", index, disk.boot_order));
-    let interfaces = devices
-        .interfaces
-        .iter()
-        .enumerate()
-        .map(|(index, nic)| ("interfaces", index, nic.boot_order));
+    let disks = devices.disks.iter().enumerate().map(|(index, disk)| ("disks", index, disk.boot_order));
+    let interfaces =
+        devices.interfaces.iter().enumerate().map(|(index, nic)| ("interfaces", index, nic.boot_order));
     for (list, index, order) in disks.chain(interfaces) {
         let Some(order) = order.filter(|order| *order > 0) else {
             continue;
         };
-        let at = scope
-            .at("domain.devices")
-            .child(list)
-            .index(index)
-            .child("bootOrder");
+        let at = scope.at("domain.devices").child(list).index(index).child("bootOrder");
         if let Some(first) = seen.get(&order) {
             errors.invalid(at, order, format!("{first} has the same place in the boot order"));
         } else {

@@ -10,10 +10,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
     let features = spec.domain.features.as_ref();
     if features.is_some_and(|features| {
         features.hyperv.is_some()
-            && features
-                .hyperv_passthrough
-                .as_ref()
-                .is_some_and(|all| all.enabled == Some(true))
+            && features.hyperv_passthrough.as_ref().is_some_and(|all| all.enabled == Some(true))
     }) {
         errors.invalid(
             scope.at("domain.features.hyperv"),
@@ -32,10 +29,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
                 "a machine starts from BIOS or from UEFI; remove one",
             );
         }
-        let secure = loader
-            .efi
-            .as_ref()
-            .is_some_and(|efi| efi.secure_boot.unwrap_or(true));
+        let secure = loader.efi.as_ref().is_some_and(|efi| efi.secure_boot.unwrap_or(true));
         let smm = features
             .and_then(|features| features.smm.as_ref())
             .is_some_and(|smm| smm.enabled.unwrap_or(true));
@@ -52,12 +46,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
 }
 
 fn machine_type(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Errors) {
-    let Some(machine) = spec
-        .domain
-        .machine
-        .as_ref()
-        .and_then(|machine| machine.type_.as_deref())
-    else {
+    let Some(machine) = spec.domain.machine.as_ref().and_then(|machine| machine.type_.as_deref()) else {
         return;
     };
     let architecture = scope.config.architecture(spec.architecture.as_deref());
@@ -70,10 +59,7 @@ fn machine_type(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &m
         errors.invalid(
             scope.at("domain.machine.type"),
             machine,
-            format!(
-                "for {architecture} write a machine type like {}",
-                patterns.join(", ")
-            ),
+            format!("for {architecture} write a machine type like {}", patterns.join(", ")),
         );
     }
 }
@@ -102,9 +88,7 @@ pub(super) fn is_clean_path(path: &str) -> bool {
     path.len() > 1
         && path.starts_with('/')
         && !path.ends_with('/')
-        && path[1..]
-            .split('/')
-            .all(|part| !part.is_empty() && part != "." && part != "..")
+        && path[1..].split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
 fn kernel_boot(scope: &Scope<'_>, firmware: &Firmware, errors: &mut Errors) {
@@ -113,11 +97,7 @@ fn kernel_boot(scope: &Scope<'_>, firmware: &Firmware, errors: &mut Errors) {
     };
     let at = scope.at("domain.firmware.kernelBoot");
     let Some(container) = &kernel_boot.container else {
-        if kernel_boot
-            .kernel_args
-            .as_deref()
-            .is_some_and(|arguments| !arguments.is_empty())
-        {
+        if kernel_boot.kernel_args.as_deref().is_some_and(|arguments| !arguments.is_empty()) {
             errors.invalid(
                 at.child("kernelArgs"),
                 kernel_boot.kernel_args.clone().unwrap_or_default(),
@@ -128,12 +108,7 @@ fn kernel_boot(scope: &Scope<'_>, firmware: &Firmware, errors: &mut Errors) {
     };
     let at = at.child("container");
     if container.image.is_empty() {
-        errors.add(
-            Problem::Required,
-            at.child("image"),
-            (),
-            "name the image that holds the kernel",
-        );
+        errors.add(Problem::Required, at.child("image"), (), "name the image that holds the kernel");
         return;
     }
     let given = |path: &Option<String>| path.as_deref().is_some_and(|path| !path.is_empty());
@@ -146,18 +121,11 @@ fn kernel_boot(scope: &Scope<'_>, firmware: &Firmware, errors: &mut Errors) {
         );
         return;
     }
-    for (name, path) in [
-        ("kernelPath", &container.kernel_path),
-        ("initrdPath", &container.initrd_path),
-    ] {
+    for (name, path) in [("kernelPath", &container.kernel_path), ("initrdPath", &container.initrd_path)] {
         if let Some(path) = path.as_deref().filter(|path| !path.is_empty())
             && !is_clean_path(path)
         {
-            errors.invalid(
-                at.child(name),
-                path,
-                "write an absolute path to a file without . or .. in it",
-            );
+            errors.invalid(at.child(name), path, "write an absolute path to a file without . or .. in it");
         }
     }
 }
@@ -165,17 +133,10 @@ fn kernel_boot(scope: &Scope<'_>, firmware: &Firmware, errors: &mut Errors) {
 fn acpi(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, firmware: &Firmware, errors: &mut Errors) {
     let Some(acpi) = &firmware.acpi else { return };
     let at = scope.at("domain.firmware.acpi");
-    let tables = [
-        ("slicNameRef", acpi.slic_name_ref.as_deref()),
-        ("msdmNameRef", acpi.msdm_name_ref.as_deref()),
-    ];
+    let tables =
+        [("slicNameRef", acpi.slic_name_ref.as_deref()), ("msdmNameRef", acpi.msdm_name_ref.as_deref())];
     if tables.iter().all(|(_, name)| name.is_none_or(str::is_empty)) {
-        errors.add(
-            Problem::Required,
-            at,
-            (),
-            "name a table's volume: slicNameRef or msdmNameRef",
-        );
+        errors.add(Problem::Required, at, (), "name a table's volume: slicNameRef or msdmNameRef");
         return;
     }
     for (field, name) in tables {
@@ -183,12 +144,7 @@ fn acpi(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, firmware: &Firmwar
             continue;
         };
         match spec.volumes.iter().find(|volume| volume.name == name) {
-            None => errors.add(
-                Problem::NotFound,
-                at.child(field),
-                name,
-                "no volume has this name",
-            ),
+            None => errors.add(Problem::NotFound, at.child(field), name, "no volume has this name"),
             Some(volume) if volume.secret.is_none() => {
                 errors.invalid(at.child(field), name, "the volume must be a secret");
             }
@@ -212,13 +168,9 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
         }
-        for (path, clean) in [
-            ("/boot/vmlinuz", true),
-            ("boot/x", false),
-            ("/a/../b", false),
-            ("/a//b", false),
-            ("/", false),
-        ] {
+        for (path, clean) in
+            [("/boot/vmlinuz", true), ("boot/x", false), ("/a/../b", false), ("/a//b", false), ("/", false)]
+        {
             assert_eq!(is_clean_path(path), clean, "{path}");
         }
     }

@@ -52,42 +52,25 @@ pub fn kubevirt(kubevirt: &KubeVirt, others: bool) -> Vec<FieldError> {
     if configuration.role_aggregation_strategy.as_deref() == Some("Manual")
         && !config.gate("OptOutRoleAggregation")
     {
-        errors.gate(
-            at.child("roleAggregationStrategy"),
-            "Manual",
-            "OptOutRoleAggregation",
-        );
+        errors.gate(at.child("roleAggregationStrategy"), "Manual", "OptOutRoleAggregation");
     }
-    if configuration
-        .virt_template_deployment
-        .as_ref()
-        .is_some_and(|template| template.enabled == Some(true))
+    if configuration.virt_template_deployment.as_ref().is_some_and(|template| template.enabled == Some(true))
         && !config.gate("Template")
     {
         errors.gate(at.child("virtTemplateDeployment"), true, "Template");
     }
     if !configuration.hypervisors.is_empty() && !config.gate("ConfigurableHypervisor") {
-        errors.gate(
-            at.child("hypervisors"),
-            configuration.hypervisors.len(),
-            "ConfigurableHypervisor",
-        );
+        errors.gate(at.child("hypervisors"), configuration.hypervisors.len(), "ConfigurableHypervisor");
     }
     let infra = kubevirt.spec.infra.as_ref().and_then(|infra| infra.replicas);
     if infra == Some(0) {
-        errors.invalid(
-            Path::new("spec.infra.replicas"),
-            0,
-            "write at least 1, or leave it out",
-        );
+        errors.invalid(Path::new("spec.infra.replicas"), 0, "write at least 1, or leave it out");
     }
     let patches = &kubevirt.spec.customize_components.patches;
     for (index, patch) in patches.iter().enumerate() {
         if serde_json::from_str::<serde_json::Value>(&patch.patch).is_err() {
             errors.invalid(
-                Path::new("spec.customizeComponents.patches")
-                    .index(index)
-                    .child("patch"),
+                Path::new("spec.customizeComponents.patches").index(index).child("patch"),
                 patch.patch.as_str(),
                 "a patch is written as JSON",
             );

@@ -33,10 +33,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
                 "an interface's name holds letters, digits, - and _",
             );
         }
-        let network = spec
-            .networks
-            .iter()
-            .find(|network| network.name == interface.name);
+        let network = spec.networks.iter().find(|network| network.name == interface.name);
         if network.is_none() {
             errors.invalid(
                 at.child("name"),
@@ -56,10 +53,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 /// Bindings that no release offers any more. Clients know them by their path in an instance.
@@ -158,19 +152,12 @@ fn device(interface: &Interface, at: &Path, errors: &mut Errors) {
                 if interface.masquerade.is_some()
                     && mac.replace('-', ":").eq_ignore_ascii_case(BRIDGE_MAC) =>
             {
-                errors.invalid(
-                    path,
-                    mac,
-                    "this address belongs to the bridge in the Pod; choose another",
-                );
+                errors.invalid(path, mac, "this address belongs to the bridge in the Pod; choose another");
             }
             Some(_) => {}
         }
     }
-    if let Some(address) = interface
-        .pci_address
-        .as_deref()
-        .filter(|address| !address.is_empty())
+    if let Some(address) = interface.pci_address.as_deref().filter(|address| !address.is_empty())
         && !disks::is_pci_address(address)
     {
         errors.invalid(
@@ -211,19 +198,12 @@ fn state(interface: &Interface, network: Option<&Network>, at: &Path, errors: &m
         "absent" => {
             let default = network.is_some_and(|network| {
                 network.pod.is_some()
-                    || network
-                        .multus
-                        .as_ref()
-                        .is_some_and(|multus| multus.default == Some(true))
+                    || network.multus.as_ref().is_some_and(|multus| multus.default == Some(true))
             });
             if default {
                 errors.invalid(path, state, "the default network cannot be taken away");
             } else if interface.bridge.is_none() && interface.sriov.is_none() && interface.binding.is_none() {
-                errors.invalid(
-                    path,
-                    state,
-                    "only bridge, SR-IOV and plug-in interfaces can be taken away",
-                );
+                errors.invalid(path, state, "only bridge, SR-IOV and plug-in interfaces can be taken away");
             }
         }
         other => errors.invalid(path, other, "write one of up, down, absent"),
@@ -244,12 +224,7 @@ fn ports(interface: &Interface, at: &Path, errors: &mut Errors) {
         }
         if let Some(name) = port.name.as_deref().filter(|name| !name.is_empty()) {
             if !seen.insert(name) {
-                errors.add(
-                    Problem::Duplicate,
-                    at.child("name"),
-                    name,
-                    "another port has this name",
-                );
+                errors.add(Problem::Duplicate, at.child("name"), name, "another port has this name");
             }
             if !names::dns_label(name).is_empty() {
                 errors.invalid(
@@ -272,20 +247,12 @@ fn dhcp(scope: &Scope<'_>, options: &DHCPOptions, at: &Path, errors: &mut Errors
                 "a private DHCP option has a number from 224 to 254",
             );
         } else if !seen.insert(option.option) {
-            errors.invalid(
-                scope.path.clone(),
-                option.option,
-                "this private DHCP option is given twice",
-            );
+            errors.invalid(scope.path.clone(), option.option, "this private DHCP option is given twice");
         }
     }
     for (index, server) in options.ntp_servers.iter().enumerate() {
         if server.parse::<Ipv4Addr>().is_err() {
-            errors.invalid(
-                at.child("ntpServers").index(index),
-                server.as_str(),
-                "write an IPv4 address",
-            );
+            errors.invalid(at.child("ntpServers").index(index), server.as_str(), "write an IPv4 address");
         }
     }
 }

@@ -48,9 +48,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
     }
     if let Some(limit_amount) = limit.and_then(amount::bytes)
         && !scope.config.live_update
-        && guest
-            .and_then(amount::bytes)
-            .is_some_and(|guest| guest > limit_amount)
+        && guest.and_then(amount::bytes).is_some_and(|guest| guest > limit_amount)
     {
         errors.invalid(
             scope.at("domain.memory.guest"),
@@ -86,11 +84,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
     if reserved.is_some_and(|reserved| reserved.mem_lock.is_some())
         && !scope.config.gate("ReservedOverheadMemlock")
     {
-        errors.gate(
-            scope.at("domain.memory.reservedOverhead.memLock"),
-            (),
-            "ReservedOverheadMemlock",
-        );
+        errors.gate(scope.at("domain.memory.reservedOverhead.memLock"), (), "ReservedOverheadMemlock");
     }
 }
 

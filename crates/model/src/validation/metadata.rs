@@ -16,9 +16,7 @@ pub(super) fn instance(
 ) {
     if !account::is_own(user) {
         let labels = metadata.labels.iter().flatten();
-        if let Some((name, _)) = labels
-            .into_iter()
-            .find(|(name, _)| label::RESERVED.contains(&name.as_str()))
+        if let Some((name, _)) = labels.into_iter().find(|(name, _)| label::RESERVED.contains(&name.as_str()))
         {
             errors.add(
                 Problem::NotSupported,
@@ -28,16 +26,10 @@ pub(super) fn instance(
             );
         }
     }
-    for (name, gate) in [
-        (annotation::IGNITION, "ExperimentalIgnitionSupport"),
-        (annotation::HOOK_SIDECARS, "Sidecar"),
-    ] {
-        if metadata
-            .annotations
-            .as_ref()
-            .is_some_and(|all| all.contains_key(name))
-            && !config.gate(gate)
-        {
+    for (name, gate) in
+        [(annotation::IGNITION, "ExperimentalIgnitionSupport"), (annotation::HOOK_SIDECARS, "Sidecar")]
+    {
+        if metadata.annotations.as_ref().is_some_and(|all| all.contains_key(name)) && !config.gate(gate) {
             errors.gate(at.child("annotations"), name, gate);
         }
     }

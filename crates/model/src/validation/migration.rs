@@ -22,25 +22,12 @@ pub fn vmim(
     let at = Path::new("spec.vmiName");
     let name = spec.vmi_name.as_deref().unwrap_or_default();
     if name.is_empty() {
-        errors.add(
-            Problem::Required,
-            at.clone(),
-            (),
-            "name the instance that shall move",
-        );
+        errors.add(Problem::Required, at.clone(), (), "name the instance that shall move");
     }
-    if spec
-        .priority
-        .as_deref()
-        .is_some_and(|priority| !priority.is_empty())
-    {
+    if spec.priority.as_deref().is_some_and(|priority| !priority.is_empty()) {
         let at = Path::new("spec.priority");
         if !config.gate("MigrationPriorityQueue") {
-            errors.gate(
-                at,
-                spec.priority.clone().unwrap_or_default(),
-                "MigrationPriorityQueue",
-            );
+            errors.gate(at, spec.priority.clone().unwrap_or_default(), "MigrationPriorityQueue");
         } else if user != account::CONTROLLER {
             errors.invalid(
                 at,
@@ -65,53 +52,26 @@ pub fn vmim(
         return errors.0;
     }
     let Some(instance) = instance else {
-        errors.add(
-            Problem::NotFound,
-            at,
-            name,
-            "there is no such instance in this namespace",
-        );
+        errors.add(Problem::NotFound, at, name, "there is no such instance in this namespace");
         return errors.0;
     };
     let status = instance.status.as_ref();
-    let phase = status
-        .and_then(|status| status.phase.as_deref())
-        .and_then(Phase::parse)
-        .unwrap_or(Phase::Pending);
+    let phase =
+        status.and_then(|status| status.phase.as_deref()).and_then(Phase::parse).unwrap_or(Phase::Pending);
     if phase.is_final() {
-        errors.invalid(
-            at.clone(),
-            name,
-            format!("the instance has ended ({})", phase.as_str()),
-        );
+        errors.invalid(at.clone(), name, format!("the instance has ended ({})", phase.as_str()));
     }
-    let blocked = status
-        .into_iter()
-        .flat_map(|status| &status.conditions)
-        .find(|own| {
-            own.type_ == condition::LIVE_MIGRATABLE
-                && own.status == "False"
-                && !(spec.send_to.is_some()
-                    && own.reason.as_deref() == Some(reason::DISKS_NOT_LIVE_MIGRATABLE))
-        });
+    let blocked = status.into_iter().flat_map(|status| &status.conditions).find(|own| {
+        own.type_ == condition::LIVE_MIGRATABLE
+            && own.status == "False"
+            && !(spec.send_to.is_some() && own.reason.as_deref() == Some(reason::DISKS_NOT_LIVE_MIGRATABLE))
+    });
     if let Some(blocked) = blocked {
-        let why = blocked
-            .message
-            .as_deref()
-            .or(blocked.reason.as_deref())
-            .unwrap_or_default();
-        errors.invalid(
-            at.clone(),
-            name,
-            format!("the instance cannot move while it runs: {why}"),
-        );
+        let why = blocked.message.as_deref().or(blocked.reason.as_deref()).unwrap_or_default();
+        errors.invalid(at.clone(), name, format!("the instance cannot move while it runs: {why}"));
     }
     if others {
-        errors.invalid(
-            at,
-            name,
-            "another migration of this instance is under way; wait until it has ended",
-        );
+        errors.invalid(at, name, "another migration of this instance is under way; wait until it has ended");
     }
     errors.0
 }
@@ -131,11 +91,7 @@ pub fn vmim_update(
         );
     }
     let selected = |migration: &VirtualMachineInstanceMigration| {
-        migration
-            .metadata
-            .labels
-            .as_ref()
-            .and_then(|labels| labels.get(label::MIGRATION_VMI_NAME).cloned())
+        migration.metadata.labels.as_ref().and_then(|labels| labels.get(label::MIGRATION_VMI_NAME).cloned())
     };
     if selected(old) != selected(new) {
         errors.add(

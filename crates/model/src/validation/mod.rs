@@ -89,11 +89,7 @@ impl Errors {
 /// Checks a new instance, defaults filled in. `user` is who creates it.
 pub fn vmi_create(vmi: &VirtualMachineInstance, config: &ClusterConfig, user: &str) -> Vec<FieldError> {
     let mut errors = Errors::default();
-    let scope = Scope {
-        path: Path::new("spec"),
-        config,
-        instance: true,
-    };
+    let scope = Scope { path: Path::new("spec"), config, instance: true };
     spec(&scope, &vmi.spec, &mut errors);
     architecture::spec(&scope, &vmi.spec, &mut errors);
     metadata::instance(&Path::new("metadata"), &vmi.metadata, config, user, &mut errors);

@@ -32,27 +32,13 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
                 }
             }
             (true, Some(_)) => {
-                errors.add(
-                    Problem::Required,
-                    at.clone(),
-                    (),
-                    "a network is one of pod, multus; remove one",
-                );
+                errors.add(Problem::Required, at.clone(), (), "a network is one of pod, multus; remove one");
             }
-            (false, None) => errors.add(
-                Problem::Required,
-                at.clone(),
-                (),
-                "say what network this is: pod or multus",
-            ),
+            (false, None) => {
+                errors.add(Problem::Required, at.clone(), (), "say what network this is: pod or multus")
+            }
         }
-        if !spec
-            .domain
-            .devices
-            .interfaces
-            .iter()
-            .any(|interface| interface.name == network.name)
-        {
+        if !spec.domain.devices.interfaces.iter().any(|interface| interface.name == network.name) {
             errors.add(
                 Problem::Required,
                 at.child("name"),
@@ -61,11 +47,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             );
         }
     }
-    let pods = spec
-        .networks
-        .iter()
-        .filter(|network| network.pod.is_some())
-        .count();
+    let pods = spec.networks.iter().filter(|network| network.pod.is_some()).count();
     if pods > 1 {
         errors.add(
             Problem::Duplicate,
@@ -77,19 +59,10 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
     let defaults = spec
         .networks
         .iter()
-        .filter(|network| {
-            network
-                .multus
-                .as_ref()
-                .is_some_and(|multus| multus.default == Some(true))
-        })
+        .filter(|network| network.multus.as_ref().is_some_and(|multus| multus.default == Some(true)))
         .count();
     if defaults > 1 {
-        errors.invalid(
-            scope.at("networks"),
-            defaults,
-            "at most one network is the default",
-        );
+        errors.invalid(scope.at("networks"), defaults, "at most one network is the default");
     }
     if defaults > 0 && pods > 0 {
         errors.invalid(

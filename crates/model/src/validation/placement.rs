@@ -26,16 +26,9 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
         errors.invalid(scope.at("subdomain"), name, problem);
     }
     dns(scope, spec, errors);
-    let paused = spec
-        .start_strategy
-        .as_deref()
-        .filter(|strategy| !strategy.is_empty());
+    let paused = spec.start_strategy.as_deref().filter(|strategy| !strategy.is_empty());
     if let Some(strategy) = paused.filter(|strategy| *strategy != "Paused") {
-        errors.invalid(
-            scope.at("startStrategy"),
-            strategy,
-            "write Paused, or leave it out",
-        );
+        errors.invalid(scope.at("startStrategy"), strategy, "write Paused, or leave it out");
     }
     if paused == Some("Paused") && spec.liveness_probe.is_some() {
         errors.invalid(
@@ -44,10 +37,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             "a machine that stands still fails its liveness probe; remove one of the two",
         );
     }
-    if let Some(strategy) = spec
-        .eviction_strategy
-        .as_deref()
-        .filter(|strategy| !strategy.is_empty())
+    if let Some(strategy) = spec.eviction_strategy.as_deref().filter(|strategy| !strategy.is_empty())
         && !["None", "LiveMigrate", "LiveMigrateIfPossible", "External"].contains(&strategy)
     {
         errors.invalid(
@@ -56,10 +46,8 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             "write one of None, LiveMigrate, LiveMigrateIfPossible, External",
         );
     }
-    for (name, probe) in [
-        ("readinessProbe", &spec.readiness_probe),
-        ("livenessProbe", &spec.liveness_probe),
-    ] {
+    for (name, probe) in [("readinessProbe", &spec.readiness_probe), ("livenessProbe", &spec.liveness_probe)]
+    {
         if let Some(probe) = probe {
             check_probe(spec, probe, &scope.at(name), errors);
         }
@@ -144,23 +132,12 @@ fn check_probe(spec: &VirtualMachineInstanceSpec, probe: &Probe, at: &Path, erro
             "say what is probed: one of httpGet, tcpSocket, exec, guestAgentPing",
         ),
         1 => {}
-        _ => errors.invalid(
-            at.clone(),
-            (),
-            "a probe has one of httpGet, tcpSocket, exec, guestAgentPing",
-        ),
+        _ => errors.invalid(at.clone(), (), "a probe has one of httpGet, tcpSocket, exec, guestAgentPing"),
     }
     let on_pod = spec.networks.iter().any(|network| network.pod.is_some());
-    for (name, set) in [
-        ("httpGet", probe.http_get.is_some()),
-        ("tcpSocket", probe.tcp_socket.is_some()),
-    ] {
+    for (name, set) in [("httpGet", probe.http_get.is_some()), ("tcpSocket", probe.tcp_socket.is_some())] {
         if set && !on_pod {
-            errors.invalid(
-                at.child(name),
-                (),
-                "this probe goes to the Pod's address; add the Pod's network",
-            );
+            errors.invalid(at.child(name), (), "this probe goes to the Pod's address; add the Pod's network");
         }
     }
 }

@@ -18,28 +18,17 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
         return;
     }
     if architecture != "amd64" {
-        errors.invalid(
-            scope.at("architecture"),
-            architecture,
-            "launchSecurity needs amd64 or s390x",
-        );
+        errors.invalid(scope.at("architecture"), architecture, "launchSecurity needs amd64 or s390x");
         return;
     }
-    let kinds = [
-        ("SEV", security.sev.is_some()),
-        ("SNP", security.snp.is_some()),
-        ("TDX", security.tdx.is_some()),
-    ];
+    let kinds =
+        [("SEV", security.sev.is_some()), ("SNP", security.snp.is_some()), ("TDX", security.tdx.is_some())];
     let mut set = kinds.into_iter().filter(|(_, set)| *set).map(|(kind, _)| kind);
     let (Some(kind), None) = (set.next(), set.next()) else {
         errors.add(Problem::Forbidden, at, (), "name exactly one of sev, snp, tdx");
         return;
     };
-    let gate = if kind == "TDX" {
-        "WorkloadEncryptionTDX"
-    } else {
-        "WorkloadEncryptionSEV"
-    };
+    let gate = if kind == "TDX" { "WorkloadEncryptionTDX" } else { "WorkloadEncryptionSEV" };
     if !scope.config.gate(gate) {
         errors.gate(at, kind, gate);
         return;
@@ -51,11 +40,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
         .and_then(|firmware| firmware.bootloader.as_ref())
         .and_then(|loader| loader.efi.as_ref());
     let Some(efi) = efi else {
-        errors.invalid(
-            at,
-            kind,
-            format!("{kind} needs UEFI: set firmware.bootloader.efi"),
-        );
+        errors.invalid(at, kind, format!("{kind} needs UEFI: set firmware.bootloader.efi"));
         return;
     };
     if kind != "TDX" && efi.secure_boot.unwrap_or(true) {
@@ -72,11 +57,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             format!("{kind} keeps no firmware variables: remove efi.persistent"),
         );
     }
-    let smm = spec
-        .domain
-        .features
-        .as_ref()
-        .and_then(|features| features.smm.as_ref());
+    let smm = spec.domain.features.as_ref().and_then(|features| features.smm.as_ref());
     if kind == "TDX" && smm.is_some_and(|smm| smm.enabled != Some(false)) {
         errors.invalid(
             at.clone(),
@@ -94,15 +75,8 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
     }
     for (index, interface) in spec.domain.devices.interfaces.iter().enumerate() {
         if interface.boot_order.is_some() {
-            let at = scope
-                .at("domain.devices.interfaces")
-                .index(index)
-                .child("bootOrder");
-            errors.invalid(
-                at,
-                kind,
-                format!("a machine with {kind} cannot start from the network"),
-            );
+            let at = scope.at("domain.devices.interfaces").index(index).child("bootOrder");
+            errors.invalid(at, kind, format!("a machine with {kind} cannot start from the network"));
         }
     }
 }

@@ -25,15 +25,9 @@ pub fn vmi_update(old: &VirtualMachineInstance, new: &VirtualMachineInstance, us
     }
     if !own {
         let value = |vmi: &VirtualMachineInstance, name: &str| {
-            vmi.metadata
-                .labels
-                .as_ref()
-                .and_then(|labels| labels.get(name).cloned())
+            vmi.metadata.labels.as_ref().and_then(|labels| labels.get(name).cloned())
         };
-        if let Some(name) = label::RESERVED
-            .iter()
-            .find(|name| value(old, name) != value(new, name))
-        {
+        if let Some(name) = label::RESERVED.iter().find(|name| value(old, name) != value(new, name)) {
             errors.add(
                 Problem::NotSupported,
                 Path::root(),
@@ -49,58 +43,27 @@ fn by_component(old: &VirtualMachineInstance, new: &VirtualMachineInstance, erro
     let max_sockets =
         |vmi: &VirtualMachineInstance| vmi.spec.domain.cpu.as_ref().and_then(|cpu| cpu.max_sockets);
     if max_sockets(old) != max_sockets(new) {
-        errors.invalid(
-            Path::root(),
-            max_sockets(new),
-            "maxSockets is fixed while the machine runs",
-        );
+        errors.invalid(Path::root(), max_sockets(new), "maxSockets is fixed while the machine runs");
     }
     let max_guest = |vmi: &VirtualMachineInstance| {
-        vmi.spec
-            .domain
-            .memory
-            .as_ref()
-            .and_then(|memory| memory.max_guest.as_ref())
-            .map(ToString::to_string)
+        vmi.spec.domain.memory.as_ref().and_then(|memory| memory.max_guest.as_ref()).map(ToString::to_string)
     };
     if max_guest(old) != max_guest(new) {
-        errors.invalid(
-            Path::root(),
-            max_guest(new),
-            "maxGuest is fixed while the machine runs",
-        );
+        errors.invalid(Path::root(), max_guest(new), "maxGuest is fixed while the machine runs");
     }
-    let volumes = new
-        .spec
-        .volumes
-        .iter()
-        .filter(|volume| volume.memory_dump.is_none())
-        .count();
+    let volumes = new.spec.volumes.iter().filter(|volume| volume.memory_dump.is_none()).count();
     let devices = &new.spec.domain.devices;
     let used = new.spec.volumes.iter().filter(|volume| {
         devices.disks.iter().any(|disk| disk.name == volume.name)
-            || devices
-                .filesystems
-                .iter()
-                .any(|filesystem| filesystem.name == volume.name)
+            || devices.filesystems.iter().any(|filesystem| filesystem.name == volume.name)
     });
     if old.spec.volumes != new.spec.volumes && used.count() < volumes {
-        errors.invalid(
-            Path::root(),
-            volumes,
-            "every volume needs a disk or file system of the same name",
-        );
+        errors.invalid(Path::root(), volumes, "every volume needs a disk or file system of the same name");
     }
     for volume in &old.spec.volumes {
         let hotplugged = |volume: &api::kubevirt::v1::Volume| {
-            volume
-                .persistent_volume_claim
-                .as_ref()
-                .is_some_and(|claim| claim.hotpluggable == Some(true))
-                || volume
-                    .data_volume
-                    .as_ref()
-                    .is_some_and(|source| source.hotpluggable == Some(true))
+            volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.hotpluggable == Some(true))
+                || volume.data_volume.as_ref().is_some_and(|source| source.hotpluggable == Some(true))
                 || volume.memory_dump.is_some()
         };
         let still = new.spec.volumes.iter().any(|other| other.name == volume.name);

@@ -38,34 +38,12 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
         source(scope, volume, &at, errors);
     }
     for (name, count) in [
-        (
-            "serviceAccount",
-            spec.volumes
-                .iter()
-                .filter(|volume| volume.service_account.is_some())
-                .count(),
-        ),
-        (
-            "downwardMetrics",
-            spec.volumes
-                .iter()
-                .filter(|volume| volume.downward_metrics.is_some())
-                .count(),
-        ),
-        (
-            "memoryDump",
-            spec.volumes
-                .iter()
-                .filter(|volume| volume.memory_dump.is_some())
-                .count(),
-        ),
+        ("serviceAccount", spec.volumes.iter().filter(|volume| volume.service_account.is_some()).count()),
+        ("downwardMetrics", spec.volumes.iter().filter(|volume| volume.downward_metrics.is_some()).count()),
+        ("memoryDump", spec.volumes.iter().filter(|volume| volume.memory_dump.is_some()).count()),
     ] {
         if count > 1 {
-            errors.invalid(
-                scope.at("volumes"),
-                count,
-                format!("a machine has at most one {name} volume"),
-            );
+            errors.invalid(scope.at("volumes"), count, format!("a machine has at most one {name} volume"));
         }
     }
     if !spec.utility_volumes.is_empty() {
@@ -76,17 +54,9 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
         );
     }
     for (index, volume) in spec.volumes.iter().enumerate() {
-        if volume
-            .container_path
-            .as_ref()
-            .is_some_and(|source| source.read_only == Some(false))
-        {
+        if volume.container_path.as_ref().is_some_and(|source| source.read_only == Some(false)) {
             errors.invalid(
-                scope
-                    .at("volumes")
-                    .index(index)
-                    .child("containerPath")
-                    .child("readOnly"),
+                scope.at("volumes").index(index).child("containerPath").child("readOnly"),
                 false,
                 "a folder of the launcher is shared for reading only",
             );
@@ -143,11 +113,7 @@ fn source(scope: &Scope<'_>, volume: &Volume, at: &Path, errors: &mut Errors) {
     if let Some(account) = &volume.service_account
         && account.service_account_name.as_deref().is_none_or(str::is_empty)
     {
-        errors.invalid(
-            at.child("serviceAccount").child("serviceAccountName"),
-            "",
-            "name the ServiceAccount",
-        );
+        errors.invalid(at.child("serviceAccount").child("serviceAccountName"), "", "name the ServiceAccount");
     }
     if let Some(disk) = &volume.container_disk
         && let Some(path) = disk.path.as_deref().filter(|path| !path.is_empty())
@@ -165,14 +131,8 @@ fn source(scope: &Scope<'_>, volume: &Volume, at: &Path, errors: &mut Errors) {
     if let Some(source) = &volume.cloud_init_no_cloud {
         cloud_init(
             &at.child("cloudInitNoCloud"),
-            [
-                source.secret_ref.as_ref(),
-                source.network_data_secret_ref.as_ref(),
-            ],
-            [
-                source.user_data_base64.as_deref(),
-                source.network_data_base64.as_deref(),
-            ],
+            [source.secret_ref.as_ref(), source.network_data_secret_ref.as_ref()],
+            [source.user_data_base64.as_deref(), source.network_data_base64.as_deref()],
             [source.user_data.as_deref(), source.network_data.as_deref()],
             errors,
         );
@@ -180,14 +140,8 @@ fn source(scope: &Scope<'_>, volume: &Volume, at: &Path, errors: &mut Errors) {
     if let Some(source) = &volume.cloud_init_config_drive {
         cloud_init(
             &at.child("cloudInitConfigDrive"),
-            [
-                source.secret_ref.as_ref(),
-                source.network_data_secret_ref.as_ref(),
-            ],
-            [
-                source.user_data_base64.as_deref(),
-                source.network_data_base64.as_deref(),
-            ],
+            [source.secret_ref.as_ref(), source.network_data_secret_ref.as_ref()],
+            [source.user_data_base64.as_deref(), source.network_data_base64.as_deref()],
             [source.user_data.as_deref(), source.network_data.as_deref()],
             errors,
         );
@@ -200,24 +154,11 @@ fn host_disk(scope: &Scope<'_>, disk: &api::kubevirt::v1::HostDisk, at: &Path, e
     }
     let at = at.child("hostDisk");
     if disk.path.is_empty() {
-        errors.add(
-            Problem::NotFound,
-            at.child("path"),
-            "",
-            "name the file on the node",
-        );
+        errors.add(Problem::NotFound, at.child("path"), "", "name the file on the node");
     }
     if !["Disk", "DiskOrCreate"].contains(&disk.type_.as_str()) {
-        errors.invalid(
-            at.child("type"),
-            disk.type_.as_str(),
-            "write Disk or DiskOrCreate",
-        );
-    } else if disk
-        .capacity
-        .as_ref()
-        .and_then(amount::bytes)
-        .is_some_and(|bytes| bytes > 0)
+        errors.invalid(at.child("type"), disk.type_.as_str(), "write Disk or DiskOrCreate");
+    } else if disk.capacity.as_ref().and_then(amount::bytes).is_some_and(|bytes| bytes > 0)
         && disk.type_ != "DiskOrCreate"
     {
         errors.invalid(
@@ -240,17 +181,10 @@ fn cloud_init(
     let mut any = false;
     for (index, what) in ["user data", "network data"].into_iter().enumerate() {
         let secret = secrets[index].is_some_and(|reference| !reference.name.is_empty());
-        let sources = [secret, set(encoded[index]), set(plain[index])]
-            .into_iter()
-            .filter(|set| *set)
-            .count();
+        let sources = [secret, set(encoded[index]), set(plain[index])].into_iter().filter(|set| *set).count();
         any |= sources > 0;
         if sources > 1 {
-            errors.invalid(
-                at.clone(),
-                sources,
-                format!("{what} has one source; remove all but one"),
-            );
+            errors.invalid(at.clone(), sources, format!("{what} has one source; remove all but one"));
         }
         let length = match (encoded[index], plain[index]) {
             (Some(text), _) if !text.is_empty() => {
@@ -283,18 +217,10 @@ fn container_paths(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors:
         let Some(source) = &volume.container_path else {
             continue;
         };
-        let at = scope
-            .at("domain.volumes")
-            .index(index)
-            .child("containerPath")
-            .child("path");
-        let below = |root: &&str| source.path == **root || source.path.starts_with(&format!("{root}/"));
-        if RESERVED_PATHS.iter().any(|root| below(&root)) {
-            errors.invalid(
-                at,
-                source.path.as_str(),
-                "this folder belongs to the launcher; share another",
-            );
+        let at = scope.at("domain.volumes").index(index).child("containerPath").child("path");
+        let below = |root: &str| source.path == root || source.path.starts_with(&format!("{root}/"));
+        if RESERVED_PATHS.into_iter().any(below) {
+            errors.invalid(at, source.path.as_str(), "this folder belongs to the launcher; share another");
         }
     }
 }

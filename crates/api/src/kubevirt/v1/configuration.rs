@@ -19,10 +19,7 @@ pub struct KubeVirtConfiguration {
     pub api_configuration: Option<ReloadableComponentConfiguration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub architecture_configuration: Option<ArchConfiguration>,
-    #[serde(
-        rename = "autoCPULimitNamespaceLabelSelector",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "autoCPULimitNamespaceLabelSelector", skip_serializing_if = "Option::is_none")]
     pub auto_cpu_limit_namespace_label_selector: Option<LabelSelector>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_block_tracking_label_selectors: Option<ChangedBlockTrackingSelectors>,
@@ -125,10 +122,7 @@ pub struct DeveloperConfiguration {
     /// Guest memory in percent of the memory that is asked for; 100 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_overcommit: Option<i32>,
-    #[serde(
-        rename = "minimumClusterTSCFrequency",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "minimumClusterTSCFrequency", skip_serializing_if = "Option::is_none")]
     pub minimum_cluster_tsc_frequency: Option<i64>,
     #[serde(rename = "minimumReservePVCBytes", skip_serializing_if = "Option::is_none")]
     pub minimum_reserve_pvc_bytes: Option<u64>,

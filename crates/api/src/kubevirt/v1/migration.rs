@@ -33,7 +33,7 @@ impl Default for VirtualMachineInstanceMigration {
             api_version: <Self as k8s_openapi::Resource>::API_VERSION.to_owned(),
             kind: <Self as k8s_openapi::Resource>::KIND.to_owned(),
             metadata: ObjectMeta::default(),
-            spec: Default::default(),
+            spec: VirtualMachineInstanceMigrationSpec::default(),
             status: None,
         }
     }
@@ -160,10 +160,7 @@ pub struct VirtualMachineInstanceMigrationState {
     pub mode: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_node: Option<String>,
-    #[serde(
-        rename = "sourcePersistentStatePVCName",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "sourcePersistentStatePVCName", skip_serializing_if = "Option::is_none")]
     pub source_persistent_state_pvc_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_pod: Option<String>,
@@ -189,10 +186,7 @@ pub struct VirtualMachineInstanceMigrationState {
     pub target_node_domain_ready_timestamp: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_node_topology: Option<String>,
-    #[serde(
-        rename = "targetPersistentStatePVCName",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "targetPersistentStatePVCName", skip_serializing_if = "Option::is_none")]
     pub target_persistent_state_pvc_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_pod: Option<String>,
@@ -277,10 +271,7 @@ pub struct MigrationConfiguration {
     pub completion_timeout_per_gi_b: Option<i64>,
     #[serde(rename = "disableTLS", skip_serializing_if = "Option::is_none")]
     pub disable_tls: Option<bool>,
-    #[serde(
-        rename = "matchSELinuxLevelOnMigration",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "matchSELinuxLevelOnMigration", skip_serializing_if = "Option::is_none")]
     pub match_se_linux_level_on_migration: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,

@@ -33,7 +33,7 @@ impl Default for VirtualMachine {
             api_version: <Self as k8s_openapi::Resource>::API_VERSION.to_owned(),
             kind: <Self as k8s_openapi::Resource>::KIND.to_owned(),
             metadata: ObjectMeta::default(),
-            spec: Default::default(),
+            spec: VirtualMachineSpec::default(),
             status: None,
         }
     }
