@@ -113,7 +113,7 @@ struct Dependency {
 ///
 /// # Errors
 /// Names each upward or sideways edge, each forbidden crate and each forbidden path with its line.
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     let output = Command::new("cargo")
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .output()

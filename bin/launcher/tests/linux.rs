@@ -34,7 +34,7 @@ fn machine() -> (MachineRecord, Descriptors) {
         },
         "agent": {"address": {"type": "rootPort", "slot": 2}},
         "rng": {"address": {"type": "rootPort", "slot": 3}},
-        "balloon": {"address": {"type": "rootPort", "slot": 4}, "stats_period_seconds": 0},
+        "balloon": {"address": {"type": "rootPort", "slot": 4}, "statsPeriodSeconds": 0},
         "spareRootPorts": [5, 6, 7, 8],
         "gracePeriodSeconds": 60
     });

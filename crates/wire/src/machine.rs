@@ -436,6 +436,7 @@ pub struct Rng {
 
 /// Memory balloon on the PCI bus.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Balloon {
     /// Place on the PCI bus.
     pub address: Address,

@@ -135,7 +135,8 @@ impl Machine {
             let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
             for condition in conditions.into_iter().flatten() {
                 let field = |name: &str| condition[name].as_str().unwrap_or_default();
-                text += &format!("  {}={} {} {}\n", field("type"), field("status"), field("reason"), field("message"));
+                let words = ["type", "status", "reason", "message"].map(field);
+                text.push_str(&format!("  {}\n", words.join(" ")));
             }
         }
         Ok(text)

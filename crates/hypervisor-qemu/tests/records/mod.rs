@@ -77,7 +77,7 @@ pub(crate) fn kernel_boot_with_everything_a_demo_has() -> Machine {
         }],
         "rng": {"address": {"type": "rootPort", "slot": 4}},
         "balloon": {"address": {"type": "rootPort", "slot": 5}, "statsPeriodSeconds": 10,
-                    "stats_period_seconds": 10},
+                    "statsPeriodSeconds": 10},
         "agent": {"address": {"type": "rootPort", "slot": 6}},
         "spareRootPorts": [8, 9]
     }));

@@ -38,6 +38,9 @@ fn explain(error: &image::Error) -> ImageError {
         text += &format!(": {below}");
         cause = below.source();
     }
+    if let image::Error::Registry { .. } = error {
+        text += "; correct the name or the way to its registry, or load the image by `ironclad image load ARCHIVE`";
+    }
     match error {
         image::Error::Reference { .. } => ImageError::InvalidName(text),
         _ => ImageError::Pull(text),

@@ -133,6 +133,7 @@ async fn agent_when_ready(
 }
 
 /// Returns how long a guest may take to its first sign of life before its instance says that it shows none.
+#[allow(clippy::disallowed_methods, reason = "bin is where the environment is read")]
 pub(crate) fn boot_patience() -> std::time::Duration {
     let own = std::env::var(BOOT_PATIENCE).ok().and_then(|seconds| seconds.parse().ok());
     own.map_or(virt_handler::DEFAULT_BOOT_PATIENCE, std::time::Duration::from_secs)
