@@ -67,7 +67,8 @@ pub fn processors(root: &Root) -> Finding {
         "svm" => Some("AMD-V"),
         _ => None,
     });
-    let meaning = format!("{count} x {model}, {}", virtualization.unwrap_or("no hardware virtualization visible"));
+    let meaning =
+        format!("{count} x {model}, {}", virtualization.unwrap_or("no hardware virtualization visible"));
     Finding::good("processors", meaning)
 }
 
@@ -89,7 +90,11 @@ pub fn memory(root: &Root) -> Finding {
 /// Looks at the space for images and disks in `directory`, or in its nearest parent that exists.
 pub fn space(directory: &Path) -> Finding {
     let Some(existing) = directory.ancestors().find(|path| path.exists()) else {
-        return Finding::bad("disk", format!("{} cannot be reached", directory.display()), "choose another --data-dir");
+        return Finding::bad(
+            "disk",
+            format!("{} cannot be reached", directory.display()),
+            "choose another --data-dir",
+        );
     };
     match rustix::fs::statvfs(existing) {
         Ok(stat) => {
@@ -113,8 +118,12 @@ pub fn control_groups(root: &Root, name: &str) -> Finding {
     let manager = Manager::prepare(root, name);
     let layout = manager.layout();
     let finding = match manager.note() {
-        None => Finding::good("control groups", format!("version {}: Pods' limits are enforced", &layout[1..])),
-        Some(note) => Finding::limited("control groups", note, "start as root, or in a systemd session with delegation"),
+        None => {
+            Finding::good("control groups", format!("version {}: Pods' limits are enforced", &layout[1..]))
+        }
+        Some(note) => {
+            Finding::limited("control groups", note, "start as root, or in a systemd session with delegation")
+        }
     };
     // An empty parent harms nobody if it stays.
     let _ = manager.remove();
@@ -126,7 +135,9 @@ pub fn control_groups(root: &Root, name: &str) -> Finding {
 /// `helper` runs [`jail::main`] in the role [`jail::ROLE`]; `scratch` is a directory that may be written.
 pub fn namespaces(helper: &Helper, scratch: &Path) -> Finding {
     match with_namespaces(helper, scratch, |_| ()) {
-        Ok(()) if is_root() => Finding::good("namespaces", "Pods get their own, and no user namespace is needed"),
+        Ok(()) if is_root() => {
+            Finding::good("namespaces", "Pods get their own, and no user namespace is needed")
+        }
         Ok(()) => Finding::good("namespaces", "this user may make user namespaces: Pods run without root"),
         Err(error) => Finding::bad(
             "namespaces",
@@ -141,7 +152,11 @@ pub fn namespaces(helper: &Helper, scratch: &Path) -> Finding {
 ///
 /// # Errors
 /// When they cannot be made.
-pub fn with_namespaces<T>(helper: &Helper, scratch: &Path, look: impl FnOnce(i32) -> T) -> Result<T, jail::Error> {
+pub fn with_namespaces<T>(
+    helper: &Helper,
+    scratch: &Path,
+    look: impl FnOnce(i32) -> T,
+) -> Result<T, jail::Error> {
     let spec = JailSpec {
         hostname: "probe".into(),
         root: PathBuf::from("/"),
@@ -195,7 +210,10 @@ mod tests {
     fn little_memory_is_a_limit() {
         let (_guard, root) = host(&[("/proc/meminfo", "MemTotal: 2097152 kB\nMemAvailable: 524288 kB\n")]);
         let finding = memory(&root);
-        assert_eq!((finding.grade, finding.meaning.as_str()), (Grade::Limited, "512 MiB of 2048 MiB available"));
+        assert_eq!(
+            (finding.grade, finding.meaning.as_str()),
+            (Grade::Limited, "512 MiB of 2048 MiB available")
+        );
     }
 
     #[test]

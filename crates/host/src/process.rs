@@ -13,6 +13,7 @@ use crate::Root;
 
 /// Why a process could not be recorded, opened or signalled.
 #[derive(Debug, thiserror::Error)]
+#[allow(clippy::error_impl_error, reason = "the module has one error; callers write process::Error")]
 pub enum Error {
     /// The process is gone or may not be looked at.
     #[error("cannot read {what} of process {pid}")]
@@ -88,12 +89,16 @@ impl ProcessRecord {
 
     /// Records the process that `pid` names on the host below `root`.
     pub fn below(root: &Root, pid: i32) -> Result<Self, Error> {
-        let stat = root
-            .read(format!("/proc/{pid}/stat"))
-            .map_err(|source| Error::Read { pid, what: "stat", source })?;
-        let boot_id = root
-            .read("/proc/sys/kernel/random/boot_id")
-            .map_err(|source| Error::Read { pid, what: "boot_id", source })?;
+        let stat = root.read(format!("/proc/{pid}/stat")).map_err(|source| Error::Read {
+            pid,
+            what: "stat",
+            source,
+        })?;
+        let boot_id = root.read("/proc/sys/kernel/random/boot_id").map_err(|source| Error::Read {
+            pid,
+            what: "boot_id",
+            source,
+        })?;
         let start_time = start_time(&stat).ok_or(Error::Malformed { pid })?;
         Ok(Self { pid, start_time, boot_id: boot_id.trim().to_owned() })
     }
@@ -203,7 +208,7 @@ fn exit_info(fd: BorrowedFd<'_>) -> Option<i32> {
     }
     const EXIT: u64 = 1 << 3;
     const REQUEST: libc::c_ulong =
-        (3 << 30) | ((size_of::<PidfdInfo>() as libc::c_ulong) << 16) | (0xff << 8) | 11;
+        (3 << 30) | ((size_of::<PidfdInfo>() as libc::c_ulong) << 16) | (0xff << 8) | 0x0b;
     let mut info = PidfdInfo { mask: EXIT, ..PidfdInfo::default() };
     // SAFETY: the request carries the size of `info`, which lives across the call and which the kernel fills.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), REQUEST as _, &raw mut info) };

@@ -97,7 +97,8 @@ fn devices_are_open_to_the_jailed_user() {
         return;
     }
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let mut spec = jail(directory.path(), "test -c /dev/net/tun && test -w /dev/net/tun && test -w /dev/null");
+    let mut spec =
+        jail(directory.path(), "test -c /dev/net/tun && test -w /dev/net/tun && test -w /dev/null");
     spec.devices = vec![Device { path: "/dev/net/tun".into() }];
     assert_eq!(run(&spec).0, Exit::Code(0));
 }

@@ -50,7 +50,9 @@ impl BuiltinImage {
             program: program.into(),
             path: "/usr/bin/ironclad-launcher".into(),
             user: 107,
-            programs: ["/usr/bin/qemu-*", "/usr/local/bin/qemu-*", "/usr/bin/swtpm*"].map(String::from).to_vec(),
+            programs: ["/usr/bin/qemu-*", "/usr/local/bin/qemu-*", "/usr/bin/swtpm*"]
+                .map(String::from)
+                .to_vec(),
             files: files.map(PathBuf::from).to_vec(),
             followers: vec!["virt-tail".into()],
             exit_code: Some("/var/run/kubevirt-private/exit-code".into()),

@@ -104,7 +104,9 @@ pub async fn read(
         uid: uid.to_owned(),
         last_look: false,
     };
-    Ok(stream::try_unfold(reader, |mut reader| async move { Ok(reader.next().await?.map(|bytes| (bytes, reader))) }))
+    Ok(stream::try_unfold(reader, |mut reader| async move {
+        Ok(reader.next().await?.map(|bytes| (bytes, reader)))
+    }))
 }
 
 /// Finds where the last `lines` lines begin.
@@ -255,7 +257,8 @@ mod tests {
     use futures::TryStreamExt;
     use std::io::Write;
 
-    const TEXT: &str = "begin\n2026-01-02T00:00:00Z one\n more of one\n{\"timestamp\":\"2026-01-03T00:00:00Z\"}\nrest";
+    const TEXT: &str =
+        "begin\n2026-01-02T00:00:00Z one\n more of one\n{\"timestamp\":\"2026-01-03T00:00:00Z\"}\nrest";
 
     fn pod(end: bool) -> (tempfile::TempDir, PathBuf) {
         let pods = tempfile::tempdir().expect("a temporary directory");

@@ -58,7 +58,11 @@ impl Facts {
         Self {
             cpus: config.cpus.unwrap_or_else(|| processors(&line("/proc/cpuinfo"))),
             memory_bytes: config.memory_bytes.unwrap_or_else(|| memory(&line("/proc/meminfo"))),
-            devices: DEVICES.iter().filter(|(name, path)| available(name, path)).map(|(name, _)| *name).collect(),
+            devices: DEVICES
+                .iter()
+                .filter(|(name, path)| available(name, path))
+                .map(|(name, _)| *name)
+                .collect(),
             kernel: line("/proc/sys/kernel/osrelease"),
             os_image: os_name(&line("/etc/os-release")),
             machine_id: line("/etc/machine-id"),
@@ -110,7 +114,14 @@ fn object(name: &str) -> Value {
 }
 
 /// Writes the Node's status as a strategic merge patch. `known` are the conditions as the API has them.
-fn status(name: &str, address: IpAddr, release: &str, facts: &Facts, known: Option<&Node>, now: Timestamp) -> Value {
+fn status(
+    name: &str,
+    address: IpAddr,
+    release: &str,
+    facts: &Facts,
+    known: Option<&Node>,
+    now: Timestamp,
+) -> Value {
     let mut capacity = json!({
         "cpu": facts.cpus.to_string(),
         "memory": format!("{}Ki", facts.memory_bytes / 1024),
@@ -128,7 +139,8 @@ fn status(name: &str, address: IpAddr, release: &str, facts: &Facts, known: Opti
         ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     ]
     .map(|(kind, status, reason, message)| {
-        let before = known.and_then(|node| node.status.as_ref()).and_then(|status| status.conditions.as_ref());
+        let before =
+            known.and_then(|node| node.status.as_ref()).and_then(|status| status.conditions.as_ref());
         let same = before.into_iter().flatten().find(|known| known.type_ == kind && known.status == status);
         let since = same.and_then(|known| known.last_transition_time.as_ref()).map(|time| time.0.to_string());
         json!({
@@ -244,7 +256,10 @@ mod tests {
     fn facts_are_read_below_a_root() {
         assert_eq!(processors("processor\t: 0\nflags: x\nprocessor\t: 1\n"), 2);
         assert_eq!(memory("MemTotal:       24683520 kB\nMemFree: 1 kB\n"), 24_683_520 * 1024);
-        assert_eq!(os_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"), "Debian GNU/Linux 12 (bookworm)");
+        assert_eq!(
+            os_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
+            "Debian GNU/Linux 12 (bookworm)"
+        );
     }
 
     #[test]

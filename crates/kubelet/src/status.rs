@@ -144,10 +144,9 @@ pub fn patch(
         status["podIP"] = json!(desired.pod_ip);
         status["podIPs"] = json!([{ "ip": desired.pod_ip }]);
     }
-    for (field, wanted, known) in [
-        ("reason", &desired.reason, &pod.status.reason),
-        ("message", &desired.message, &pod.status.message),
-    ] {
+    for (field, wanted, known) in
+        [("reason", &desired.reason, &pod.status.reason), ("message", &desired.message, &pod.status.message)]
+    {
         if wanted != known {
             status[field] = text(wanted);
         }
@@ -216,7 +215,7 @@ mod tests {
         }
     }
 
-    fn started(end: Option<Option<i32>>) -> Local {
+    fn started(end: Option<End>) -> Local {
         let record = Record {
             uid: "u".into(),
             namespace: "n".into(),
@@ -228,7 +227,7 @@ mod tests {
             logs: Vec::new(),
             exit_code: None,
             terminating_since: None,
-            end: end.map(|code| End { code, at: Timestamp::from_second(9).expect("a time") }),
+            end,
         };
         Local { record: Some(record), ..Local::default() }
     }
@@ -261,7 +260,8 @@ mod tests {
             (Some(3), "Failed", "Error", 3),
             (None, "Failed", "ContainerStatusUnknown", 137),
         ] {
-            let report = report(&pod(true), &started(Some(code)));
+            let end = End { code, at: Timestamp::from_second(9).expect("a time") };
+            let report = report(&pod(true), &started(Some(end)));
             assert_eq!(report["status"]["phase"], phase);
             let end = &report["status"]["containerStatuses"][0]["state"]["terminated"];
             assert_eq!((end["reason"].as_str(), end["exitCode"].as_i64()), (Some(reason), Some(shown)));
@@ -276,6 +276,9 @@ mod tests {
             attempts: 1,
             retry_at: None,
         };
-        insta::assert_yaml_snapshot!(report(&pod(true), &Local { trouble: Some(trouble), ..Local::default() }));
+        insta::assert_yaml_snapshot!(report(
+            &pod(true),
+            &Local { trouble: Some(trouble), ..Local::default() }
+        ));
     }
 }

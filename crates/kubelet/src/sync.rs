@@ -9,15 +9,15 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube_ext::{
-    Api, ApiError, Cache, Context, Delete, Key, Kind, ObjectRef, Patch, Queue, Recorder, Select, Severity, Tasks,
-    resources, work,
+    Api, ApiError, Cache, Context, Delete, Key, Kind, ObjectRef, Patch, Queue, Recorder, Select, Severity,
+    Tasks, resources, work,
 };
 use tokio::sync::mpsc;
 
 use crate::images::{ImageError, PullPolicy};
 use crate::plan::{PlanError, PodPlan, Reference, Sources, VolumeSource, references};
 use crate::record::{End, Record};
-use crate::runtime::{Jails, Life, Order, PrepareError, Runtime};
+use crate::runtime::{Jails, Life, Order, PrepareError, Runtime, RuntimeError};
 use crate::step::{Action, Local, Trouble, step};
 use crate::view::PodView;
 use crate::{Images, KubeletConfig, node, status};
@@ -104,11 +104,7 @@ pub(crate) async fn run_with(
 }
 
 /// Puts Pods whose first process has ended into the queue.
-async fn tell_ends(
-    mut started: mpsc::UnboundedReceiver<Record>,
-    runtime: Arc<dyn Runtime>,
-    queue: Queue,
-) {
+async fn tell_ends(mut started: mpsc::UnboundedReceiver<Record>, runtime: Arc<dyn Runtime>, queue: Queue) {
     let mut running = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -207,7 +203,8 @@ impl Kubelet {
             last = actions;
         }
         // Something is left: its removal failed.
-        let is_left = self.pods.get(key).is_none_or(|pod| pod.uid != uid) && self.known(key).iter().any(|known| known == uid);
+        let is_left = self.pods.get(key).is_none_or(|pod| pod.uid != uid)
+            && self.known(key).iter().any(|known| known == uid);
         Ok(is_left.then_some(LEFTOVER_PAUSE))
     }
 
@@ -224,7 +221,9 @@ impl Kubelet {
                         self.adopt(record);
                         return Ok(());
                     }
-                    Err(trouble) => local.trouble = Some(self.worsen(local.trouble.take(), trouble, key, uid)),
+                    Err(trouble) => {
+                        local.trouble = Some(self.worsen(local.trouble.take(), trouble, key, uid))
+                    }
                 }
                 self.store(uid.to_owned(), key.clone(), local);
             }
@@ -233,14 +232,14 @@ impl Kubelet {
                     record.terminating_since = Some(self.context.now());
                     self.tell(key, uid, Severity::Normal, "Killing", "the Pod is being ended");
                     let result = self.runtime.terminate(record).await;
-                    self.note(key, result);
+                    note(key, result);
                 }
                 self.store(uid.to_owned(), key.clone(), local);
             }
             Action::Kill => {
                 if let Some(record) = &local.record {
                     let result = self.runtime.kill(record).await;
-                    self.note(key, result);
+                    note(key, result);
                 }
                 local.killed = true;
                 self.store(uid.to_owned(), key.clone(), local);
@@ -248,7 +247,7 @@ impl Kubelet {
             Action::Release => {
                 if let Some(record) = &local.record {
                     let result = self.runtime.release(record).await;
-                    self.note(key, result);
+                    note(key, result);
                 }
             }
             Action::Forget => {
@@ -273,12 +272,6 @@ impl Kubelet {
             }
         }
         Ok(())
-    }
-
-    fn note(&self, key: &Key, result: Result<(), crate::runtime::RuntimeError>) {
-        if let Err(error) = result {
-            tracing::warn!(pod = %key, %error, "the host refuses");
-        }
     }
 
     fn tell(&self, key: &Key, uid: &str, severity: Severity, reason: &str, message: &str) {
@@ -387,5 +380,11 @@ impl Kubelet {
             Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+fn note(key: &Key, result: Result<(), RuntimeError>) {
+    if let Err(error) = result {
+        tracing::warn!(pod = %key, %error, "the host refuses");
     }
 }

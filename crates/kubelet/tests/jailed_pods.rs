@@ -54,7 +54,8 @@ impl NodeNamespace {
 
     fn run(&self, command: &[&str]) -> String {
         let Some(child) = &self.0 else { return String::new() };
-        let output = Command::new("nsenter").args(["-n", "-t", &child.id().to_string()]).args(command).output();
+        let output =
+            Command::new("nsenter").args(["-n", "-t", &child.id().to_string()]).args(command).output();
         String::from_utf8(output.expect("it runs").stdout).expect("text")
     }
 }
@@ -216,8 +217,7 @@ async fn a_pod_runs_and_leaves_nothing_behind() {
     assert_eq!(jails.life(&record).await, Life::Running);
     let address = record.address.expect("an address");
     let log = config.pods().join("uid-1/containers/compute/0.log");
-    let expected =
-        format!("hello\ncontent\nimage-is-read-only\naddr:{address}\n107\n");
+    let expected = format!("hello\ncontent\nimage-is-read-only\naddr:{address}\n107\n");
     for _ in 0..200 {
         if std::fs::read_to_string(&log).is_ok_and(|text| text.ends_with("107\n")) {
             break;
@@ -225,14 +225,14 @@ async fn a_pod_runs_and_leaves_nothing_behind() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let text = std::fs::read_to_string(&log).expect("a log");
-    let said: String = text.lines().filter(|line| !line.contains("can't create")).map(|line| format!("{line}\n")).collect();
-    assert_eq!(said, expected);
+    let said: Vec<&str> = text.lines().filter(|line| !line.contains("can't create")).collect();
+    assert_eq!(said, expected.lines().collect::<Vec<_>>());
     let volume = config.pods().join("uid-1/volumes/kubernetes.io~empty-dir/data/out");
     assert_eq!(std::fs::read_to_string(volume).expect("what the Pod wrote"), "data\n");
 
     // Another kubelet process takes over what runs.
     let next = Jails::prepare(&config).expect("the host is ready");
-    assert_eq!(next.adopt().await, [record.clone()]);
+    assert_eq!(next.adopt().await, std::slice::from_ref(&record));
     next.kill(&record).await.expect("it is killed");
     let life = ends(&next, &record).await;
     assert_eq!(life, Life::Ended(Some(137)));
@@ -288,7 +288,8 @@ fn pods_run_for_an_ordinary_user_too() {
     if !is_root() {
         return;
     }
-    for test in ["a_pod_runs_and_leaves_nothing_behind", "a_failed_start_names_the_cause_and_leaves_nothing"] {
+    for test in ["a_pod_runs_and_leaves_nothing_behind", "a_failed_start_names_the_cause_and_leaves_nothing"]
+    {
         let status = Command::new("setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(std::env::current_exe().expect("the test's own path"))

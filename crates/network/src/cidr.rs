@@ -27,6 +27,7 @@ impl Cidr {
     }
 
     /// Returns the network itself: every bit after the prefix is zero.
+    #[must_use]
     pub fn network(self) -> Self {
         Self { address: Ipv4Addr::from(u32::from(self.address) & self.mask()), prefix: self.prefix }
     }

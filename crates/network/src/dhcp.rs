@@ -27,10 +27,15 @@ pub fn respond(lease: &Dhcp, mac: [u8; 6], packet: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let request = Message::decode(&mut Decoder::new(packet)).ok()?;
-    if request.opcode() != Opcode::BootRequest || request.chaddr() != mac || !request.giaddr().is_unspecified() {
+    if request.opcode() != Opcode::BootRequest
+        || request.chaddr() != mac
+        || !request.giaddr().is_unspecified()
+    {
         return None;
     }
-    let Some(DhcpOption::MessageType(kind)) = request.opts().get(OptionCode::MessageType) else { return None };
+    let Some(DhcpOption::MessageType(kind)) = request.opts().get(OptionCode::MessageType) else {
+        return None;
+    };
     let answer = match kind {
         MessageType::Discover => MessageType::Offer,
         MessageType::Request => confirm(lease, &request)?,
@@ -72,14 +77,8 @@ fn confirm(lease: &Dhcp, request: &Message) -> Option<MessageType> {
 /// Starts the answer to `request`.
 fn header(request: &Message) -> Message {
     let nobody = Ipv4Addr::UNSPECIFIED;
-    let mut reply = Message::new_with_id(
-        request.xid(),
-        request.ciaddr(),
-        nobody,
-        nobody,
-        nobody,
-        request.chaddr(),
-    );
+    let mut reply =
+        Message::new_with_id(request.xid(), request.ciaddr(), nobody, nobody, nobody, request.chaddr());
     reply.set_opcode(Opcode::BootReply).set_htype(request.htype());
     reply.set_flags(Flags::default().set_broadcast());
     reply
@@ -129,7 +128,7 @@ fn domains(search: &[String]) -> Vec<u8> {
             name.extend_from_slice(label.as_bytes());
         }
         name.push(0);
-        if encoded.len() + name.len() <= usize::from(u8::MAX) {
+        if u8::try_from(encoded.len() + name.len()).is_ok() {
             encoded.extend(name);
         }
     }
@@ -185,7 +184,11 @@ mod tests {
         let gateway = Ipv4Addr::new(10, 0, 2, 1);
         let table = [
             ("discover", vec![Kind(MessageType::Discover)], Some(MessageType::Offer)),
-            ("request", vec![Kind(MessageType::Request), Wants(ours), Server(gateway)], Some(MessageType::Ack)),
+            (
+                "request",
+                vec![Kind(MessageType::Request), Wants(ours), Server(gateway)],
+                Some(MessageType::Ack),
+            ),
             ("reboot", vec![Kind(MessageType::Request), Wants(ours)], Some(MessageType::Ack)),
             ("wrong address", vec![Kind(MessageType::Request), Wants(other)], Some(MessageType::Nak)),
             ("other server", vec![Kind(MessageType::Request), Wants(ours), Server(other)], None),
@@ -208,7 +211,8 @@ mod tests {
 
     #[test]
     fn an_offer_carries_the_whole_configuration() {
-        let offer = answer(&request(MAC, vec![DhcpOption::MessageType(MessageType::Discover)])).expect("an offer");
+        let offer =
+            answer(&request(MAC, vec![DhcpOption::MessageType(MessageType::Discover)])).expect("an offer");
         assert_eq!((offer.xid(), offer.opcode()), (77, Opcode::BootReply));
         assert_eq!(offer.yiaddr(), Ipv4Addr::new(10, 0, 2, 2));
         for expected in [
@@ -237,7 +241,8 @@ mod tests {
         assert_eq!(answer(&reply), None);
         assert_eq!(respond(&lease(), MAC, b""), None);
         assert_eq!(respond(&lease(), MAC, &[1; 300]), None);
-        let mut long = request(MAC, vec![DhcpOption::MessageType(MessageType::Discover)]).to_vec().expect("bytes");
+        let mut long =
+            request(MAC, vec![DhcpOption::MessageType(MessageType::Discover)]).to_vec().expect("bytes");
         long[HARDWARE_LENGTH] = 200;
         assert_eq!(respond(&lease(), MAC, &long), None);
         for cut in 0..long.len() {

@@ -28,22 +28,15 @@ pub use cidr::Cidr;
 
 /// Why a network could not be made or changed.
 #[derive(Debug, thiserror::Error)]
+#[allow(clippy::error_impl_error, reason = "the crate has one error; callers write network::Error")]
 pub enum Error {
-    /// A request to the kernel's network stack failed.
-    #[error("cannot {operation}: {source}")]
-    Netlink {
-        /// What was tried, with its operand.
-        operation: String,
-        /// Cause.
-        source: Box<rtnetlink::Error>,
-    },
-    /// A system call failed.
-    #[error("cannot {operation}: {source}")]
+    /// The kernel refused a system call or a request to its network stack.
+    #[error("cannot {operation}: {cause}")]
     System {
         /// What was tried, with its operand.
         operation: String,
-        /// Cause.
-        source: std::io::Error,
+        /// Cause. It is part of the message already, hence no `source`.
+        cause: std::io::Error,
     },
     /// `nft` refused a program, or could not be started.
     #[error("nft refuses the rules of table {table}: {message}")]
@@ -72,10 +65,16 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn netlink(operation: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> Self {
-        move |source| Self::Netlink { operation: operation.into(), source: Box::new(source) }
+        move |error| {
+            let cause = match error {
+                rtnetlink::Error::NetlinkError(message) => message.to_io(),
+                other => std::io::Error::other(other.to_string()),
+            };
+            Self::System { operation: operation.into(), cause }
+        }
     }
 
     pub(crate) fn system<E: Into<std::io::Error>>(operation: impl Into<String>) -> impl FnOnce(E) -> Self {
-        move |source| Self::System { operation: operation.into(), source: source.into() }
+        move |cause| Self::System { operation: operation.into(), cause: cause.into() }
     }
 }

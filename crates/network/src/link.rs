@@ -90,7 +90,12 @@ impl Stack {
             return Ok(());
         }
         let operation = format!("make the link {name}");
-        self.handle.link().add(LinkVeth::new(name, peer).build()).execute().await.map_err(Error::netlink(operation))
+        self.handle
+            .link()
+            .add(LinkVeth::new(name, peer).build())
+            .execute()
+            .await
+            .map_err(Error::netlink(operation))
     }
 
     /// Sets a link up.
@@ -112,8 +117,11 @@ impl Stack {
     /// Removes a link; one that does not exist is no error.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
         let Some(link) = self.find(name).await? else { return Ok(()) };
-        let operation = format!("remove the link {name}");
-        self.handle.link().del(link.index).execute().await.map_err(Error::netlink(operation))
+        match self.handle.link().del(link.index).execute().await {
+            // A namespace that is going away took it along just now.
+            Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::ENODEV => Ok(()),
+            result => result.map_err(Error::netlink(format!("remove the link {name}"))),
+        }
     }
 
     /// Gives a link an address; one that it has already is no error.

@@ -73,9 +73,8 @@ pub(crate) fn call(
     pid: i32,
     request: &Request,
 ) -> Result<(Response, Vec<OwnedFd>), Error> {
-    let failed = |what: &'static str| move |source: std::io::Error| Error::System {
-        operation: format!("{what} the network helper"),
-        source,
+    let failed = |what: &'static str| {
+        move |cause: std::io::Error| Error::System { operation: format!("{what} the network helper"), cause }
     };
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -102,11 +101,7 @@ pub(crate) fn call(
 
 /// Opens a TCP connection to `address` from inside the network namespace of process `pid`. Blocks until the
 /// other side answers, for ten seconds at most.
-pub fn connect(
-    pid: i32,
-    address: SocketAddr,
-    helper: &host::Helper,
-) -> Result<std::net::TcpStream, Error> {
+pub fn connect(pid: i32, address: SocketAddr, helper: &host::Helper) -> Result<std::net::TcpStream, Error> {
     let (_, descriptors) = call(helper, pid, &Request::Connect(address))?;
     let stream = descriptors.into_iter().next().map(std::net::TcpStream::from);
     stream.ok_or_else(|| Error::Helper("the network helper sent no descriptors".into()))

@@ -44,7 +44,8 @@ fn run(table: &str, program: &str) -> Result<(), Error> {
     if output.status.success() {
         return Ok(());
     }
-    let message = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("no reason given").to_owned();
+    let message =
+        String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("no reason given").to_owned();
     Err(Error::Rules { table: table.to_owned(), message })
 }
 

@@ -52,11 +52,12 @@ impl Resolver {
 
     /// Writes it as a `resolv.conf`.
     pub fn to_text(&self) -> String {
-        let mut text: String = self.servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+        let mut lines: Vec<String> =
+            self.servers.iter().map(|server| format!("nameserver {server}\n")).collect();
         if !self.search.is_empty() {
-            text.push_str(&format!("search {}\n", self.search.join(" ")));
+            lines.push(format!("search {}\n", self.search.join(" ")));
         }
-        text
+        lines.concat()
     }
 }
 
@@ -66,7 +67,8 @@ mod tests {
 
     #[test]
     fn loopback_servers_are_left_out() {
-        let text = "# x\nnameserver 127.0.0.53\nnameserver 192.0.2.7\nnameserver 2001:db8::1\nsearch a.example b\n";
+        let text =
+            "# x\nnameserver 127.0.0.53\nnameserver 192.0.2.7\nnameserver 2001:db8::1\nsearch a.example b\n";
         let resolver = Resolver::parse(text);
         assert_eq!(resolver.servers, [Ipv4Addr::new(192, 0, 2, 7)]);
         assert_eq!(resolver.search, ["a.example", "b"]);
@@ -78,10 +80,14 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary directory");
         std::fs::create_dir_all(root.path().join("etc")).expect("a directory");
         std::fs::create_dir_all(root.path().join("run/systemd/resolve")).expect("a directory");
-        std::fs::write(root.path().join("etc/resolv.conf"), "nameserver 127.0.0.53\nsearch x\n").expect("a file");
+        std::fs::write(root.path().join("etc/resolv.conf"), "nameserver 127.0.0.53\nsearch x\n")
+            .expect("a file");
         let real = root.path().join("run/systemd/resolve/resolv.conf");
         std::fs::write(real, "nameserver 192.0.2.1\n").expect("a file");
         let resolver = Resolver::of_host(root.path());
-        assert_eq!(resolver, Resolver { servers: vec![Ipv4Addr::new(192, 0, 2, 1)], search: vec!["x".into()] });
+        assert_eq!(
+            resolver,
+            Resolver { servers: vec![Ipv4Addr::new(192, 0, 2, 1)], search: vec!["x".into()] }
+        );
     }
 }

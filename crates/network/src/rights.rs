@@ -41,7 +41,9 @@ fn judge(attempt: Attempt) -> Finding {
             "network",
             format!("no {} can be made in a Pod's network, so machines get none: {error}", attempt.what),
             match attempt.what.as_str() {
-                "tap device" => "load the module tun and open /dev/net/tun to this user (chmod 0666, as udev does)",
+                "tap device" => {
+                    "load the module tun and open /dev/net/tun to this user (chmod 0666, as udev does)"
+                }
                 "translation rules" => "install the package nftables and load the module nf_tables",
                 _ => "run as root, or allow user namespaces",
             },
@@ -52,7 +54,10 @@ fn judge(attempt: Attempt) -> Finding {
 /// Looks at the way out of the Pods' network.
 fn uplink() -> Finding {
     if rustix::process::geteuid().is_root() {
-        return Finding::good("uplink", "Pods leave over a bridge with address translation; the host reaches them");
+        return Finding::good(
+            "uplink",
+            "Pods leave over a bridge with address translation; the host reaches them",
+        );
     }
     match std::process::Command::new("pasta").arg("--version").output() {
         Ok(output) if output.status.success() => {
@@ -68,7 +73,8 @@ pub(crate) fn try_all() -> Vec<Attempt> {
         what: what.to_owned(),
         error: result.err().map(|error| error.to_string()),
     };
-    let bridge = crate::namespace::block_on(async { Stack::open()?.bridge("probe", 1500, None).await.map(drop) });
+    let bridge =
+        crate::namespace::block_on(async { Stack::open()?.bridge("probe", 1500, None).await.map(drop) });
     vec![
         attempt("bridge", bridge),
         attempt("tap device", tap::open("probe-tap").map(drop)),

@@ -18,11 +18,9 @@ pub(crate) fn open(name: &str) -> Result<Option<OwnedFd>, Error> {
         padding: [u8; 22],
     }
     const SET_INTERFACE: libc::c_ulong = 0x4004_54ca;
-    let device = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/net/tun")
-        .map_err(Error::system("open /dev/net/tun (load the module tun, and open the device to this user)"))?;
+    let device = File::options().read(true).write(true).open("/dev/net/tun").map_err(Error::system(
+        "open /dev/net/tun (load the module tun, and open the device to this user)",
+    ))?;
     let mut request = Request {
         name: [0; libc::IFNAMSIZ],
         flags: (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short,

@@ -1,6 +1,8 @@
 //! Pods' networks in namespaces of their own. The bridged part needs root, the other part an ordinary user (or
 //! root, who becomes one).
 
+#![allow(clippy::panic, reason = "helpers of tests")]
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -92,7 +94,12 @@ fn a_bridged_pod_is_connected_and_leaves_nothing_behind() {
     let state = tempfile::tempdir().expect("a temporary directory");
     let node = Holder::new(&["-n"]);
     let pod = Holder::new(&["-n"]);
-    let before = (node.run(&["ip", "-o", "link"]), node.run(&["nft", "list", "ruleset"]));
+    // Forwarding in a new namespace begins as it is on the host.
+    let look = || {
+        let forwarding = node.run(&["cat", "/proc/sys/net/ipv4/ip_forward"]);
+        (node.run(&["ip", "-o", "link"]), node.run(&["nft", "list", "ruleset"]), forwarding)
+    };
+    let before = look();
     let network = NodeNetwork::prepare(config(state.path(), node.namespace())).expect("the node's network");
     let attachment = network.attach("uid-1", pod.pid()).expect("the Pod is connected");
     assert_eq!(attachment.address, Ipv4Addr::new(10, 244, 0, 2));
@@ -112,8 +119,7 @@ fn a_bridged_pod_is_connected_and_leaves_nothing_behind() {
     again.detach("uid-1").expect("it is disconnected");
     again.detach("uid-1").expect("nothing to do");
     again.teardown().expect("it is removed");
-    assert_eq!((node.run(&["ip", "-o", "link"]), node.run(&["nft", "list", "ruleset"])), before);
-    assert_eq!(node.run(&["cat", "/proc/sys/net/ipv4/ip_forward"]).trim(), "0");
+    assert_eq!(look(), before);
     assert_eq!(std::fs::read_dir(state.path()).expect("the state").count(), 0);
 }
 
@@ -172,7 +178,8 @@ fn behave_like_a_machine(prepared: &masquerade::Prepared) {
     let mut polled = [rustix::event::PollFd::new(&prepared.dhcp_socket, rustix::event::PollFlags::IN)];
     let limit = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
     assert_eq!(rustix::event::poll(&mut polled, Some(&limit)), Ok(1), "the request arrives");
-    let socket = std::net::UdpSocket::from(prepared.dhcp_socket.as_fd().try_clone_to_owned().expect("a copy"));
+    let socket =
+        std::net::UdpSocket::from(prepared.dhcp_socket.as_fd().try_clone_to_owned().expect("a copy"));
     let mut packet = [0u8; 1500];
     let (length, _) = socket.recv_from(&mut packet).expect("the request");
     let offer = network::dhcp::respond(&prepared.lease, MACHINE_MAC, &packet[..length]).expect("an offer");
@@ -235,11 +242,8 @@ fn a_pod_of_an_ordinary_user_is_connected_by_pasta() {
     }
     let state = tempfile::tempdir().expect("a temporary directory");
     let pod = Holder::new(&["-U", "--map-user=107", "--map-group=107", "-n"]);
-    let config = NodeNetworkConfig {
-        uplink: Uplink::Pasta,
-        namespace: None,
-        ..config(state.path(), PathBuf::new())
-    };
+    let config =
+        NodeNetworkConfig { uplink: Uplink::Pasta, namespace: None, ..config(state.path(), PathBuf::new()) };
     let network = NodeNetwork::prepare(config).expect("the node's network");
     let attachment = network.attach("uid-1", pod.pid()).expect("the Pod is connected");
     let spec = MasqueradeSpec::default();
@@ -272,7 +276,12 @@ fn nodes_with_namespaces_of_their_own_reach_each_others_pods() {
     };
     let look = || {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-        (host.run(&["ip", "-o", "link"]), host.run(&["ip", "route"]), host.run(&["nft", "list", "ruleset"]), mounts)
+        (
+            host.run(&["ip", "-o", "link"]),
+            host.run(&["ip", "route"]),
+            host.run(&["nft", "list", "ruleset"]),
+            mounts,
+        )
     };
     let before = look();
     let nodes = network::nodes::prepare(&nodes_config).expect("the nodes' networks");
@@ -288,8 +297,10 @@ fn nodes_with_namespaces_of_their_own_reach_each_others_pods() {
             ..config(&state(&format!("node-{number}")), node.namespace.clone())
         })
         .collect();
-    let networks: Vec<NodeNetwork> =
-        configs.iter().map(|config| NodeNetwork::prepare(config.clone()).expect("a node's network")).collect();
+    let networks: Vec<NodeNetwork> = configs
+        .iter()
+        .map(|config| NodeNetwork::prepare(config.clone()).expect("a node's network"))
+        .collect();
     let pods = [Holder::new(&["-n"]), Holder::new(&["-n"])];
     let attachments: Vec<_> = networks
         .iter()
@@ -346,7 +357,8 @@ fn without_a_way_out_a_pod_still_gets_its_address() {
     let network = NodeNetwork::prepare(config).expect("the node's network");
     assert!(matches!(network.attach("uid-1", pod.pid()), Err(network::Error::NoUplink)));
     let attachment = network.isolate("uid-1", pod.pid(), &helper()).expect("the Pod gets an address");
-    let prepared = masquerade::prepare(pod.pid(), &MasqueradeSpec::default(), &helper()).expect("its machine too");
+    let prepared =
+        masquerade::prepare(pod.pid(), &MasqueradeSpec::default(), &helper()).expect("its machine too");
     assert_eq!(prepared.pod_ips, [attachment.address]);
     behave_like_a_machine(&prepared);
     network.detach("uid-1").expect("it is disconnected");

@@ -1,5 +1,7 @@
 //! The kubelet with the embedded API server and real Pods. A static shell stands for the launcher.
 
+#![allow(clippy::panic, reason = "helpers of tests")]
+
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -33,8 +35,8 @@ struct Shelf(Mutex<Option<PathBuf>>);
 #[async_trait::async_trait]
 impl Images for Shelf {
     async fn ensure(&self, reference: &str, _: PullPolicy) -> Result<Unpacked, ImageError> {
-        let shelf = self.0.lock().expect("no test panics while it holds it");
-        match &*shelf {
+        let content = self.0.lock().expect("no test panics while it holds it");
+        match &*content {
             Some(directory) => Ok(Unpacked { directory: directory.clone(), digest: "sha256:00".into() }),
             None => Err(ImageError::Pull(format!("{reference} is nowhere to be found"))),
         }
@@ -67,7 +69,8 @@ impl World {
         let server = ApiServer::builder(Arc::new(MemoryStore::new())).build().await.expect("an empty store");
         let world = Self { root, namespace, server, images: Arc::default(), kubelet: None };
         // What the controllers of a whole installation would do.
-        let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default" } });
+        let account =
+            json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default" } });
         let accounts = Api::<ServiceAccount>::new(&world.admin().client);
         accounts.create("default", &account).await.expect("the account is created");
         world
@@ -359,7 +362,8 @@ async fn a_pod_that_ended_while_nobody_looked_tells_its_code_itself() {
     let mut world = World::new().await;
     put_image(&world);
     world.start();
-    let script = "trap 'echo 0 > /var/run/data/exit-code; exit 0' TERM; while true; do busybox sleep 0.1; done";
+    let script =
+        "trap 'echo 0 > /var/run/data/exit-code; exit 0' TERM; while true; do busybox sleep 0.1; done";
     world.create("quiet", script, |_| {}).await;
     world.until("quiet", "the start", |pod| pod["status"]["phase"] == "Running").await;
     world.stop().await;
@@ -445,7 +449,8 @@ async fn what_is_missing_is_waited_for() {
     world.create("waits", "echo $GREETING", change).await;
     world
         .until("waits", "the trouble", |pod| {
-            pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "CreateContainerConfigError"
+            pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
+                == "CreateContainerConfigError"
         })
         .await;
     let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "k": "hello" } });
@@ -466,7 +471,11 @@ async fn the_node_is_registered() {
     let mut found = None;
     for _ in 0..100 {
         found = nodes.find(&Key::cluster(NODE)).await.expect("the API answers");
-        if found.as_ref().and_then(|node| node.status.as_ref()).is_some_and(|status| status.conditions.is_some()) {
+        if found
+            .as_ref()
+            .and_then(|node| node.status.as_ref())
+            .is_some_and(|status| status.conditions.is_some())
+        {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

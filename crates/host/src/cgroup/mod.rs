@@ -17,6 +17,7 @@ use crate::Root;
 
 /// Why a control group could not be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(clippy::error_impl_error, reason = "the module has one error; callers write cgroup::Error")]
 pub enum Error {
     /// A directory could not be made.
     #[error("cannot make the control group {path}")]
@@ -230,8 +231,11 @@ fn remove(directory: &Path) -> Result<(), Error> {
 /// Writes one control file.
 fn write(directory: &Path, file: &str, value: impl ToString) -> Result<(), Error> {
     let (path, value) = (directory.join(file), value.to_string());
-    std::fs::write(&path, &value)
-        .map_err(|source| Error::Limit { path: path.display().to_string(), value, source })
+    std::fs::write(&path, &value).map_err(|source| Error::Limit {
+        path: path.display().to_string(),
+        value,
+        source,
+    })
 }
 
 /// One line of `mountinfo` that is about control groups.
@@ -248,12 +252,8 @@ fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> {
         let (left, right) = line.split_once(" - ")?;
         let mut left = left.split(' ').skip(3);
         let mut right = right.split(' ');
-        let mount = Mount {
-            root: left.next()?,
-            point: left.next()?,
-            kind: right.next()?,
-            options: right.nth(1)?,
-        };
+        let mount =
+            Mount { root: left.next()?, point: left.next()?, kind: right.next()?, options: right.nth(1)? };
         mount.kind.starts_with("cgroup").then_some(mount)
     })
 }

@@ -35,13 +35,7 @@ pub(super) fn prepare(
     (bases, note)
 }
 
-fn parent(
-    root: &Root,
-    mountinfo: &str,
-    memberships: &str,
-    controller: &str,
-    name: &str,
-) -> Option<PathBuf> {
+fn parent(root: &Root, mountinfo: &str, memberships: &str, controller: &str, name: &str) -> Option<PathBuf> {
     let has = |list: &str| list.split(',').any(|item| item == controller);
     let mount = mounts(mountinfo).find(|mount| mount.kind == "cgroup" && has(mount.options))?;
     let own = memberships.lines().find_map(|line| {

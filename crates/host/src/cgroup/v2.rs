@@ -47,9 +47,8 @@ pub(super) fn prepare(
                     missing.push(controller);
                 }
             }
-            let note = (!missing.is_empty()).then(|| {
-                format!("control groups lack {}: Pods run without that limit", missing.join(", "))
-            });
+            let note = (!missing.is_empty())
+                .then(|| format!("control groups lack {}: Pods run without that limit", missing.join(", ")));
             return Ok((directory, note));
         }
     }

@@ -32,6 +32,7 @@ pub const ROLE: &str = "pod-init";
 
 /// Why a jail could not be made.
 #[derive(Debug, thiserror::Error)]
+#[allow(clippy::error_impl_error, reason = "the module has one error; callers write jail::Error")]
 pub enum Error {
     /// The helper program could not be started.
     #[error("cannot start {program} as the Pod's first process")]

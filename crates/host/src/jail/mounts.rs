@@ -67,7 +67,13 @@ fn place(root: &Path, entry: &Entry) -> Result<(), Failure> {
 /// Makes `/dev`.
 fn devices(root: &Path, spec: &JailSpec) -> Result<(), Failure> {
     let dev = directory(root, Path::new("/dev"))?;
-    mount(Some("tmpfs"), &dev, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, Some("mode=0755,size=64k"))?;
+    mount(
+        Some("tmpfs"),
+        &dev,
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
+        Some("mode=0755,size=64k"),
+    )?;
     let extra = spec.devices.iter().map(|device| device.path.as_path());
     for device in HARMLESS.iter().map(Path::new).chain(extra) {
         device_node(root, device, spec.user_namespace.is_none())?;

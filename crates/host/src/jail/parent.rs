@@ -50,10 +50,8 @@ pub fn start(helper: &Helper, spec: &JailSpec) -> Result<Launch, Error> {
         .spawn()
         .map_err(spawn)?;
     let channel = |operation| move |source| Error::Channel { operation, source };
-    let mut document = serde_json::to_vec(spec).map_err(|error| Error::Channel {
-        operation: "writing the specification",
-        source: error.into(),
-    })?;
+    let mut document = serde_json::to_vec(spec)
+        .map_err(|error| Error::Channel { operation: "writing the specification", source: error.into() })?;
     document.push(b'\n');
     let mut ours = ours;
     let written = ours.write_all(&document);
@@ -65,9 +63,7 @@ pub fn start(helper: &Helper, spec: &JailSpec) -> Result<Launch, Error> {
     // `pod-init` itself ends as soon as it has cloned, or has failed.
     let _ = init.wait();
     match first? {
-        Report::Waiting(pid) => {
-            Ok(Launch { channel: reader, log, record: ProcessRecord::of(pid)?, notes })
-        }
+        Report::Waiting(pid) => Ok(Launch { channel: reader, log, record: ProcessRecord::of(pid)?, notes }),
         Report::Failed(message) => Err(Error::Refused(message)),
         Report::Note(_) | Report::Executing => Err(Error::Ended { log }),
     }

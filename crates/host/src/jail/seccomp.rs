@@ -81,10 +81,9 @@ fn programs() -> Result<[BpfProgram; 2], Failure> {
     let mut clone = Vec::new();
     for flag in NAMESPACES {
         let flag = flag as u64;
-        let condition =
-            SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)
-                .and_then(|condition| SeccompRule::new(vec![condition]))
-                .map_err(failed("cannot compile the filter of system calls"))?;
+        let condition = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)
+            .and_then(|condition| SeccompRule::new(vec![condition]))
+            .map_err(failed("cannot compile the filter of system calls"))?;
         clone.push(condition);
     }
     denied.insert(libc::SYS_clone, clone);

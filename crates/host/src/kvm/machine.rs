@@ -38,8 +38,9 @@ impl Machine {
         machine.create_irq_chip().map_err(failed("it makes no interrupt controllers"))?;
         let memory = give_memory(&machine, image)?;
         let processor = machine.create_vcpu(0).map_err(failed("it makes no processor"))?;
-        let features =
-            kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).map_err(failed("it does not tell its features"))?;
+        let features = kvm
+            .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+            .map_err(failed("it does not tell its features"))?;
         processor.set_cpuid2(&features).map_err(failed("it takes no features"))?;
         enter(&processor).map_err(failed("it takes no registers"))?;
         Ok(Self { processor, _machine: machine, _memory: memory })
@@ -72,10 +73,7 @@ fn give_memory(machine: &VmFd, image: &[u8]) -> Result<Vec<u8>, String> {
     let skipped = buffer.as_ptr().align_offset(PAGE);
     let memory = &mut buffer[skipped..skipped + MEMORY];
     let at = guest::BASE as usize;
-    memory
-        .get_mut(at..at + image.len())
-        .ok_or("the trial guest is too large")?
-        .copy_from_slice(image);
+    memory.get_mut(at..at + image.len()).ok_or("the trial guest is too large")?.copy_from_slice(image);
     let region = kvm_userspace_memory_region {
         slot: 0,
         flags: 0,

@@ -130,7 +130,10 @@ fn absent(error: &std::io::Error) -> Verdict {
             "this user may not open /dev/kvm".to_owned(),
             "add the user to the group kvm and log in again, or go on with emulation",
         ),
-        _ => (format!("/dev/kvm cannot be opened: {error}"), "look into the kernel's log, or go on with emulation"),
+        _ => (
+            format!("/dev/kvm cannot be opened: {error}"),
+            "look into the kernel's log, or go on with emulation",
+        ),
     };
     Verdict::Absent { reason, remedy: remedy.to_owned() }
 }

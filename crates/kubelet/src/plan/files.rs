@@ -51,7 +51,10 @@ pub(super) fn of(
     for file in &files {
         let path = std::path::Path::new(&file.path);
         if !path.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
-            return Err(unsupported(format!("volume {}: {:?} must be relative and without ..", volume.name, file.path)));
+            return Err(unsupported(format!(
+                "volume {}: {:?} must be relative and without ..",
+                volume.name, file.path
+            )));
         }
     }
     Ok(Some((plugin, files)))
@@ -100,7 +103,9 @@ fn pick(
         match object.get(&item.key) {
             Some(value) => files.push(file(&item.path, value, item.mode.unwrap_or(mode))),
             None if optional => {}
-            None => return Err(PlanError::Missing(format!("{reference:?} has no key {:?}; add it", item.key))),
+            None => {
+                return Err(PlanError::Missing(format!("{reference:?} has no key {:?}; add it", item.key)));
+            }
         }
     }
     Ok(files)

@@ -89,7 +89,9 @@ pub fn references(pod: &Pod) -> BTreeSet<Reference> {
             found.extend(secret.map(|source| Reference::Secret(source.name.clone())));
         }
         for source in container.env_from.iter().flatten() {
-            found.extend(source.config_map_ref.as_ref().map(|source| Reference::ConfigMap(source.name.clone())));
+            found.extend(
+                source.config_map_ref.as_ref().map(|source| Reference::ConfigMap(source.name.clone())),
+            );
             found.extend(source.secret_ref.as_ref().map(|source| Reference::Secret(source.name.clone())));
         }
     }
@@ -108,7 +110,8 @@ pub(super) fn environment(
         let map = source.config_map_ref.iter();
         let map = map.map(|map| (Reference::ConfigMap(map.name.clone()), map.optional == Some(true)));
         let secret = source.secret_ref.iter();
-        let secret = secret.map(|secret| (Reference::Secret(secret.name.clone()), secret.optional == Some(true)));
+        let secret =
+            secret.map(|secret| (Reference::Secret(secret.name.clone()), secret.optional == Some(true)));
         for (reference, optional) in map.chain(secret) {
             for (key, value) in sources.find(&reference, optional)?.into_iter().flatten() {
                 environment.push((format!("{prefix}{key}"), String::from_utf8_lossy(value).into_owned()));
@@ -122,7 +125,11 @@ pub(super) fn environment(
                 if let Some(field) = &from.field_ref {
                     Some(field_value(pod, &field.field_path)?)
                 } else if let Some(map) = &from.config_map_key_ref {
-                    sources.value(&Reference::ConfigMap(map.name.clone()), &map.key, map.optional == Some(true))?
+                    sources.value(
+                        &Reference::ConfigMap(map.name.clone()),
+                        &map.key,
+                        map.optional == Some(true),
+                    )?
                 } else if let Some(secret) = &from.secret_key_ref {
                     let reference = Reference::Secret(secret.name.clone());
                     sources.value(&reference, &secret.key, secret.optional == Some(true))?
@@ -158,7 +165,9 @@ pub(super) fn field_value(pod: &Pod, path: &str) -> Result<String, PlanError> {
         "metadata.labels" => map(&meta.labels),
         "metadata.annotations" => map(&meta.annotations),
         "spec.nodeName" => spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
-        "spec.serviceAccountName" => spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_default(),
+        "spec.serviceAccountName" => {
+            spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_default()
+        }
         _ => item(&meta.labels, "metadata.labels")
             .or_else(|| item(&meta.annotations, "metadata.annotations"))
             .ok_or_else(|| unsupported(format!("fieldPath {path:?} is not available on embedded nodes")))?,

@@ -8,22 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use host::cgroup::{Group, Manager};
-use host::jail::{Device, Entry, JailSpec, Limit, UserMap};
 use host::process::Process;
 use network::pod::NodeNetwork;
 use network::resolver::Resolver;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Life, Order, Runtime, RuntimeError};
+use super::remove::groups;
+use super::{Life, Order, Runtime, RuntimeError, jail};
 use crate::KubeletConfig;
-use crate::plan::PodPlan;
-use crate::record::{ContainerLog, Record};
+use crate::record::Record;
 use crate::volumes;
-
-/// Open files that a Pod's processes may have.
-const OPEN_FILES: u64 = 1 << 20;
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Why a node cannot run Pods.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +105,7 @@ fn failed<E: std::error::Error>(what: impl std::fmt::Display) -> impl FnOnce(E) 
         let mut message = format!("{what}: {error}");
         let mut source = error.source();
         while let Some(cause) = source {
-            message.push_str(&format!(": {cause}"));
+            message = format!("{message}: {cause}");
             source = cause.source();
         }
         RuntimeError { reason: "CreateContainerError", message }
@@ -138,12 +133,18 @@ impl Inner {
             executed: false,
             address: None,
             started_at: order.clock.now(),
-            logs: logs(&directory, plan, &log),
-            exit_code: plan.image.exit_code.as_deref().and_then(|inside| on_host(&directory, plan, inside)),
+            logs: jail::logs(&directory, plan, &log),
+            exit_code: plan
+                .image
+                .exit_code
+                .as_deref()
+                .and_then(|inside| jail::on_host(&directory, plan, inside)),
             terminating_since: None,
             end: None,
         };
-        let save = |record: &Record| record.save(&self.config.pods()).map_err(failed("cannot write the Pod's record"));
+        let save = |record: &Record| {
+            record.save(&self.config.pods()).map_err(failed("cannot write the Pod's record"))
+        };
         save(&record)?;
         for path in [directory.join("root"), directory.join("containers").join(&plan.container)] {
             std::fs::create_dir_all(&path)
@@ -160,7 +161,7 @@ impl Inner {
             .cgroups
             .create(&group_name(&order.uid), &plan.limits)
             .map_err(failed("cannot limit the Pod's resources"))?;
-        let spec = self.jail(&directory, plan, &group, log);
+        let spec = jail::spec(&directory, plan, &group, log, &self.resolver, self.privileged);
         let launch =
             host::jail::start(&self.config.helper, &spec).map_err(failed("cannot make the Pod's jail"))?;
         record.process = Some(launch.first().clone());
@@ -176,7 +177,8 @@ impl Inner {
         .map_err(failed("cannot connect the Pod to the network"))?;
         record.address = Some(attachment.address);
         let hosts = format!("127.0.0.1\tlocalhost\n{}\t{}\n", attachment.address, plan.hostname);
-        std::fs::write(directory.join("etc-hosts"), hosts).map_err(failed("cannot write the Pod's hosts file"))?;
+        std::fs::write(directory.join("etc-hosts"), hosts)
+            .map_err(failed("cannot write the Pod's hosts file"))?;
         self.remember(&record);
         for note in launch.proceed().map_err(failed("cannot start the Pod's program"))? {
             tracing::debug!(pod = %record.key(), "{note}");
@@ -185,52 +187,6 @@ impl Inner {
         record.started_at = order.clock.now();
         save(&record)?;
         Ok(record)
-    }
-
-    fn jail(&self, directory: &Path, plan: &PodPlan, group: &Group, log: PathBuf) -> JailSpec {
-        let mut entries = plan.image.entries();
-        let etc = |name: &str, content: String| Entry::File { target: Path::new("/etc").join(name), content };
-        let bind = |source: PathBuf, target: PathBuf, read_only| Entry::Bind {
-            source,
-            target,
-            read_only,
-            optional: false,
-        };
-        let (user, group_id) = (plan.user, plan.group);
-        entries.push(etc("passwd", format!("root:x:0:0::/:/bin/false\npod:x:{user}:{group_id}::/:/bin/false\n")));
-        entries.push(etc("group", format!("root:x:0:\npod:x:{group_id}:\n")));
-        entries.push(etc("hostname", format!("{}\n", plan.hostname)));
-        entries.push(etc("resolv.conf", self.resolver.clone()));
-        entries.push(bind(directory.join("etc-hosts"), "/etc/hosts".into(), true));
-        for mount in &plan.mounts {
-            if let Some(volume) = plan.volumes.iter().find(|volume| volume.name == mount.volume) {
-                let read_only = mount.read_only || volume.source != crate::plan::VolumeSource::Empty;
-                entries.push(bind(volumes::path(directory, volume), mount.path.clone(), read_only));
-            }
-        }
-        let defaults = [("PATH", SEARCH_PATH), ("HOME", "/"), ("HOSTNAME", &plan.hostname)];
-        let defaults = defaults.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let first = plan.arguments.first().map_or(plan.image.path.as_path(), Path::new);
-        JailSpec {
-            hostname: plan.hostname.clone(),
-            root: directory.join("root"),
-            entries,
-            devices: plan.devices.iter().map(|path| Device { path: path.clone() }).collect(),
-            user,
-            group: group_id,
-            groups: plan.groups.clone(),
-            user_namespace: (!self.privileged).then_some(UserMap { user, group: group_id }),
-            host_network: false,
-            cgroups: group.directories().to_vec(),
-            limits: vec![Limit::Core(0), Limit::OpenFiles(OPEN_FILES)],
-            bounding: Vec::new(),
-            seccomp: true,
-            program: first.to_owned(),
-            arguments: plan.arguments.clone(),
-            environment: defaults.into_iter().chain(plan.environment.iter().cloned()).collect(),
-            directory: plan.directory.clone(),
-            log,
-        }
     }
 
     /// Opens the first process of a record and keeps it, so that its number cannot be reused unnoticed.
@@ -245,17 +201,12 @@ impl Inner {
     }
 
     fn life(&self, record: &Record) -> Life {
-        let Some(process) = self.remember(record) else { return Life::Ended(self.own_account(record)) };
+        let Some(process) = self.remember(record) else { return Life::Ended(own_account(record)) };
         if process.wait(std::time::Duration::ZERO) {
             let seen = process.exit().map(host::process::Exit::code);
-            return Life::Ended(seen.or_else(|| self.own_account(record)));
+            return Life::Ended(seen.or_else(|| own_account(record)));
         }
         Life::Running
-    }
-
-    /// Returns the exit code that the program itself left behind, for an end that nobody saw.
-    fn own_account(&self, record: &Record) -> Option<i32> {
-        std::fs::read_to_string(record.exit_code.as_ref()?).ok()?.trim().parse().ok()
     }
 
     fn release(&self, uid: &str) -> Result<(), RuntimeError> {
@@ -295,7 +246,8 @@ impl Inner {
             }
         }
         let known = |uid: &String| records.iter().any(|record| record.uid == *uid);
-        let groups = self.cgroups.list().into_iter().filter_map(|name| name.strip_prefix("pod").map(str::to_owned));
+        let groups =
+            self.cgroups.list().into_iter().filter_map(|name| name.strip_prefix("pod").map(str::to_owned));
         strays.extend(groups.chain(self.network.pods()).filter(|uid| !known(uid)));
         strays.sort();
         strays.dedup();
@@ -313,29 +265,9 @@ fn group_name(uid: &str) -> String {
     format!("pod{uid}")
 }
 
-/// Lists the containers' log files.
-fn logs(directory: &Path, plan: &PodPlan, log: &Path) -> Vec<ContainerLog> {
-    let mut logs = vec![ContainerLog { container: plan.container.clone(), file: log.to_owned() }];
-    for (container, inside) in &plan.followers {
-        if let Some(file) = on_host(directory, plan, inside) {
-            logs.push(ContainerLog { container: container.clone(), file });
-        }
-    }
-    logs
-}
-
-/// Translates a path inside the Pod to where the host has it; `None` when it is in no volume.
-fn on_host(directory: &Path, plan: &PodPlan, inside: &Path) -> Option<PathBuf> {
-    let mount = plan.mounts.iter().rev().find(|mount| inside.starts_with(&mount.path))?;
-    let volume = plan.volumes.iter().find(|volume| volume.name == mount.volume)?;
-    Some(volumes::path(directory, volume).join(inside.strip_prefix(&mount.path).ok()?))
-}
-
-/// Finds the control groups of a kubelet's Pods again, or makes their parents.
-fn groups(config: &KubeletConfig) -> Result<Manager, PrepareError> {
-    let memory = config.root.join("control-groups.json");
-    Manager::remembered(&host::Root::default(), &config.cgroup, &memory)
-        .map_err(|source| PrepareError::Directory { path: memory.display().to_string(), source })
+/// Returns the exit code that the program itself left behind, for an end that nobody saw.
+fn own_account(record: &Record) -> Option<i32> {
+    std::fs::read_to_string(record.exit_code.as_ref()?).ok()?.trim().parse().ok()
 }
 
 /// A process that tokio can wait for.
@@ -413,34 +345,5 @@ impl Runtime for Jails {
     async fn forget(&self, uid: &str) -> Result<(), RuntimeError> {
         let uid = uid.to_owned();
         self.blocking(move |inner| inner.forget(&uid)).await
-    }
-}
-
-/// Ends every Pod of a kubelet that does not run (any more) and removes everything it made on this machine,
-/// its root directory included. Blocks.
-pub fn remove_everything(config: &KubeletConfig) -> Result<(), PrepareError> {
-    for (uid, record) in Record::all(&config.pods()) {
-        let process = record.and_then(|record| record.process).and_then(|process| process.open().ok().flatten());
-        if let Some(process) = process {
-            // What cannot be killed shows when its control group is removed.
-            let _ = process.kill();
-            process.wait(std::time::Duration::from_secs(5));
-        }
-        tracing::debug!(uid, "Pod ended");
-    }
-    if !config.root.is_dir() {
-        return Ok(());
-    }
-    let cgroups = groups(config)?;
-    for pod in cgroups.list() {
-        cgroups.group(&pod).destroy()?;
-    }
-    cgroups.remove()?;
-    network::pod::teardown_node(&config.network)?;
-    match std::fs::remove_dir_all(&config.root) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(PrepareError::Directory { path: config.root.display().to_string(), source })
-        }
-        _ => Ok(()),
     }
 }

@@ -1,6 +1,8 @@
 //! The host's side of Pods, behind a trait so that decisions are tested without one.
 
+mod jail;
 mod jailed;
+mod remove;
 mod stop;
 
 use std::path::PathBuf;
@@ -11,7 +13,8 @@ use effects::Clock;
 use crate::plan::PodPlan;
 use crate::record::Record;
 
-pub use jailed::{Jails, PrepareError, remove_everything};
+pub use jailed::{Jails, PrepareError};
+pub use remove::remove_everything;
 pub use stop::stop_everything;
 
 /// A Pod to start: who it is, what it becomes, and its unpacked images by volume.

@@ -64,7 +64,13 @@ fn dhcp_socket() -> Result<OwnedFd, Error> {
         let value = (&raw const on).cast();
         // SAFETY: the pointer is to an integer that outlives the call, and the length is its size.
         check(unsafe {
-            libc::setsockopt(raw, libc::SOL_SOCKET, option, value, size_of::<libc::c_int>() as libc::socklen_t)
+            libc::setsockopt(
+                raw,
+                libc::SOL_SOCKET,
+                option,
+                value,
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
         })?;
     }
     let name = BRIDGE.as_bytes();

@@ -62,10 +62,8 @@ mod tests {
 
     #[test]
     fn only_listed_ports_are_forwarded() {
-        let ports = vec![
-            Port { protocol: Protocol::Tcp, port: 22 },
-            Port { protocol: Protocol::Udp, port: 53 },
-        ];
+        let ports =
+            vec![Port { protocol: Protocol::Tcp, port: 22 }, Port { protocol: Protocol::Udp, port: 53 }];
         insta::assert_snapshot!(table(ports));
     }
 }

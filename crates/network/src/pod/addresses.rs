@@ -37,9 +37,12 @@ struct State {
 
 /// Finds a network for the Pods of `node` that no foreign route leads to.
 pub(crate) fn free_network(node: u8, foreign: &[Cidr]) -> Result<Cidr, Error> {
-    let mut usual = (244..=254).chain(200..=243).map(|second| Cidr::new(Ipv4Addr::new(10, second, node, 0), 24));
+    let mut usual =
+        (244..=254).chain(200..=243).map(|second| Cidr::new(Ipv4Addr::new(10, second, node, 0), 24));
     let free = usual.find(|network| !foreign.iter().any(|route| route.overlaps(*network)));
-    free.ok_or_else(|| Error::Exhausted("every default Pod network is in use on this host; choose one".into()))
+    free.ok_or_else(|| {
+        Error::Exhausted("every default Pod network is in use on this host; choose one".into())
+    })
 }
 
 /// The addresses of one node. Every change is in the file before the call returns.
@@ -54,7 +57,9 @@ impl Addresses {
     pub(crate) fn load(directory: &Path) -> Result<Self, Error> {
         let path = directory.join(FILE);
         let state = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(Error::system(format!("read {}", path.display())))?,
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(Error::system(format!("read {}", path.display())))?
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => State::default(),
             Err(error) => return Err(Error::system(format!("read {}", path.display()))(error)),
         };

@@ -24,9 +24,9 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn of(instance: &str) -> Self {
         // FNV-1a: stable over releases, which the standard library's hasher does not promise.
-        let hash = instance
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let hash = instance.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
         let id = format!("{:06x}", hash & 0xff_ffff);
         Self {
             bridge: format!("ic{id}"),
@@ -52,7 +52,9 @@ pub(crate) fn foreign_routes(namespace: Option<&File>, names: &Names) -> Result<
         let stack = Stack::open()?;
         let own = stack.find(&names.bridge).await?.map(|link| link.index);
         let routes = stack.routes().await?;
-        let foreign = routes.into_iter().filter(|(network, link)| network.prefix > 0 && (own.is_none() || *link != own));
+        let foreign = routes
+            .into_iter()
+            .filter(|(network, link)| network.prefix > 0 && (own.is_none() || *link != own));
         Ok(foreign.map(|(network, _)| network).collect())
     })
 }
@@ -107,7 +109,8 @@ pub(crate) fn translate(
 
 fn rules(names: &Names, network: Cidr, peers: &[Cidr]) -> String {
     let bridge = &names.bridge;
-    let peers: String = peers.iter().map(|peer| format!("    ip daddr {peer} accept\n")).collect();
+    let peers =
+        peers.iter().fold(String::new(), |rules, peer| rules + &format!("    ip daddr {peer} accept\n"));
     format!(
         "  chain postrouting {{
     type nat hook postrouting priority 100; policy accept;

@@ -50,7 +50,7 @@ pub(super) fn attach(
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         // Without a system log, each message is followed by a complaint about that.
-        let reason = text.lines().filter(|line| !line.contains("syslog")).next_back();
+        let reason = text.lines().rfind(|line| !line.contains("syslog"));
         let reason = reason.unwrap_or("no reason given");
         if NO_UPLINK.iter().any(|words| reason.contains(words)) {
             return Err(Error::NoUplink);
@@ -58,7 +58,8 @@ pub(super) fn attach(
         return Err(Error::Pasta(explain(reason)));
     }
     let text = std::fs::read_to_string(&pid_file).map_err(Error::system("read the process ID of pasta"))?;
-    let pid = text.trim().parse().map_err(|_| Error::Pasta(format!("it wrote {text:?} as its process ID")))?;
+    let pid =
+        text.trim().parse().map_err(|_| Error::Pasta(format!("it wrote {text:?} as its process ID")))?;
     ProcessRecord::of(pid).map_err(|error| Error::Pasta(error.to_string()))
 }
 
@@ -74,7 +75,8 @@ fn explain(reason: &str) -> String {
 /// Ends the process of a Pod and removes its files.
 pub(super) fn detach(state: &Path, pod: &str, process: Option<&ProcessRecord>) -> Result<(), Error> {
     let (pid_file, log_file) = files(state, pod);
-    let opened = process.map(ProcessRecord::open).transpose().map_err(|error| Error::Pasta(error.to_string()))?;
+    let opened =
+        process.map(ProcessRecord::open).transpose().map_err(|error| Error::Pasta(error.to_string()))?;
     if let Some(process) = opened.flatten() {
         let end = || process.kill().map_err(|error| Error::Pasta(error.to_string()));
         end()?;
