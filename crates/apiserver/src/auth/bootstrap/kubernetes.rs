@@ -96,7 +96,6 @@ const NODE: &str = "
     get,list,watch | - | persistentvolumeclaims,persistentvolumes
     get,patch,update | - | persistentvolumeclaims/status
     get | storage.k8s.io | volumeattachments
-    create | - | serviceaccounts/token
     get | - | serviceaccounts
     get,list,watch | storage.k8s.io | csidrivers
     create,delete,get,patch,update | storage.k8s.io | csinodes
