@@ -179,15 +179,15 @@ impl Status {
     pub fn invalid(gvk: &Gvk, name: &str, errors: &[FieldError]) -> Self {
         let kind =
             if gvk.group.is_empty() { gvk.kind.clone() } else { format!("{}.{}", gvk.kind, gvk.group) };
-        let mut message = format!("{kind} {name:?} is invalid");
-        match errors {
-            [] => {}
-            [one] => message.push_str(&format!(": {one}")),
+        let why = match errors {
+            [] => String::new(),
+            [one] => format!(": {one}"),
             many => {
                 let all: Vec<String> = many.iter().map(ToString::to_string).collect();
-                message.push_str(&format!(": [{}]", all.join(", ")));
+                format!(": [{}]", all.join(", "))
             }
-        }
+        };
+        let message = format!("{kind} {name:?} is invalid{why}");
         Self::failure(Reason::Invalid, message).with_details(Details {
             name: name.into(),
             group: gvk.group.clone(),

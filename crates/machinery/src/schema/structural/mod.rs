@@ -102,11 +102,11 @@ impl Check<'_> {
             flag(node, "x-kubernetes-int-or-string") || flag(node, "x-kubernetes-preserve-unknown-fields");
         match (position, kind) {
             (Position::Root, "") => {
-                self.errors.push(FieldError::required(at, "must not be empty at the root"))
+                self.errors.push(FieldError::required(at, "must not be empty at the root"));
             }
             (Position::Root, "object") => {}
             (Position::Root, _) => {
-                self.errors.push(FieldError::invalid(at, kind, "must be object at the root"))
+                self.errors.push(FieldError::invalid(at, kind, "must be object at the root"));
             }
             (_, "") if untyped => {}
             (_, "") => {
