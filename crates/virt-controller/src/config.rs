@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use api::kubevirt::v1::VirtualMachineInstance;
+use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
 use kube_ext::ElectionConfig;
 use plan::vmi::{Refusal, launcher};
 
 /// Tells what in an instance this installation cannot honour.
 pub type Refusals = Arc<dyn Fn(&VirtualMachineInstance) -> Vec<Refusal> + Send + Sync>;
+
+/// Tells what in a machine, beside its template, this installation cannot honour.
+pub type MachineRefusals = Arc<dyn Fn(&VirtualMachine) -> Vec<Refusal> + Send + Sync>;
 
 /// Settings.
 #[derive(Clone)]
@@ -22,6 +25,8 @@ pub struct Config {
     pub election: Option<ElectionConfig>,
     /// What cannot be honoured; such instances stay without a Pod and say why.
     pub refusals: Refusals,
+    /// What cannot be honoured of a machine itself; such machines get no instance and say why.
+    pub machine_refusals: MachineRefusals,
 }
 
 impl Config {
@@ -33,6 +38,7 @@ impl Config {
             parallel: 8,
             election: None,
             refusals: Arc::new(|_| Vec::new()),
+            machine_refusals: Arc::new(|_| Vec::new()),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use api::kubevirt::v1::VirtualMachineInstance;
 use api::names::finalizer;
 use kube_ext::{
-    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Patch, Problem, Queue, Recorder, Severity, Tasks, resources,
-    work,
+    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Patch, Problem, Queue, Recorder, Severity, Tasks,
+    resources, work,
 };
 use parking_lot::Mutex;
 use plan::vmi::{self, Action, Observed, Refusal, launcher};
@@ -67,8 +67,14 @@ impl Controller {
         };
         let instance = &facts.instance;
         let pods = self.caches.pods.by_index(&instance.uid);
-        let mut act =
-            Act { controller: self, key, uid: &instance.uid, finalizers: &instance.finalizers, revision, whole: None };
+        let mut act = Act {
+            controller: self,
+            key,
+            uid: &instance.uid,
+            finalizers: &instance.finalizers,
+            revision,
+            whole: None,
+        };
         let waits = pods.is_empty() && instance.awaits_pod() && instance.deleting_since.is_none();
         let observed = Observed {
             refusals: if waits { act.refusals().await? } else { Vec::new() },
@@ -117,7 +123,8 @@ impl Act<'_> {
             Action::Write { patch } => self.change(patch.clone()).await,
             Action::RemoveFinalizers => {
                 let ours = [finalizer::INSTANCE, finalizer::VIRTUAL_MACHINE];
-                let left: Vec<_> = self.finalizers.iter().filter(|name| !ours.contains(&name.as_str())).collect();
+                let left: Vec<_> =
+                    self.finalizers.iter().filter(|name| !ours.contains(&name.as_str())).collect();
                 match self.change(json!({"metadata": {"finalizers": left}})).await {
                     Err(error) if error.is_not_found() => Ok(()),
                     other => other,
@@ -148,18 +155,14 @@ impl Act<'_> {
             }
         };
         let (key, revision) = (pod.key(), pod.resource_version().to_owned());
-        match PodFacts::of(pod).filter(|facts| facts.instance_uid == self.uid) {
-            Some(facts) => {
-                controller.refused.lock().remove(self.key);
-                controller.caches.pods.observe(key, &revision, Some(facts));
-                Ok(())
-            }
-            None => {
-                let why = format!("a Pod named {name} exists that is not this instance's; delete it");
-                controller.refused.lock().insert(self.key.clone(), why.clone());
-                Err(ApiError { operation: format!("create pods {key}"), problem: Problem::Invalid(why) })
-            }
+        if let Some(facts) = PodFacts::of(pod).filter(|facts| facts.instance_uid == self.uid) {
+            controller.refused.lock().remove(self.key);
+            controller.caches.pods.observe(key, &revision, Some(facts));
+            return Ok(());
         }
+        let why = format!("a Pod named {name} exists that is not this instance's; delete it");
+        controller.refused.lock().insert(self.key.clone(), why.clone());
+        Err(ApiError { operation: format!("create pods {key}"), problem: Problem::Invalid(why) })
     }
 
     async fn change(&mut self, mut patch: Value) -> Result<(), ApiError> {

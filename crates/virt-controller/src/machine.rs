@@ -9,18 +9,19 @@ use api::names::{finalizer, reason};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube_ext::{
-    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Patch, Problem, Queue, Recorder, Severity, Tasks, resources,
-    work,
+    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Patch, Problem, Queue, Recorder, Severity, Tasks,
+    resources, work,
 };
 use parking_lot::Mutex;
 use plan::vm::{self, Action, Observed, Trouble, Vm};
 use serde_json::{Value, json};
 
 use crate::caches::{Caches, InstanceFacts, InstanceView, MachineFacts, MachineView, Queues};
-use crate::config::Config;
+use crate::config::{Config, MachineRefusals};
 
 struct Controller {
     context: Context,
+    refusals: MachineRefusals,
     caches: Caches,
     recorder: Recorder,
     machines: Api<MachineView>,
@@ -44,6 +45,7 @@ pub(crate) fn start(
 ) {
     let controller = Arc::new(Controller {
         context: context.clone(),
+        refusals: config.machine_refusals.clone(),
         caches: caches.clone(),
         recorder: recorder.clone(),
         machines: Api::new(&context.client),
@@ -160,6 +162,7 @@ impl Act<'_> {
                 self.change(json!({"spec": {"runStrategy": strategy.as_str(), "running": null}})).await
             }
             Action::KeepRevision { name } => {
+                self.check_fields().await?;
                 let revision = self.revision_of(name).await?;
                 let namespace = &self.key.namespace;
                 match controller.revisions.create(namespace, &revision).await {
@@ -196,6 +199,17 @@ impl Act<'_> {
         }
     }
 
+    /// Refuses a machine that asks, beside its template, for what this installation cannot honour.
+    async fn check_fields(&mut self) -> Result<(), ApiError> {
+        let refusals = (self.controller.refusals)(self.machine().await?);
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        let operation = format!("start the machine {}", self.key);
+        Err(ApiError { operation, problem: Problem::Invalid(all.join(". ")) })
+    }
+
     async fn create(&self, instance: &VirtualMachineInstance) -> Result<(), ApiError> {
         let controller = self.controller;
         let created = controller.instances.create(&self.key.namespace, instance).await;
@@ -225,7 +239,7 @@ impl Act<'_> {
     }
 
     fn observe(&mut self, written: MachineView) {
-        self.revision = written.resource_version().to_owned();
+        written.resource_version().clone_into(&mut self.revision);
         let key = written.key();
         // A write that takes the last finalizer off also ends the object; the watch says so.
         if written.metadata.is_deleting() && written.metadata.finalizers.is_empty() {

@@ -21,7 +21,13 @@ struct Controller {
 }
 
 /// Adds the controller to `tasks`.
-pub(crate) fn start(context: &Context, caches: &Caches, queues: &Queues, recorder: &Recorder, tasks: &mut Tasks) {
+pub(crate) fn start(
+    context: &Context,
+    caches: &Caches,
+    queues: &Queues,
+    recorder: &Recorder,
+    tasks: &mut Tasks,
+) {
     let controller = Arc::new(Controller {
         context: context.clone(),
         caches: caches.clone(),

@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::images::image;
 use crate::paths::{guest, kubectl, program};
+use crate::processes::{Processes, kill};
 
 /// Who runs the installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +27,15 @@ pub struct Options {
     pub nodes: u8,
     /// Whether the guest's images are loaded.
     pub images: bool,
+    /// Seconds after which a guest without a sign of life is told of.
+    pub boot_patience: u32,
+    /// A program that the installation does not find until [`Installation::uncover`]. Needs root.
+    pub covered: Option<&'static str>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { user: User::Own, nodes: 1, images: true }
+        Self { user: User::Own, nodes: 1, images: true, boot_patience: 600, covered: None }
     }
 }
 
@@ -104,10 +110,56 @@ impl Installation {
     /// # Panics
     /// When nothing runs.
     pub fn kill(&self) {
+        kill(self.pid());
+    }
+
+    /// Hides `program` from the installation, as if it were not installed: an empty file lies over it in the mount
+    /// namespace that [`Options::covered`] gave the installation.
+    ///
+    /// # Panics
+    /// When it cannot be covered.
+    pub fn cover(&self, program: &str) {
+        in_mounts_of(self.pid(), &["mount", "--bind", "/dev/null", program]);
+    }
+
+    /// Shows `program` again, also to the Pod that `processes` are of: it was started with what was covered then.
+    ///
+    /// # Panics
+    /// When it was not covered.
+    pub fn uncover(&self, program: &str, processes: Option<&Processes>) {
+        for pid in std::iter::once(self.pid()).chain(processes.map(Processes::first)) {
+            in_mounts_of(pid, &["umount", program]);
+        }
+    }
+
+    fn pid(&self) -> i32 {
         let lock = self.data_dir().join("run/ironclad.lock");
-        let pid = std::fs::read_to_string(lock).expect("a running installation").trim().parse().expect("a process ID");
-        let pid = rustix::process::Pid::from_raw(pid).expect("a process ID");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killing ironclad");
+        std::fs::read_to_string(lock).expect("a running installation").trim().parse().expect("a process ID")
+    }
+
+    /// Makes the image `reference` with `files` and loads it.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn load(&self, reference: &str, files: &[(&str, &[u8])]) {
+        let layout = image(self.directory.path(), reference, files);
+        let layout = layout.to_str().expect("a path in UTF-8");
+        self.ironclad(&["image", "load", layout]).expect("loading an image");
+    }
+
+    /// Returns the message of a condition of an object.
+    pub fn condition(&self, kind: &str, name: &str, condition: &str) -> Option<String> {
+        let object = self.get(kind, "default", name)?;
+        let conditions = object["status"]["conditions"].as_array()?;
+        let found = conditions.iter().find(|entry| entry["type"] == condition)?;
+        found["message"].as_str().map(str::to_owned)
+    }
+
+    /// Returns the messages of the Events with `reason` about the object `name`.
+    pub fn events(&self, name: &str, reason: &str) -> Vec<String> {
+        let about = |event: &Value| event["involvedObject"]["name"] == name && event["reason"] == reason;
+        let events = self.list("events").into_iter().filter(about);
+        events.filter_map(|event| event["message"].as_str().map(str::to_owned)).collect()
     }
 
     /// Returns the data directory.
@@ -120,8 +172,17 @@ impl Installation {
     /// # Panics
     /// When the program cannot be started.
     pub fn ironclad(&self, arguments: &[&str]) -> Output {
-        let mut command = self.command(&program("ironclad"));
+        let mut command = match self.options.covered.filter(|_| arguments.first() == Some(&"up")) {
+            None => self.command(&program("ironclad")),
+            Some(covered) => {
+                let mut command = Command::new("unshare");
+                let script = r#"mount --bind /dev/null "$0" && exec "$@""#;
+                command.args(["--mount", "sh", "-c", script, covered]).arg(program("ironclad")).current_dir("/");
+                command
+            }
+        };
         command.args(arguments).env("IRONCLAD_DATA_DIR", self.data_dir());
+        command.env("IRONCLAD_BOOT_PATIENCE", self.options.boot_patience.to_string());
         run(command, None)
     }
 
@@ -237,6 +298,12 @@ impl Drop for Installation {
             eprintln!("ironclad down: {}{}", output.stdout, output.stderr);
         }
     }
+}
+
+fn in_mounts_of(pid: i32, words: &[&str]) {
+    let mut command = Command::new("nsenter");
+    command.args(["--mount", "--target", &pid.to_string()]).args(words);
+    run(command, None).expect("changing what a process sees");
 }
 
 fn run(mut command: Command, input: Option<&str>) -> Output {

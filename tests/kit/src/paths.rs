@@ -8,13 +8,15 @@ pub fn repository() -> PathBuf {
     manifest.ancestors().nth(2).map_or_else(|| manifest.clone(), PathBuf::from)
 }
 
-/// Returns a program of the workspace, built in the same profile as the running test.
+/// Returns a program of the workspace, built in the same profile as the running test or benchmark.
 ///
 /// # Panics
 /// When it was not built; `make test` and `scripts/build dev` do.
 pub fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a test knows its executable");
-    let folder = own.parent().and_then(|deps| deps.parent()).expect("tests run in target/PROFILE/deps");
+    let folder = own.parent().expect("an executable is in a folder");
+    // Tests are in target/PROFILE/deps, programs one above.
+    let folder = folder.parent().filter(|_| folder.ends_with("deps")).unwrap_or(folder);
     let path = folder.join(name);
     assert!(path.exists(), "{} is not there: run `scripts/build dev` first", path.display());
     path

@@ -18,13 +18,17 @@ pub(crate) fn virt_controller(use_emulation: bool) -> virt_controller::Config {
         ..launcher::Config::default()
     };
     let mut config = virt_controller::Config::new(launcher, release);
-    config.refusals = Arc::new(|instance| {
-        let unsupported = model::fields::unsupported(instance).into_iter();
-        unsupported
-            .map(|field| Refusal { field: field.field, reason: field.reason.into(), remedy: field.remedy.into() })
-            .collect()
+    config.refusals = Arc::new(|instance| model::fields::unsupported(instance).into_iter().map(refusal).collect());
+    // What the template asks for is said on the instance that is made from it.
+    config.machine_refusals = Arc::new(|machine| {
+        let unsupported = model::fields::unsupported_machine(machine).into_iter();
+        unsupported.filter(|field| !field.field.starts_with("spec.template")).map(refusal).collect()
     });
     config
+}
+
+fn refusal(field: model::fields::Unsupported) -> Refusal {
+    Refusal { field: field.field, reason: field.reason.to_owned(), remedy: field.remedy.to_owned() }
 }
 
 /// Returns the settings of Kubernetes' own controllers.

@@ -97,7 +97,10 @@ impl From<InstanceView> for InstanceFacts {
         let moving = view.status.migration_state.is_some_and(|m| m.start_timestamp.is_some() && !m.completed);
         Self {
             owner_uid: owner.map(|owner| owner.uid.clone()),
-            machine_generation: meta.annotations.get(annotation::VM_GENERATION).and_then(|text| text.parse().ok()),
+            machine_generation: meta
+                .annotations
+                .get(annotation::VM_GENERATION)
+                .and_then(|text| text.parse().ok()),
             migrating: moving,
             instance: Instance {
                 created: meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),

@@ -49,20 +49,21 @@ impl Caches {
 
         let (queue, owners) = (queues.instances.clone(), queues.machines.clone());
         let nodes_queue = queues.nodes.clone();
-        let instances = Cache::builder(Api::<InstanceView>::new(client), |view| Some(InstanceFacts::from(view)))
-            .index(InstanceFacts::node)
-            .on_change(move |change| {
-                queue.add(change.key().clone());
-                // A machine and its instance have the same name, and so has an instance that is in a machine's way.
-                owners.add(change.key().clone());
-                if let Some(node) = change.sides().last().and_then(InstanceFacts::node) {
-                    nodes_queue.add(Key::cluster(node));
-                }
-            })
-            .start(context, tasks);
+        let instances =
+            Cache::builder(Api::<InstanceView>::new(client), |view| Some(InstanceFacts::from(view)))
+                .index(InstanceFacts::node)
+                .on_change(move |change| {
+                    queue.add(change.key().clone());
+                    // A machine and its instance have the same name, and so has an instance that is in a machine's way.
+                    owners.add(change.key().clone());
+                    if let Some(node) = change.sides().last().and_then(InstanceFacts::node) {
+                        nodes_queue.add(Key::cluster(node));
+                    }
+                })
+                .start(context, tasks);
 
         let queue = queues.instances.clone();
-        let pods = Cache::builder(Api::<PodView>::new(client), |view| PodFacts::of(view))
+        let pods = Cache::builder(Api::<PodView>::new(client), PodFacts::of)
             .select(Select::labels(format!("{}=virt-launcher", label::APP)))
             .index(|pod| Some(pod.instance_uid.clone()))
             .on_change(move |change| {

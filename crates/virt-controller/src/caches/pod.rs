@@ -93,7 +93,8 @@ impl PodFacts {
         let status = view.status;
         let compute = status.container_statuses.iter().find(|container| container.name == COMPUTE);
         let ended = compute.and_then(|container| container.state.terminated.as_ref());
-        let conditions = status.conditions.iter().filter(|c| matches!(c.kind.as_str(), "Ready" | "PodScheduled"));
+        let conditions =
+            status.conditions.iter().filter(|c| matches!(c.kind.as_str(), "Ready" | "PodScheduled"));
         Some(Self {
             instance_uid,
             instance_name: owner.name,
@@ -117,14 +118,21 @@ impl PodFacts {
 
 fn waiting<'a>(containers: impl Iterator<Item = &'a ContainerStatus>) -> Option<Waiting> {
     let mut stuck = containers.filter_map(|container| container.state.waiting.as_ref());
-    let stuck = stuck.find(|waiting| !waiting.reason.is_empty() && !PASSING.contains(&waiting.reason.as_str()))?;
+    let stuck =
+        stuck.find(|waiting| !waiting.reason.is_empty() && !PASSING.contains(&waiting.reason.as_str()))?;
     Some(Waiting { reason: stuck.reason.clone(), message: stuck.message.clone() })
 }
 
 /// Says how a Pod ended: what the container says, or else what the Pod says.
-fn ending(container: Option<&TerminatedState>, reason: Option<&str>, message: Option<&str>) -> Option<String> {
+fn ending(
+    container: Option<&TerminatedState>,
+    reason: Option<&str>,
+    message: Option<&str>,
+) -> Option<String> {
     let (reason, message, code) = match container {
-        Some(ended) => (ended.reason.as_deref().or(reason), ended.message.as_deref().or(message), Some(ended.exit_code)),
+        Some(ended) => {
+            (ended.reason.as_deref().or(reason), ended.message.as_deref().or(message), Some(ended.exit_code))
+        }
         None => (reason, message, None),
     };
     let mut words: Vec<String> = Vec::new();
