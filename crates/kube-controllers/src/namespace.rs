@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube_ext::{
-    Api, ApiError, Cache, Context, Delete, Key, Kind, Meta, PartialObject, Patch, Queue, Resource, Select, Tasks,
-    discover, resources, work,
+    Api, ApiError, Cache, Context, Delete, Key, Kind, Meta, PartialObject, Patch, Queue, Resource, Select,
+    Tasks, discover, resources, work,
 };
 use plan::namespace::{self, Action, DEFAULT_ACCOUNT, FINALIZER, Observed, ROOT_CA, Remainder};
 use serde::Deserialize;
@@ -163,7 +163,9 @@ impl Controller {
             }
             Action::PublishRootCa => self.publish(namespace).await,
             Action::Empty { resource } => {
-                let Some(kind) = kinds.iter().find(|kind| full_name(kind) == *resource) else { return Ok(()) };
+                let Some(kind) = kinds.iter().find(|kind| full_name(kind) == *resource) else {
+                    return Ok(());
+                };
                 let api = Api::<PartialObject>::of(client, kind.clone());
                 for object in api.list(&Select::default().within(namespace)).await? {
                     if object.metadata.is_deleting() {

@@ -264,7 +264,10 @@ impl<K: Kind> Api<K> {
             Patch::Apply { manager, object } => (
                 "application/apply-patch+yaml",
                 object,
-                format!("{url}?{}", encode(&[("fieldManager", manager.clone()), ("force", "true".to_owned())])),
+                format!(
+                    "{url}?{}",
+                    encode(&[("fieldManager", manager.clone()), ("force", "true".to_owned())])
+                ),
             ),
         };
         self.send_as("PATCH", &url, Some(body(value)?), media, verb, &key.to_string()).await
@@ -351,7 +354,8 @@ pub(crate) fn encode(query: &[(&str, String)]) -> String {
             if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
                 text.push(char::from(byte));
             } else {
-                text.push_str(&format!("%{byte:02X}"));
+                let hex = |digit: u8| char::from(b"0123456789ABCDEF"[usize::from(digit)]);
+                text.extend(['%', hex(byte >> 4), hex(byte & 15)]);
             }
         }
     }
@@ -377,7 +381,10 @@ mod tests {
 
     #[test]
     fn queries_are_escaped() {
-        assert_eq!(encode(&[("labelSelector", "a=b,c in (d)".to_owned())]), "labelSelector=a%3Db%2Cc%20in%20%28d%29");
+        assert_eq!(
+            encode(&[("labelSelector", "a=b,c in (d)".to_owned())]),
+            "labelSelector=a%3Db%2Cc%20in%20%28d%29"
+        );
     }
 
     #[test]

@@ -100,7 +100,13 @@ impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
         api: Api<K>,
         project: impl Fn(K) -> Option<P> + Send + Sync + 'static,
     ) -> Builder<K, P> {
-        Builder { api, select: Select::default(), project: Arc::new(project), index: None, listeners: Vec::new() }
+        Builder {
+            api,
+            select: Select::default(),
+            project: Arc::new(project),
+            index: None,
+            listeners: Vec::new(),
+        }
     }
 
     /// Returns what is known of an object.
@@ -221,7 +227,13 @@ impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
 }
 
 impl<P: PartialEq> State<P> {
-    fn apply(&mut self, key: Key, revision: u64, value: Option<P>, index: Option<&Indexer<P>>) -> Option<Change<P>> {
+    fn apply(
+        &mut self,
+        key: Key,
+        revision: u64,
+        value: Option<P>,
+        index: Option<&Indexer<P>>,
+    ) -> Option<Change<P>> {
         let known = self.items.get_mut(&key);
         if let Some(known) = &known
             && revision != 0
@@ -352,7 +364,10 @@ impl<P> std::fmt::Debug for Cache<P> {
 
 impl<K, P> std::fmt::Debug for Builder<K, P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("api", &self.api).field("select", &self.select).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("api", &self.api)
+            .field("select", &self.select)
+            .finish_non_exhaustive()
     }
 }
 

@@ -38,8 +38,9 @@ pub enum ConnectError {
 pub async fn connect(path: &Path) -> Result<Client, ConnectError> {
     let unreadable = |source| ConnectError::Read { path: path.to_owned(), source };
     let file = Kubeconfig::read_from(path).map_err(unreadable)?;
-    let config =
-        kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(unreadable)?;
+    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+        .await
+        .map_err(unreadable)?;
     Client::try_from(config).map_err(|source| ConnectError::Use { path: path.to_owned(), source })
 }
 

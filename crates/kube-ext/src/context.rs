@@ -31,6 +31,9 @@ impl Context {
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("clock", &self.clock).field("entropy", &self.entropy).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("clock", &self.clock)
+            .field("entropy", &self.entropy)
+            .finish_non_exhaustive()
     }
 }

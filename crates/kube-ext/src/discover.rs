@@ -49,7 +49,9 @@ pub async fn discover(client: &Client, verbs: &[&str]) -> Result<Vec<Resource>, 
     let mut found = collect(client, "/api/v1", "", "v1", verbs).await?;
     let groups: Groups = get(client, "/apis").await?;
     for group in groups.groups {
-        let Some(version) = group.preferred_version.or_else(|| group.versions.into_iter().next()) else { continue };
+        let Some(version) = group.preferred_version.or_else(|| group.versions.into_iter().next()) else {
+            continue;
+        };
         let path = format!("/apis/{}/{}", group.name, version.version);
         match collect(client, &path, &group.name, &version.version, verbs).await {
             Ok(more) => found.extend(more),
@@ -69,7 +71,8 @@ async fn collect(
     verbs: &[&str],
 ) -> Result<Vec<Resource>, ApiError> {
     let list: Resources = get(client, path).await?;
-    let fits = |entry: &Entry| !entry.name.contains('/') && verbs.iter().all(|v| entry.verbs.iter().any(|e| e == v));
+    let fits =
+        |entry: &Entry| !entry.name.contains('/') && verbs.iter().all(|v| entry.verbs.iter().any(|e| e == v));
     let entries = list.resources.into_iter().filter(fits);
     Ok(entries
         .map(|entry| Resource {

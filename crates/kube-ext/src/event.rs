@@ -193,9 +193,10 @@ impl Shared {
     async fn write(&self, api: &Api<Event>, happening: Happening, mut pending: Pending) {
         match self.try_write(api, &happening, &pending).await {
             Ok(()) => {}
-            Err(ApiError { problem: Problem::Transport(_) | Problem::Busy(_) | Problem::Server { .. }, .. })
-                if pending.tries < TRIES =>
-            {
+            Err(ApiError {
+                problem: Problem::Transport(_) | Problem::Busy(_) | Problem::Server { .. },
+                ..
+            }) if pending.tries < TRIES => {
                 pending.tries += 1;
                 let wait = Duration::from_secs(1 << pending.tries);
                 pending.due = self.context.now().checked_add(wait).unwrap_or(pending.due);
@@ -205,7 +206,12 @@ impl Shared {
         }
     }
 
-    async fn try_write(&self, api: &Api<Event>, happening: &Happening, pending: &Pending) -> Result<(), ApiError> {
+    async fn try_write(
+        &self,
+        api: &Api<Event>,
+        happening: &Happening,
+        pending: &Pending,
+    ) -> Result<(), ApiError> {
         let object = &happening.object;
         let namespace = if object.key.namespace.is_empty() { "default" } else { &object.key.namespace };
         let known = self.state.lock().written.get(happening).map(|known| (known.name.clone(), known.count));

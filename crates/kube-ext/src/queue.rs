@@ -232,7 +232,10 @@ impl<T> Clone for Queue<T> {
 impl<T> Debug for Queue<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.shared.state.lock();
-        f.debug_struct("Queue").field("ready", &state.ready.len()).field("waiting", &state.waiting.len()).finish()
+        f.debug_struct("Queue")
+            .field("ready", &state.ready.len())
+            .field("waiting", &state.waiting.len())
+            .finish()
     }
 }
 

@@ -50,7 +50,11 @@ impl Resource {
 
     /// Returns `group/version`, or `version` alone for the core group.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_string()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// Returns the URL path of the collection; an empty `namespace` means all namespaces.
@@ -144,8 +148,12 @@ pub mod resources {
     pub const CONTROLLER_REVISION: Resource =
         Resource::namespaced("apps", "v1", "ControllerRevision", "controllerrevisions");
     /// CustomResourceDefinitions.
-    pub const CUSTOM_RESOURCE_DEFINITION: Resource =
-        Resource::cluster("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions");
+    pub const CUSTOM_RESOURCE_DEFINITION: Resource = Resource::cluster(
+        "apiextensions.k8s.io",
+        "v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+    );
     /// VirtualMachines.
     pub const VIRTUAL_MACHINE: Resource =
         Resource::namespaced("kubevirt.io", "v1", "VirtualMachine", "virtualmachines");

@@ -16,8 +16,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use effects::Clock;
-use futures::future::{Either, select};
 use futures::StreamExt;
+use futures::future::{Either, select};
 use http::Request;
 use kube::core::WatchEvent;
 
@@ -152,7 +152,10 @@ async fn watch<K: Kind>(
 }
 
 /// Returns the next item, `Some(None)` at the end, or `None` after [`SILENCE`].
-async fn select_next<S: futures::Stream + Unpin>(stream: &mut S, clock: &dyn Clock) -> Option<Option<S::Item>> {
+async fn select_next<S: futures::Stream + Unpin>(
+    stream: &mut S,
+    clock: &dyn Clock,
+) -> Option<Option<S::Item>> {
     match select(stream.next(), pin!(clock.sleep(SILENCE))).await {
         Either::Left((item, _)) => Some(item),
         Either::Right(((), _)) => None,

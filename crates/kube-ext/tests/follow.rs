@@ -91,7 +91,8 @@ async fn a_lost_revision_is_made_up_for_by_a_list() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_new_list_lacks_is_gone() {
-    let gone = json!({"kind": "Status", "status": "Failure", "code": 410, "reason": "Gone", "message": "too old"});
+    let gone =
+        json!({"kind": "Status", "status": "Failure", "code": 410, "reason": "Gone", "message": "too old"});
     let (told, ..) =
         follow(vec![list(5, vec![pod("a", "a1", 3)]), events(&[("ERROR", gone)]), list(9, vec![])]).await;
     assert_eq!(told, ["a is new: a1", "a is gone"]);

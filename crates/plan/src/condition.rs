@@ -88,20 +88,15 @@ pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
 
 /// Puts `condition` into `conditions`, keeping its place and, while the status stays, its times.
 pub fn set(conditions: &mut Vec<Condition>, mut condition: Condition, now: Timestamp) {
-    match conditions.iter_mut().find(|known| known.kind == condition.kind) {
-        Some(known) => {
-            condition.last_transition_time = if known.status == condition.status {
-                known.last_transition_time
-            } else {
-                Some(crate::time::stamp(now))
-            };
-            condition.last_probe_time = known.last_probe_time;
-            *known = condition;
-        }
-        None => {
-            condition.last_transition_time = Some(crate::time::stamp(now));
-            conditions.push(condition);
-        }
+    let stamp = Some(crate::time::stamp(now));
+    if let Some(known) = conditions.iter_mut().find(|known| known.kind == condition.kind) {
+        let same = known.status == condition.status;
+        condition.last_transition_time = if same { known.last_transition_time } else { stamp };
+        condition.last_probe_time = known.last_probe_time;
+        *known = condition;
+    } else {
+        condition.last_transition_time = stamp;
+        conditions.push(condition);
     }
 }
 

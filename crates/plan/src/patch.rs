@@ -54,7 +54,8 @@ fn leaves(value: &Value, path: &str, f: &mut std::fmt::Formatter<'_>) -> std::fm
         }
         Value::Array(items) if path.ends_with("conditions") => {
             for item in items {
-                let condition: crate::condition::Condition = serde_json::from_value(item.clone()).unwrap_or_default();
+                let condition: crate::condition::Condition =
+                    serde_json::from_value(item.clone()).unwrap_or_default();
                 write!(f, "\n    condition {condition}")?;
             }
             Ok(())
@@ -80,7 +81,8 @@ mod tests {
     #[test]
     fn only_differences_are_written() {
         assert_eq!(difference(&json!({"a": 1, "b": {"c": 2}}), &json!({"a": 1, "b": {"c": 2}})), None);
-        let patch = difference(&json!({"a": 1, "b": {"c": 2, "d": 3}}), &json!({"b": {"c": 4, "d": 3}, "e": []}));
+        let patch =
+            difference(&json!({"a": 1, "b": {"c": 2, "d": 3}}), &json!({"b": {"c": 4, "d": 3}, "e": []}));
         assert_eq!(patch, Some(json!({"a": null, "b": {"c": 4}, "e": []})));
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plan::condition::Condition;
 use plan::handler::{
-    GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Status, Topology, Trouble, Volume, step,
+    GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Status, Topology, Trouble, Volume,
+    step,
 };
 
 fn now() -> Timestamp {
@@ -131,7 +132,8 @@ fn hypervisor_died() {
 fn something_is_missing() {
     let trouble = Trouble {
         reason: "SeedFailed".to_owned(),
-        message: "volume cloudinit: the Secret seed does not exist; create it, or correct the name".to_owned(),
+        message: "volume cloudinit: the Secret seed does not exist; create it, or correct the name"
+            .to_owned(),
         retry_at: now() + Duration::from_secs(2),
     };
     let observed = Observed { trouble: Some(trouble), ..observed("Scheduled", MachinePhase::Idle) };
@@ -174,11 +176,13 @@ fn a_disk_failed() {
 #[test]
 fn a_guest_that_shows_no_sign_of_life() {
     let mut observed = settled();
-    let since = |seconds| Launcher::Connected(Machine {
-        executed_at: Some(now() - Duration::from_secs(seconds)),
-        shows_life: false,
-        ..machine(MachinePhase::Running)
-    });
+    let since = |seconds| {
+        Launcher::Connected(Machine {
+            executed_at: Some(now() - Duration::from_secs(seconds)),
+            shows_life: false,
+            ..machine(MachinePhase::Running)
+        })
+    };
     observed.launcher = since(170);
     let early = step(&observed, now());
     assert!(early.actions.is_empty(), "{early}");

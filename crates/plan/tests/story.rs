@@ -2,13 +2,15 @@
 //!
 //! The texts are in `golden/`. After a change, read the difference and accept it with `INSTA_UPDATE=always`.
 
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test")]
+
 mod golden {
     pub mod gc;
+    pub mod instance;
     pub mod machine;
     pub mod namespace;
     pub mod node;
     pub mod pod;
     pub mod scheduler;
-    pub mod instance;
     pub mod teller;
 }

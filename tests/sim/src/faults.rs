@@ -61,17 +61,17 @@ impl Road {
         let watches = request.uri().query().is_some_and(|query| query.contains("watch=1"));
         let label = format!("{} {}", request.method(), request.uri().path());
         let refuse = storm && !reads && self.dice.chance(30);
-        let lose = storm && !reads && self.dice.chance(30);
+        let silent = storm && !reads && self.dice.chance(30);
         if refuse {
             self.journal.write(self.who, &format!("{label} 409 (bad luck)"));
             return body::refusal(&Status::conflict(&Gvr::new("", "v1", "things"), "bad-luck", "simulated"));
         }
         let Ok(response) = tower::Service::call(&mut self.server, request).await;
         if !reads {
-            let lost = if lose { " (answer lost)" } else { "" };
+            let lost = if silent { " (answer lost)" } else { "" };
             self.journal.write(self.who, &format!("{label} {}{lost}", response.status().as_u16()));
         }
-        if lose {
+        if silent {
             return body::refusal(&Status::internal("simulated loss of the answer"));
         }
         if watches && storm && self.dice.chance(500) {

@@ -82,7 +82,8 @@ pub async fn check(context: &Context, complaints: &Complaints) -> Result<(), Api
         let word = machine.status["printableStatus"].as_str().unwrap_or_default();
         let phase = of(name).and_then(|instance| instance.status["phase"].as_str());
         let complain = |what: &str| {
-            complaints.add(format!("machine {name} ({strategy}, shown as {word}, instance {phase:?}): {what}"));
+            complaints
+                .add(format!("machine {name} ({strategy}, shown as {word}, instance {phase:?}): {what}"));
         };
         if machine.metadata.is_deleting() {
             complain("was deleted and is still there");
@@ -115,7 +116,8 @@ pub async fn check(context: &Context, complaints: &Complaints) -> Result<(), Api
             complaints.add(format!("instance {name} outlived its machine"));
         }
         let live = pods.iter().filter(|pod| owner_of(pod) == Some(uid));
-        let live = live.filter(|pod| !matches!(pod.status["phase"].as_str(), Some("Succeeded" | "Failed"))).count();
+        let live =
+            live.filter(|pod| !matches!(pod.status["phase"].as_str(), Some("Succeeded" | "Failed"))).count();
         let running = instance.status["phase"] == "Running";
         if running != (live == 1) {
             complaints.add(format!("instance {name} is {} with {live} live Pods", instance.status["phase"]));

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kube_ext::{Api, ApiError, Cache, Context, Delete, Key, Kind as _, Meta, Patch, Select, Tasks, resources};
+use kube_ext::{
+    Api, ApiError, Cache, Context, Delete, Key, Kind as _, Meta, Patch, Select, Tasks, resources,
+};
 use plan::condition::{self, Condition};
 use serde_json::{Value, json};
 
@@ -51,7 +53,7 @@ struct Node {
 /// Adds a node to `tasks`.
 pub fn start(context: &Context, name: &str, dice: Dice, wild: crate::faults::Weather, tasks: &mut Tasks) {
     let pods = Api::<View>::of(&context.client, resources::POD);
-    let pods = Cache::builder(pods, pod_facts)
+    let pods = Cache::builder(pods, |view| Some(pod_facts(view)))
         .select(Select::fields(format!("spec.nodeName={name}")))
         .start(context, tasks);
     let instances = Api::<View>::of(&context.client, resources::VIRTUAL_MACHINE_INSTANCE);
@@ -61,8 +63,15 @@ pub fn start(context: &Context, name: &str, dice: Dice, wild: crate::faults::Wea
         here.then(|| instance_facts(view))
     })
     .start(context, tasks);
-    let mut node =
-        Node { name: name.to_owned(), context: context.clone(), dice, pods, instances, fates: Fates::new(), wild };
+    let mut node = Node {
+        name: name.to_owned(),
+        context: context.clone(),
+        dice,
+        pods,
+        instances,
+        fates: Fates::new(),
+        wild,
+    };
     tasks.add(async move { node.live().await });
 }
 
@@ -76,14 +85,14 @@ struct View {
 
 kube_ext::view!(View => resources::POD);
 
-fn pod_facts(view: View) -> Option<PodFacts> {
+fn pod_facts(view: View) -> PodFacts {
     let owner = view.metadata.controller().map(|owner| (owner.name.clone(), owner.uid.clone()));
-    Some(PodFacts {
+    PodFacts {
         deleting: view.metadata.is_deleting(),
         phase: view.status["phase"].as_str().unwrap_or("Pending").to_owned(),
         instance: owner,
         uid: view.metadata.uid,
-    })
+    }
 }
 
 fn instance_facts(view: View) -> InstanceFacts {
@@ -174,19 +183,26 @@ impl Node {
             return Ok(());
         }
         if pod.phase == "Pending" && self.is_due(&pod.uid, "start", 50, 800) {
-            let waits = self.dice.chance(50) && self.wild_now() && !self.is_due(&pod.uid, "image", 1000, 8000);
+            let waits =
+                self.dice.chance(50) && self.wild_now() && !self.is_due(&pod.uid, "image", 1000, 8000);
             let status = if waits { missing_image() } else { running() };
-            pods.patch_status(key, &Patch::Merge(json!({"metadata": {"uid": pod.uid}, "status": status}))).await?;
+            pods.patch_status(key, &Patch::Merge(json!({"metadata": {"uid": pod.uid}, "status": status})))
+                .await?;
         }
         // The launcher ends with its machine.
         if live && let Some((name, uid)) = &pod.instance {
             let instance = self.instances.get(&Key::new(key.namespace.clone(), name.clone()));
-            let over = instance.filter(|i| i.uid == *uid && matches!(i.phase.as_str(), "Succeeded" | "Failed"));
+            let over =
+                instance.filter(|i| i.uid == *uid && matches!(i.phase.as_str(), "Succeeded" | "Failed"));
             if let Some(instance) = over
                 && self.is_due(&pod.uid, "exit", 10, 200)
             {
                 let status = ended(instance.phase == "Succeeded");
-                pods.patch_status(key, &Patch::Merge(json!({"metadata": {"uid": pod.uid}, "status": status}))).await?;
+                pods.patch_status(
+                    key,
+                    &Patch::Merge(json!({"metadata": {"uid": pod.uid}, "status": status})),
+                )
+                .await?;
             }
         }
         Ok(())
@@ -205,7 +221,8 @@ impl Node {
                 if known.metadata.uid != instance.uid || known.status["phase"] != "Scheduled" {
                     return Ok(());
                 }
-                let mut times = known.status["phaseTransitionTimestamps"].as_array().cloned().unwrap_or_default();
+                let mut times =
+                    known.status["phaseTransitionTimestamps"].as_array().cloned().unwrap_or_default();
                 times.push(json!({"phase": "Running", "phaseTransitionTimestamp": now}));
                 let mut status = status;
                 status["phaseTransitionTimestamps"] = json!(times);
@@ -223,7 +240,9 @@ impl Node {
                 // A guest's own end: some never, some soon.
                 let crashes = plan::name::hash(&instance.uid) % 10;
                 if crashes < 2 && self.is_due(&instance.uid, "crash", 3000, 30_000) {
-                    return self.finish(key, instance, if crashes == 0 { "Failed" } else { "Succeeded" }).await;
+                    return self
+                        .finish(key, instance, if crashes == 0 { "Failed" } else { "Succeeded" })
+                        .await;
                 }
                 Ok(())
             }
@@ -269,7 +288,7 @@ fn running() -> Value {
 }
 
 fn ended(well: bool) -> Value {
-    let code = if well { 0 } else { 1 };
+    let code = i32::from(!well);
     let phase = if well { "Succeeded" } else { "Failed" };
     let state = json!({"terminated": {"exitCode": code, "reason": if well { "Completed" } else { "Error" }}});
     json!({"phase": phase, "containerStatuses": container(false, &state)})

@@ -107,7 +107,11 @@ impl World {
     pub fn kube_controllers(&self) -> JoinHandle<()> {
         let identity = auth::identity::component("system:kube-controller-manager");
         let context = self.context("kube", identity, &self.weather);
-        tokio::spawn(kube_controllers::run(context, kube_controllers::Config::default(), std::future::pending()))
+        tokio::spawn(kube_controllers::run(
+            context,
+            kube_controllers::Config::default(),
+            std::future::pending(),
+        ))
     }
 
     /// Starts `count` nodes; `wild` guests end by themselves.
@@ -174,9 +178,8 @@ pub async fn run(options: &Options) -> Report {
         world.journal.write("judge", &format!("cannot check: {error}"));
     }
     let mut complaints = complaints.all();
-    complaints.extend([("virt", &virt), ("kube", &kube)].into_iter().filter_map(|(who, handle)| {
-        handle.is_finished().then(|| format!("{who} ended by itself"))
-    }));
+    let ended = [("virt", &virt), ("kube", &kube)].into_iter().filter(|(_, handle)| handle.is_finished());
+    complaints.extend(ended.map(|(who, _)| format!("{who} ended by itself")));
     for handle in [watching, nodes, virt, kube] {
         handle.abort();
     }

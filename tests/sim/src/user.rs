@@ -40,8 +40,7 @@ async fn one(context: &Context, dice: &Dice, name: &str) -> Result<(), ApiError>
             let instances = api(context, resources::VIRTUAL_MACHINE_INSTANCE);
             let Some(instance) = instances.find(&key).await? else { return Ok(()) };
             let uid = instance.metadata.uid;
-            let request =
-                json!({"status": {"stateChangeRequests": [{"action": "Stop", "uid": uid}, {"action": "Start"}]}});
+            let request = json!({"status": {"stateChangeRequests": [{"action": "Stop", "uid": uid}, {"action": "Start"}]}});
             machines.patch_status(&key, &Patch::Merge(request)).await.map(drop)
         }
         78..88 => machines.delete(&key, &Delete::default()).await,

@@ -12,7 +12,8 @@ const BUDGET: usize = 6;
 
 #[test]
 fn writes_from_created_to_running() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let journal = runtime.block_on(async {
         let world = World::new(5).await;
         let fair = Weather::default();
@@ -25,7 +26,8 @@ fn writes_from_created_to_running() {
     });
     let created = journal.iter().position(|line| line.contains("user")).unwrap();
     let start = &journal[created + 1..];
-    let ready = start.iter().rposition(|line| line.contains("virtualmachines/web/status")).expect("the machine runs");
+    let ready =
+        start.iter().rposition(|line| line.contains("virtualmachines/web/status")).expect("the machine runs");
     let ours = |line: &&String| {
         line.contains(" virt ") || (line.contains(" node-a ") && line.contains("virtualmachineinstances"))
     };
@@ -35,6 +37,8 @@ fn writes_from_created_to_running() {
     // What can wait comes later: the machine's finalizer, and Events.
     let later = start[ready + 1..].iter().filter(|line| line.contains(" virt ") && !line.contains("/events"));
     let later: Vec<&String> = later.collect();
-    let finalizer = |line: &&String| line.contains("PATCH /apis/kubevirt.io/v1/namespaces/default/virtualmachines/web 200");
+    let finalizer = |line: &&String| {
+        line.contains("PATCH /apis/kubevirt.io/v1/namespaces/default/virtualmachines/web 200")
+    };
     assert!(later.len() <= 1 && later.iter().all(finalizer), "written after everything was said:\n{text}");
 }

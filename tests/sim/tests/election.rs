@@ -52,7 +52,8 @@ fn candidate(context: Context, name: &str, office: Office) -> JoinHandle<()> {
 
 #[test]
 fn one_leader_at_a_time() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let world = World::new(11).await;
         let (weather, office, dice) = (Weather::default(), Office::default(), Dice::new(11, "election"));

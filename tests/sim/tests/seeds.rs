@@ -1,17 +1,25 @@
 //! Many runs: nothing that must not happen happens, and a seed tells the whole story.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use std::time::Duration;
 
 use sim::{Options, Report, run};
 
 fn simulate(options: &Options) -> Report {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(run(options))
 }
 
 #[test]
 fn the_same_seed_gives_the_same_journal() {
-    let options = Options { seed: 7, storm: Duration::from_secs(40), calm: Duration::from_secs(60), ..Options::default() };
+    let options = Options {
+        seed: 7,
+        storm: Duration::from_secs(40),
+        calm: Duration::from_secs(60),
+        ..Options::default()
+    };
     let (first, second) = (simulate(&options).journal, simulate(&options).journal);
     assert!(first.len() > 50, "too little happened: {} requests", first.len());
     let differs = first.iter().zip(&second).position(|(a, b)| a != b);
@@ -25,7 +33,8 @@ fn the_same_seed_gives_the_same_journal() {
 
 #[test]
 fn another_seed_gives_another_journal() {
-    let options = |seed| Options { seed, storm: Duration::from_secs(10), calm: Duration::ZERO, ..Options::default() };
+    let options =
+        |seed| Options { seed, storm: Duration::from_secs(10), calm: Duration::ZERO, ..Options::default() };
     assert_ne!(simulate(&options(1)).journal, simulate(&options(2)).journal);
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube_ext::{
-    Api, ApiError, Cache, Change, Context, Delete, Key, Owner, PartialObject, Patch, Propagation, Queue, Resource,
-    Tasks, discover, resources, work,
+    Api, ApiError, Cache, Change, Context, Delete, Key, Owner, PartialObject, Patch, Propagation, Queue,
+    Resource, Tasks, discover, resources, work,
 };
 use parking_lot::Mutex;
 use plan::gc::{self, Action, FOREGROUND, Manner, ORPHAN, Observed, OwnerState};
@@ -62,9 +62,10 @@ async fn prepare(context: &Context, tasks: &mut Tasks) -> Result<(), ApiError> {
     let mut synced = Vec::new();
     for (number, kind) in kinds.into_iter().enumerate() {
         let (graph, ready) = (Arc::clone(&collector), queue.clone());
-        let cache = Cache::builder(Api::<PartialObject>::of(&context.client, kind), |object| Some(facts(object)))
-            .on_change(move |change| graph.note(number, change, &ready))
-            .start(context, tasks);
+        let cache =
+            Cache::builder(Api::<PartialObject>::of(&context.client, kind), |object| Some(facts(object)))
+                .on_change(move |change| graph.note(number, change, &ready))
+                .start(context, tasks);
         synced.push(cache);
     }
     tasks.add(async move {
@@ -152,7 +153,8 @@ impl Collector {
             let waits = facts.deleting && facts.foreground;
             return Ok(if waits { OwnerState::WaitsForOwned } else { OwnerState::Present });
         }
-        let kind = self.kinds.iter().find(|kind| kind.api_version() == owner.api_version && kind.kind == owner.kind);
+        let kind =
+            self.kinds.iter().find(|kind| kind.api_version() == owner.api_version && kind.kind == owner.kind);
         // A kind (or version) that is not served here may be served again; nothing is deleted on a guess.
         let Some(kind) = kind else { return Ok(OwnerState::Present) };
         let namespace = if kind.namespaced { dependent.namespace.clone() } else { String::new() };

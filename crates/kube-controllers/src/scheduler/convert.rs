@@ -73,15 +73,18 @@ pub(super) fn pod(pod: &core::Pod) -> Pod {
             })
             .collect()
     };
-    let mut requests = requests(&views(&spec.containers), &views(spec.init_containers.as_deref().unwrap_or_default()));
+    let mut requests =
+        requests(&views(&spec.containers), &views(spec.init_containers.as_deref().unwrap_or_default()));
     add(&mut requests, &amounts(spec.overhead.as_ref().unwrap_or(&BTreeMap::new())));
 
     let affinity = spec.affinity.unwrap_or_default();
     let node = affinity.node_affinity.unwrap_or_default();
-    let required = node.required_during_scheduling_ignored_during_execution.map(|terms| terms.node_selector_terms);
+    let required =
+        node.required_during_scheduling_ignored_during_execution.map(|terms| terms.node_selector_terms);
     let preferred = node.preferred_during_scheduling_ignored_during_execution.unwrap_or_default();
     let near = affinity.pod_affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution);
-    let apart = affinity.pod_anti_affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution);
+    let apart =
+        affinity.pod_anti_affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution);
     let others = |terms: Option<Vec<PodAffinityTerm>>| {
         terms.unwrap_or_default().into_iter().map(|term| other_pods(term, &namespace)).collect()
     };

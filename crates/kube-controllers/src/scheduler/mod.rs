@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube_ext::{
-    Api, ApiError, Cache, Context, Key, Kind, ObjectRef, Patch, Queue, Recorder, Severity, Tasks, resources, work,
+    Api, ApiError, Cache, Context, Key, Kind, ObjectRef, Patch, Queue, Recorder, Severity, Tasks, resources,
+    work,
 };
 use parking_lot::Mutex;
 use plan::scheduler::{self, Action, Node, Observed};
@@ -117,7 +118,9 @@ impl Scheduler {
                     self.bind(key, &facts, node).await?;
                     outcome = Outcome::Settled;
                 }
-                Action::Unschedulable { message } => self.mark(key, whole.resource_version(), message).await?,
+                Action::Unschedulable { message } => {
+                    self.mark(key, whole.resource_version(), message).await?
+                }
                 Action::Tell(notice) => {
                     let object = ObjectRef::new(&resources::POD, key.clone(), facts.uid.clone());
                     let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
@@ -139,7 +142,8 @@ impl Scheduler {
         drop(usage);
         if with_pods {
             for (key, pod) in self.pods.all() {
-                let node = pod.node.as_ref().and_then(|name| nodes.iter_mut().find(|node| node.name == *name));
+                let node =
+                    pod.node.as_ref().and_then(|name| nodes.iter_mut().find(|node| node.name == *name));
                 if let Some(node) = node.filter(|_| !pod.ended) {
                     node.pods.push((key.namespace, pod.labels.clone()));
                 }

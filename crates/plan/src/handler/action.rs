@@ -32,7 +32,9 @@ impl fmt::Display for Action {
         match self {
             Self::Start => f.write_str("start the machine"),
             Self::Resume => f.write_str("resume the machine"),
-            Self::Shutdown { grace_seconds } => write!(f, "press the power button, kill after {grace_seconds} s"),
+            Self::Shutdown { grace_seconds } => {
+                write!(f, "press the power button, kill after {grace_seconds} s")
+            }
             Self::Write { patch } => {
                 f.write_str("write")?;
                 patch::lines(patch, f)

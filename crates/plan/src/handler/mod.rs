@@ -60,7 +60,9 @@ fn command(observed: &Observed, machine: &Machine, now: Timestamp, plan: &mut Pl
     let instance = &observed.instance;
     match machine.phase {
         // A start that failed is tried again in the same Pod, for as long as the instance is wanted.
-        MachinePhase::Idle | MachinePhase::Failed if !instance.deleting && instance.phase() == phase::SCHEDULED => {
+        MachinePhase::Idle | MachinePhase::Failed
+            if !instance.deleting && instance.phase() == phase::SCHEDULED =>
+        {
             match observed.trouble.as_ref().map(|trouble| time::between(now, trouble.retry_at)) {
                 Some(wait) if !wait.is_zero() => plan.look_again(wait, "the start is tried again"),
                 _ => plan.push(Action::Start),
@@ -70,7 +72,8 @@ fn command(observed: &Observed, machine: &Machine, now: Timestamp, plan: &mut Pl
             let grace_seconds = instance.grace_seconds;
             plan.push(Action::Shutdown { grace_seconds });
             if grace_seconds > 0 {
-                let message = format!("The power button was pressed; the guest has {grace_seconds} s to shut down");
+                let message =
+                    format!("The power button was pressed; the guest has {grace_seconds} s to shut down");
                 plan.push(Action::Tell(Notice::normal(event::SHUTTING_DOWN, message)));
             }
         }
@@ -106,7 +109,8 @@ fn tell(observed: &Observed, wanted: &Status, plan: &mut Plan<Action>) {
         (condition::PAUSED, event::IO_ERROR),
     ];
     for (kind, event) in warnings {
-        let told = news(kind).filter(|told| kind != condition::PAUSED || told.reason() == reason::PAUSED_IO_ERROR);
+        let told =
+            news(kind).filter(|told| kind != condition::PAUSED || told.reason() == reason::PAUSED_IO_ERROR);
         if let Some(told) = told {
             plan.push(Action::Tell(Notice::warning(event, told.message())));
         }

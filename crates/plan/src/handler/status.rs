@@ -21,7 +21,8 @@ pub(super) fn of(observed: &Observed, now: Timestamp) -> Status {
     }
     match &observed.trouble {
         Some(trouble) => {
-            let condition = Condition::new(kind::SYNCHRONIZED, false, &trouble.reason, trouble.message.clone());
+            let condition =
+                Condition::new(kind::SYNCHRONIZED, false, &trouble.reason, trouble.message.clone());
             condition::set(&mut status.conditions, condition, now);
         }
         None => condition::remove(&mut status.conditions, kind::SYNCHRONIZED),
@@ -32,8 +33,12 @@ pub(super) fn of(observed: &Observed, now: Timestamp) -> Status {
 fn of_machine(status: &mut Status, observed: &Observed, machine: &Machine, now: Timestamp) {
     let (next, why) = match machine.phase {
         // A machine that was deleted before it started has nothing to end.
-        MachinePhase::Idle if observed.instance.deleting => (phase::SUCCEEDED, "The machine was deleted before it started"),
-        MachinePhase::Failed if observed.instance.deleting && observed.instance.phase() == phase::SCHEDULED => {
+        MachinePhase::Idle if observed.instance.deleting => {
+            (phase::SUCCEEDED, "The machine was deleted before it started")
+        }
+        MachinePhase::Failed
+            if observed.instance.deleting && observed.instance.phase() == phase::SCHEDULED =>
+        {
             (phase::SUCCEEDED, "The machine was deleted before it started")
         }
         MachinePhase::Idle | MachinePhase::Starting => return,
@@ -59,10 +64,9 @@ fn enter(status: &mut Status, next: &str, why: &str, now: Timestamp) {
     status.phase = Some(next.to_owned());
     status.reason = (!why.is_empty()).then(|| why.to_owned());
     if !status.phase_transition_timestamps.iter().any(|known| known.phase == next) {
-        status.phase_transition_timestamps.push(PhaseTime {
-            phase: next.to_owned(),
-            phase_transition_timestamp: Some(time::stamp(now)),
-        });
+        status
+            .phase_transition_timestamps
+            .push(PhaseTime { phase: next.to_owned(), phase_transition_timestamp: Some(time::stamp(now)) });
     }
 }
 
@@ -135,7 +139,11 @@ fn conditions(status: &mut Status, machine: &Machine, live: bool, now: Timestamp
     }
     if live {
         let message = "This release cannot move a running machine";
-        condition::set(conditions, Condition::new(kind::LIVE_MIGRATABLE, false, "NotMigratable", message), now);
+        condition::set(
+            conditions,
+            Condition::new(kind::LIVE_MIGRATABLE, false, "NotMigratable", message),
+            now,
+        );
         // virt-controller would copy the Pod's readiness in a write of its own; here it costs none.
         let waits = condition::find(conditions, kind::READY)
             .is_some_and(|ready| ready.is_false() && ready.reason() == reason::GUEST_NOT_RUNNING);
@@ -147,7 +155,11 @@ fn conditions(status: &mut Status, machine: &Machine, live: bool, now: Timestamp
     }
     if matches!(machine.phase, MachinePhase::ShutOff | MachinePhase::Crashed | MachinePhase::Failed) {
         let message = "The guest is not reported as running";
-        condition::set(conditions, Condition::new(kind::READY, false, reason::GUEST_NOT_RUNNING, message), now);
+        condition::set(
+            conditions,
+            Condition::new(kind::READY, false, reason::GUEST_NOT_RUNNING, message),
+            now,
+        );
     }
 }
 

@@ -82,7 +82,10 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
         plan.push(Action::FailInstance {
             namespace: instance.namespace.clone(),
             name: instance.name.clone(),
-            why: format!("Node {} has been silent since {heartbeat} and the launcher Pod is gone", observed.name),
+            why: format!(
+                "Node {} has been silent since {heartbeat} and the launcher Pod is gone",
+                observed.name
+            ),
         });
     }
     plan
@@ -92,7 +95,9 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MarkNode { .. } => f.write_str("mark the node as not schedulable"),
-            Self::FailInstance { namespace, name, why } => write!(f, "fail instance {namespace}/{name}: {why}"),
+            Self::FailInstance { namespace, name, why } => {
+                write!(f, "fail instance {namespace}/{name}: {why}")
+            }
             Self::Tell(notice) => notice.fmt(f),
         }
     }

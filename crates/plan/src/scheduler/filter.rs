@@ -14,9 +14,13 @@ pub(super) fn refusals(pod: &Pod, node: &Node, nodes: &[Node]) -> Vec<String> {
     if !node.ready {
         return one("node(s) were not ready");
     }
-    if pod.node_selector.contains_key(SCHEDULABLE) && node.labels.get(SCHEDULABLE).is_none_or(|value| value != "true") {
-        return one("node(s) take no virtual machines now, as the label kubevirt.io/schedulable says; run `ironclad \
-                    doctor` there to see why");
+    if pod.node_selector.contains_key(SCHEDULABLE)
+        && node.labels.get(SCHEDULABLE).is_none_or(|value| value != "true")
+    {
+        return one(
+            "node(s) take no virtual machines now, as the label kubevirt.io/schedulable says; run `ironclad \
+                    doctor` there to see why",
+        );
     }
     if !affinity::allows(pod, node) {
         return one("node(s) didn't match Pod's node affinity/selector");
@@ -48,8 +52,11 @@ fn lacking(pod: &Pod, node: &Node) -> Vec<String> {
     }
     let wanted = pod.requests.iter().filter(|(_, amount)| **amount > 0);
     // A node that does not say how much scratch storage it has is not asked for it.
-    let told = wanted.filter(|(name, _)| *name != "ephemeral-storage" || node.allocatable.contains_key(*name));
-    lacking.extend(told.filter(|(name, amount)| free(name) < **amount).map(|(name, _)| format!("Insufficient {name}")));
+    let told =
+        wanted.filter(|(name, _)| *name != "ephemeral-storage" || node.allocatable.contains_key(*name));
+    lacking.extend(
+        told.filter(|(name, amount)| free(name) < **amount).map(|(name, _)| format!("Insufficient {name}")),
+    );
     lacking
 }
 
@@ -64,7 +71,8 @@ fn unschedulable() -> Taint {
 fn tolerated(tolerations: &[Toleration], taint: &Taint) -> bool {
     tolerations.iter().any(|toleration| {
         let effect = toleration.effect.is_empty() || toleration.effect == taint.effect;
-        let key = toleration.key == taint.key || (toleration.key.is_empty() && toleration.operator == "Exists");
+        let key =
+            toleration.key == taint.key || (toleration.key.is_empty() && toleration.operator == "Exists");
         let value = toleration.operator == "Exists" || toleration.value == taint.value;
         effect && key && value
     })

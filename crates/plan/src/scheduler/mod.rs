@@ -7,7 +7,9 @@ mod observed;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use self::observed::{AntiAffinity, Node, NodeTerm, Observed, Pod, Requests, Requirement, Taint, Toleration};
+pub use self::observed::{
+    AntiAffinity, Node, NodeTerm, Observed, Pod, Requests, Requirement, Taint, Toleration,
+};
 use crate::{Notice, Plan};
 
 /// One thing to do for a Pod.
@@ -68,7 +70,8 @@ fn explain(nodes: usize, refusals: &BTreeMap<String, usize>) -> String {
     if nodes == 0 {
         return "no nodes available to schedule pods".to_owned();
     }
-    let mut reasons: Vec<String> = refusals.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let mut reasons: Vec<String> =
+        refusals.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     reasons.sort();
     format!("0/{nodes} nodes are available: {}.", reasons.join(", "))
 }

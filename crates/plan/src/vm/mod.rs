@@ -51,7 +51,10 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     // What was just asked for changes the picture and calls for the next look, which reports it; what was refused
     // before may be refused again and is reported first.
     let moves = |action: &Action| {
-        matches!(action, Action::CreateInstance { .. } | Action::DeleteInstance { .. } | Action::SetStrategy(_))
+        matches!(
+            action,
+            Action::CreateInstance { .. } | Action::DeleteInstance { .. } | Action::SetStrategy(_)
+        )
     };
     if !plan.actions.iter().any(moves) {
         report(observed, now, &mut plan);
@@ -74,11 +77,8 @@ fn end(observed: &Observed, plan: &mut Plan<Action>) {
     let vm = &observed.vm;
     let orphans = vm.has_finalizer("orphan");
     match observed.owned_instance() {
-        Some(instance) if !orphans => {
-            if !instance.deleting {
-                plan.push(Action::DeleteInstance { uid: instance.uid.clone() });
-            }
-        }
+        Some(instance) if !orphans && instance.deleting => {}
+        Some(instance) if !orphans => plan.push(Action::DeleteInstance { uid: instance.uid.clone() }),
         _ if vm.has_finalizer(finalizer::VIRTUAL_MACHINE) => plan.push(Action::RemoveFinalizer),
         _ => {}
     }
@@ -93,18 +93,18 @@ fn live(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
     match strategy::want(vm, observed.instance.as_ref()) {
         Want::Nothing => {}
         Want::Switch(strategy) => plan.push(Action::SetStrategy(strategy)),
-        Want::Start { paused } => match failure::wait(&vm.status, now) {
-            Some(wait) => plan.look_again(wait, "start back-off after failures"),
-            None => {
-                let revision = name::machine_revision(&vm.uid, vm.generation);
-                plan.push(Action::KeepRevision { name: revision });
-                plan.push(Action::CreateInstance { paused });
-                plan.push(Action::Tell(Notice::normal(
-                    event::SUCCESSFUL_CREATE,
-                    format!("Started the virtual machine by creating the instance {}", vm.name),
-                )));
+        Want::Start { paused } => {
+            if let Some(wait) = failure::wait(&vm.status, now) {
+                plan.look_again(wait, "start back-off after failures");
+                return;
             }
-        },
+            plan.push(Action::KeepRevision { name: name::machine_revision(&vm.uid, vm.generation) });
+            plan.push(Action::CreateInstance { paused });
+            plan.push(Action::Tell(Notice::normal(
+                event::SUCCESSFUL_CREATE,
+                format!("Started the virtual machine by creating the instance {}", vm.name),
+            )));
+        }
         Want::Stop { restart } => {
             // A request to start again, and a failure, must be on record before the old instance starts to go.
             let unrecorded = restart || failure::is_uncounted(observed);

@@ -53,7 +53,9 @@ pub(super) fn is_only_progress(before: &Status, after: &Status) -> bool {
 fn consume_requests(status: &mut Status, instance: Option<&Instance>) {
     let requests = &mut status.state_change_requests;
     let ending = instance.is_some_and(|instance| {
-        instance.is_final() || instance.deleting || requests.iter().any(|request| request.stops(&instance.uid))
+        instance.is_final()
+            || instance.deleting
+            || requests.iter().any(|request| request.stops(&instance.uid))
     });
     requests.retain(|request| match instance {
         Some(instance) if !request.is_start() => request.stops(&instance.uid),
@@ -70,8 +72,10 @@ fn conditions(observed: &Observed, now: Timestamp) -> Vec<Condition> {
     conditions.retain(|c| c.kind == kind::READY || OWN.contains(&c.kind.as_str()) || mirrored(&c.kind));
     match instance {
         None => {
-            let missing = Condition::new(kind::READY, false, "VMINotExists", "The virtual machine has no instance");
-            let news = condition::find(&conditions, kind::READY).is_none_or(|known| known.reason != missing.reason);
+            let missing =
+                Condition::new(kind::READY, false, "VMINotExists", "The virtual machine has no instance");
+            let news =
+                condition::find(&conditions, kind::READY).is_none_or(|known| known.reason != missing.reason);
             condition::set(&mut conditions, missing, now);
             if let Some(ready) = conditions.iter_mut().find(|entry| news && entry.kind == kind::READY) {
                 ready.last_probe_time = Some(crate::time::stamp(now));

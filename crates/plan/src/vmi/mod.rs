@@ -15,8 +15,8 @@
 //! left.
 
 mod action;
-mod observed;
 pub mod launcher;
+mod observed;
 mod status;
 
 use std::time::Duration;
@@ -111,7 +111,9 @@ fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
     if before.phase() != phase::FAILED && after.phase() == phase::FAILED {
         let why = after.status.reason.clone().unwrap_or_else(|| "The instance failed".to_owned());
         plan.push(Action::Tell(Notice::warning(event::STOPPED, why)));
-    } else if let Some(refusal) = observed.refusals.first().filter(|_| !unsupported(before) && unsupported(after)) {
+    } else if let Some(refusal) =
+        observed.refusals.first().filter(|_| !unsupported(before) && unsupported(after))
+    {
         plan.push(Action::Tell(Notice::warning(event::SYNC_FAILED, refusal.to_string())));
     } else {
         // What keeps the Pod from starting is told where people look, at the instance.

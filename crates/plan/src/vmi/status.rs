@@ -74,7 +74,9 @@ fn next_phase<'a>(observed: &'a Observed, pod: Option<&Pod>) -> (&'a str, Option
     match current {
         phase::SUCCEEDED | phase::FAILED => keep(),
         "" | phase::PENDING | phase::SCHEDULING => match pod {
-            None if current == phase::SCHEDULING => failed("The launcher Pod was deleted before it ran".to_owned()),
+            None if current == phase::SCHEDULING => {
+                failed("The launcher Pod was deleted before it ran".to_owned())
+            }
             None => (phase::PENDING, None),
             Some(pod) if !pod.is_live() => {
                 let how = pod.ended.as_deref().unwrap_or("no reason is known");
@@ -125,8 +127,12 @@ fn conditions(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, now: Ti
     let is_final = matches!(facts.phase(), phase::SUCCEEDED | phase::FAILED);
     let conditions = &mut facts.status.conditions;
     // How the Pod of an instance that has ended goes is no news about the guest.
-    let pod_matters = if is_final { None } else { Some(pod) };
-    condition::set(conditions, ready(pod_matters, running), now);
+    let ready = if is_final {
+        not_ready(reason::GUEST_NOT_RUNNING, "The guest has ended")
+    } else {
+        ready(pod, running)
+    };
+    condition::set(conditions, ready, now);
 
     let unscheduled = pod.and_then(|pod| condition::find(&pod.conditions, kind::POD_SCHEDULED));
     match unscheduled.filter(|scheduled| scheduled.is_false() && !is_final) {
@@ -164,26 +170,26 @@ fn conditions(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, now: Ti
 }
 
 /// Whether the guest can be used: the machine runs and the Pod says that it is ready.
-fn ready(pod: Option<Option<&Pod>>, running: bool) -> Condition {
-    let not = |reason: &str, message: &str| Condition::new(kind::READY, false, reason, message);
+fn ready(pod: Option<&Pod>, running: bool) -> Condition {
     let Some(pod) = pod else {
-        return not(reason::GUEST_NOT_RUNNING, "The guest has ended");
-    };
-    let Some(pod) = pod else {
-        return not(reason::POD_NOT_EXISTS, "There is no launcher Pod");
+        return not_ready(reason::POD_NOT_EXISTS, "There is no launcher Pod");
     };
     if pod.deleting {
-        return not(reason::POD_TERMINATING, "The launcher Pod is being deleted");
+        return not_ready(reason::POD_TERMINATING, "The launcher Pod is being deleted");
     }
     if !running {
-        return not(reason::GUEST_NOT_RUNNING, "The guest is not reported as running");
+        return not_ready(reason::GUEST_NOT_RUNNING, "The guest is not reported as running");
     }
     match condition::find(&pod.conditions, kind::READY) {
-        None => not(reason::POD_CONDITION_MISSING, "The launcher Pod does not say whether it is ready"),
+        None => not_ready(reason::POD_CONDITION_MISSING, "The launcher Pod does not say whether it is ready"),
         Some(pod) => {
             let mut ready = Condition::new(kind::READY, false, pod.reason(), pod.message());
             ready.status.clone_from(&pod.status);
             ready
         }
     }
+}
+
+fn not_ready(reason: &str, message: &str) -> Condition {
+    Condition::new(kind::READY, false, reason, message)
 }

@@ -47,7 +47,12 @@ fn ownership() {
     let mut story = Story::default();
     let mut tell = |title: &str, object: Observed| story.scene(title, &Shown(&object), &Lines(step(&object)));
     let owner = |uid: &str, state| Owner { uid: uid.into(), state };
-    let owned = |uid: &str, blocks| Dependent { name: format!("shop/{uid}"), uid: uid.into(), deleting: false, blocks };
+    let owned = |uid: &str, blocks| Dependent {
+        name: format!("shop/{uid}"),
+        uid: uid.into(),
+        deleting: false,
+        blocks,
+    };
     let base = Observed::default;
     tell("No owner", base());
     tell("The owner exists", Observed { owners: vec![owner("vm", OwnerState::Present)], ..base() });

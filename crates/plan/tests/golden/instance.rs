@@ -126,7 +126,8 @@ fn troubled_start() {
     world.scene("No node has room: news at once", 1);
     world.pod().conditions.clear();
     world.pod().node = "node-a".into();
-    let message = "image quay.local/x:1 not found in the local store; load it with `ironclad image load`".to_owned();
+    let message =
+        "image quay.local/x:1 not found in the local store; load it with `ironclad image load`".to_owned();
     world.pod().waiting = Some(Waiting { reason: "ErrImagePull".into(), message });
     world.scene("There is room, but an image is missing", 60);
     world.runs();
@@ -150,7 +151,8 @@ fn cannot_be_had() {
 
     world.observed.pods.clear();
     world.phase("Pending");
-    world.observed.pod_refused = Some("create pods default: exceeded quota: pods=10, limited: pods=10".into());
+    world.observed.pod_refused =
+        Some("create pods default: exceeded quota: pods=10, limited: pods=10".into());
     world.scene("A quota refuses the Pod: say so, then try again", 30);
     world.story.ends_as("instance-cannot-be-had");
 }

@@ -231,22 +231,34 @@ fn others() {
 #[test]
 fn words() {
     let mut world = World::new(RunStrategy::Always);
-    world.observed.instance = Some(Instance { uid: "other".into(), phase: "Running".into(), ..Instance::default() });
+    world.observed.instance =
+        Some(Instance { uid: "other".into(), phase: "Running".into(), ..Instance::default() });
     world.scene("Somebody else's instance has the name", 0);
     world.gone();
     world.observed.trouble = Some(Trouble {
         reason: "FailedCreate".into(),
-        message: "create virtualmachineinstances default: refused: spec.domain.cpu.cores must be at least 1".into(),
+        message: "create virtualmachineinstances default: refused: spec.domain.cpu.cores must be at least 1"
+            .into(),
     });
     world.scene("The instance is refused", 10);
     world.observed.trouble = None;
-    world.condition(Condition::new("PodScheduled", false, "Unschedulable", "0/1 nodes are available: 1 Insufficient memory."));
+    world.condition(Condition::new(
+        "PodScheduled",
+        false,
+        "Unschedulable",
+        "0/1 nodes are available: 1 Insufficient memory.",
+    ));
     world.scene("No node has room", 15);
     plan::condition::remove(&mut world.instance().conditions, "PodScheduled");
     world.condition(Condition::new("Synchronized", false, "ErrImagePull", "image quay.local/x:1 not found"));
     world.scene("An image is missing", 16);
     plan::condition::remove(&mut world.instance().conditions, "Synchronized");
-    world.condition(Condition::new("Unsupported", true, "UnsupportedFields", "spec.domain.launchSecurity: no node offers it; remove it"));
+    world.condition(Condition::new(
+        "Unsupported",
+        true,
+        "UnsupportedFields",
+        "spec.domain.launchSecurity: no node offers it; remove it",
+    ));
     world.scene("A field cannot be had", 17);
     plan::condition::remove(&mut world.instance().conditions, "Unsupported");
     world.phase("Running");

@@ -24,7 +24,8 @@ impl fmt::Display for Shown<'_> {
 #[test]
 fn life() {
     let mut story = Story::default();
-    let mut tell = |title: &str, namespace: Observed| story.scene(title, &Shown(&namespace), &step(&namespace));
+    let mut tell =
+        |title: &str, namespace: Observed| story.scene(title, &Shown(&namespace), &step(&namespace));
     let new = Observed { wanted_ca: Some("CA".into()), ..Observed::default() };
     tell("A new namespace", new.clone());
     let settled = Observed { has_account: true, root_ca: Some("CA".into()), ..new };

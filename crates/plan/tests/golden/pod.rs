@@ -5,7 +5,11 @@ use plan::vmi::launcher::{self, Config};
 use serde_json::{Value, json};
 
 fn config() -> Config {
-    Config { image: "ironclad.local/virt-launcher:1.0".into(), machine_type_labels: true, ..Config::default() }
+    Config {
+        image: "ironclad.local/virt-launcher:1.0".into(),
+        machine_type_labels: true,
+        ..Config::default()
+    }
 }
 
 fn instance(spec: Value) -> VirtualMachineInstance {

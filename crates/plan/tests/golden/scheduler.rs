@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::teller::Story;
 use machinery::selector::LabelSelector;
-use plan::scheduler::{AntiAffinity, Node, Observed, Pod, Requests, Taint, Toleration, step};
+use plan::scheduler::{Action, AntiAffinity, Node, Observed, Pod, Requests, Taint, Toleration, step};
 
 fn amounts(list: &[(&str, i64)]) -> Requests {
     list.iter().map(|(name, amount)| ((*name).to_owned(), amount * 1000)).collect()
@@ -19,7 +19,12 @@ fn node(name: &str) -> Node {
         name: name.into(),
         ready: true,
         labels: labels(&[("kubernetes.io/hostname", name), ("kubevirt.io/schedulable", "true")]),
-        allocatable: amounts(&[("cpu", 4), ("memory", 8192), ("devices.kubevirt.io/tun", 1000), ("pods", 110)]),
+        allocatable: amounts(&[
+            ("cpu", 4),
+            ("memory", 8192),
+            ("devices.kubevirt.io/tun", 1000),
+            ("pods", 110),
+        ]),
         ..Node::default()
     }
 }
@@ -60,10 +65,11 @@ fn places() {
     let nodes = vec![busy, cordoned, other, tainted, down];
     tell("Each node has its reason", pod(), nodes.clone());
 
-    let known = "0/5 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, 1 node(s) didn't match Pod's node \
-                 affinity/selector, 1 node(s) had untolerated taint {dedicated: db}, 1 node(s) were not ready, 1 \
-                 node(s) were unschedulable.";
-    tell("Nothing new", Pod { known_message: Some(known.into()), ..pod() }, nodes.clone());
+    let said = step(&Observed { pod: pod(), nodes: nodes.clone() });
+    let Some(Action::Unschedulable { message: known }) = said.actions.into_iter().next() else {
+        unreachable!()
+    };
+    tell("Nothing new", Pod { known_message: Some(known), ..pod() }, nodes.clone());
 
     let endures = Toleration { key: "dedicated".into(), operator: "Exists".into(), ..Toleration::default() };
     tell("A Pod that endures the taint", Pod { tolerations: vec![endures], ..pod() }, nodes);

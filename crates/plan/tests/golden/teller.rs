@@ -21,9 +21,11 @@ pub struct Story(String);
 impl Story {
     pub fn scene(&mut self, title: &str, observed: &impl Display, plan: &impl Display) {
         let indent = |text: String, with: &str| {
-            text.trim_end().lines().map(|line| format!("{with}{line}\n")).collect::<String>()
+            text.trim_end().lines().fold(String::new(), |all, line| all + with + line + "\n")
         };
-        self.0 += &format!("# {title}\n\n");
+        self.0 += "# ";
+        self.0 += title;
+        self.0 += "\n\n";
         self.0 += &indent(observed.to_string(), "    ");
         self.0 += "\n";
         self.0 += &indent(plan.to_string(), "  > ");

@@ -206,7 +206,8 @@ fn restricted(capabilities: &[&str]) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities {
-            add: (!capabilities.is_empty()).then(|| capabilities.iter().map(|&name| name.to_owned()).collect()),
+            add: (!capabilities.is_empty())
+                .then(|| capabilities.iter().map(|&name| name.to_owned()).collect()),
             drop: Some(vec!["ALL".to_owned()]),
         }),
         run_as_group: Some(USER),
@@ -221,7 +222,8 @@ fn node_selector(vmi: &VirtualMachineInstance, config: &Config) -> BTreeMap<Stri
     let mut selector = config.node_selector.clone();
     selector.extend(spec.node_selector.clone());
     selector.insert(label::SCHEDULABLE.to_owned(), "true".to_owned());
-    let architecture = spec.architecture.as_ref().filter(|text| !text.is_empty()).unwrap_or(&config.architecture);
+    let architecture =
+        spec.architecture.as_ref().filter(|text| !text.is_empty()).unwrap_or(&config.architecture);
     selector.insert(label::ARCH.to_owned(), architecture.clone());
     if spec.domain.cpu.as_ref().and_then(|cpu| cpu.dedicated_cpu_placement) == Some(true) {
         selector.insert(label::CPU_MANAGER.to_owned(), "true".to_owned());

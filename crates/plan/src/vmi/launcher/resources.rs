@@ -30,7 +30,8 @@ pub fn vcpus(vmi: &VirtualMachineInstance) -> u64 {
     if let Some(cpu) = &vmi.spec.domain.cpu
         && (cpu.cores.is_some() || cpu.sockets.is_some() || cpu.threads.is_some())
     {
-        let [cores, sockets, threads] = [cpu.cores, cpu.sockets, cpu.threads].map(|n| u64::from(n.unwrap_or(1).max(1)));
+        let [cores, sockets, threads] =
+            [cpu.cores, cpu.sockets, cpu.threads].map(|n| u64::from(n.unwrap_or(1).max(1)));
         return cores.saturating_mul(sockets).saturating_mul(threads);
     }
     let resources = &vmi.spec.domain.resources;
@@ -84,7 +85,8 @@ pub(super) fn requirements(vmi: &VirtualMachineInstance, config: &Config) -> Res
     }
 
     let overhead = if domain.resources.overcommit_guest_overhead == Some(true) { 0 } else { overhead(vmi) };
-    let hugepages = domain.memory.as_ref().and_then(|m| m.hugepages.as_ref()).and_then(|h| h.page_size.as_ref());
+    let hugepages =
+        domain.memory.as_ref().and_then(|m| m.hugepages.as_ref()).and_then(|h| h.page_size.as_ref());
     let guest = guest_memory(vmi);
     let memory = if let Some(size) = hugepages {
         let pages = ApiQuantity(Quantity::from_bytes(guest).canonical());
@@ -135,9 +137,10 @@ fn devices(vmi: &VirtualMachineInstance, config: &Config) -> Vec<&'static str> {
     if by_default || tapped {
         wanted.push("devices.kubevirt.io/tun");
     }
-    let virtio = |model: Option<&str>| matches!(model, None | Some("" | "virtio" | "virtio-non-transitional"));
-    let paravirtual = by_default
-        || devices.interfaces.iter().any(|i| i.sriov.is_none() && virtio(i.model.as_deref()));
+    let virtio =
+        |model: Option<&str>| matches!(model, None | Some("" | "virtio" | "virtio-non-transitional"));
+    let paravirtual =
+        by_default || devices.interfaces.iter().any(|i| i.sriov.is_none() && virtio(i.model.as_deref()));
     if !config.use_emulation && paravirtual {
         wanted.push("devices.kubevirt.io/vhost-net");
     }

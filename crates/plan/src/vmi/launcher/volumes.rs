@@ -24,7 +24,9 @@ const CLAIM_DIR: &str = "/var/run/kubevirt-private/vmi-disks";
 pub(super) fn all(vmi: &VirtualMachineInstance) -> (Vec<Volume>, Vec<VolumeMount>) {
     let mut volumes = Vec::new();
     let mut mounts = Vec::new();
-    for (name, path) in [("private", PRIVATE_DIR), ("sockets", SOCKET_DIR), ("ephemeral-disks", EPHEMERAL_DIR)] {
+    for (name, path) in
+        [("private", PRIVATE_DIR), ("sockets", SOCKET_DIR), ("ephemeral-disks", EPHEMERAL_DIR)]
+    {
         volumes.push(Volume {
             name: name.to_owned(),
             empty_dir: Some(EmptyDirVolumeSource::default()),
