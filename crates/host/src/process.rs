@@ -230,6 +230,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::zombie_processes, reason = "reaping it is what is tested")]
     fn a_child_is_opened_signalled_and_reaped() {
         let child = Command::new("sleep").arg("60").spawn().expect("sleep starts");
         let record = ProcessRecord::of(child.id() as i32).expect("it is recorded");

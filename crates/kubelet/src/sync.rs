@@ -222,7 +222,7 @@ impl Kubelet {
                         return Ok(());
                     }
                     Err(trouble) => {
-                        local.trouble = Some(self.worsen(local.trouble.take(), trouble, key, uid))
+                        local.trouble = Some(self.worsen(local.trouble.take(), trouble, key, uid));
                     }
                 }
                 self.store(uid.to_owned(), key.clone(), local);

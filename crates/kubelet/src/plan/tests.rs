@@ -78,7 +78,7 @@ fn what_cannot_run_here_is_refused_by_field() {
         ("runAsUser 0", |pod| pod["spec"]["securityContext"]["runAsUser"] = json!(0)),
         ("emptyDir.medium", |pod| pod["spec"]["volumes"][0]["emptyDir"]["medium"] = json!("Memory")),
         ("hostPath", |pod| {
-            pod["spec"]["volumes"][0] = json!({"name": "hostPath", "hostPath": {"path": "/"}})
+            pod["spec"]["volumes"][0] = json!({"name": "hostPath", "hostPath": {"path": "/"}});
         }),
         ("..", |pod| pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] = json!("/a/../b")),
     ];
