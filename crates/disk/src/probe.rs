@@ -53,7 +53,7 @@ pub fn probe(file: &File) -> Result<Probe, Error> {
     let mut header = [0u8; 104];
     let read = read_start(file, &mut header).map_err(Error::Read)?;
     if header[..4] == QCOW2_MAGIC {
-        return qcow2(&header[..read]);
+        return qcow2(&header[..read], length);
     }
     if let Some(name) = foreign(&header[..read]) {
         return Err(Error::Foreign(name));
@@ -61,7 +61,7 @@ pub fn probe(file: &File) -> Result<Probe, Error> {
     Ok(Probe { format: Format::Raw, virtual_size: length })
 }
 
-fn qcow2(header: &[u8]) -> Result<Probe, Error> {
+fn qcow2(header: &[u8], length: u64) -> Result<Probe, Error> {
     if header.len() < 72 {
         return Err(Error::Header("it is cut short"));
     }
@@ -73,6 +73,26 @@ fn qcow2(header: &[u8]) -> Result<Probe, Error> {
         return Err(Error::Reference("a backing file"));
     }
     let virtual_size = be64(header, 24);
+    // Offset and length of the tables that lead to everything else.
+    const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
+    let cluster_bits = be32(header, 20);
+    let tables = [
+        (
+            be64(header, 40),
+            u64::from(be32(header, 36)) * 8,
+            "its first table of clusters lies beyond its end",
+        ),
+        (
+            be64(header, 48),
+            u64::from(be32(header, 56)) << cluster_bits.min(*CLUSTER_BITS.end()),
+            "its table of reference counts lies beyond its end",
+        ),
+    ];
+    for (offset, size, problem) in tables {
+        if size > 0 && offset.checked_add(size).is_none_or(|end| end > length) {
+            return Err(Error::Header(problem));
+        }
+    }
     if version == 3 {
         if header.len() < 104 {
             return Err(Error::Header("it is cut short"));
@@ -157,6 +177,13 @@ mod tests {
         let external = probe(&header(|bytes| bytes[79] = 4));
         assert!(matches!(external, Err(Error::Reference("an external data file"))));
         assert!(matches!(probe(&image(b"QFI\xfb\0\0\0\x03")), Err(Error::Header(_))));
+    }
+
+    #[test]
+    fn tables_beyond_the_end_are_found() {
+        for byte in [39, 59] {
+            assert!(matches!(probe(&header(|bytes| bytes[byte] = 200)), Err(Error::Header(_))), "{byte}");
+        }
     }
 
     proptest! {

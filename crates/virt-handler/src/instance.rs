@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::kubevirt::v1::VirtualMachineInstance;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube_ext::{
-    Api, ApiError, Cache, Context, Key, ObjectRef, Patch, Queue, Recorder, Severity, resources,
+    Api, ApiError, Backoff, Cache, Context, Key, ObjectRef, Patch, Queue, Recorder, Severity, resources,
 };
 use parking_lot::Mutex;
-use plan::handler::{self, Action, Launcher, Machine, Observed, Trouble};
+use plan::handler::{self, Action, Launcher, Machine, MachinePhase, Observed, Trouble};
 use wire::launcher::v1::MachineState;
+use wire::launcher::v1::machine_state::Phase;
 
 use crate::keep::{Keep, Kept};
+use crate::installation::Installation;
 use crate::prepare::{self, Prepared};
 use crate::session::{Session, Sessions};
 use crate::view::View;
@@ -26,6 +29,12 @@ const SOON: Duration = Duration::from_millis(10);
 const QUICK_LOOKS: u32 = 200;
 /// Between two patient looks.
 const LATER: Duration = Duration::from_millis(500);
+/// After how many looks in vain people are told; about half a minute.
+const TELL_AFTER: u32 = QUICK_LOOKS + 56;
+/// Wait after the first failure of a start; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Longest wait between two attempts to start: a cause that is gone should not be waited for much longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// Why a look at an instance did not lead to what it should.
 #[derive(Debug, thiserror::Error)]
@@ -40,18 +49,25 @@ pub(crate) enum Error {
     Prepare(#[from] prepare::Error),
     #[error("the preparation of the machine was broken off")]
     BrokenOff,
+    #[error("{message}")]
+    NotStarted { reason: String, message: String },
+    #[error("the launcher in Pod {pod} does not answer: {why}; look at the Pod, and delete it if it does not recover")]
+    Silent { pod: String, why: String },
 }
 
 impl Error {
-    fn trouble(&self) -> Trouble {
+    /// What people are told, and when the next attempt is made.
+    fn trouble(&self, retry_at: Timestamp) -> Trouble {
         let reason = match self {
             Self::Api(_) => "ApiUnavailable",
             Self::Launcher(_) => "LauncherFailed",
             Self::Keep(_) => "StateDirectoryFailed",
             Self::Prepare(error) => error.reason(),
             Self::BrokenOff => "PreparationFailed",
+            Self::NotStarted { reason, .. } => reason.as_str(),
+            Self::Silent { .. } => "LauncherSilent",
         };
-        Trouble { reason: reason.to_owned(), message: self.to_string() }
+        Trouble { reason: reason.to_owned(), message: self.to_string(), retry_at }
     }
 }
 
@@ -68,7 +84,9 @@ pub(crate) struct Instances {
     identities: Mutex<BTreeMap<Key, String>>,
     /// Looks in vain since the launcher last answered.
     looks: Mutex<BTreeMap<Key, u32>>,
-    troubles: Mutex<BTreeMap<Key, Trouble>>,
+    /// What stopped the last attempt, and how many there were in a row.
+    troubles: Mutex<BTreeMap<Key, (Trouble, u32)>>,
+    installation: Installation,
 }
 
 impl Instances {
@@ -79,6 +97,7 @@ impl Instances {
         queue: Queue,
         keep: Keep,
         recorder: Recorder,
+        installation: Installation,
     ) -> Self {
         Self {
             config,
@@ -91,6 +110,7 @@ impl Instances {
             identities: Mutex::default(),
             looks: Mutex::default(),
             troubles: Mutex::default(),
+            installation,
         }
     }
 
@@ -127,8 +147,8 @@ impl Instances {
             Launcher::Connected(machine(&state, self.keep.machine(&uid).as_ref()))
         });
         let silent = launcher == Launcher::Silent;
-        let trouble = self.troubles.lock().get(key).cloned();
-        let observed = Observed { instance, launcher, trouble };
+        let trouble = self.troubles.lock().get(key).map(|(trouble, _)| trouble.clone());
+        let observed = Observed { instance, launcher, trouble, boot_patience: self.config.boot_patience };
         let plan = handler::step(&observed, self.context.now());
         for action in &plan.actions {
             tracing::debug!(instance = %key, %action, "acting");
@@ -137,9 +157,18 @@ impl Instances {
             }
         }
         if silent {
-            return Ok(Some(self.patience(key)));
+            return self.look_again(key, &view, session.err());
         }
-        self.looks.lock().remove(key);
+        let was_silent = self.looks.lock().remove(key).is_some_and(|looks| looks >= TELL_AFTER);
+        // Nothing failed this time, and there is nothing left to start: what was wrong is over.
+        let started = matches!(
+            &observed.launcher,
+            Launcher::Connected(machine)
+                if !matches!(machine.phase, MachinePhase::Idle | MachinePhase::Starting | MachinePhase::Failed)
+        );
+        if (started || was_silent) && self.troubles.lock().remove(key).is_some() {
+            return Ok(Some(Duration::ZERO));
+        }
         Ok(plan.again.map(|again| again.after))
     }
 
@@ -157,21 +186,30 @@ impl Instances {
         if let Error::Api(error) = error {
             return Err(error);
         }
-        let trouble = error.trouble();
-        tracing::warn!(instance = %key, reason = trouble.reason, "{}", trouble.message);
-        let known = self.troubles.lock().insert(key.clone(), trouble.clone());
-        if known.as_ref() == Some(&trouble) {
-            return Ok(Some(self.queue.retry(key.clone())));
-        }
-        // A new failure is written down at once.
+        let mut troubles = self.troubles.lock();
+        let failures = troubles.get(key).map_or(0, |(_, failures)| *failures).saturating_add(1);
+        let wait = Backoff { first: FIRST_WAIT, limit: LONGEST_WAIT }.after(failures);
+        let now = self.context.now();
+        let trouble = error.trouble(now.checked_add(wait).unwrap_or(now));
+        tracing::warn!(instance = %key, reason = trouble.reason, ?wait, "{}", trouble.message);
+        troubles.insert(key.clone(), (trouble, failures));
+        // It is written down at once; the step after that waits.
         Ok(Some(Duration::ZERO))
     }
 
-    fn patience(&self, key: &Key) -> Duration {
-        let mut looks = self.looks.lock();
-        let count = looks.entry(key.clone()).or_default();
-        *count += 1;
-        if *count < QUICK_LOOKS { SOON } else { LATER }
+    /// Waits for a launcher that does not answer; one that takes long is told of, once.
+    fn look_again(&self, key: &Key, view: &View, error: Option<Error>) -> Result<Option<Duration>, ApiError> {
+        let looks = {
+            let mut looks = self.looks.lock();
+            let count = looks.entry(key.clone()).or_default();
+            *count = count.saturating_add(1);
+            *count
+        };
+        if looks == TELL_AFTER && let Some(error) = error {
+            let pod = view.pod_on(&self.config.node_name).unwrap_or_default().to_owned();
+            return self.report(key, Error::Silent { pod, why: error.to_string() });
+        }
+        Ok(Some(if looks < QUICK_LOOKS { SOON } else { LATER }))
     }
 
     async fn session(&self, key: &Key, view: &View) -> Result<Session, Error> {
@@ -207,12 +245,14 @@ impl Instances {
             Action::Start => {
                 let Some(session) = session else { return Ok(()) };
                 self.start(key, view, session).await?;
-                self.troubles.lock().remove(key);
-                self.queue.succeeded(key);
             }
             Action::Shutdown { grace_seconds } => {
                 let Some(session) = session else { return Ok(()) };
                 session.client.shutdown(*grace_seconds).await?;
+            }
+            Action::Resume => {
+                let Some(session) = session else { return Ok(()) };
+                session.client.resume().await?;
             }
             Action::Write { patch } => {
                 let mut patch = patch.clone();
@@ -239,15 +279,19 @@ impl Instances {
         let pod = self.pod_directory(view.pod_on(&self.config.node_name).unwrap_or_default());
         let (config, pid) = (self.config.clone(), session.client.peer_pid());
         let previous = self.keep.machine(uid).map(|kept| kept.record);
+        let defaults = self.installation.defaults();
         let prepared = tokio::task::spawn_blocking(move || {
-            prepare::machine(&config, &instance, &secrets, &pod, pid, previous.as_ref())
+            prepare::machine(&config, defaults, &instance, &secrets, &pod, pid, previous.as_ref())
         })
         .await
         .map_err(|_| Error::BrokenOff)??;
         let Prepared { record, descriptors, pod_ips, volume_sizes } = prepared;
         let kept = Kept { record, pod_ips, volume_sizes };
         self.keep.remember(uid, &kept)?;
-        session.client.start(&kept.record, descriptors).await?;
+        let state = session.client.start(&kept.record, descriptors).await?;
+        if state.phase() == Phase::Failed {
+            return Err(Error::NotStarted { reason: state.reason, message: state.message });
+        }
         Ok(())
     }
 
@@ -273,10 +317,15 @@ impl Instances {
     }
 }
 
+/// A time as launchers report it; 0 is none.
+fn instant(milliseconds: u64) -> Option<Timestamp> {
+    let milliseconds = i64::try_from(milliseconds).ok().filter(|milliseconds| *milliseconds > 0)?;
+    Timestamp::from_millisecond(milliseconds).ok()
+}
+
 /// Joins what the launcher reports with what was prepared.
 fn machine(state: &MachineState, kept: Option<&Kept>) -> Machine {
-    use handler::{GuestInterface, MachinePhase, Topology};
-    use wire::launcher::v1::machine_state::Phase;
+    use handler::{GuestInterface, Topology};
     let mut machine = Machine {
         phase: match state.phase() {
             Phase::Unspecified | Phase::Idle => MachinePhase::Idle,
@@ -291,6 +340,11 @@ fn machine(state: &MachineState, kept: Option<&Kept>) -> Machine {
         reason: state.reason.clone(),
         message: state.message.clone(),
         agent_connected: state.agent_connected,
+        executed_at: instant(state.executed_at_ms),
+        shows_life: state.first_output_at_ms != 0
+            || state.agent_connected
+            || state.interfaces.iter().any(|interface| !interface.addresses.is_empty()),
+        changed_at: instant(state.changed_at_ms),
         guest_os: state.guest_os.as_ref().map(|os| {
             serde_json::json!({
                 "id": os.id, "kernelRelease": os.kernel_release, "kernelVersion": os.kernel_version,

@@ -8,6 +8,7 @@
 //! The agent may die at any moment. Guests do not notice: a new agent finds the launchers by their Pods, knows the
 //! session secrets and the machine records from its state directory ([`keep`]), and goes on.
 
+mod installation;
 mod instance;
 mod keep;
 mod node;
@@ -19,10 +20,12 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube_ext::{Api, Cache, Context, Queue, Recorder, Select, Tasks, work};
 use wire::machine::{Accelerator, Architecture};
 
+use crate::installation::Installation;
 use crate::instance::Instances;
 use crate::keep::Keep;
 use crate::view::View;
@@ -43,7 +46,12 @@ pub struct Config {
     pub helper: host::Helper,
     /// What the node's hypervisor can do.
     pub hypervisor: Hypervisor,
+    /// How long a guest may take to its first sign of life before its instance says that it shows none.
+    pub boot_patience: Duration,
 }
+
+/// Enough for a guest under emulation on a busy node.
+pub const DEFAULT_BOOT_PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a node's hypervisor can do.
 #[derive(Clone, Debug)]
@@ -78,12 +86,21 @@ pub async fn run(
         .select(Select::labels(format!("{}={}", api::names::label::NODE_NAME, config.node_name)))
         .on_change(move |change| waker.add(change.key().clone()))
         .start(&context, &mut tasks);
+    let installation = Installation::watch(&context, &mut tasks);
     let config = Arc::new(config);
-    let instances =
-        Arc::new(Instances::new(config.clone(), context.clone(), cache.clone(), queue.clone(), keep, recorder));
-    let synced = cache.synced();
+    let synced = (cache.synced(), installation.synced());
+    let instances = Arc::new(Instances::new(
+        config.clone(),
+        context.clone(),
+        cache.clone(),
+        queue.clone(),
+        keep,
+        recorder,
+        installation,
+    ));
     tasks.add(async move {
-        synced.await;
+        synced.0.await;
+        synced.1.await;
         instances.forget_the_gone();
         work(queue, PARALLEL, move |key| {
             let instances = instances.clone();

@@ -1,1 +1,41 @@
-//! End-to-end tests stand in `tests/`: each starts an installation of its own and drives it as a user would.
+//! End-to-end tests stand in `tests/`: each starts an installation of its own and drives it as a user would. Here is
+//! what several of them use.
+
+/// Reference of an image whose disk is empty: its machine executes and never boots.
+pub const BLANK: &str = "test.local/blank:1";
+
+/// Content of [`BLANK`].
+pub fn blank() -> Vec<u8> {
+    vec![0; 1 << 20]
+}
+
+/// Returns the manifest of the smallest VirtualMachine: one volume `d`, described by `volume`, and no grace period.
+pub fn machine(name: &str, volume: &str) -> String {
+    format!(
+        "apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata: {{name: {name}}}
+spec:
+  runStrategy: Always
+  template:
+    spec:
+      terminationGracePeriodSeconds: 0
+      domain:
+        memory: {{guest: 64Mi}}
+        devices:
+          autoattachGraphicsDevice: false
+          disks: [{{name: d, disk: {{bus: virtio}}}}]
+          interfaces: [{{name: default, masquerade: {{}}}}]
+      networks: [{{name: default, pod: {{}}}}]
+      volumes:
+        - name: d
+          {volume}
+---
+"
+    )
+}
+
+/// Returns the volume that takes its disk from an image.
+pub fn container_disk(image: &str) -> String {
+    format!("containerDisk: {{image: '{image}'}}")
+}

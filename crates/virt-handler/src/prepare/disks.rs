@@ -62,7 +62,7 @@ fn chain(
     pod: &Path,
 ) -> Result<(Vec<Layer>, u64), Error> {
     if let Some(source) = &volume.container_disk {
-        return container_disk(volume, source.path.as_deref(), pod);
+        return container_disk(volume, &source.image, source.path.as_deref(), pod);
     }
     if let Some(source) = &volume.empty_disk {
         let size = amount::bytes(&source.capacity).filter(|size| *size > 0).ok_or_else(|| Error::Volume {
@@ -70,7 +70,7 @@ fn chain(
             problem: format!("emptyDisk.capacity {:?} is no size; write for example 2Gi", source.capacity.0),
         })?;
         let path = ephemeral(pod, volume, "img");
-        let file = disk::empty(&path, size).map_err(|source| Error::Create { volume: volume.name.clone(), source })?;
+        let file = disk::empty(&path, size).map_err(|source| Error::create(volume, size, &source))?;
         return Ok((vec![Layer { file, format: DiskFormat::Raw }], size));
     }
     if let Some(seed) = documents(instance, volume, secrets)? {
@@ -91,20 +91,36 @@ fn chain(
 }
 
 /// A layer of the machine's own over the disk in a container image, which all machines share.
-fn container_disk(volume: &Volume, path: Option<&str>, pod: &Path) -> Result<(Vec<Layer>, u64), Error> {
+fn container_disk(
+    volume: &Volume,
+    reference: &str,
+    path: Option<&str>,
+    pod: &Path,
+) -> Result<(Vec<Layer>, u64), Error> {
+    let path = path.filter(|path| !path.is_empty());
     let unusable = |source: std::io::Error| Error::Volume {
         volume: volume.name.clone(),
-        problem: format!("the container disk cannot be opened: {source}"),
+        problem: match path {
+            Some(path) if source.kind() == std::io::ErrorKind::NotFound => {
+                format!("containerDisk.path {path} is not in the image {reference}; correct the path")
+            }
+            Some(path) => format!("containerDisk.path {path} of the image {reference} cannot be opened: {source}"),
+            None => format!("containerDisk.image {reference}: {source}"),
+        },
     };
     let image = ImageVolume::open(pod, &format!("container-disk-{}", volume.name)).map_err(unusable)?;
-    let base = match path.filter(|path| !path.is_empty()) {
+    let base = match path {
         Some(path) => image.file(path),
         None => image.disk(),
     }
     .map_err(unusable)?;
-    let known = probe(&base).map_err(|source| Error::Image { volume: volume.name.clone(), source })?;
+    let known = probe(&base).map_err(|source| Error::Image {
+        volume: volume.name.clone(),
+        image: reference.to_owned(),
+        source,
+    })?;
     let top = disk::overlay(&ephemeral(pod, volume, "qcow2"), known.virtual_size)
-        .map_err(|source| Error::Create { volume: volume.name.clone(), source })?;
+        .map_err(|source| Error::create(volume, known.virtual_size, &source))?;
     let format = match known.format {
         Format::Raw => DiskFormat::Raw,
         Format::Qcow2 => DiskFormat::Qcow2,

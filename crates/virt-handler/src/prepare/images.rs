@@ -30,7 +30,11 @@ impl ImageVolume {
 
     /// Opens the only disk of the image.
     pub(super) fn disk(&self) -> io::Result<File> {
-        let mut names: Vec<_> = std::fs::read_dir(self.path.join(DISK_FOLDER))?
+        let entries = match std::fs::read_dir(self.path.join(DISK_FOLDER)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            entries => entries.into_iter().flatten(),
+        };
+        let mut names: Vec<_> = entries
             .flatten()
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
             .map(|entry| entry.file_name())
@@ -39,10 +43,10 @@ impl ImageVolume {
         names.sort();
         match names.as_slice() {
             [name] => open_beneath(&self.root, &Path::new(DISK_FOLDER).join(name), false),
-            [] => Err(io::Error::new(io::ErrorKind::NotFound, "the image has no disk in /disk")),
+            [] => Err(io::Error::new(io::ErrorKind::NotFound, "the image has no disk: put one qcow2 or raw file into its folder /disk")),
             several => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("the image has {} files in /disk; name one by the volume's path", several.len()),
+                format!("the image has {} files in /disk; name one by containerDisk.path", several.len()),
             )),
         }
     }

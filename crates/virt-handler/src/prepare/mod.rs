@@ -8,13 +8,14 @@ mod networks;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use api::kubevirt::v1::VirtualMachineInstance;
+use api::kubevirt::v1::{VirtualMachineInstance, Volume};
 use launcher_channel::Descriptors;
 use model::cloudinit::{CloudInitError, SecretData};
-use model::record::{NodeFacts, RecordError, SmbiosFacts, machine_record};
+use model::record::{NodeFacts, RecordError, machine_record};
 use wire::machine::MachineRecord;
 
 use crate::Config;
+use crate::installation::Defaults;
 
 pub(crate) use networks::nics;
 
@@ -32,10 +33,10 @@ pub(crate) struct Prepared {
 pub(crate) enum Error {
     #[error("volume {volume}: {problem}")]
     Volume { volume: String, problem: String },
-    #[error("volume {volume}: {source}")]
-    Image { volume: String, source: disk::probe::Error },
-    #[error("volume {volume}: {source}: {}", std::error::Error::source(.source).map(ToString::to_string).unwrap_or_default())]
-    Create { volume: String, source: disk::create::Error },
+    #[error("volume {volume}: containerDisk.image {image}: {source}")]
+    Image { volume: String, image: String, source: disk::probe::Error },
+    #[error("volume {volume}: {problem}")]
+    Create { volume: String, problem: String },
     #[error("cannot open {path}: {source}")]
     Open { path: PathBuf, source: std::io::Error },
     #[error("{field} is {value:?}: {problem}")]
@@ -51,6 +52,24 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Says in a user's words why a disk of `size` bytes could not be made.
+    fn create(volume: &Volume, size: u64, error: &disk::create::Error) -> Self {
+        use std::io::ErrorKind;
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        let problem = match cause.map(std::io::Error::kind) {
+            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                "no space is left for its disk on the node; free some below the data directory, or delete images that \
+                 no machine uses"
+                    .to_owned()
+            }
+            Some(ErrorKind::FileTooLarge) => {
+                format!("its disk of {size} bytes is larger than a file on this node can be; ask for a smaller one")
+            }
+            _ => format!("{error}: {}", cause.map(ToString::to_string).unwrap_or_default()),
+        };
+        Self::Create { volume: volume.name.clone(), problem }
+    }
+
     /// One word for the condition.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
@@ -67,6 +86,7 @@ impl Error {
 /// Makes a machine ready. Blocks for some milliseconds; may be repeated.
 pub(crate) fn machine(
     config: &Config,
+    defaults: Defaults,
     instance: &VirtualMachineInstance,
     secrets: &BTreeMap<String, SecretData>,
     pod: &Path,
@@ -79,8 +99,8 @@ pub(crate) fn machine(
         architecture: config.hypervisor.architecture,
         accelerator: config.hypervisor.accelerator,
         machine_aliases: config.hypervisor.machine_aliases.clone(),
-        smbios: SmbiosFacts::default(),
-        balloon_period_seconds: 0,
+        smbios: defaults.smbios,
+        balloon_period_seconds: defaults.balloon_period_seconds,
         volumes: disks.facts,
         nics: nics.facts,
     };

@@ -75,6 +75,22 @@ pub(super) fn sentence(exit: &Exit, last_words: &str) -> String {
     if last_words.is_empty() { exit.to_string() } else { format!("{exit}; it said: {last_words}") }
 }
 
+/// Leaves out of a line what only a machine reads: the time, which would make every attempt's message another one,
+/// and an option's value in JSON, which hides the reason behind it.
+fn plain(line: &str) -> String {
+    let dated = |word: &str| word.len() > 20 && word.ends_with('Z') && word.as_bytes()[10] == b'T';
+    let line = line.split_once(' ').filter(|(word, _)| dated(word)).map_or(line, |(_, rest)| rest);
+    match (line.find(" {"), line.rfind("}: ")) {
+        (Some(begin), Some(end)) if begin < end => {
+            let value: Option<serde_json::Value> = serde_json::from_str(&line[begin + 1..=end]).ok();
+            let name = value.as_ref().and_then(|value| value.get("node-name").or(value.get("id")));
+            let name = name.and_then(serde_json::Value::as_str).unwrap_or("…");
+            format!("{} {name}{}", &line[..begin], &line[end + 1..])
+        }
+        _ => line.to_owned(),
+    }
+}
+
 /// Returns the last lines of the hypervisor's log as one.
 pub(super) fn last_words(log: &Path) -> String {
     const LINES: usize = 5;
@@ -89,7 +105,7 @@ pub(super) fn last_words(log: &Path) -> String {
     };
     let bytes = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(plain).collect();
     lines[lines.len().saturating_sub(LINES)..].join(" | ")
 }
 
@@ -131,6 +147,13 @@ mod tests {
             let verdict = judge(&exit, &seen, "");
             assert_eq!((verdict.0, verdict.1), (phase, reason), "{exit:?} {seen:?}");
         }
+    }
+
+    #[test]
+    fn words_are_plain() {
+        let line = r#"2026-11-22T09:45:13.037448Z qemu-system-x86_64: -blockdev {"driver":"qcow2","node-name":"d0-1","backing":null}: Reference count table too large"#;
+        assert_eq!(plain(line), "qemu-system-x86_64: -blockdev d0-1: Reference count table too large");
+        assert_eq!(plain("nothing {to} say"), "nothing {to} say");
     }
 
     #[test]

@@ -14,13 +14,18 @@ pub(crate) struct NodeImages {
 
 #[async_trait::async_trait]
 impl Images for NodeImages {
-    async fn ensure(&self, reference: &str, policy: kubelet::images::PullPolicy) -> Result<Unpacked, ImageError> {
+    async fn ensure(
+        &self,
+        reference: &str,
+        policy: kubelet::images::PullPolicy,
+    ) -> Result<Unpacked, ImageError> {
         let policy = match policy {
             kubelet::images::PullPolicy::Always => PullPolicy::Always,
             kubelet::images::PullPolicy::IfNotPresent => PullPolicy::IfNotPresent,
             kubelet::images::PullPolicy::Never => PullPolicy::Never,
         };
-        let image = self.store.pull(reference, policy, &self.access).await.map_err(|error| explain(&error))?;
+        let image =
+            self.store.pull(reference, policy, &self.access).await.map_err(|error| explain(&error))?;
         let (store, digest) = (self.store.clone(), image.digest.to_string());
         let directory = tokio::task::spawn_blocking(move || store.unpacked(&image))
             .await

@@ -58,7 +58,9 @@ pub(super) fn start(
         let context = plane.context(identity::node(&config.node), effects);
         let agent = agent(&config, layout, stop.clone());
         let (images, stopped) = (images.clone(), stop.clone().cancelled_owned());
-        tasks.spawn(async move { kubelet::run(config, context, images, stopped).await.context("the kubelet") });
+        tasks.spawn(
+            async move { kubelet::run(config, context, images, stopped).await.context("the kubelet") },
+        );
         let context = plane.context(identity::handler(&name), effects);
         tasks.spawn(async move { agent_when_ready(agent, accelerator, context, number).await });
     }
