@@ -8,7 +8,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     match std::env::var_os("IRONCLAD_EMBED_LAUNCHER").map(PathBuf::from) {
         Some(path) => {
             println!("cargo:rerun-if-changed={}", path.display());
-            std::fs::copy(&path, &target).map_err(|error| format!("embedding {}: {error}", path.display()))?;
+            std::fs::copy(&path, &target)
+                .map_err(|error| format!("embedding {}: {error}", path.display()))?;
         }
         None => std::fs::write(&target, [])?,
     }

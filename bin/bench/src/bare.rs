@@ -20,7 +20,12 @@ impl Bare {
             .arg("-initrd")
             .arg(kit::guest("initrd.gz"))
             .args(["-append", crate::machine::KERNEL_ARGUMENTS])
-            .args(["-chardev", &format!("file,id=serial0,path={}", log.display()), "-serial", "chardev:serial0"])
+            .args([
+                "-chardev",
+                &format!("file,id=serial0,path={}", log.display()),
+                "-serial",
+                "chardev:serial0",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

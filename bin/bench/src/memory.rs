@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use kit::{Installation, Options, until};
 use api::kubevirt::v1::VirtualMachine;
+use kit::{Installation, Options, until};
 use kube_ext::Api;
 
 use crate::bare::Bare;
@@ -34,9 +34,20 @@ pub(crate) fn of_machines(report: &mut Report, count: usize) -> Result<()> {
     };
     let launchers = sum(&|line: &str| line.starts_with("/usr/bin/ironclad-launcher"));
     let hypervisors = sum(&|line: &str| line.contains("qemu-system") && line.contains("default_many-"));
-    report.add(&format!("shim and launcher, PSS per machine, {count} running"), "MiB", launchers / count as f64, Some(4.0));
-    report.add(&format!("hypervisor, PSS per machine, {count} running"), "MiB", hypervisors / count as f64, None);
-    let control_plane = process::rss_mib(pid(&installation)?).with_context(|| format!("the process of {data}"))?;
+    report.add(
+        &format!("shim and launcher, PSS per machine, {count} running"),
+        "MiB",
+        launchers / count as f64,
+        Some(4.0),
+    );
+    report.add(
+        &format!("hypervisor, PSS per machine, {count} running"),
+        "MiB",
+        hypervisors / count as f64,
+        None,
+    );
+    let control_plane =
+        process::rss_mib(pid(&installation)?).with_context(|| format!("the process of {data}"))?;
     report.add(&format!("ironclad up with {count} machines, RSS"), "MiB", control_plane, None);
     drop(installation);
 

@@ -29,11 +29,24 @@ impl Report {
     }
 
     /// Adds the median of samples, with the interval of the median.
-    pub(crate) fn add_samples(&mut self, name: &str, unit: &'static str, samples: &[f64], budget: Option<f64>) {
+    pub(crate) fn add_samples(
+        &mut self,
+        name: &str,
+        unit: &'static str,
+        samples: &[f64],
+        budget: Option<f64>,
+    ) {
         let interval = interval_of_median(samples);
         let value = median(samples);
         let name = name.to_owned();
-        self.figures.push(Figure { name, unit, value, interval: Some(interval), budget, samples: samples.len() });
+        self.figures.push(Figure {
+            name,
+            unit,
+            value,
+            interval: Some(interval),
+            budget,
+            samples: samples.len(),
+        });
     }
 }
 
@@ -41,7 +54,8 @@ impl std::fmt::Display for Report {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(out, "{:<58} {:>10} {:>21} {:>9}  n", "figure", "value", "95 % interval", "budget")?;
         for figure in &self.figures {
-            let interval = figure.interval.map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}"));
+            let interval =
+                figure.interval.map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}"));
             let budget = figure.budget.map_or_else(String::new, |budget| format!("{budget:.2}"));
             let verdict = match figure.budget {
                 Some(budget) if figure.value > budget => "over",

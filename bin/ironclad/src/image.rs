@@ -14,9 +14,8 @@ use crate::table;
 pub(crate) fn run(command: ImageCommand) -> Result<()> {
     match command {
         ImageCommand::Load { data, path } => {
-            let images = open(&data)?
-                .load(&path, None)
-                .with_context(|| format!("loading {}", path.display()))?;
+            let images =
+                open(&data)?.load(&path, None).with_context(|| format!("loading {}", path.display()))?;
             for image in images {
                 println!("loaded {} ({})", image.reference, image.digest);
             }
@@ -33,8 +32,10 @@ pub(crate) fn run(command: ImageCommand) -> Result<()> {
             if plain_http {
                 access.insecure.extend(reference.split('/').next().map(str::to_owned));
             }
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a runtime")?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("starting a runtime")?;
             let image = runtime.block_on(store.pull(&reference, PullPolicy::Always, &access))?;
             println!("pulled {} ({})", image.reference, image.digest);
             Ok(())

@@ -31,7 +31,8 @@ impl Instance {
             .open(&path)
             .with_context(|| format!("opening {}", path.display()))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let holder = read_pid(&mut file).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            let holder = read_pid(&mut file)
+                .map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
             bail!(
                 "{holder} already runs `ironclad up` on {}; stop it by `ironclad down`, or give this one a --data-dir of its own",
                 layout.root().display()

@@ -24,7 +24,10 @@ pub(crate) fn install(directory: &Path) -> Result<PathBuf> {
         let own = std::env::current_exe().context("finding this executable")?;
         let path = own.with_file_name(NAME);
         neighbour = std::fs::read(&path).with_context(|| {
-            format!("this build carries no launcher and {} is not there; build it with `cargo build -p launcher`", path.display())
+            format!(
+                "this build carries no launcher and {} is not there; build it with `cargo build -p launcher`",
+                path.display()
+            )
         })?;
         neighbour.as_slice()
     } else {
@@ -45,12 +48,15 @@ pub(crate) fn install(directory: &Path) -> Result<PathBuf> {
 fn write_executable(path: &Path, content: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(path)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
 
 /// FNV-1a: names a file by its content; integrity is not at stake, the file is ours.
 fn fingerprint(content: &[u8]) -> u64 {
-    content.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    content
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

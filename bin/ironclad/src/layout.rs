@@ -26,8 +26,9 @@ impl Layout {
     /// Makes the directories that every command may write to.
     pub(crate) fn create(&self) -> Result<()> {
         for directory in [self.root.clone(), self.pki(), self.run(), self.logs(), self.images()] {
-            std::fs::create_dir_all(&directory)
-                .with_context(|| format!("making {}; choose another place by --data-dir", directory.display()))?;
+            std::fs::create_dir_all(&directory).with_context(|| {
+                format!("making {}; choose another place by --data-dir", directory.display())
+            })?;
         }
         restrict(&self.pki())?;
         restrict(&self.run())

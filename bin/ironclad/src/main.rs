@@ -40,7 +40,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command, global: &cli::Global) -> anyhow::Result<()> {
     match command {
-        Command::PodInit | Command::NetnsExec => unreachable!("answered above, before anything else was done"),
+        Command::PodInit | Command::NetnsExec => {
+            unreachable!("answered above, before anything else was done")
+        }
         Command::KvmProbe => Ok(host::kvm::probe_child()?),
         Command::Up(arguments) => up::run(&arguments, global),
         Command::Down(arguments) => down::run(&arguments),

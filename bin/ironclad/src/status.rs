@@ -19,14 +19,19 @@ pub(crate) fn run(arguments: &StatusArgs) -> Result<()> {
     let Some(pid) = Instance::running(&layout) else {
         bail!("nothing runs on {}; start it by `ironclad up`", layout.root().display());
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a runtime")?;
     runtime.block_on(async {
         let client = kube_ext::connect(&layout.kubeconfig()).await?;
         let picture = Picture::take(&client).await.with_context(|| {
             format!("process {pid} runs but its API does not answer; look into {}", layout.logs().display())
         })?;
         if !arguments.quiet {
-            println!("control plane: running (process {pid}{}), data in {}", memory(pid), layout.root().display());
+            println!(
+                "control plane: running (process {pid}{}), data in {}",
+                memory(pid),
+                layout.root().display()
+            );
             println!("kubeconfig:    {}\n", layout.kubeconfig().display());
             picture.print();
         }
@@ -37,7 +42,8 @@ pub(crate) fn run(arguments: &StatusArgs) -> Result<()> {
 /// Resident memory of a process, as a phrase.
 fn memory(pid: u32) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    let resident =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
     resident.map_or_else(String::new, |kib: u64| format!(", {} MiB", kib / 1024))
 }
 
@@ -83,19 +89,23 @@ impl Picture {
     }
 
     fn instance(&self, key: &Key) -> Option<&VirtualMachineInstance> {
-        self.instances.iter().find(|instance| instance.name() == key.name && instance.namespace() == key.namespace)
+        self.instances
+            .iter()
+            .find(|instance| instance.name() == key.name && instance.namespace() == key.namespace)
     }
 
     fn machine_row(&self, machine: &VirtualMachine) -> Vec<String> {
         let key = Key::new(machine.namespace(), machine.name());
-        let status = machine.status.as_ref().and_then(|status| status.printable_status.clone()).unwrap_or_default();
+        let status =
+            machine.status.as_ref().and_then(|status| status.printable_status.clone()).unwrap_or_default();
         let instance = self.instance(&key).and_then(|instance| instance.status.as_ref());
         let addresses: Vec<_> = instance
             .into_iter()
             .flat_map(|status| status.interfaces.iter())
             .filter_map(|interface| interface.ip_address.clone())
             .collect();
-        let memory = instance.and_then(|status| status.memory.as_ref()?.guest_current.as_ref().map(|q| q.0.clone()));
+        let memory =
+            instance.and_then(|status| status.memory.as_ref()?.guest_current.as_ref().map(|q| q.0.clone()));
         vec![
             key.namespace,
             key.name,
@@ -113,7 +123,8 @@ impl Picture {
             let conditions = instance.status.iter().flat_map(|status| status.conditions.iter());
             conditions.filter_map(move |condition| {
                 let message = condition.message.as_deref().filter(|message| !message.is_empty())?;
-                let wrong = condition.status == "False" && ["Synchronized", "PodScheduled", "Provisioning"].contains(&condition.type_.as_str());
+                let wrong = condition.status == "False"
+                    && ["Synchronized", "PodScheduled", "Provisioning"].contains(&condition.type_.as_str());
                 wrong.then(|| format!("{key}: {message}"))
             })
         })
@@ -129,11 +140,5 @@ fn node_row(node: &Node) -> Vec<String> {
     let capacity = |resource: &str| {
         status.and_then(|status| Some(status.capacity.as_ref()?.get(resource)?.0.clone())).unwrap_or_default()
     };
-    vec![
-        node.name().to_owned(),
-        ready,
-        address.unwrap_or_default(),
-        capacity("cpu"),
-        capacity("memory"),
-    ]
+    vec![node.name().to_owned(), ready, address.unwrap_or_default(), capacity("cpu"), capacity("memory")]
 }

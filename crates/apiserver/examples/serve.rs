@@ -27,7 +27,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let store: Arc<dyn store::Store> = match data {
-        Some(directory) => Arc::new(store::SqliteStore::open(&directory.join("store.db"), store::Retention::default())?),
+        Some(directory) => {
+            Arc::new(store::SqliteStore::open(&directory.join("store.db"), store::Retention::default())?)
+        }
         None => Arc::new(store::MemoryStore::new()),
     };
     let token_key = Some(Arc::new(certs::SigningKey::create()?));
@@ -72,11 +74,15 @@ async fn make_service_accounts(server: ApiServer) {
     loop {
         for namespace in namespaces.snapshot("").0 {
             let name = namespace.key.name.to_string();
-            if server.object(&Collection::new("", "serviceaccounts"), &ObjectKey::new(&name, "default")).is_some() {
+            if server
+                .object(&Collection::new("", "serviceaccounts"), &ObjectKey::new(&name, "default"))
+                .is_some()
+            {
                 continue;
             }
             let account = r#"{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}}"#;
-            let authority = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"kube-root-ca.crt"}}"#;
+            let authority =
+                r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"kube-root-ca.crt"}}"#;
             for (plural, object) in [("configmaps", authority), ("serviceaccounts", account)] {
                 let mut request = http::Request::post(format!("/api/v1/namespaces/{name}/{plural}"))
                     .body(apiserver::body::full(object))

@@ -20,52 +20,27 @@ use tokio_util::sync::CancellationToken;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let directory = PathBuf::from(
-        arguments
-            .next()
-            .ok_or("name the directory to keep everything in")?,
-    );
-    let address = arguments
-        .next()
-        .unwrap_or_else(|| "127.0.0.1:6443".to_owned())
-        .parse()?;
+    let directory = PathBuf::from(arguments.next().ok_or("name the directory to keep everything in")?);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:6443".to_owned()).parse()?;
     std::fs::create_dir_all(&directory)?;
     let now = SystemClock.now();
     let authority = Authority::load_or_create(&directory, "ca", now)?;
     let names = ["localhost", "127.0.0.1", "kubernetes.default.svc"].map(str::to_owned);
     let own = authority.load_or_issue(&directory, "apiserver", &Profile::server("apiserver", names), now)?;
-    let admin = authority.load_or_issue(
-        &directory,
-        "admin",
-        &Profile::client("admin", "system:masters"),
-        now,
-    )?;
+    let admin =
+        authority.load_or_issue(&directory, "admin", &Profile::client("admin", "system:masters"), now)?;
     let token_key = Some(Arc::new(SigningKey::load_or_create(&directory.join("sa.key"))?));
-    let store = Arc::new(SqliteStore::open(
-        &directory.join("store.db"),
-        Retention::default(),
-    )?);
+    let store = Arc::new(SqliteStore::open(&directory.join("store.db"), Retention::default())?);
     let crds = api::crd::all();
     let server = ApiServer::builder(store)
-        .auth(Settings {
-            token_key,
-            ..Settings::default()
-        })
+        .auth(Settings { token_key, ..Settings::default() })
         .crds(crds)
         .build()
         .await?;
     let listener = listen(address, false).await?;
     let kubeconfig = directory.join("kubeconfig");
-    write_kubeconfig(
-        &kubeconfig,
-        &listener.local_addr()?.to_string(),
-        &authority,
-        &admin,
-    )?;
-    println!(
-        "serving; try: kubectl --kubeconfig {} get namespaces",
-        kubeconfig.display()
-    );
+    write_kubeconfig(&kubeconfig, &listener.local_addr()?.to_string(), &authority, &admin)?;
+    println!("serving; try: kubectl --kubeconfig {} get namespaces", kubeconfig.display());
     let tls = certs::server_config(Rotating::new(own)?, Some(&authority))?;
     let shutdown = CancellationToken::new();
     let ending = shutdown.clone();
@@ -85,10 +60,7 @@ fn write_kubeconfig(
     admin: &Issued,
 ) -> std::io::Result<()> {
     let ca = STANDARD.encode(authority.certificate_pem());
-    let (certificate, key) = (
-        STANDARD.encode(&admin.certificate_pem),
-        STANDARD.encode(&admin.key_pem),
-    );
+    let (certificate, key) = (STANDARD.encode(&admin.certificate_pem), STANDARD.encode(&admin.key_pem));
     let text = format!(
         "apiVersion: v1
 kind: Config

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body::Body as _;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use machinery::status::Status;
 use serde_json::Value;
@@ -41,7 +41,8 @@ pub fn empty() -> Body {
 pub async fn read(mut body: Body) -> Result<Bytes> {
     let mut read = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Status::bad_request(format!("the request body broke off: {error}")))?;
+        let frame =
+            frame.map_err(|error| Status::bad_request(format!("the request body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if read.len() + data.len() > LIMIT {
             return Err(Status::too_large(format!("the request body is larger than {LIMIT} bytes")).into());

@@ -20,5 +20,10 @@ pub trait Extension: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// Refuses as the client shall be told.
-    async fn handle(&self, info: &RequestInfo, user: &UserInfo, request: Request<Body>) -> Result<Response<Body>>;
+    async fn handle(
+        &self,
+        info: &RequestInfo,
+        user: &UserInfo,
+        request: Request<Body>,
+    ) -> Result<Response<Body>>;
 }

@@ -33,7 +33,8 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
     if !group.is_some_and(|group| group.versions.iter().any(|version| *version.version == *info.version)) {
         return Ok(discovery::not_found());
     }
-    let resource = snapshot.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
+    let resource =
+        snapshot.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
     let subresource = find_subresource(resource, &info)?;
     let mut call = Call {
         server: server.clone(),
@@ -59,7 +60,10 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
 }
 
 /// Refuses what the resource does not answer, as a path or as a method.
-fn find_subresource(resource: &ResourceRef, info: &RequestInfo) -> Result<Option<crate::registry::Subresource>> {
+fn find_subresource(
+    resource: &ResourceRef,
+    info: &RequestInfo,
+) -> Result<Option<crate::registry::Subresource>> {
     let scoped = resource.namespaced || info.namespace.is_empty() || &*info.resource == "namespaces";
     if !scoped || (resource.namespaced && info.namespace.is_empty() && !info.name.is_empty()) {
         return Err(Status::no_such_path().into());
@@ -68,7 +72,8 @@ fn find_subresource(resource: &ResourceRef, info: &RequestInfo) -> Result<Option
         let verb = crate::registry::Verb::parse(&info.verb).ok_or_else(method_not_allowed)?;
         let item = matches!(&*info.verb, "get" | "update" | "patch" | "delete");
         let everywhere = matches!(&*info.verb, "list" | "watch");
-        let in_scope = info.namespace.is_empty() != resource.namespaced || everywhere || &*info.resource == "namespaces";
+        let in_scope =
+            info.namespace.is_empty() != resource.namespaced || everywhere || &*info.resource == "namespaces";
         let fits = (item != info.name.is_empty()) && in_scope;
         return if fits && resource.allows(verb) { Ok(None) } else { Err(method_not_allowed()) };
     }
@@ -81,7 +86,9 @@ fn find_subresource(resource: &ResourceRef, info: &RequestInfo) -> Result<Option
 
 fn method_not_allowed() -> Box<Status> {
     let message = "the server does not allow this method on the requested resource";
-    Status::failure(Reason::MethodNotAllowed, message).with_details(machinery::status::Details::default()).into()
+    Status::failure(Reason::MethodNotAllowed, message)
+        .with_details(machinery::status::Details::default())
+        .into()
 }
 
 /// Requests that concern no resource.
@@ -96,7 +103,9 @@ async fn plain(server: &ApiServer, info: &RequestInfo, parts: &Parts) -> Result<
             body::answer(StatusCode::OK, "text/plain; charset=utf-8", "ok")
         }
         "/version" => version(server),
-        "/metrics" => body::answer(StatusCode::OK, "text/plain; version=0.0.4", crate::metrics::render(server)),
+        "/metrics" => {
+            body::answer(StatusCode::OK, "text/plain; version=0.0.4", crate::metrics::render(server))
+        }
         path => {
             let query = parts.uri.query().unwrap_or_default();
             let found = discovery::answer(&snapshot, path, &parts.headers);

@@ -12,8 +12,8 @@ use store::Store;
 
 use crate::admission::{AdmissionPlugin, Chain};
 use crate::auth::{self, Auth};
-use crate::extension::Extension;
 use crate::cache::{Caches, Entry, ObjectKey};
+use crate::extension::Extension;
 use crate::node::{NoNodes, NodeProxy};
 use crate::registry::{Collection, Registry};
 use crate::resource::service::Allocator;

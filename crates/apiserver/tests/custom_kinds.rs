@@ -24,10 +24,17 @@ async fn a_kind_is_served_while_its_definition_stands() {
     assert_eq!((&made["spec"]["color"], &made["metadata"]["generation"]), (&json!("red"), &json!(1)));
     api.post(WIDGETS, widget("x", json!({"color": "green"}))).await.expect(422);
     let path = format!("{WIDGETS}/w");
-    let changed = api.merge(&path, json!({"spec": {"count": 3}, "status": {"phase": "no"}})).await.expect(200);
+    let changed =
+        api.merge(&path, json!({"spec": {"count": 3}, "status": {"phase": "no"}})).await.expect(200);
     assert_eq!((&changed["metadata"]["generation"], &changed["status"]), (&json!(2), &json!(null)));
-    let status = api.merge(&format!("{path}/status"), json!({"status": {"phase": "Up"}, "spec": {"count": 9}})).await.expect(200);
-    assert_eq!((&status["status"]["phase"], &status["spec"]["count"], &status["metadata"]["generation"]), (&json!("Up"), &json!(3), &json!(2)));
+    let status = api
+        .merge(&format!("{path}/status"), json!({"status": {"phase": "Up"}, "spec": {"count": 9}}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&status["status"]["phase"], &status["spec"]["count"], &status["metadata"]["generation"]),
+        (&json!("Up"), &json!(3), &json!(2))
+    );
     assert_eq!(api.get(&format!("{path}/scale")).await.expect(200)["spec"]["replicas"], 3);
     let blue = api.get(&format!("{WIDGETS}?fieldSelector=spec.color%3Dblue")).await.expect(200);
     assert_eq!(blue["items"], json!([]));
@@ -45,7 +52,11 @@ async fn definitions_given_at_start_are_served_at_once() {
     api.post(WIDGETS, widget("w", json!({}))).await.expect(201);
     let definition = api.get(&format!("{DEFINITIONS}/widgets.example.test")).await.expect(200);
     let conditions = definition["status"]["conditions"].as_array().expect("conditions");
-    assert!(conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True"));
+    assert!(
+        conditions
+            .iter()
+            .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+    );
 }
 
 /// Colours what has no colour, and refuses what counts too far.

@@ -26,7 +26,8 @@ async fn preconditions_are_checked() {
     let path = format!("{CONFIG_MAPS}/a");
     let made = api.post(CONFIG_MAPS, config_map("a", json!({}))).await.expect(201);
     api.delete(&path, json!({"preconditions": {"uid": "other"}})).await.expect(409);
-    let gone = api.delete(&path, json!({"preconditions": {"uid": made["metadata"]["uid"]}})).await.expect(200);
+    let gone =
+        api.delete(&path, json!({"preconditions": {"uid": made["metadata"]["uid"]}})).await.expect(200);
     assert_eq!((&gone["status"], &gone["details"]["uid"]), (&json!("Success"), &made["metadata"]["uid"]));
 }
 
@@ -39,7 +40,10 @@ async fn a_running_pod_gets_its_grace() {
     api.post(PODS, object).await.expect(201);
     let marked = api.delete(&path, json!({})).await.expect(200);
     assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 30);
-    assert_eq!(api.delete(&path, json!({"gracePeriodSeconds": 5})).await.expect(200)["metadata"]["deletionGracePeriodSeconds"], 5);
+    assert_eq!(
+        api.delete(&path, json!({"gracePeriodSeconds": 5})).await.expect(200)["metadata"]["deletionGracePeriodSeconds"],
+        5
+    );
     api.delete(&path, json!({"gracePeriodSeconds": 0})).await.expect(200);
     api.get(&path).await.expect(404);
 }
@@ -50,7 +54,10 @@ async fn propagation_leaves_its_finalizer() {
     for (policy, finalizer) in [("Foreground", "foregroundDeletion"), ("Orphan", "orphan")] {
         let name = policy.to_lowercase();
         api.post(CONFIG_MAPS, config_map(&name, json!({}))).await.expect(201);
-        let marked = api.delete(&format!("{CONFIG_MAPS}/{name}"), json!({"propagationPolicy": policy})).await.expect(200);
+        let marked = api
+            .delete(&format!("{CONFIG_MAPS}/{name}"), json!({"propagationPolicy": policy}))
+            .await
+            .expect(200);
         assert_eq!(marked["metadata"]["finalizers"], json!([finalizer]));
     }
 }

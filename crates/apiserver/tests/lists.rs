@@ -26,7 +26,10 @@ async fn lists_select_and_come_in_pages() {
     assert_eq!(names(&list("labelSelector=odd%3D1").await), ["c1", "c3", "c5"]);
     assert_eq!(names(&list("fieldSelector=metadata.name%3Dc2").await), ["c2"]);
     let first = list("limit=2").await;
-    assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["c1".into(), "c2".into()], &json!(3)));
+    assert_eq!(
+        (names(&first), &first["metadata"]["remainingItemCount"]),
+        (vec!["c1".into(), "c2".into()], &json!(3))
+    );
     api.delete(&format!("{CONFIG_MAPS}/c3"), json!({})).await.expect(200);
     // The next pages show the state of the first.
     let token = first["metadata"]["continue"].as_str().expect("a token");
@@ -73,7 +76,8 @@ async fn objects_enter_and_leave_a_selection() {
 async fn a_streamed_list_ends_with_a_bookmark() {
     let api = Api::start().await;
     five(&api).await;
-    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let query =
+        "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let mut lines = api.watch(&format!("{CONFIG_MAPS}?{query}")).await;
     for _ in 0..5 {
         assert_eq!(lines.next_name().await.0, "ADDED");
@@ -92,7 +96,8 @@ async fn events_are_listed_from_the_store() {
     let mut lines = api.watch(&format!("{path}?watch=true")).await;
     api.post(path, event).await.expect(201);
     assert_eq!(lines.next_name().await, ("ADDED".to_owned(), "e".to_owned()));
-    let found = api.get(&format!("{path}?fieldSelector=involvedObject.name%3Dp,reason%3DStarted")).await.expect(200);
+    let found =
+        api.get(&format!("{path}?fieldSelector=involvedObject.name%3Dp,reason%3DStarted")).await.expect(200);
     assert_eq!(names(&found), ["e"]);
     let newer = api.get("/apis/events.k8s.io/v1/namespaces/default/events/e").await.expect(200);
     assert_eq!((&newer["note"], &newer["regarding"]["name"]), (&json!("m"), &json!("p")));

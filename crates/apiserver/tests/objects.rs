@@ -14,7 +14,10 @@ async fn an_object_is_created_read_and_replaced() {
     assert_eq!(made["metadata"]["managedFields"][0]["manager"], "tests");
     let path = format!("{CONFIG_MAPS}/a");
     assert_eq!(api.get(&path).await.expect(200), made);
-    assert_eq!(api.post(CONFIG_MAPS, config_map("a", json!({}))).await.expect(409)["reason"], "AlreadyExists");
+    assert_eq!(
+        api.post(CONFIG_MAPS, config_map("a", json!({}))).await.expect(409)["reason"],
+        "AlreadyExists"
+    );
 
     let mut changed = made.clone();
     changed["data"]["x"] = "2".into();
@@ -54,9 +57,14 @@ async fn unknown_fields_are_refused_warned_about_or_dropped() {
     let api = Api::start().await;
     let mut object = config_map("a", json!({}));
     object["colour"] = "red".into();
-    let send = async |mode: &str| api.post(&format!("{CONFIG_MAPS}?dryRun=All&fieldValidation={mode}"), object.clone()).await;
+    let send = async |mode: &str| {
+        api.post(&format!("{CONFIG_MAPS}?dryRun=All&fieldValidation={mode}"), object.clone()).await
+    };
     let strict = send("Strict").await.expect(400);
-    assert!(strict["message"].as_str().is_some_and(|message| message.contains("unknown field \"colour\"")), "{strict}");
+    assert!(
+        strict["message"].as_str().is_some_and(|message| message.contains("unknown field \"colour\"")),
+        "{strict}"
+    );
     let warned = send("Warn").await;
     assert_eq!(warned.warnings(), ["299 - \"unknown field \\\"colour\\\"\""]);
     assert!(send("Ignore").await.warnings().is_empty());
@@ -67,16 +75,33 @@ async fn wrong_objects_are_refused_with_the_field() {
     let api = Api::start().await;
     let cases = [
         (CONFIG_MAPS, config_map("Bad_Name", json!({})), 422, "metadata.name"),
-        (CONFIG_MAPS, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": {"a b": ""}}}), 422, "metadata.labels"),
-        (PODS, json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}]}}), 422, "spec.containers[0].image"),
-        ("/api/v1/namespaces/default/services", json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {}}), 422, "spec.ports"),
+        (
+            CONFIG_MAPS,
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": {"a b": ""}}}),
+            422,
+            "metadata.labels",
+        ),
+        (
+            PODS,
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}]}}),
+            422,
+            "spec.containers[0].image",
+        ),
+        (
+            "/api/v1/namespaces/default/services",
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {}}),
+            422,
+            "spec.ports",
+        ),
     ];
     for (path, object, code, field) in cases {
         let refusal = api.post(path, object).await.expect(code);
         let causes = refusal["details"]["causes"].as_array().expect("causes").clone();
         assert!(causes.iter().any(|cause| cause["field"] == field), "{field}: {refusal}");
     }
-    api.post(CONFIG_MAPS, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}})).await.expect(400);
+    api.post(CONFIG_MAPS, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}))
+        .await
+        .expect(400);
     api.send("POST", CONFIG_MAPS, "application/json", "{".to_owned()).await.expect(400);
     api.send("POST", CONFIG_MAPS, "text/plain", "x".to_owned()).await.expect(415);
 }
@@ -106,7 +131,10 @@ async fn status_and_spec_are_written_apart() {
     let path = format!("{PODS}/p");
     let patch = json!({"status": {"phase": "Running"}, "spec": {"hostname": "x"}});
     let written = api.merge(&format!("{path}/status"), patch).await.expect(200);
-    assert_eq!((&written["status"]["phase"], &written["spec"]["hostname"]), (&json!("Running"), &json!(null)));
+    assert_eq!(
+        (&written["status"]["phase"], &written["spec"]["hostname"]),
+        (&json!("Running"), &json!(null))
+    );
     let kept = api.merge(&path, json!({"status": {"phase": "Failed"}})).await.expect(200);
     assert_eq!(kept["status"]["phase"], "Running");
 }
@@ -126,8 +154,10 @@ async fn managers_own_what_they_apply() {
 #[tokio::test]
 async fn services_get_addresses_once() {
     let api = Api::start().await;
-    let service = |name: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
-        "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
+    let service = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+        "spec": {"type": "NodePort", "ports": [{"port": 80}]}})
+    };
     let path = "/api/v1/namespaces/default/services";
     let one = api.post(path, service("one")).await.expect(201);
     let two = api.post(path, service("two")).await.expect(201);

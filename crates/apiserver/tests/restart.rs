@@ -10,8 +10,10 @@ use serde_json::json;
 use store::{Retention, SqliteStore};
 
 async fn start(directory: &std::path::Path) -> Api {
-    let store = SqliteStore::open(&directory.join("store.db"), Retention::default()).expect("the store opens");
-    let server = ApiServer::builder(Arc::new(store)).crds([widgets()]).build().await.expect("the server starts");
+    let store =
+        SqliteStore::open(&directory.join("store.db"), Retention::default()).expect("the store opens");
+    let server =
+        ApiServer::builder(Arc::new(store)).crds([widgets()]).build().await.expect("the server starts");
     Api { server }
 }
 

@@ -80,9 +80,7 @@ pub struct Issued {
 
 impl std::fmt::Debug for Issued {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issued")
-            .field("certificate_pem", &self.certificate_pem)
-            .finish_non_exhaustive()
+        f.debug_struct("Issued").field("certificate_pem", &self.certificate_pem).finish_non_exhaustive()
     }
 }
 
@@ -114,9 +112,7 @@ pub struct Authority {
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority")
-            .field("certificate_pem", &self.certificate_pem)
-            .finish_non_exhaustive()
+        f.debug_struct("Authority").field("certificate_pem", &self.certificate_pem).finish_non_exhaustive()
     }
 }
 
@@ -135,10 +131,8 @@ impl Authority {
     /// # Errors
     /// Fails when the files cannot be read or written, or only one of them is there.
     pub fn load_or_create(directory: &Path, name: &str, now: Timestamp) -> Result<Self> {
-        let (certificate, key) = (
-            directory.join(format!("{name}.crt")),
-            directory.join(format!("{name}.key")),
-        );
+        let (certificate, key) =
+            (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
         if let Some((pem, key_pem)) = files::read_pair(&certificate, &key)? {
             return Self::from_pem(&pem, &key_pem, &certificate.display().to_string());
         }
@@ -149,20 +143,14 @@ impl Authority {
     }
 
     fn generate(name: &str, now: Timestamp) -> Result<(String, String)> {
-        let wrap = |source| Error::Issue {
-            subject: name.to_owned(),
-            source,
-        };
+        let wrap = |source| Error::Issue { subject: name.to_owned(), source };
         let key = KeyPair::generate().map_err(wrap)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::CrlSign,
-            KeyUsagePurpose::DigitalSignature,
-        ];
+        params.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
         set_validity(&mut params, now, AUTHORITY_LIFE);
         let certificate = params.self_signed(&key).map_err(wrap)?;
         Ok((certificate.pem(), key.serialize_pem()))
@@ -172,11 +160,7 @@ impl Authority {
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| unreadable(what, e))?;
         let key = KeyPair::from_pem(key_pem).map_err(|e| unreadable(&format!("the key of {what}"), e))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|e| unreadable(what, e))?;
-        Ok(Self {
-            issuer,
-            certificate_pem: pem.to_owned(),
-            certificate,
-        })
+        Ok(Self { issuer, certificate_pem: pem.to_owned(), certificate })
     }
 
     /// Returns the authority's certificate, PEM: what clients trust.
@@ -194,37 +178,24 @@ impl Authority {
     /// # Errors
     /// Fails when a name of the profile is not a DNS name or IP address.
     pub fn issue(&self, profile: &Profile, now: Timestamp) -> Result<Issued> {
-        let wrap = |source| Error::Issue {
-            subject: profile.common_name.clone(),
-            source,
-        };
+        let wrap = |source| Error::Issue { subject: profile.common_name.clone(), source };
         let key = KeyPair::generate().map_err(wrap)?;
         let mut params = CertificateParams::new(profile.names.clone()).map_err(wrap)?;
         params.distinguished_name = DistinguishedName::new();
         if let Some(organization) = &profile.organization {
-            params
-                .distinguished_name
-                .push(DnType::OrganizationName, organization.as_str());
+            params.distinguished_name.push(DnType::OrganizationName, organization.as_str());
         }
-        params
-            .distinguished_name
-            .push(DnType::CommonName, profile.common_name.as_str());
+        params.distinguished_name.push(DnType::CommonName, profile.common_name.as_str());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = match profile.usage {
             Usage::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
             Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
-            Usage::Peer => vec![
-                ExtendedKeyUsagePurpose::ServerAuth,
-                ExtendedKeyUsagePurpose::ClientAuth,
-            ],
+            Usage::Peer => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
         };
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, now, profile.life);
         let certificate = params.signed_by(&key, &self.issuer).map_err(wrap)?;
-        Ok(Issued {
-            certificate_pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
-        })
+        Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 
     /// Loads a certificate from `<directory>/<name>.crt` and `.key`, or issues and writes a new one: when there
@@ -239,16 +210,11 @@ impl Authority {
         profile: &Profile,
         now: Timestamp,
     ) -> Result<Issued> {
-        let (certificate, key) = (
-            directory.join(format!("{name}.crt")),
-            directory.join(format!("{name}.key")),
-        );
+        let (certificate, key) =
+            (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
         // Half a pair, or a damaged one, can be made anew: nothing else depends on it.
         if let Ok(Some((certificate_pem, key_pem))) = files::read_pair(&certificate, &key) {
-            let issued = Issued {
-                certificate_pem,
-                key_pem,
-            };
+            let issued = Issued { certificate_pem, key_pem };
             if crate::rotation::serves(&issued, self, profile, now) {
                 return Ok(issued);
             }
@@ -261,10 +227,7 @@ impl Authority {
 }
 
 pub(crate) fn unreadable(what: &str, error: impl std::fmt::Display) -> Error {
-    Error::Unreadable {
-        what: what.to_owned(),
-        detail: error.to_string(),
-    }
+    Error::Unreadable { what: what.to_owned(), detail: error.to_string() }
 }
 
 fn set_validity(params: &mut CertificateParams, now: Timestamp, life: Duration) {
@@ -298,25 +261,14 @@ mod tests {
     fn certificates_say_what_the_profile_says() {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let authority = Authority::create("ca", now).unwrap();
-        let issued = authority
-            .issue(&Profile::client("alice", "system:masters"), now)
-            .unwrap();
+        let issued = authority.issue(&Profile::client("alice", "system:masters"), now).unwrap();
         let der = issued.certificate().unwrap();
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
         let values = |parts: Vec<&x509_parser::x509::AttributeTypeAndValue<'_>>| {
-            parts
-                .iter()
-                .map(|part| part.as_str().unwrap().to_owned())
-                .collect::<Vec<_>>()
+            parts.iter().map(|part| part.as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(values(parsed.subject().iter_common_name().collect()), ["alice"]);
-        assert_eq!(
-            values(parsed.subject().iter_organization().collect()),
-            ["system:masters"]
-        );
-        assert_eq!(
-            parsed.validity().not_after.timestamp(),
-            1_800_000_000 + 365 * 24 * 3600
-        );
+        assert_eq!(values(parsed.subject().iter_organization().collect()), ["system:masters"]);
+        assert_eq!(parsed.validity().not_after.timestamp(), 1_800_000_000 + 365 * 24 * 3600);
     }
 }

@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 /// The failure of an operation with certificates.
-#[allow(
-    clippy::error_impl_error,
-    reason = "the one error of the crate, named by its path"
-)]
+#[allow(clippy::error_impl_error, reason = "the one error of the crate, named by its path")]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.

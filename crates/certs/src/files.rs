@@ -17,21 +17,13 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::File {
-            doing: "read",
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(Error::File { doing: "read", path: path.to_owned(), source }),
     }
 }
 
 /// Replaces a file as a whole: readers see the old text or the new one. The directory is made if need be.
 pub(crate) fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
-    let wrap = |source| Error::File {
-        doing: "write",
-        path: path.to_owned(),
-        source,
-    };
+    let wrap = |source| Error::File { doing: "write", path: path.to_owned(), source };
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(wrap)?;
     }
@@ -41,15 +33,9 @@ pub(crate) fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(wrap(error)),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)
-        .map_err(wrap)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(wrap)?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).map_err(wrap)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrap)?;
     fs::rename(&temporary, path).map_err(wrap)
 }
 

@@ -22,10 +22,8 @@ pub fn due(issued: &Issued, now: Timestamp) -> bool {
 }
 
 fn ends_soon(certificate: &X509Certificate<'_>, now: Timestamp) -> bool {
-    let (start, end) = (
-        certificate.validity().not_before.timestamp(),
-        certificate.validity().not_after.timestamp(),
-    );
+    let (start, end) =
+        (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
     let now = now.as_second();
     now < start || end - now < (end - start) / 3
 }
@@ -46,14 +44,8 @@ pub(crate) fn serves(issued: &Issued, authority: &Authority, profile: &Profile, 
     let signed =
         key_identifier(&parent).is_some() && key_identifier(&parent) == authority_identifier(&certificate);
     let subject = certificate.subject();
-    let common: Vec<_> = subject
-        .iter_common_name()
-        .filter_map(|part| part.as_str().ok())
-        .collect();
-    let organizations: Vec<_> = subject
-        .iter_organization()
-        .filter_map(|part| part.as_str().ok())
-        .collect();
+    let common: Vec<_> = subject.iter_common_name().filter_map(|part| part.as_str().ok()).collect();
+    let organizations: Vec<_> = subject.iter_organization().filter_map(|part| part.as_str().ok()).collect();
     let mut names = names(&certificate);
     let mut wanted = profile.names.clone();
     names.sort();
@@ -61,34 +53,25 @@ pub(crate) fn serves(issued: &Issued, authority: &Authority, profile: &Profile, 
     signed
         && !ends_soon(&certificate, now)
         && common == [profile.common_name.as_str()]
-        && organizations
-            == profile
-                .organization
-                .iter()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
+        && organizations == profile.organization.iter().map(String::as_str).collect::<Vec<_>>()
         && names == wanted
         && certified(issued).is_ok()
 }
 
 fn key_identifier<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
-    certificate
-        .iter_extensions()
-        .find_map(|extension| match extension.parsed_extension() {
-            x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
-            _ => None,
-        })
+    certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
+        _ => None,
+    })
 }
 
 fn authority_identifier<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
-    certificate
-        .iter_extensions()
-        .find_map(|extension| match extension.parsed_extension() {
-            x509_parser::extensions::ParsedExtension::AuthorityKeyIdentifier(identifier) => {
-                identifier.key_identifier.as_ref().map(|identifier| identifier.0)
-            }
-            _ => None,
-        })
+    certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        x509_parser::extensions::ParsedExtension::AuthorityKeyIdentifier(identifier) => {
+            identifier.key_identifier.as_ref().map(|identifier| identifier.0)
+        }
+        _ => None,
+    })
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
@@ -98,12 +81,10 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let text = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => match bytes.len() {
-            4 => <[u8; 4]>::try_from(*bytes)
-                .ok()
-                .map(|octets| std::net::Ipv4Addr::from(octets).to_string()),
-            16 => <[u8; 16]>::try_from(*bytes)
-                .ok()
-                .map(|octets| std::net::Ipv6Addr::from(octets).to_string()),
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|octets| std::net::Ipv4Addr::from(octets).to_string()),
+            16 => {
+                <[u8; 16]>::try_from(*bytes).ok().map(|octets| std::net::Ipv6Addr::from(octets).to_string())
+            }
             _ => None,
         },
         _ => None,
@@ -128,17 +109,12 @@ impl Rotating {
     /// Fails when certificate and key do not belong together.
     pub fn new(issued: Issued) -> Result<Arc<Self>> {
         let certified = Arc::new(certified(&issued)?);
-        Ok(Arc::new(Self {
-            current: RwLock::new((issued, certified)),
-        }))
+        Ok(Arc::new(Self { current: RwLock::new((issued, certified)) }))
     }
 
     /// Says whether the certificate should be replaced.
     pub fn due(&self, now: Timestamp) -> bool {
-        due(
-            &self.current.read().unwrap_or_else(PoisonError::into_inner).0,
-            now,
-        )
+        due(&self.current.read().unwrap_or_else(PoisonError::into_inner).0, now)
     }
 
     /// Uses `issued` for connections from now on.
@@ -154,9 +130,7 @@ impl Rotating {
 
 impl ResolvesServerCert for Rotating {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(
-            &self.current.read().unwrap_or_else(PoisonError::into_inner).1,
-        ))
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).1))
     }
 }
 
@@ -172,24 +146,16 @@ mod tests {
     fn certificates_are_kept_until_they_are_due_or_say_something_else() {
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority::load_or_create(directory.path(), "ca", at(0)).unwrap();
-        let profile = Profile::server(
-            "api",
-            ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()],
-        );
+        let profile =
+            Profile::server("api", ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]);
         let load = |authority: &Authority, profile: &Profile, now| {
-            authority
-                .load_or_issue(directory.path(), "api", profile, now)
-                .unwrap()
-                .certificate_pem
+            authority.load_or_issue(directory.path(), "api", profile, now).unwrap().certificate_pem
         };
         let first = load(&authority, &profile, at(0));
         assert_eq!(load(&authority, &profile, at(240)), first);
         let second = load(&authority, &profile, at(245));
         assert_ne!(second, first);
-        let elsewhere = Profile {
-            names: vec!["example.test".to_owned()],
-            ..profile.clone()
-        };
+        let elsewhere = Profile { names: vec!["example.test".to_owned()], ..profile.clone() };
         let third = load(&authority, &elsewhere, at(245));
         assert_ne!(third, second);
         let stranger = Authority::create("ca", at(245)).unwrap();
@@ -199,21 +165,12 @@ mod tests {
     #[test]
     fn a_rotating_certificate_refuses_a_key_of_another() {
         let authority = Authority::create("ca", at(0)).unwrap();
-        let issue = || {
-            authority
-                .issue(&Profile::server("api", ["localhost".to_owned()]), at(0))
-                .unwrap()
-        };
+        let issue = || authority.issue(&Profile::server("api", ["localhost".to_owned()]), at(0)).unwrap();
         let rotating = Rotating::new(issue()).unwrap();
         assert!(!rotating.due(at(1)) && rotating.due(at(300)));
-        let mixed = Issued {
-            key_pem: issue().key_pem,
-            ..issue()
-        };
+        let mixed = Issued { key_pem: issue().key_pem, ..issue() };
         assert!(rotating.replace(mixed).is_err());
-        rotating
-            .replace(authority.issue(&Profile::server("api", []), at(300)).unwrap())
-            .unwrap();
+        rotating.replace(authority.issue(&Profile::server("api", []), at(300)).unwrap()).unwrap();
         assert!(!rotating.due(at(301)));
     }
 }

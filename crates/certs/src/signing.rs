@@ -54,10 +54,7 @@ impl SigningKey {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.serialized_der())
             .map_err(|error| unreadable(what, error))?;
         let identifier = digest(&SHA256, &key.subject_public_key_info()).as_ref().into();
-        let public = VerifyingKey {
-            identifier,
-            point: pair.public_key().as_ref().into(),
-        };
+        let public = VerifyingKey { identifier, point: pair.public_key().as_ref().into() };
         Ok(Self { pair, public })
     }
 
@@ -66,10 +63,7 @@ impl SigningKey {
     /// # Errors
     /// Fails when the system gives no randomness.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let signature = self
-            .pair
-            .sign(&SystemRandom::new(), message)
-            .map_err(|_| Error::Key)?;
+        let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| Error::Key)?;
         Ok(signature.as_ref().to_vec())
     }
 
@@ -82,9 +76,7 @@ impl SigningKey {
 impl VerifyingKey {
     /// Says whether `signature` is of this key over `message`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.point)
-            .verify(message, signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.point).verify(message, signature).is_ok()
     }
 
     /// Returns the SHA-256 of the public key's DER form: what tokens name their key by.
@@ -113,12 +105,7 @@ mod tests {
         let again = SigningKey::load_or_create(&path).unwrap();
         assert!(again.public().verify(b"message", &signature));
         assert!(!again.public().verify(b"massage", &signature));
-        assert!(
-            !SigningKey::create()
-                .unwrap()
-                .public()
-                .verify(b"message", &signature)
-        );
+        assert!(!SigningKey::create().unwrap().public().verify(b"message", &signature));
         assert_eq!(key.public().coordinates().1.len(), 32);
         assert_eq!(key.public().identifier(), again.public().identifier());
     }

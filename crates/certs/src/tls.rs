@@ -54,9 +54,9 @@ pub fn client_config(authority: &Authority, certificate: Option<&Issued>) -> Res
         .with_root_certificates(roots(authority)?);
     let config = match certificate {
         None => builder.with_no_client_auth(),
-        Some(issued) => builder
-            .with_client_auth_cert(vec![issued.certificate()?], issued.key()?)
-            .map_err(Error::Tls)?,
+        Some(issued) => {
+            builder.with_client_auth_cert(vec![issued.certificate()?], issued.key()?).map_err(Error::Tls)?
+        }
     };
     Ok(Arc::new(config))
 }

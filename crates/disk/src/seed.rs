@@ -95,7 +95,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seed.iso");
         std::fs::write(&path, iso("cidata", &seed()).unwrap()).unwrap();
-        let label = Command::new("blkid").args(["-s", "LABEL", "-o", "value"]).arg(&path).output().expect("blkid");
+        let label =
+            Command::new("blkid").args(["-s", "LABEL", "-o", "value"]).arg(&path).output().expect("blkid");
         assert_eq!(String::from_utf8_lossy(&label.stdout).trim(), "cidata");
         for extension in [["-R"], ["-J"]] {
             for file in seed() {

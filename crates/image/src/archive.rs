@@ -50,11 +50,7 @@ impl Store {
     /// When the archive is damaged, incomplete or holds no named image for this machine's processor.
     pub fn load(&self, archive: &Path, name: Option<&str>) -> Result<Vec<Image>, Error> {
         let _guard = lock::shared(&self.0.root)?;
-        let contents = if archive.is_dir() {
-            self.read_directory(archive)?
-        } else {
-            self.read_tar(archive)?
-        };
+        let contents = if archive.is_dir() { self.read_directory(archive)? } else { self.read_tar(archive)? };
         if let Some(index) = contents.documents.get("index.json") {
             return self.load_layout(archive, index, name);
         }
@@ -62,10 +58,7 @@ impl Store {
             return self.load_saved(archive, saved, &contents, name);
         }
         let reason = "it has neither index.json (an OCI layout) nor manifest.json (docker save)".to_owned();
-        Err(Error::Archive {
-            path: archive.to_owned(),
-            reason,
-        })
+        Err(Error::Archive { path: archive.to_owned(), reason })
     }
 
     fn read_directory(&self, directory: &Path) -> Result<Contents, Error> {
@@ -80,10 +73,7 @@ impl Store {
         let blobs = directory.join("blobs/sha256");
         for entry in fs::read_dir(&blobs).map_err(Error::system("list", &blobs))? {
             let path = entry.map_err(Error::system("list", &blobs))?.path();
-            let digest = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .and_then(Digest::from_hex);
+            let digest = path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex);
             if let Some(digest) = digest {
                 let file = File::open(&path).map_err(Error::system("open", &path))?;
                 let size = file.metadata().map_err(Error::system("measure", &path))?.len();
@@ -102,10 +92,8 @@ impl Store {
     }
 
     fn read_tar(&self, archive: &Path) -> Result<Contents, Error> {
-        let broken = |error: std::io::Error| Error::Archive {
-            path: archive.to_owned(),
-            reason: error.to_string(),
-        };
+        let broken =
+            |error: std::io::Error| Error::Archive { path: archive.to_owned(), reason: error.to_string() };
         let file = File::open(archive).map_err(Error::system("open", archive))?;
         let mut tarball = Tarball::new(decompress(file).map_err(broken)?);
         let mut contents = Contents::default();
@@ -114,21 +102,13 @@ impl Store {
             entries += 1;
             if entries > self.0.limits.entries {
                 let limit = format!("{} entries", self.0.limits.entries);
-                return Err(Error::Limit {
-                    what: archive.display().to_string(),
-                    limit,
-                });
+                return Err(Error::Limit { what: archive.display().to_string(), limit });
             }
             let path = entry.path.trim_start_matches("./").to_owned();
             if matches!(entry.kind, Kind::Symlink | Kind::Hardlink) {
-                contents.links.insert(
-                    path,
-                    entry
-                        .link
-                        .trim_start_matches("../")
-                        .trim_start_matches("./")
-                        .to_owned(),
-                );
+                contents
+                    .links
+                    .insert(path, entry.link.trim_start_matches("../").trim_start_matches("./").to_owned());
                 continue;
             }
             if entry.kind != Kind::File {
@@ -142,16 +122,10 @@ impl Store {
             } else if matches!(path.as_str(), "index.json" | "manifest.json") {
                 let mut content = Vec::new();
                 let limit = self.0.limits.document + 1;
-                (&mut tarball)
-                    .take(limit)
-                    .read_to_end(&mut content)
-                    .map_err(broken)?;
+                (&mut tarball).take(limit).read_to_end(&mut content).map_err(broken)?;
                 self.0.blobs.check_document(&content, &what)?;
                 contents.documents.insert(path, content);
-            } else if Path::new(&path)
-                .extension()
-                .is_some_and(|end| end == "tar" || end == "json")
-            {
+            } else if Path::new(&path).extension().is_some_and(|end| end == "tar" || end == "json") {
                 let kept = self.0.blobs.copy(&mut tarball, None, &what)?;
                 contents.files.insert(path, kept);
             }
@@ -188,10 +162,7 @@ impl Store {
         }
         if images.is_empty() {
             let reason = "its images have no names; name the image with --name".to_owned();
-            return Err(Error::Archive {
-                path: archive.to_owned(),
-                reason,
-            });
+            return Err(Error::Archive { path: archive.to_owned(), reason });
         }
         Ok(images)
     }
@@ -218,18 +189,12 @@ impl Store {
     pub(crate) fn check(&self, manifest: &Manifest, reference: &str) -> Result<(), Error> {
         if manifest.layers.len() > self.0.limits.layers {
             let limit = format!("{} layers", self.0.limits.layers);
-            return Err(Error::Limit {
-                what: format!("image {reference}"),
-                limit,
-            });
+            return Err(Error::Limit { what: format!("image {reference}"), limit });
         }
         for blob in manifest.layers.iter().chain([&manifest.config]) {
             if blob.size > self.0.limits.blob {
                 let limit = format!("{} bytes", self.0.limits.blob);
-                return Err(Error::Limit {
-                    what: format!("{} of image {reference}", blob.digest),
-                    limit,
-                });
+                return Err(Error::Limit { what: format!("{} of image {reference}", blob.digest), limit });
             }
         }
         Ok(())
@@ -282,10 +247,7 @@ impl Store {
         }
         if images.is_empty() {
             let reason = "its images have no names; name the image with --name".to_owned();
-            return Err(Error::Archive {
-                path: archive.to_owned(),
-                reason,
-            });
+            return Err(Error::Archive { path: archive.to_owned(), reason });
         }
         Ok(images)
     }

@@ -21,11 +21,7 @@ pub(crate) struct Blobs {
 impl Blobs {
     /// Uses `directory`, which exists.
     pub(crate) fn new(directory: PathBuf, staging: PathBuf, limits: Limits) -> Self {
-        Self {
-            directory,
-            staging,
-            limits,
-        }
+        Self { directory, staging, limits }
     }
 
     /// Returns the directory of the blobs.
@@ -50,16 +46,11 @@ impl Blobs {
         let mut content = Vec::new();
         let path = self.directory.join(digest.hex());
         let mut file = self.open(digest)?.take(self.limits.document + 1);
-        file.read_to_end(&mut content)
-            .map_err(Error::system("read the blob", &path))?;
+        file.read_to_end(&mut content).map_err(Error::system("read the blob", &path))?;
         self.check_document(&content, &format!("document {digest}"))?;
         let found = Digest::of(&content);
         if found != digest {
-            return Err(Error::Mismatch {
-                what: path.display().to_string(),
-                expected: digest,
-                found,
-            });
+            return Err(Error::Mismatch { what: path.display().to_string(), expected: digest, found });
         }
         Ok(content)
     }
@@ -93,9 +84,7 @@ impl Blobs {
         let mut staged = self.begin(what)?;
         let mut buffer = vec![0; 256 * 1024];
         loop {
-            let count = reader
-                .read(&mut buffer)
-                .map_err(Error::system("read", Path::new(what)))?;
+            let count = reader.read(&mut buffer).map_err(Error::system("read", Path::new(what)))?;
             if count == 0 {
                 break;
             }

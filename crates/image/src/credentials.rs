@@ -75,22 +75,14 @@ impl Credentials {
             let credential = if !entry.registrytoken.is_empty() {
                 Credential::Bearer(entry.registrytoken)
             } else if entry.auth.is_empty() {
-                Credential::Basic {
-                    username: entry.username,
-                    password: entry.password,
-                }
+                Credential::Basic { username: entry.username, password: entry.password }
             } else {
-                let decoded = base64::engine::general_purpose::STANDARD
-                    .decode(entry.auth.trim())
-                    .ok();
+                let decoded = base64::engine::general_purpose::STANDARD.decode(entry.auth.trim()).ok();
                 let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
                 let pair = text.as_deref().and_then(|text| text.split_once(':'));
                 let (username, password) =
                     pair.ok_or_else(|| bad("an auth is not base64 of USER:PASSWORD"))?;
-                Credential::Basic {
-                    username: username.to_owned(),
-                    password: password.to_owned(),
-                }
+                Credential::Basic { username: username.to_owned(), password: password.to_owned() }
             };
             self.insert(&registry, credential);
         }
@@ -105,15 +97,9 @@ impl Credentials {
 
 /// Strips what people write around a registry's host; Docker Hub has several names.
 fn host(registry: &str) -> &str {
-    let bare = registry
-        .trim_start_matches("https://")
-        .trim_start_matches("http://");
+    let bare = registry.trim_start_matches("https://").trim_start_matches("http://");
     let bare = bare.split('/').next().unwrap_or(bare);
-    if bare == "index.docker.io" || bare == "registry-1.docker.io" {
-        "docker.io"
-    } else {
-        bare
-    }
+    if bare == "index.docker.io" || bare == "registry-1.docker.io" { "docker.io" } else { bare }
 }
 
 #[cfg(test)]
@@ -126,10 +112,7 @@ mod tests {
         let document = br#"{"auths":{"https://index.docker.io/v1/":{"auth":"Ym9iOnM6Y3JldA=="},
             "registry.example:5000":{"username":"eve","password":"pw"}}}"#;
         credentials.add_docker_config(document).unwrap();
-        let expected = Credential::Basic {
-            username: "bob".to_owned(),
-            password: "s:cret".to_owned(),
-        };
+        let expected = Credential::Basic { username: "bob".to_owned(), password: "s:cret".to_owned() };
         assert_eq!(credentials.get("docker.io"), Some(&expected));
         assert!(credentials.get("registry.example:5000").is_some());
         assert!(credentials.get("registry.example").is_none());
@@ -138,9 +121,8 @@ mod tests {
 
     #[test]
     fn errors_show_no_secret() {
-        let error = Credentials::default()
-            .add_docker_config(br#"{"auths":{"x":{"auth":"hunter2"}}}"#)
-            .unwrap_err();
+        let error =
+            Credentials::default().add_docker_config(br#"{"auths":{"x":{"auth":"hunter2"}}}"#).unwrap_err();
         assert!(!error.to_string().contains("hunter2"));
     }
 }

@@ -50,9 +50,7 @@ impl FromStr for Digest {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        text.strip_prefix("sha256:")
-            .and_then(Self::from_hex)
-            .ok_or_else(|| ParseError(text.to_owned()))
+        text.strip_prefix("sha256:").and_then(Self::from_hex).ok_or_else(|| ParseError(text.to_owned()))
     }
 }
 
@@ -104,10 +102,7 @@ pub(crate) struct HashingReader<R> {
 impl<R: Read> HashingReader<R> {
     /// Wraps `inner`.
     pub(crate) fn new(inner: R) -> Self {
-        Self {
-            inner,
-            hasher: Hasher::default(),
-        }
+        Self { inner, hasher: Hasher::default() }
     }
 
     /// Reads what is left, up to `limit` bytes in all, and returns the digest of everything; `None` when there is more.
@@ -140,14 +135,8 @@ mod tests {
         let text = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(digest.to_string(), text);
         assert_eq!(text.parse::<Digest>().unwrap(), digest);
-        for bad in [
-            "",
-            "sha256:",
-            "sha512:00",
-            "sha256:../../etc/passwd",
-            &text.to_uppercase(),
-            &text[..70],
-        ] {
+        for bad in ["", "sha256:", "sha512:00", "sha256:../../etc/passwd", &text.to_uppercase(), &text[..70]]
+        {
             assert!(bad.parse::<Digest>().is_err(), "{bad} was read");
         }
     }

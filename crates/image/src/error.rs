@@ -7,10 +7,7 @@ use crate::digest::Digest;
 
 /// Why an image cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[allow(
-    clippy::error_impl_error,
-    reason = "the crate has one error; callers write image::Error"
-)]
+#[allow(clippy::error_impl_error, reason = "the crate has one error; callers write image::Error")]
 pub enum Error {
     /// The reference cannot be read.
     #[error("image reference {reference:?} is invalid: {reason}")]

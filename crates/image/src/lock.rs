@@ -23,9 +23,7 @@ pub(crate) fn exclusive(root: &Path) -> Result<Guard, Error> {
 
 /// Keeps everybody out if nobody is in now.
 pub(crate) fn exclusive_now(root: &Path) -> Option<Guard> {
-    lock(root, FlockOperation::NonBlockingLockExclusive)
-        .ok()
-        .map(Guard)
+    lock(root, FlockOperation::NonBlockingLockExclusive).ok().map(Guard)
 }
 
 fn lock(root: &Path, operation: FlockOperation) -> Result<File, Error> {

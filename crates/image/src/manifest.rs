@@ -35,13 +35,7 @@ pub(crate) struct Descriptor {
 impl Descriptor {
     /// Returns a descriptor of `media_type` for known content.
     pub(crate) fn new(media_type: &str, digest: Digest, size: u64) -> Self {
-        Self {
-            media_type: media_type.to_owned(),
-            digest,
-            size,
-            platform: None,
-            annotations: BTreeMap::new(),
-        }
+        Self { media_type: media_type.to_owned(), digest, size, platform: None, annotations: BTreeMap::new() }
     }
 }
 
@@ -129,10 +123,8 @@ fn or_empty<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
 
 /// Reads a JSON document; `what` names it in the error.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| Error::Document {
-        what: what.to_owned(),
-        reason: error.to_string(),
-    })
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::Document { what: what.to_owned(), reason: error.to_string() })
 }
 
 /// Reads a manifest or an index, told apart by what they hold (media types are often left out).
@@ -172,11 +164,7 @@ fn offered(index: &Index) -> String {
         .filter(|platform| platform.os != "unknown")
         .map(|platform| format!("{}/{}", platform.os, platform.architecture))
         .collect();
-    if names.is_empty() {
-        "none that it names".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none that it names".to_owned() } else { names.join(", ") }
 }
 
 /// Returns the architecture of this machine in Kubernetes' words.
@@ -196,15 +184,11 @@ mod tests {
     fn the_platform_decides_and_its_lack_is_said() {
         let entry = |architecture: &str| {
             let mut descriptor = Descriptor::new(OCI_MANIFEST, Digest::of(architecture.as_bytes()), 1);
-            descriptor.platform = Some(Platform {
-                architecture: architecture.to_owned(),
-                os: "linux".to_owned(),
-            });
+            descriptor.platform =
+                Some(Platform { architecture: architecture.to_owned(), os: "linux".to_owned() });
             descriptor
         };
-        let index = Index {
-            manifests: vec![entry("amd64"), entry("arm64")],
-        };
+        let index = Index { manifests: vec![entry("amd64"), entry("arm64")] };
         assert_eq!(choose(&index, "arm64", "x").unwrap().digest, Digest::of(b"arm64"));
         let error = choose(&index, "riscv64", "example/x:1").unwrap_err().to_string();
         assert_eq!(
@@ -217,9 +201,6 @@ mod tests {
     fn docker_writes_null_for_empty() {
         let settings: Settings =
             parse(br#"{"Cmd":null,"Entrypoint":["/x"],"Labels":null}"#, "config").unwrap();
-        assert_eq!(
-            (settings.cmd, settings.entrypoint),
-            (vec![], vec!["/x".to_owned()])
-        );
+        assert_eq!((settings.cmd, settings.entrypoint), (vec![], vec!["/x".to_owned()]));
     }
 }

@@ -53,12 +53,10 @@ impl FromStr for Reference {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        text.parse()
-            .map(Self)
-            .map_err(|error: oci_client::ParseError| Error::Reference {
-                reference: text.to_owned(),
-                reason: error.to_string(),
-            })
+        text.parse().map(Self).map_err(|error: oci_client::ParseError| Error::Reference {
+            reference: text.to_owned(),
+            reason: error.to_string(),
+        })
     }
 }
 

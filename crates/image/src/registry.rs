@@ -35,11 +35,7 @@ pub enum PullPolicy {
 impl PullPolicy {
     /// Returns the policy of a Pod that names none: a moving tag is asked for each time.
     pub fn usual(reference: &Reference) -> Self {
-        if reference.is_latest() && !reference.is_local() {
-            Self::Always
-        } else {
-            Self::IfNotPresent
-        }
+        if reference.is_latest() && !reference.is_local() { Self::Always } else { Self::IfNotPresent }
     }
 }
 
@@ -62,14 +58,9 @@ impl Store {
     /// When the image cannot be had; the error names the registry's answer. Nothing of a broken download stays.
     pub async fn pull(&self, reference: &str, policy: PullPolicy, access: &Access) -> Result<Image, Error> {
         let reference: Reference = reference.parse()?;
-        let absent = |remedy| Error::Absent {
-            reference: reference.to_string(),
-            remedy,
-        };
+        let absent = |remedy| Error::Absent { reference: reference.to_string(), remedy };
         if reference.is_local() {
-            return self
-                .find(&reference)?
-                .ok_or_else(|| absent("; load it with `ironclad image load`"));
+            return self.find(&reference)?.ok_or_else(|| absent("; load it with `ironclad image load`"));
         }
         if policy != PullPolicy::Always
             && let Some(image) = self.find(&reference)?
@@ -96,17 +87,11 @@ impl Store {
 }
 
 fn interrupted(reference: &Reference, error: &tokio::task::JoinError) -> Error {
-    registry_error(
-        reference,
-        OciDistributionError::GenericError(Some(error.to_string())),
-    )
+    registry_error(reference, OciDistributionError::GenericError(Some(error.to_string())))
 }
 
 fn registry_error(reference: &Reference, source: OciDistributionError) -> Error {
-    Error::Registry {
-        reference: reference.to_string(),
-        source: Box::new(source),
-    }
+    Error::Registry { reference: reference.to_string(), source: Box::new(source) }
 }
 
 /// One image on its way.
@@ -122,18 +107,11 @@ impl<'a> Download<'a> {
         let registry = reference.inner().resolve_registry();
         let plain = is_loopback(registry) || access.insecure.iter().any(|host| host == registry);
         let config = ClientConfig {
-            protocol: if plain {
-                ClientProtocol::Http
-            } else {
-                ClientProtocol::Https
-            },
+            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
             extra_root_certificates: access
                 .authorities
                 .iter()
-                .map(|data| Certificate {
-                    encoding: CertificateEncoding::Pem,
-                    data: data.clone(),
-                })
+                .map(|data| Certificate { encoding: CertificateEncoding::Pem, data: data.clone() })
                 .collect(),
             platform_resolver: None,
             connect_timeout: Some(PATIENCE),
@@ -148,12 +126,7 @@ impl<'a> Download<'a> {
             }
             Some(Credential::Bearer(token)) => RegistryAuth::Bearer(token.clone()),
         };
-        Self {
-            store,
-            reference,
-            client: oci_client::Client::new(config),
-            auth,
-        }
+        Self { store, reference, client: oci_client::Client::new(config), auth }
     }
 
     async fn run(&self) -> Result<Image, Error> {
@@ -167,9 +140,7 @@ impl<'a> Download<'a> {
 
     /// Fetches the manifest for this machine's processor.
     async fn manifest(&self) -> Result<(Digest, Manifest), Error> {
-        let (digest, bytes) = self
-            .document(self.reference.inner(), self.reference.digest())
-            .await?;
+        let (digest, bytes) = self.document(self.reference.inner(), self.reference.digest()).await?;
         let what = format!("the manifest of image {}", self.reference);
         match manifest::document(&bytes, &what)? {
             Document::Manifest(manifest) => Ok((digest, manifest)),
@@ -179,10 +150,9 @@ impl<'a> Download<'a> {
                 let (digest, bytes) = self.document(&name, Some(&chosen.digest.to_string())).await?;
                 match manifest::document(&bytes, &what)? {
                     Document::Manifest(manifest) => Ok((digest, manifest)),
-                    Document::Index(_) => Err(Error::Document {
-                        what,
-                        reason: "an index inside an index".to_owned(),
-                    }),
+                    Document::Index(_) => {
+                        Err(Error::Document { what, reason: "an index inside an index".to_owned() })
+                    }
                 }
             }
         }
@@ -194,27 +164,17 @@ impl<'a> Download<'a> {
         name: &oci_client::Reference,
         digest: Option<&str>,
     ) -> Result<(Digest, Vec<u8>), Error> {
-        let answer = self
-            .client
-            .pull_manifest_raw(name, &self.auth, manifest::ACCEPTED)
-            .await;
+        let answer = self.client.pull_manifest_raw(name, &self.auth, manifest::ACCEPTED).await;
         let (bytes, _) = answer.map_err(|error| registry_error(self.reference, error))?;
         let what = format!("the manifest of image {}", self.reference);
         self.store.0.blobs.check_document(&bytes, &what)?;
         let found = Digest::of(&bytes);
         if let Some(text) = digest {
-            let expected: Digest =
-                text.parse()
-                    .map_err(|error: crate::digest::ParseError| Error::Reference {
-                        reference: self.reference.to_string(),
-                        reason: error.to_string(),
-                    })?;
+            let expected: Digest = text.parse().map_err(|error: crate::digest::ParseError| {
+                Error::Reference { reference: self.reference.to_string(), reason: error.to_string() }
+            })?;
             if expected != found {
-                return Err(Error::Mismatch {
-                    what,
-                    expected,
-                    found,
-                });
+                return Err(Error::Mismatch { what, expected, found });
             }
         }
         self.store.0.blobs.put(&bytes, &what)?;
@@ -230,13 +190,8 @@ impl<'a> Download<'a> {
             return Ok(());
         }
         let digest = descriptor.digest.to_string();
-        let answer = self
-            .client
-            .pull_blob_stream(self.reference.inner(), digest.as_str())
-            .await;
-        let mut stream = answer
-            .map_err(|error| registry_error(self.reference, error))?
-            .stream;
+        let answer = self.client.pull_blob_stream(self.reference.inner(), digest.as_str()).await;
+        let mut stream = answer.map_err(|error| registry_error(self.reference, error))?.stream;
         let what = format!("{digest} of image {}", self.reference);
         let (sender, mut receiver) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(BUFFERED);
         let blobs = self.store.0.blobs.clone();
@@ -262,10 +217,7 @@ impl<'a> Download<'a> {
             }
         }
         drop(sender);
-        writer
-            .await
-            .map_err(|error| interrupted(self.reference, &error))?
-            .map(drop)
+        writer.await.map_err(|error| interrupted(self.reference, &error))?.map(drop)
     }
 }
 
@@ -285,22 +237,10 @@ mod tests {
 
     #[test]
     fn only_loopback_is_spoken_to_without_tls() {
-        for host in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1:5000",
-            "127.1.2.3",
-            "[::1]:5000",
-        ] {
+        for host in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000"] {
             assert!(is_loopback(host), "{host}");
         }
-        for host in [
-            "localhost.example",
-            "example:5000",
-            "10.0.0.1",
-            "docker.io",
-            "127.0.0.1.example",
-        ] {
+        for host in ["localhost.example", "example:5000", "10.0.0.1", "docker.io", "127.0.0.1.example"] {
             assert!(!is_loopback(host), "{host}");
         }
     }

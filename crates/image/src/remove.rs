@@ -83,11 +83,7 @@ fn for_each_digest(
 ) -> Result<(), Error> {
     for entry in fs::read_dir(directory).map_err(Error::system("list", directory))? {
         let path = entry.map_err(Error::system("list", directory))?.path();
-        if let Some(digest) = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .and_then(Digest::from_hex)
-        {
+        if let Some(digest) = path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex) {
             each(&path, digest)?;
         }
     }

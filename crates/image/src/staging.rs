@@ -16,11 +16,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Returns a path in `staging` that nobody else uses.
 pub(crate) fn unique(staging: &Path) -> PathBuf {
-    staging.join(format!(
-        "{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    ))
+    staging.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// Fails when less than the reserve is free on the file system of `path`.
@@ -28,11 +24,7 @@ pub(crate) fn check_space(path: &Path, limits: &Limits) -> Result<(), Error> {
     let state = rustix::fs::statvfs(path).map_err(|error| Error::system("measure", path)(error.into()))?;
     let free = state.f_bavail * state.f_frsize;
     if free < limits.reserve {
-        return Err(Error::Space {
-            path: path.to_owned(),
-            free,
-            reserve: limits.reserve,
-        });
+        return Err(Error::Space { path: path.to_owned(), free, reserve: limits.reserve });
     }
     Ok(())
 }
@@ -77,11 +69,7 @@ impl Staged {
         if let Some(expected) = expected
             && length > expected
         {
-            return Err(Error::Size {
-                what: self.what.clone(),
-                expected,
-                found: length,
-            });
+            return Err(Error::Size { what: self.what.clone(), expected, found: length });
         }
         if length > self.limits.blob {
             return Err(Error::Limit {
@@ -101,11 +89,7 @@ impl Staged {
 
     fn full(&self, error: io::Error) -> Error {
         if error.kind() == io::ErrorKind::StorageFull {
-            return Error::Space {
-                path: self.staging.clone(),
-                free: 0,
-                reserve: self.limits.reserve,
-            };
+            return Error::Space { path: self.staging.clone(), free: 0, reserve: self.limits.reserve };
         }
         Error::system("write", &self.path)(error)
     }
@@ -120,18 +104,10 @@ impl Staged {
         let found = std::mem::take(&mut self.hasher).finish();
         if let Some((digest, size)) = expected {
             if length != size {
-                return Err(Error::Size {
-                    what: self.what.clone(),
-                    expected: size,
-                    found: length,
-                });
+                return Err(Error::Size { what: self.what.clone(), expected: size, found: length });
             }
             if digest != found {
-                return Err(Error::Mismatch {
-                    what: self.what.clone(),
-                    expected: digest,
-                    found,
-                });
+                return Err(Error::Mismatch { what: self.what.clone(), expected: digest, found });
             }
         }
         if let Some(file) = self.file.take() {
@@ -153,9 +129,7 @@ impl Drop for Staged {
 
 /// Makes the names in `directory` durable.
 pub(crate) fn sync_directory(directory: &Path) -> Result<(), Error> {
-    File::open(directory)
-        .and_then(|file| file.sync_all())
-        .map_err(Error::system("sync", directory))
+    File::open(directory).and_then(|file| file.sync_all()).map_err(Error::system("sync", directory))
 }
 
 /// Writes a small file that is either there in full or not at all.

@@ -97,13 +97,7 @@ impl Store {
         }
         let blobs = Blobs::new(root.join("blobs/sha256"), staging, limits);
         let (unpacking, pulling) = (Locks::default(), Locks::default());
-        Ok(Self(Arc::new(Inner {
-            root: root.to_owned(),
-            limits,
-            blobs,
-            unpacking,
-            pulling,
-        })))
+        Ok(Self(Arc::new(Inner { root: root.to_owned(), limits, blobs, unpacking, pulling })))
     }
 
     /// Returns the image that `reference` means here, if it is complete.
@@ -159,9 +153,7 @@ impl Store {
         staging::check_space(&staging, &self.0.limits)?;
         let partial = unique(&staging);
         fs::create_dir(&partial).map_err(Error::system("make", &partial))?;
-        let result = self
-            .unpack_into(image.digest, &partial)
-            .and_then(|()| publish(&partial, &target));
+        let result = self.unpack_into(image.digest, &partial).and_then(|()| publish(&partial, &target));
         if partial.exists()
             && let Err(error) = fs::remove_dir_all(&partial)
         {
@@ -176,11 +168,7 @@ impl Store {
         if !ids.is_empty() && ids.len() != manifest.layers.len() {
             return Err(Error::Document {
                 what: format!("the configuration of image {digest}"),
-                reason: format!(
-                    "it names {} layers, the manifest {}",
-                    ids.len(),
-                    manifest.layers.len()
-                ),
+                reason: format!("it names {} layers, the manifest {}", ids.len(), manifest.layers.len()),
             });
         }
         let mut budget = Budget::new(&self.0.limits);
@@ -195,10 +183,7 @@ impl Store {
     pub(crate) fn documents(&self, digest: Digest) -> Result<(Manifest, Config), Error> {
         let what = format!("the manifest {digest}");
         let Document::Manifest(manifest) = manifest::document(&self.0.blobs.document(digest)?, &what)? else {
-            return Err(Error::Document {
-                what,
-                reason: "it is an index".to_owned(),
-            });
+            return Err(Error::Document { what, reason: "it is an index".to_owned() });
         };
         let what = format!("the configuration of image {digest}");
         let config = manifest::parse(&self.0.blobs.document(manifest.config.digest)?, &what)?;
@@ -207,23 +192,14 @@ impl Store {
 
     /// Checks that everything of the manifest is here and gives it the name `reference`.
     pub(crate) fn publish(&self, reference: &Reference, digest: Digest) -> Result<Image, Error> {
-        let record = Record {
-            reference: reference.to_string(),
-            digest,
-        };
+        let record = Record { reference: reference.to_string(), digest };
         let image = self.image(&record)?.ok_or_else(|| Error::Document {
             what: format!("image {reference}"),
             reason: "a blob that its manifest names is missing".to_owned(),
         })?;
-        let content = serde_json::to_vec(&record).map_err(|error| Error::Document {
-            what: "a reference".to_owned(),
-            reason: error.to_string(),
-        })?;
-        write_file(
-            &self.0.root.join("staging"),
-            &self.record_path(reference),
-            &content,
-        )?;
+        let content = serde_json::to_vec(&record)
+            .map_err(|error| Error::Document { what: "a reference".to_owned(), reason: error.to_string() })?;
+        write_file(&self.0.root.join("staging"), &self.record_path(reference), &content)?;
         Ok(image)
     }
 
@@ -248,11 +224,7 @@ impl Store {
     pub(crate) fn names(&self) -> Result<Vec<(PathBuf, String, Digest)>, Error> {
         let mut names = Vec::new();
         for record in self.records()? {
-            let path = self
-                .0
-                .root
-                .join("references")
-                .join(record_name(&record.reference));
+            let path = self.0.root.join("references").join(record_name(&record.reference));
             names.push((path, record.reference, record.digest));
         }
         Ok(names)
@@ -274,10 +246,7 @@ impl Store {
     }
 
     fn record_path(&self, reference: &Reference) -> PathBuf {
-        self.0
-            .root
-            .join("references")
-            .join(record_name(&reference.to_string()))
+        self.0.root.join("references").join(record_name(&reference.to_string()))
     }
 
     /// Returns where the file tree of a manifest is or will be.
@@ -306,11 +275,7 @@ fn publish(partial: &Path, target: &Path) -> Result<(), Error> {
 fn clear(directory: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(directory).map_err(Error::system("list", directory))? {
         let path = entry.map_err(Error::system("list", directory))?.path();
-        let removed = if path.is_dir() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.map_err(Error::system("remove", &path))?;
     }
     Ok(())

@@ -51,11 +51,7 @@ struct Extension {
 impl<R: Read> Tarball<R> {
     /// Reads the stream `inner`.
     pub(crate) fn new(inner: R) -> Self {
-        Self {
-            inner,
-            left: 0,
-            padding: 0,
-        }
+        Self { inner, left: 0, padding: 0 }
     }
 
     /// Gives back the stream, at the place that was reached.
@@ -101,23 +97,13 @@ impl<R: Read> Tarball<R> {
         };
         let path = extension.path.map_or_else(|| name(block), Ok)?;
         // Old archives mark directories by a slash alone.
-        let kind = if kind == Kind::File && path.ends_with('/') {
-            Kind::Directory
-        } else {
-            kind
-        };
+        let kind = if kind == Kind::File && path.ends_with('/') { Kind::Directory } else { kind };
         let size = extension.size.unwrap_or(size);
         // Only files have content; some writers leave the size of a link's target in the header.
         let size = if kind == Kind::File { size } else { 0 };
         self.advance(size);
         let link = extension.link.map_or_else(|| text(&block[157..257]), Ok)?;
-        Ok(Entry {
-            path,
-            kind,
-            link,
-            mode: number(&block[100..108])? as u32,
-            size,
-        })
+        Ok(Entry { path, kind, link, mode: number(&block[100..108])? as u32, size })
     }
 
     fn advance(&mut self, size: u64) {
@@ -143,10 +129,8 @@ impl<R: Read> Tarball<R> {
         let content = self.extension()?;
         let mut rest = content.as_slice();
         while !rest.is_empty() {
-            let space = rest
-                .iter()
-                .position(|byte| *byte == b' ')
-                .ok_or_else(|| bad("a broken extended header"))?;
+            let space =
+                rest.iter().position(|byte| *byte == b' ').ok_or_else(|| bad("a broken extended header"))?;
             let length: usize = std::str::from_utf8(&rest[..space])
                 .ok()
                 .and_then(|digits| digits.parse().ok())
@@ -162,9 +146,7 @@ impl<R: Read> Tarball<R> {
                 b"path" => extension.path = Some(text(value)?),
                 b"linkpath" => extension.link = Some(text(value)?),
                 b"size" => {
-                    let size = std::str::from_utf8(value)
-                        .ok()
-                        .and_then(|digits| digits.parse().ok());
+                    let size = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
                     extension.size = Some(size.ok_or_else(|| bad("a size that is no number"))?);
                 }
                 key if key.starts_with(b"GNU.sparse") => {
@@ -219,19 +201,9 @@ fn check_sum(block: &[u8; BLOCK]) -> io::Result<()> {
     let sum: u64 = block
         .iter()
         .enumerate()
-        .map(|(at, byte)| {
-            if (148..156).contains(&at) {
-                u64::from(b' ')
-            } else {
-                u64::from(*byte)
-            }
-        })
+        .map(|(at, byte)| if (148..156).contains(&at) { u64::from(b' ') } else { u64::from(*byte) })
         .sum();
-    if number(&block[148..156])? == sum {
-        Ok(())
-    } else {
-        Err(bad("a header with a wrong checksum"))
-    }
+    if number(&block[148..156])? == sum { Ok(()) } else { Err(bad("a header with a wrong checksum")) }
 }
 
 /// Reads an octal number, or a binary one where the first bit says so.
@@ -243,10 +215,8 @@ fn number(field: &[u8]) -> io::Result<u64> {
         }
         return Ok(low.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)));
     }
-    let digits = field
-        .iter()
-        .skip_while(|byte| **byte == b' ')
-        .take_while(|byte| !matches!(**byte, b' ' | 0));
+    let digits =
+        field.iter().skip_while(|byte| **byte == b' ').take_while(|byte| !matches!(**byte, b' ' | 0));
     let mut number = 0u64;
     for byte in digits {
         let digit = u64::from(*byte).wrapping_sub(u64::from(b'0'));
@@ -259,16 +229,8 @@ fn number(field: &[u8]) -> io::Result<u64> {
 fn name(block: &[u8; BLOCK]) -> io::Result<String> {
     let name = text(&block[..100])?;
     // Only POSIX' own dialect has a prefix; GNU's magic is followed by a space.
-    let prefix = if &block[257..263] == b"ustar\0" {
-        text(&block[345..500])?
-    } else {
-        String::new()
-    };
-    Ok(if prefix.is_empty() {
-        name
-    } else {
-        format!("{prefix}/{name}")
-    })
+    let prefix = if &block[257..263] == b"ustar\0" { text(&block[345..500])? } else { String::new() };
+    Ok(if prefix.is_empty() { name } else { format!("{prefix}/{name}") })
 }
 
 fn text(field: &[u8]) -> io::Result<String> {
@@ -288,15 +250,11 @@ mod tests {
         header.set_mode(0o640);
         header.set_cksum();
         let long = format!("{}/file", "d".repeat(300));
-        builder
-            .append_data(&mut header.clone(), &long, &b"abc"[..])
-            .unwrap();
+        builder.append_data(&mut header.clone(), &long, &b"abc"[..]).unwrap();
         header.set_size(0);
         header.set_entry_type(tar::EntryType::Symlink);
         builder.append_link(&mut header, "link", "t".repeat(200)).unwrap();
-        builder
-            .append_pax_extensions([("path", b"renamed".as_slice()), ("size", b"2")])
-            .unwrap();
+        builder.append_pax_extensions([("path", b"renamed".as_slice()), ("size", b"2")]).unwrap();
         let mut header = tar::Header::new_ustar();
         header.set_path("short").unwrap();
         header.set_size(2);
@@ -310,10 +268,7 @@ mod tests {
         let bytes = archive();
         let mut tarball = Tarball::new(bytes.as_slice());
         let first = tarball.next_entry().unwrap().unwrap();
-        assert_eq!(
-            (first.path.len(), first.kind, first.mode, first.size),
-            (305, Kind::File, 0o640, 3)
-        );
+        assert_eq!((first.path.len(), first.kind, first.mode, first.size), (305, Kind::File, 0o640, 3));
         let link = tarball.next_entry().unwrap().unwrap();
         assert_eq!((link.kind, link.link.len()), (Kind::Symlink, 200));
         let renamed = tarball.next_entry().unwrap().unwrap();

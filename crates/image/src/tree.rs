@@ -30,9 +30,8 @@ impl Tree {
 
     /// Opens the directory that holds `components`' last one, making what is missing on the way.
     fn parent(&self, components: &[&str]) -> io::Result<OwnedFd> {
-        let (_, parents) = components
-            .split_last()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let (_, parents) =
+            components.split_last().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         match self.directory(parents) {
             Err(Errno::NOENT) => {}
             other => return Ok(other?),
@@ -47,11 +46,7 @@ impl Tree {
     }
 
     fn directory(&self, components: &[&str]) -> Result<OwnedFd, Errno> {
-        let path = if components.is_empty() {
-            ".".to_owned()
-        } else {
-            components.join("/")
-        };
+        let path = if components.is_empty() { ".".to_owned() } else { components.join("/") };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         rustix::fs::openat2(&self.0, path, flags, Mode::empty(), resolve)
@@ -76,12 +71,7 @@ impl Tree {
         let name = last(components)?;
         clear(parent.as_fd(), name)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(
-            &parent,
-            name,
-            flags,
-            Mode::from_raw_mode(mode),
-        )?))
+        Ok(File::from(rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(mode))?))
     }
 
     /// Makes a symbolic link. Its target is not looked at: readers resolve it inside the tree or not at all.
@@ -126,10 +116,7 @@ impl Tree {
 }
 
 fn last<'a>(components: &[&'a str]) -> io::Result<&'a str> {
-    components
-        .last()
-        .copied()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+    components.last().copied().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
 /// Returns what has the name, without following it.

@@ -38,13 +38,7 @@ pub(crate) struct Budget<'a> {
 impl<'a> Budget<'a> {
     /// Starts with everything left.
     pub(crate) fn new(limits: &'a Limits) -> Self {
-        Self {
-            limits,
-            entries: 0,
-            apparent: 0,
-            allocated: 0,
-            checked: 0,
-        }
+        Self { limits, entries: 0, apparent: 0, allocated: 0, checked: 0 }
     }
 
     fn entry(&mut self, size: u64) -> Result<(), Error> {
@@ -69,10 +63,7 @@ impl<'a> Budget<'a> {
         self.allocated += count as u64;
         if self.allocated > self.limits.allocated {
             let limit = format!("{} bytes", self.limits.allocated);
-            return Err(Error::Limit {
-                what: "the unpacked image's size on disk".to_owned(),
-                limit,
-            });
+            return Err(Error::Limit { what: "the unpacked image's size on disk".to_owned(), limit });
         }
         if self.allocated - self.checked > SPACE_INTERVAL {
             self.checked = self.allocated;
@@ -112,35 +103,18 @@ pub(crate) fn layer(
     let tree = Tree::open(root).map_err(Error::system("open", root))?;
     let stream = decompress(blob).map_err(|error| entry_error(digest, "", &error))?;
     let mut tarball = Tarball::new(HashingReader::new(stream));
-    let mut layer = Layer {
-        root,
-        tree: &tree,
-        digest,
-        added: HashSet::new(),
-        budget,
-    };
-    while let Some(entry) = tarball
-        .next_entry()
-        .map_err(|error| entry_error(digest, "", &error))?
-    {
+    let mut layer = Layer { root, tree: &tree, digest, added: HashSet::new(), budget };
+    while let Some(entry) = tarball.next_entry().map_err(|error| entry_error(digest, "", &error))? {
         layer.add(&entry, &mut tarball)?;
     }
     // What follows the end mark is padding; it belongs to the digest.
     let limit = layer.budget.limits.apparent;
-    let found = tarball
-        .into_inner()
-        .finish(limit)
-        .map_err(|error| entry_error(digest, "", &error))?;
+    let found = tarball.into_inner().finish(limit).map_err(|error| entry_error(digest, "", &error))?;
     match (unpacked, found) {
-        (Some(expected), Some(found)) if expected != found => Err(Error::Mismatch {
-            what: format!("the content of layer {digest}"),
-            expected,
-            found,
-        }),
-        (_, None) => Err(Error::Limit {
-            what: format!("layer {digest}"),
-            limit: format!("{limit} bytes"),
-        }),
+        (Some(expected), Some(found)) if expected != found => {
+            Err(Error::Mismatch { what: format!("the content of layer {digest}"), expected, found })
+        }
+        (_, None) => Err(Error::Limit { what: format!("layer {digest}"), limit: format!("{limit} bytes") }),
         _ => Ok(()),
     }
 }
@@ -221,8 +195,7 @@ impl Layer<'_, '_> {
             }
             if buffer[..count].iter().any(|byte| *byte != 0) {
                 self.budget.written(count, self.root)?;
-                file.write_all_at(&buffer[..count], at)
-                    .map_err(|error| self.full(entry, error))?;
+                file.write_all_at(&buffer[..count], at).map_err(|error| self.full(entry, error))?;
             }
             at += count as u64;
         }
@@ -231,22 +204,14 @@ impl Layer<'_, '_> {
 
     fn full(&self, entry: &Entry, error: io::Error) -> Error {
         if error.kind() == io::ErrorKind::StorageFull {
-            return Error::Space {
-                path: self.root.to_owned(),
-                free: 0,
-                reserve: self.budget.limits.reserve,
-            };
+            return Error::Space { path: self.root.to_owned(), free: 0, reserve: self.budget.limits.reserve };
         }
         entry_error(self.digest, &entry.path, &error)
     }
 }
 
 fn entry_error(layer: Digest, entry: &str, error: &io::Error) -> Error {
-    Error::Entry {
-        layer,
-        entry: entry.to_owned(),
-        reason: error.to_string(),
-    }
+    Error::Entry { layer, entry: entry.to_owned(), reason: error.to_string() }
 }
 
 fn fill_buffer(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
@@ -263,10 +228,7 @@ fn fill_buffer(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Splits the path of an entry; refuses one that leads upwards. A leading slash means the tree's root.
 fn components(path: &str) -> io::Result<Vec<&str>> {
-    let parts: Vec<&str> = path
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     if parts.contains(&"..") {
         return Err(io::Error::other("the path leads out of the image"));
     }

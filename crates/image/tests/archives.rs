@@ -49,10 +49,7 @@ fn a_layout_is_loaded_as_directory_and_as_tar() {
         let images = store.load(source, None).unwrap();
         assert_eq!(images[0].reference, "ironclad.local/a:1");
         assert_eq!(images[0].settings.entrypoint, ["/bin/x"]);
-        assert_eq!(
-            store.resolve("ironclad.local/a:1").unwrap().as_ref(),
-            Some(&images[0])
-        );
+        assert_eq!(store.resolve("ironclad.local/a:1").unwrap().as_ref(), Some(&images[0]));
         assert_eq!(store.list().unwrap(), images);
         let tree = store.unpacked(&images[0]).unwrap();
         assert_eq!(std::fs::read(tree.join("disk/a.img")).unwrap(), b"upper");
@@ -77,23 +74,15 @@ fn what_docker_save_writes_is_loaded() {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_cksum();
-        builder
-            .append_data(&mut header, path, content.as_slice())
-            .unwrap();
+        builder.append_data(&mut header, path, content.as_slice()).unwrap();
     }
     let archive = folder.path().join("saved.tar");
     std::fs::write(&archive, builder.into_inner().unwrap()).unwrap();
     let store = Store::open(&folder.path().join("store")).unwrap();
-    let names: Vec<String> = store
-        .load(&archive, None)
-        .unwrap()
-        .into_iter()
-        .map(|image| image.reference)
-        .collect();
+    let names: Vec<String> =
+        store.load(&archive, None).unwrap().into_iter().map(|image| image.reference).collect();
     assert_eq!(names, ["example.com/a:1", "example.com/a:2"]);
-    let tree = store
-        .unpacked(&store.resolve("example.com/a:2").unwrap().unwrap())
-        .unwrap();
+    let tree = store.unpacked(&store.resolve("example.com/a:2").unwrap().unwrap()).unwrap();
     assert_eq!(std::fs::read(tree.join("disk/a.img")).unwrap(), b"content");
 }
 
@@ -103,9 +92,7 @@ fn damage_leaves_nothing_behind() {
     let image = build(&[layer("disk/a.img", b"content")]);
     let layout = folder.path().join("layout");
     write_layout(&layout, &image, "ironclad.local/a:1");
-    let blob = layout
-        .join("blobs/sha256")
-        .join(&support::digest(&image.layers[0])[7..]);
+    let blob = layout.join("blobs/sha256").join(&support::digest(&image.layers[0])[7..]);
     let store = Store::open(&folder.path().join("store")).unwrap();
     std::fs::write(&blob, b"replaced").unwrap();
     assert!(matches!(store.load(&layout, None), Err(Error::Mismatch { .. })));
@@ -113,11 +100,7 @@ fn damage_leaves_nothing_behind() {
     let error = store.load(&layout, None).unwrap_err().to_string();
     assert!(error.contains("is missing"), "{error}");
     assert_eq!(store.resolve("ironclad.local/a:1").unwrap(), None);
-    assert!(
-        files(&folder.path().join("store"))
-            .iter()
-            .all(|path| path.starts_with("blobs/"))
-    );
+    assert!(files(&folder.path().join("store")).iter().all(|path| path.starts_with("blobs/")));
     store.collect(&BTreeSet::new()).unwrap();
     assert_eq!(files(&folder.path().join("store")), Vec::<String>::new());
 }
@@ -147,10 +130,7 @@ fn a_full_disk_is_said_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let layout = folder.path().join("layout");
     write_layout(&layout, &build(&[layer("a", b"content")]), "ironclad.local/a:1");
-    let limits = Limits {
-        reserve: u64::MAX / 2,
-        ..Limits::default()
-    };
+    let limits = Limits { reserve: u64::MAX / 2, ..Limits::default() };
     let store = Store::open_with(&folder.path().join("store"), limits).unwrap();
     let error = store.load(&layout, None).unwrap_err();
     assert!(matches!(error, Error::Space { .. }) && error.to_string().contains("no space left"));
@@ -163,11 +143,7 @@ fn images_in_use_stay() {
     let mut images = Vec::new();
     for name in ["a", "b"] {
         let layout = folder.path().join(name);
-        write_layout(
-            &layout,
-            &build(&[layer("name", name.as_bytes())]),
-            &format!("ironclad.local/{name}:1"),
-        );
+        write_layout(&layout, &build(&[layer("name", name.as_bytes())]), &format!("ironclad.local/{name}:1"));
         images.extend(store.load(&layout, None).unwrap());
     }
     for image in &images {
@@ -189,27 +165,18 @@ fn what_a_crash_left_is_cleared() {
     std::fs::write(folder.path().join("staging/1-1"), b"half").unwrap();
     std::fs::create_dir_all(folder.path().join("staging/1-2/disk")).unwrap();
     Store::open(folder.path()).unwrap();
-    assert_eq!(
-        std::fs::read_dir(folder.path().join("staging")).unwrap().count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(folder.path().join("staging")).unwrap().count(), 0);
 }
 
 #[test]
 fn threads_that_need_one_tree_get_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let layout = folder.path().join("layout");
-    write_layout(
-        &layout,
-        &build(&[layer("disk/a.img", &vec![7; 1 << 20])]),
-        "ironclad.local/a:1",
-    );
+    write_layout(&layout, &build(&[layer("disk/a.img", &vec![7; 1 << 20])]), "ironclad.local/a:1");
     let store = Store::open(&folder.path().join("store")).unwrap();
     let image = store.load(&layout, None).unwrap().remove(0);
     let paths: BTreeSet<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| store.unpacked(&image).unwrap()))
-            .collect();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| store.unpacked(&image).unwrap())).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(paths.len(), 1);

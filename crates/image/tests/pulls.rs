@@ -19,30 +19,16 @@ async fn an_image_comes_by_tag_by_digest_and_from_an_index() {
     let registry = Registry::start(None).await;
     let image = build(&[layer("disk/a.img", b"content")]);
     registry.push("team/a", "1", &image);
-    registry
-        .state
-        .manifests
-        .lock()
-        .unwrap()
-        .insert("team/a@multi".to_owned(), index(&image));
+    registry.state.manifests.lock().unwrap().insert("team/a@multi".to_owned(), index(&image));
     let (_folder, store) = store();
     let by_digest = format!("team/a@{}", digest(&image.manifest));
     for name in ["team/a:1", &by_digest, "team/a:multi"] {
-        let pulled = store
-            .pull(&registry.name(name), PullPolicy::IfNotPresent, &Access::default())
-            .await
-            .unwrap();
+        let pulled =
+            store.pull(&registry.name(name), PullPolicy::IfNotPresent, &Access::default()).await.unwrap();
         assert_eq!(pulled.digest.to_string(), digest(&image.manifest));
-        assert_eq!(
-            std::fs::read(store.unpacked(&pulled).unwrap().join("disk/a.img")).unwrap(),
-            b"content"
-        );
+        assert_eq!(std::fs::read(store.unpacked(&pulled).unwrap().join("disk/a.img")).unwrap(), b"content");
     }
-    assert_eq!(
-        registry.asked(&digest(&image.layers[0])),
-        1,
-        "a layer was downloaded more than once"
-    );
+    assert_eq!(registry.asked(&digest(&image.layers[0])), 1, "a layer was downloaded more than once");
 }
 
 #[tokio::test]
@@ -54,19 +40,10 @@ async fn the_policy_decides_when_the_registry_is_asked() {
     let access = Access::default();
     let never = store.pull(&name, PullPolicy::Never, &access).await.unwrap_err();
     assert!(matches!(never, Error::Absent { .. }), "{never}");
-    let old = store
-        .pull(&name, PullPolicy::IfNotPresent, &access)
-        .await
-        .unwrap();
+    let old = store.pull(&name, PullPolicy::IfNotPresent, &access).await.unwrap();
     let new = build(&[layer("x", b"new")]);
     registry.push("a", "1", &new);
-    assert_eq!(
-        store
-            .pull(&name, PullPolicy::IfNotPresent, &access)
-            .await
-            .unwrap(),
-        old
-    );
+    assert_eq!(store.pull(&name, PullPolicy::IfNotPresent, &access).await.unwrap(), old);
     assert_eq!(store.pull(&name, PullPolicy::Never, &access).await.unwrap(), old);
     let moved = store.pull(&name, PullPolicy::Always, &access).await.unwrap();
     assert_eq!(moved.digest.to_string(), digest(&new.manifest));
@@ -83,47 +60,19 @@ async fn damaged_and_cut_blobs_are_refused_and_can_be_pulled_again() {
     let (folder, store) = store();
     let mut longer = image.layers[0].clone();
     longer.push(0);
-    for wrong in [
-        vec![7; image.layers[0].len()],
-        image.layers[0][..5].to_vec(),
-        longer,
-    ] {
+    for wrong in [vec![7; image.layers[0].len()], image.layers[0][..5].to_vec(), longer] {
         registry.state.blobs.lock().unwrap().insert(key.clone(), wrong);
         let error = store
-            .pull(
-                &registry.name("a:1"),
-                PullPolicy::IfNotPresent,
-                &Access::default(),
-            )
+            .pull(&registry.name("a:1"), PullPolicy::IfNotPresent, &Access::default())
             .await
             .unwrap_err();
-        let told = matches!(
-            error,
-            Error::Mismatch { .. } | Error::Size { .. } | Error::Download { .. }
-        );
+        let told = matches!(error, Error::Mismatch { .. } | Error::Size { .. } | Error::Download { .. });
         assert!(told, "{error:?}");
         assert_eq!(store.resolve(&registry.name("a:1")).unwrap(), None);
-        assert_eq!(
-            std::fs::read_dir(folder.path().join("staging")).unwrap().count(),
-            0
-        );
+        assert_eq!(std::fs::read_dir(folder.path().join("staging")).unwrap().count(), 0);
     }
-    registry
-        .state
-        .blobs
-        .lock()
-        .unwrap()
-        .insert(key, image.layers[0].clone());
-    assert!(
-        store
-            .pull(
-                &registry.name("a:1"),
-                PullPolicy::IfNotPresent,
-                &Access::default()
-            )
-            .await
-            .is_ok()
-    );
+    registry.state.blobs.lock().unwrap().insert(key, image.layers[0].clone());
+    assert!(store.pull(&registry.name("a:1"), PullPolicy::IfNotPresent, &Access::default()).await.is_ok());
 }
 
 #[tokio::test]
@@ -131,19 +80,9 @@ async fn a_manifest_that_is_not_the_one_asked_for_is_refused() {
     let registry = Registry::start(None).await;
     let image = build(&[layer("x", b"x")]);
     let name = format!("a@{}", digest(&image.manifest));
-    registry
-        .state
-        .manifests
-        .lock()
-        .unwrap()
-        .insert(name.clone(), build(&[layer("x", b"evil")]).manifest);
+    registry.state.manifests.lock().unwrap().insert(name.clone(), build(&[layer("x", b"evil")]).manifest);
     let (_folder, store) = store();
-    assert!(
-        store
-            .pull(&registry.name(&name), PullPolicy::Always, &Access::default())
-            .await
-            .is_err()
-    );
+    assert!(store.pull(&registry.name(&name), PullPolicy::Always, &Access::default()).await.is_err());
     assert_eq!(store.list().unwrap(), vec![]);
 }
 
@@ -155,10 +94,7 @@ async fn what_is_missing_is_named() {
     let name = registry.name("none:1");
     let error = store.pull(&name, PullPolicy::Always, &access).await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot pull image {name}"));
-    let local = store
-        .pull("ironclad.local/none:1", PullPolicy::Always, &access)
-        .await
-        .unwrap_err();
+    let local = store.pull("ironclad.local/none:1", PullPolicy::Always, &access).await.unwrap_err();
     assert_eq!(
         local.to_string(),
         "image ironclad.local/none:1 is not on this node; load it with `ironclad image load`"
@@ -171,22 +107,10 @@ async fn credentials_are_sent_where_they_belong() {
     registry.push("a", "1", &build(&[layer("x", b"x")]));
     let (_folder, store) = store();
     let mut access = Access::default();
-    assert!(
-        store
-            .pull(&registry.name("a:1"), PullPolicy::Always, &access)
-            .await
-            .is_err()
-    );
-    let credential = Credential::Basic {
-        username: "bob".to_owned(),
-        password: "secret".to_owned(),
-    };
-    access
-        .credentials
-        .insert(&registry.address.to_string(), credential);
-    let pulled = store
-        .pull(&registry.name("a:1"), PullPolicy::Always, &access)
-        .await;
+    assert!(store.pull(&registry.name("a:1"), PullPolicy::Always, &access).await.is_err());
+    let credential = Credential::Basic { username: "bob".to_owned(), password: "secret".to_owned() };
+    access.credentials.insert(&registry.address.to_string(), credential);
+    let pulled = store.pull(&registry.name("a:1"), PullPolicy::Always, &access).await;
     assert!(pulled.is_ok(), "{pulled:?}");
 }
 

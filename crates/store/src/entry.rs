@@ -54,38 +54,22 @@ pub struct Write {
 impl Write {
     /// Creates an entry that must not exist yet.
     pub fn create(key: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
-        Self {
-            key: key.into(),
-            expected: Expected::Absent,
-            change: Change::Put(value.into()),
-        }
+        Self { key: key.into(), expected: Expected::Absent, change: Change::Put(value.into()) }
     }
 
     /// Replaces an entry that must still be at `revision`.
     pub fn update(key: impl Into<Arc<str>>, revision: Revision, value: impl Into<Bytes>) -> Self {
-        Self {
-            key: key.into(),
-            expected: Expected::Revision(revision),
-            change: Change::Put(value.into()),
-        }
+        Self { key: key.into(), expected: Expected::Revision(revision), change: Change::Put(value.into()) }
     }
 
     /// Sets an entry, whatever is there.
     pub fn put(key: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
-        Self {
-            key: key.into(),
-            expected: Expected::Any,
-            change: Change::Put(value.into()),
-        }
+        Self { key: key.into(), expected: Expected::Any, change: Change::Put(value.into()) }
     }
 
     /// Removes an entry that must still be at `revision`.
     pub fn delete(key: impl Into<Arc<str>>, revision: Revision) -> Self {
-        Self {
-            key: key.into(),
-            expected: Expected::Revision(revision),
-            change: Change::Delete,
-        }
+        Self { key: key.into(), expected: Expected::Revision(revision), change: Change::Delete }
     }
 }
 
@@ -114,10 +98,7 @@ pub struct List {
 impl List {
     /// Asks for everything below `prefix` as it is now.
     pub fn all(prefix: impl Into<String>) -> Self {
-        Self {
-            prefix: prefix.into(),
-            ..Self::default()
-        }
+        Self { prefix: prefix.into(), ..Self::default() }
     }
 }
 

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use crate::{Entry, Expected, Revision};
 
 /// The failure of a store operation.
-#[allow(
-    clippy::error_impl_error,
-    reason = "the one error of the crate, named by its path"
-)]
+#[allow(clippy::error_impl_error, reason = "the one error of the crate, named by its path")]
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The expectation of a write did not hold; nothing was changed.
@@ -103,8 +100,5 @@ pub enum Error {
 }
 
 fn found(actual: Option<&Entry>) -> String {
-    actual.map_or_else(
-        || "nothing".to_owned(),
-        |entry| format!("revision {}", entry.modified),
-    )
+    actual.map_or_else(|| "nothing".to_owned(), |entry| format!("revision {}", entry.modified))
 }

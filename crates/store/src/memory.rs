@@ -43,29 +43,17 @@ impl MemoryStore {
     /// Opens an empty store. It keeps its whole history until [`compact`](Store::compact) is called.
     pub fn new() -> Self {
         let (publish, latest) = channel(0);
-        Self {
-            log: Arc::new(Log {
-                state: Mutex::default(),
-                publish,
-            }),
-            latest,
-        }
+        Self { log: Arc::new(Log { state: Mutex::default(), publish }), latest }
     }
 }
 
 impl State {
     fn check(&self, revision: Revision) -> Result<()> {
         if revision < self.floor {
-            return Err(Error::Compacted {
-                requested: revision,
-                floor: self.floor,
-            });
+            return Err(Error::Compacted { requested: revision, floor: self.floor });
         }
         if revision > self.revision {
-            return Err(Error::Future {
-                requested: revision,
-                current: self.revision,
-            });
+            return Err(Error::Future { requested: revision, current: self.revision });
         }
         Ok(())
     }
@@ -94,12 +82,7 @@ impl State {
             Some(entry) => self.current.insert(Arc::clone(&write.key), entry.clone()),
             None => self.current.remove(&write.key),
         };
-        let event = Event {
-            revision,
-            key: write.key,
-            current,
-            previous: previous.clone(),
-        };
+        let event = Event { revision, key: write.key, current, previous: previous.clone() };
         self.history.insert(revision, event);
         Ok(Committed { revision, previous })
     }
@@ -139,16 +122,8 @@ fn page(state: &BTreeMap<Arc<str>, Entry>, list: &List, revision: Revision) -> P
     let limit = if list.limit == 0 { usize::MAX } else { list.limit };
     let entries: Vec<Entry> = rest.by_ref().take(limit).cloned().collect();
     let remaining = rest.count() as u64;
-    let next = entries
-        .last()
-        .filter(|_| remaining > 0)
-        .map(|entry| entry.key.to_string());
-    Page {
-        entries,
-        revision,
-        next,
-        remaining,
-    }
+    let next = entries.last().filter(|_| remaining > 0).map(|entry| entry.key.to_string());
+    Page { entries, revision, next, remaining }
 }
 
 #[async_trait::async_trait]
@@ -184,10 +159,7 @@ impl Store for MemoryStore {
     async fn compact(&self, revision: Revision) -> Result<()> {
         let mut state = self.log.state.lock();
         if revision > state.revision {
-            return Err(Error::Future {
-                requested: revision,
-                current: state.revision,
-            });
+            return Err(Error::Future { requested: revision, current: state.revision });
         }
         if revision > state.floor {
             state.floor = revision;
@@ -207,16 +179,10 @@ impl Feed for Log {
         let state = self.state.lock();
         state.check(after)?;
         let matching = state.history.range(after + 1..).map(|(_, event)| event);
-        let events: Vec<Event> = matching
-            .filter(|event| event.key.starts_with(prefix))
-            .take(limit)
-            .cloned()
-            .collect();
+        let events: Vec<Event> =
+            matching.filter(|event| event.key.starts_with(prefix)).take(limit).cloned().collect();
         let full = events.len() == limit;
-        let through = events
-            .last()
-            .filter(|_| full)
-            .map_or(state.revision, |event| event.revision);
+        let through = events.last().filter(|_| full).map_or(state.revision, |event| event.revision);
         Ok(Batch { events, through })
     }
 }

@@ -24,12 +24,9 @@ mod tests {
 
     #[test]
     fn the_end_is_just_above_the_prefix() {
-        for (prefix, expected) in [
-            ("", None),
-            ("a", Some("b")),
-            ("/pods/", Some("/pods0")),
-            ("\u{d7ff}", Some("\u{e000}")),
-        ] {
+        for (prefix, expected) in
+            [("", None), ("a", Some("b")), ("/pods/", Some("/pods0")), ("\u{d7ff}", Some("\u{e000}"))]
+        {
             assert_eq!(end(prefix).as_deref(), expected, "{prefix:?}");
         }
         assert_eq!(end("\u{10ffff}"), None);

@@ -46,13 +46,7 @@ impl Watch {
         after: Revision,
         latest: Receiver<Revision>,
     ) -> Self {
-        Self {
-            feed,
-            prefix: prefix.to_owned(),
-            cursor: after,
-            latest,
-            buffer: VecDeque::new(),
-        }
+        Self { feed, prefix: prefix.to_owned(), cursor: after, latest, buffer: VecDeque::new() }
     }
 
     /// Returns the next change, waiting for it if need be. Cancelling loses nothing.
@@ -68,9 +62,7 @@ impl Watch {
             if self.buffer.is_empty() {
                 let cursor = self.cursor;
                 let waited = self.latest.wait_for(|latest| *latest > cursor).await.map(|_| ());
-                waited.map_err(|_| Error::Stopped {
-                    detail: "it was closed".to_owned(),
-                })?;
+                waited.map_err(|_| Error::Stopped { detail: "it was closed".to_owned() })?;
             }
         }
     }
@@ -85,9 +77,7 @@ impl Watch {
 
     /// Returns the revision up to which this watch has yielded every change: a place to resume from.
     pub fn position(&self) -> Revision {
-        self.buffer
-            .front()
-            .map_or(self.cursor, |event| event.revision - 1)
+        self.buffer.front().map_or(self.cursor, |event| event.revision - 1)
     }
 
     /// Fetches what has happened since the cursor, until something matches or the present is reached.

@@ -13,13 +13,7 @@ type Named = (&'static str, Arc<dyn Store>);
 fn stores() -> (Vec<Named>, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let sqlite = SqliteStore::open(&directory.path().join("store.db"), Retention::default()).unwrap();
-    (
-        vec![
-            ("memory", Arc::new(MemoryStore::new())),
-            ("sqlite", Arc::new(sqlite)),
-        ],
-        directory,
-    )
+    (vec![("memory", Arc::new(MemoryStore::new())), ("sqlite", Arc::new(sqlite))], directory)
 }
 
 macro_rules! contract {
@@ -236,16 +230,9 @@ async fn a_file_keeps_everything_when_it_is_opened_again() {
     store.compact(3).await.unwrap();
     drop(store);
     let store = SqliteStore::open(&path, Retention::default()).unwrap();
-    assert_eq!(
-        store.revision(),
-        3,
-        "the count survives the compaction of its last change"
-    );
+    assert_eq!(store.revision(), 3, "the count survives the compaction of its last change");
     assert_eq!(store.get("/a").await.unwrap().unwrap().value, "1");
-    assert!(matches!(
-        store.watch("", 2).await.unwrap_err(),
-        Error::Compacted { floor: 3, .. }
-    ));
+    assert!(matches!(store.watch("", 2).await.unwrap_err(), Error::Compacted { floor: 3, .. }));
 }
 
 #[tokio::test]
@@ -257,10 +244,7 @@ async fn history_is_bounded() {
     }
     store.compact(store.revision() - 15).await.unwrap();
     assert!(store.watch("", 90).await.is_ok());
-    assert!(matches!(
-        store.watch("", 70).await.unwrap_err(),
-        Error::Compacted { .. }
-    ));
+    assert!(matches!(store.watch("", 70).await.unwrap_err(), Error::Compacted { .. }));
     drop(store);
     let rows: i64 = rusqlite::Connection::open(&path)
         .unwrap()
@@ -273,10 +257,7 @@ async fn history_is_bounded() {
 fn a_second_opener_is_told() {
     let (_directory, path) = database();
     let store = SqliteStore::open(&path, Retention::default()).unwrap();
-    assert!(matches!(
-        SqliteStore::open(&path, Retention::default()).unwrap_err(),
-        Error::Locked { .. }
-    ));
+    assert!(matches!(SqliteStore::open(&path, Retention::default()).unwrap_err(), Error::Locked { .. }));
     drop(store);
     SqliteStore::open(&path, Retention::default()).unwrap();
 }
@@ -286,10 +267,7 @@ async fn damage_is_found_at_the_start() {
     let (_directory, path) = database();
     let store = SqliteStore::open(&path, Retention::default()).unwrap();
     for number in 0..200 {
-        store
-            .commit(Write::put(format!("/k/{number}"), vec![b'x'; 500]))
-            .await
-            .unwrap();
+        store.commit(Write::put(format!("/k/{number}"), vec![b'x'; 500])).await.unwrap();
     }
     drop(store);
     let mut bytes = std::fs::read(&path).unwrap();
@@ -298,17 +276,9 @@ async fn damage_is_found_at_the_start() {
     std::fs::write(&path, &bytes).unwrap();
     let error = SqliteStore::open(&path, Retention::default()).unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
-    assert_eq!(
-        std::fs::read(&path).unwrap(),
-        bytes,
-        "a damaged file is left as it is"
-    );
+    assert_eq!(std::fs::read(&path).unwrap(), bytes, "a damaged file is left as it is");
 
-    std::fs::write(
-        &path,
-        "not a database, and long enough to be taken for one".repeat(50),
-    )
-    .unwrap();
+    std::fs::write(&path, "not a database, and long enough to be taken for one".repeat(50)).unwrap();
     let error = SqliteStore::open(&path, Retention::default()).unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
 }
@@ -316,22 +286,13 @@ async fn damage_is_found_at_the_start() {
 #[test]
 fn strangers_and_newer_schemas_are_refused() {
     let (_directory, path) = database();
-    rusqlite::Connection::open(&path)
-        .unwrap()
-        .execute_batch("CREATE TABLE other (x)")
-        .unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE other (x)").unwrap();
     let error = SqliteStore::open(&path, Retention::default()).unwrap_err();
-    assert!(
-        matches!(&error, Error::Damaged { detail, .. } if detail.contains("another program")),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Damaged { detail, .. } if detail.contains("another program")), "{error}");
 
     let (_directory, path) = database();
     drop(SqliteStore::open(&path, Retention::default()).unwrap());
-    rusqlite::Connection::open(&path)
-        .unwrap()
-        .pragma_update(None, "user_version", 99)
-        .unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = SqliteStore::open(&path, Retention::default()).unwrap_err();
     assert!(matches!(error, Error::TooNew { found: 99, .. }), "{error}");
 }

@@ -18,10 +18,7 @@ fn crash_child() {
     let Some(directory) = std::env::var_os(DIRECTORY) else {
         return;
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         let path = Path::new(&directory).join("store.db");
         // Little history, so that compaction runs all the time as well.
@@ -32,11 +29,8 @@ fn crash_child() {
             tokio::spawn(async move {
                 for number in start.. {
                     let (key, value) = (format!("/{writer}/{}", number % 7), format!("{writer}-{number}"));
-                    let revision = store
-                        .commit(Write::put(key.as_str(), value.clone()))
-                        .await
-                        .unwrap()
-                        .revision;
+                    let revision =
+                        store.commit(Write::put(key.as_str(), value.clone())).await.unwrap().revision;
                     // One write call a line: the parent sees whole lines or none.
                     println!("ack {revision} {key} {value}");
                 }
@@ -59,13 +53,7 @@ fn a_killed_store_keeps_what_it_acknowledged() {
     // clock decides whether the test passes.
     for kill_after in [1, 2, 3, 7, 20, 55, 148, 3, 31, 400] {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "crash_child",
-                "--ignored",
-                "--nocapture",
-                "--test-threads=1",
-            ])
+            .args(["--exact", "crash_child", "--ignored", "--nocapture", "--test-threads=1"])
             .env(DIRECTORY, directory.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -91,25 +79,15 @@ fn a_killed_store_keeps_what_it_acknowledged() {
         assert!(seen >= kill_after, "the child died by itself after {seen} writes");
 
         let store = SqliteStore::open(&path, Retention::default()).unwrap();
-        assert!(
-            store.revision() >= last,
-            "revision {} of at least {last}",
-            store.revision()
-        );
+        assert!(store.revision() >= last, "revision {} of at least {last}", store.revision());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let page = runtime.block_on(store.list(&List::all(""))).unwrap();
-        let found: BTreeMap<&str, (u64, &[u8])> = page
-            .entries
-            .iter()
-            .map(|entry| (&*entry.key, (entry.modified, &entry.value[..])))
-            .collect();
+        let found: BTreeMap<&str, (u64, &[u8])> =
+            page.entries.iter().map(|entry| (&*entry.key, (entry.modified, &entry.value[..]))).collect();
         for (key, (revision, value)) in &acknowledged {
             let (modified, stored) = found.get(key.as_str()).unwrap_or_else(|| panic!("{key} is lost"));
             // A later write may have become durable without its acknowledgement getting out.
-            assert!(
-                modified >= revision,
-                "{key} fell back from {revision} to {modified}"
-            );
+            assert!(modified >= revision, "{key} fell back from {revision} to {modified}");
             if modified == revision {
                 assert_eq!(stored, &value.as_bytes(), "{key}");
             }

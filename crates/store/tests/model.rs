@@ -9,24 +9,10 @@ use store::{Change, Expected, List, MemoryStore, Retention, SqliteStore, Store, 
 
 #[derive(Clone, Debug)]
 enum Step {
-    Commit {
-        key: u8,
-        expected: Expect,
-        value: Option<u8>,
-    },
-    List {
-        prefix: u8,
-        after: Option<u8>,
-        limit: usize,
-        back: Option<u64>,
-    },
-    Watch {
-        prefix: u8,
-        back: u64,
-    },
-    Compact {
-        back: u64,
-    },
+    Commit { key: u8, expected: Expect, value: Option<u8> },
+    List { prefix: u8, after: Option<u8>, limit: usize, back: Option<u64> },
+    Watch { prefix: u8, back: u64 },
+    Compact { back: u64 },
     Reopen,
 }
 
@@ -43,24 +29,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         prop_oneof![3 => Just(Expect::Any), 2 => Just(Expect::Absent), 4 => (0..2u64).prop_map(Expect::Back)];
     let commit = (0..6u8, expect, proptest::option::weighted(0.7, any::<u8>()))
         .prop_map(|(key, expected, value)| Step::Commit { key, expected, value });
-    let list = (
-        0..4u8,
-        proptest::option::of(0..6u8),
-        0..4usize,
-        proptest::option::of(0..9u64),
-    )
-        .prop_map(|(prefix, after, limit, back)| Step::List {
-            prefix,
-            after,
-            limit,
-            back,
-        });
+    let list = (0..4u8, proptest::option::of(0..6u8), 0..4usize, proptest::option::of(0..9u64))
+        .prop_map(|(prefix, after, limit, back)| Step::List { prefix, after, limit, back });
     let watch = (0..4u8, 0..12u64).prop_map(|(prefix, back)| Step::Watch { prefix, back });
     let compact = (0..12u64).prop_map(|back| Step::Compact { back });
-    vec(
-        prop_oneof![12 => commit, 4 => list, 3 => watch, 1 => compact, 1 => Just(Step::Reopen)],
-        1..60,
-    )
+    vec(prop_oneof![12 => commit, 4 => list, 3 => watch, 1 => compact, 1 => Just(Step::Reopen)], 1..60)
 }
 
 fn key(number: u8) -> String {
@@ -75,11 +48,7 @@ fn prefix(number: u8) -> &'static str {
 async fn apply(store: &dyn Store, step: &Step) -> String {
     let revision = store.revision();
     match step {
-        Step::Commit {
-            key: number,
-            expected,
-            value,
-        } => {
+        Step::Commit { key: number, expected, value } => {
             let key = key(*number);
             let modified = store.get(&key).await.unwrap().map_or(0, |entry| entry.modified);
             let expected = match expected {
@@ -88,30 +57,11 @@ async fn apply(store: &dyn Store, step: &Step) -> String {
                 Expect::Back(back) => Expected::Revision(modified.saturating_sub(*back)),
             };
             let change = value.map_or(Change::Delete, |byte| Change::Put(vec![byte].into()));
-            format!(
-                "{:?}",
-                store
-                    .commit(Write {
-                        key: key.into(),
-                        expected,
-                        change
-                    })
-                    .await
-            )
+            format!("{:?}", store.commit(Write { key: key.into(), expected, change }).await)
         }
-        Step::List {
-            prefix: number,
-            after,
-            limit,
-            back,
-        } => {
+        Step::List { prefix: number, after, limit, back } => {
             let at = back.map(|back| revision.saturating_sub(back));
-            let list = List {
-                prefix: prefix(*number).to_owned(),
-                after: after.map(key),
-                limit: *limit,
-                at,
-            };
+            let list = List { prefix: prefix(*number).to_owned(), after: after.map(key), limit: *limit, at };
             format!("{:?}", store.list(&list).await)
         }
         Step::Watch { prefix: number, back } => {

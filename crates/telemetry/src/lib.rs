@@ -27,8 +27,10 @@ impl Format {
 /// changes nothing.
 pub fn init(format: Format, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_span_events(FmtSpan::NONE);
     let result = match format {
         Format::Human => builder.compact().try_init(),
         Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),

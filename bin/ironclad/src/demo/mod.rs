@@ -22,7 +22,8 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// When the API does not answer, the manifest is refused, or the guest has not greeted in time; the message says
 /// which stage was not reached and what the machine's conditions say about it.
 pub(crate) fn run(arguments: &DemoArgs) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a runtime")?;
     runtime.block_on(follow(arguments))
 }
 
@@ -45,7 +46,12 @@ async fn follow(arguments: &DemoArgs) -> Result<()> {
         shown.clear();
         let (total, step) = (begun.elapsed(), last.elapsed());
         last = Instant::now();
-        println!("  {:<11} {:>8.3} s  (+{:.3} s)  {evidence}", stage.to_string(), total.as_secs_f64(), step.as_secs_f64());
+        println!(
+            "  {:<11} {:>8.3} s  (+{:.3} s)  {evidence}",
+            stage.to_string(),
+            total.as_secs_f64(),
+            step.as_secs_f64()
+        );
     }
     let console = machine.console(&client).await?;
     let said = console.lines().find(|line| line.contains(&greeting)).unwrap_or_default();
@@ -78,7 +84,10 @@ async fn reach(
         if begun.elapsed() > Duration::from_secs(arguments.timeout) {
             shown.clear();
             let why = machine.conditions(client).await.unwrap_or_default();
-            bail!("stage \"{stage}\" was not reached within {} s; the machine says:\n{why}", arguments.timeout);
+            bail!(
+                "stage \"{stage}\" was not reached within {} s; the machine says:\n{why}",
+                arguments.timeout
+            );
         }
         shown.progress(&format!("  {:<11} {:>8.1} s ...", stage.to_string(), begun.elapsed().as_secs_f64()));
         effects::SystemClock.sleep(PAUSE).await;

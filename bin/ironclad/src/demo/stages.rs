@@ -36,21 +36,34 @@ impl std::fmt::Display for Stage {
 
 impl Stage {
     /// All stages in their order.
-    pub(super) const ALL: &[Self] = &[Self::Scheduled, Self::Image, Self::Started, Self::Kernel, Self::GuestUp];
+    pub(super) const ALL: &[Self] =
+        &[Self::Scheduled, Self::Image, Self::Started, Self::Kernel, Self::GuestUp];
 
     /// Returns what shows that the stage was reached, or `None` while it was not.
-    pub(super) async fn evidence(self, client: &Client, machine: &Machine, greeting: &str) -> Result<Option<String>> {
+    pub(super) async fn evidence(
+        self,
+        client: &Client,
+        machine: &Machine,
+        greeting: &str,
+    ) -> Result<Option<String>> {
         Ok(match self {
-            Self::Scheduled => {
-                machine.pod(client).await?.and_then(|pod| pod.spec?.node_name).map(|node| format!("on node {node}"))
-            }
+            Self::Scheduled => machine
+                .pod(client)
+                .await?
+                .and_then(|pod| pod.spec?.node_name)
+                .map(|node| format!("on node {node}")),
             Self::Image => machine.pod(client).await?.and_then(|pod| images_of_started(&pod)),
             Self::Started => {
                 let phase = machine.instance(client).await?.and_then(|instance| instance.status?.phase);
-                (phase.as_deref() == Some("Running")).then(|| "the hypervisor executes the machine".to_owned())
+                (phase.as_deref() == Some("Running"))
+                    .then(|| "the hypervisor executes the machine".to_owned())
             }
-            Self::Kernel => machine.console(client).await?.lines().find(|line| !line.trim().is_empty()).map(shorten),
-            Self::GuestUp => machine.console(client).await?.lines().find(|line| line.contains(greeting)).map(shorten),
+            Self::Kernel => {
+                machine.console(client).await?.lines().find(|line| !line.trim().is_empty()).map(shorten)
+            }
+            Self::GuestUp => {
+                machine.console(client).await?.lines().find(|line| line.contains(greeting)).map(shorten)
+            }
         })
     }
 }
@@ -120,7 +133,9 @@ impl Machine {
 
     /// Returns what the guest has printed so far.
     pub(super) async fn console(&self, client: &Client) -> Result<String> {
-        let Some(name) = self.pod(client).await?.and_then(|pod| pod.metadata.name) else { return Ok(String::new()) };
+        let Some(name) = self.pod(client).await?.and_then(|pod| pod.metadata.name) else {
+            return Ok(String::new());
+        };
         let pod = Key::new(&self.key.namespace, name);
         Ok(container_log(client, &pod, CONSOLE).await?.unwrap_or_default())
     }

@@ -31,7 +31,11 @@ async fn program() -> Finding {
     let facts = match probe(Path::new(HYPERVISOR)).await {
         Ok(facts) => facts,
         Err(error) => {
-            return Finding::bad("hypervisor", format!("QEMU cannot be used: {error}"), "install it (make deps)");
+            return Finding::bad(
+                "hypervisor",
+                format!("QEMU cannot be used: {error}"),
+                "install it (make deps)",
+            );
         }
     };
     let major: u32 = facts.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
@@ -42,7 +46,11 @@ async fn program() -> Finding {
             format!("QEMU {} is too old", facts.version),
             format!("install {OLDEST} or newer; Debian 12 has it in backports (make deps)"),
         ),
-        None => Finding::bad("hypervisor", format!("QEMU {} has no q35 machine", facts.version), "install a full build"),
+        None => Finding::bad(
+            "hypervisor",
+            format!("QEMU {} has no q35 machine", facts.version),
+            "install a full build",
+        ),
         Some(machine) => Finding::good(
             "hypervisor",
             format!(

@@ -24,7 +24,8 @@ use crate::up::node;
 /// When something is found without which no machine starts.
 pub(crate) fn run(arguments: &DoctorArgs) -> Result<()> {
     let layout = Layout::of(&arguments.data)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a runtime")?;
     let findings = runtime.block_on(examine(&layout))?;
     if arguments.json {
         let list: Vec<_> = findings.iter().map(as_json).collect();

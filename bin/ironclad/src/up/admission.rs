@@ -68,7 +68,9 @@ impl Objects {
         let Some(context) = self.0.get() else { return Vec::new() };
         let listed = Api::<K>::new(&context.client).list(&Select::default().within(namespace)).await;
         // The store of this very process: when it does not answer, the write that is looked at fails as well.
-        listed.inspect_err(|error| tracing::error!(%error, "admission cannot look at other objects")).unwrap_or_default()
+        listed
+            .inspect_err(|error| tracing::error!(%error, "admission cannot look at other objects"))
+            .unwrap_or_default()
     }
 }
 
@@ -82,7 +84,8 @@ impl Lookup for Objects {
     async fn is_migrating(&self, namespace: &str, instance: &str, except: &str) -> bool {
         let migrations = self.list::<VirtualMachineInstanceMigration>(namespace).await;
         migrations.iter().any(|migration| {
-            let phase = migration.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+            let phase =
+                migration.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
             let same = migration.spec.vmi_name.as_deref() == Some(instance);
             same && migration.name() != except && !matches!(phase, "Succeeded" | "Failed")
         })

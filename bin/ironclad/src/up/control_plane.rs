@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use api::kubevirt::v1::KubeVirt;
 use apiserver::ApiServer;
 use apiserver::serve::{Limits, listen};
-use api::kubevirt::v1::KubeVirt;
 use kube_ext::{Api, Context, Select};
 use machinery::admission::UserInfo;
 use store::{Retention, SqliteStore};
@@ -40,7 +40,8 @@ impl ControlPlane {
     ) -> Result<Self> {
         let pki = Pki::load(layout, arguments.listen, effects.clock.now())?;
         let path = layout.database();
-        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, Retention::default())).await;
+        let opened =
+            tokio::task::spawn_blocking(move || SqliteStore::open(&path, Retention::default())).await;
         let store = opened.context("opening the state broke off")?;
         let store = store.with_context(|| format!("opening {}", layout.database().display()))?;
         let virt_api = VirtApi::new(effects);
@@ -66,9 +67,11 @@ impl ControlPlane {
         let listener = listen(arguments.listen, !arguments.listen.ip().is_loopback()).await?;
         let address = listener.local_addr().context("the address of the API server")?;
         pki.write_kubeconfig(&layout.kubeconfig(), address)?;
-        let tls = certs::server_config(pki.server.clone(), Some(&pki.authority)).context("configuring TLS")?;
+        let tls =
+            certs::server_config(pki.server.clone(), Some(&pki.authority)).context("configuring TLS")?;
         let (serving, ending) = (server.clone(), stop.clone());
-        let serving = tokio::spawn(async move { serving.serve(listener, tls, Limits::default(), ending).await });
+        let serving =
+            tokio::spawn(async move { serving.serve(listener, tls, Limits::default(), ending).await });
         let plane = Self { server, authority: pki.authority.certificate_pem().to_owned(), address, serving };
         let followed = virt_api.follow(plane.context(identity::component(api::names::account::API), effects));
         tokio::spawn(followed.run(stop.clone().cancelled_owned()));

@@ -18,7 +18,8 @@ pub(crate) fn virt_controller(use_emulation: bool) -> virt_controller::Config {
         ..launcher::Config::default()
     };
     let mut config = virt_controller::Config::new(launcher, release);
-    config.refusals = Arc::new(|instance| model::fields::unsupported(instance).into_iter().map(refusal).collect());
+    config.refusals =
+        Arc::new(|instance| model::fields::unsupported(instance).into_iter().map(refusal).collect());
     // What the template asks for is said on the instance that is made from it.
     config.machine_refusals = Arc::new(|machine| {
         let unsupported = model::fields::unsupported_machine(machine).into_iter();

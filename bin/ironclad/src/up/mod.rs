@@ -97,7 +97,9 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
     plane.join().await;
     match ended {
         None => {
-            tracing::info!("stopped; guests go on, `ironclad up` takes them over and `ironclad down` stops them");
+            tracing::info!(
+                "stopped; guests go on, `ironclad up` takes them over and `ironclad down` stops them"
+            );
             Ok(())
         }
         Some(outcome) => outcome.context("a component broke off")?.context("a component failed"),

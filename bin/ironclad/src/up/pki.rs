@@ -26,7 +26,8 @@ impl Pki {
     /// Loads what an earlier start has made, and makes what is missing or about to expire.
     pub(super) fn load(layout: &Layout, listen: SocketAddr, now: Timestamp) -> Result<Self> {
         let directory = layout.pki();
-        let authority = Authority::load_or_create(&directory, "ca", now).context("the certificate authority")?;
+        let authority =
+            Authority::load_or_create(&directory, "ca", now).context("the certificate authority")?;
         let mut names = vec![
             "localhost".to_owned(),
             "127.0.0.1".to_owned(),
@@ -48,7 +49,9 @@ impl Pki {
             .context("the administrator's certificate")?;
         Ok(Self {
             server: Rotating::new(server).context("the API server's certificate")?,
-            token_key: Arc::new(SigningKey::load_or_create(&directory.join("token.key")).context("the token key")?),
+            token_key: Arc::new(
+                SigningKey::load_or_create(&directory.join("token.key")).context("the token key")?,
+            ),
             authority,
             administrator,
         })
@@ -57,7 +60,8 @@ impl Pki {
     /// Writes what `kubectl` needs to be the administrator of the server at `address`.
     pub(super) fn write_kubeconfig(&self, path: &Path, address: SocketAddr) -> Result<()> {
         let encode = |text: &str| STANDARD.encode(text);
-        let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
+        let host =
+            if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
         let host = if host.contains(':') { format!("[{host}]") } else { host };
         let document = json!({
             "apiVersion": "v1",
@@ -83,7 +87,8 @@ fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let partial = path.with_extension("partial");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
     file.write_all(content)?;
     std::fs::rename(partial, path)
 }

@@ -35,7 +35,11 @@ impl NodeProxy for Nodes {
         let node = text("/spec/nodeName");
         let Some(pods) = self.find(node) else {
             let name = text("/metadata/name");
-            let why = if node.is_empty() { "it has no node yet".to_owned() } else { format!("node {node} is not here") };
+            let why = if node.is_empty() {
+                "it has no node yet".to_owned()
+            } else {
+                format!("node {node} is not here")
+            };
             return Err(Status::bad_request(format!("Pod {name} has no logs: {why}")).into());
         };
         let wanted = logs::LogOptions {
@@ -55,7 +59,8 @@ impl NodeProxy for Nodes {
 
 fn since(options: &LogOptions) -> apiserver::Result<Option<Timestamp>> {
     if let Some(text) = &options.since_time {
-        let time = text.parse().map_err(|error| Status::bad_request(format!("sinceTime {text:?}: {error}")))?;
+        let time =
+            text.parse().map_err(|error| Status::bad_request(format!("sinceTime {text:?}: {error}")))?;
         return Ok(Some(time));
     }
     let Some(seconds) = options.since_seconds else { return Ok(None) };

@@ -74,7 +74,8 @@ fn settle(plugin: &Arc<dyn AdmissionPlugin>, response: Response, warnings: &mut 
         message => message.to_owned(),
     };
     let code = if given.code < 400 { Reason::Forbidden.code() } else { given.code };
-    let mut status = Status::unexplained(code, format!("admission webhook {name:?} denied the request: {why}"));
+    let mut status =
+        Status::unexplained(code, format!("admission webhook {name:?} denied the request: {why}"));
     status.reason = match given.reason.as_str() {
         "" => Reason::from_code(code).map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
         reason => reason.to_owned(),

@@ -31,11 +31,7 @@ impl<'a> Attributes<'a> {
     /// Reads the attributes of a request.
     pub fn of(info: &'a RequestInfo) -> Self {
         if !info.is_resource {
-            return Self {
-                verb: &info.verb,
-                path: &info.path,
-                ..Self::default()
-            };
+            return Self { verb: &info.verb, path: &info.path, ..Self::default() };
         }
         Self {
             verb: &info.verb,
@@ -71,10 +67,7 @@ impl<'a> Attributes<'a> {
             "" => "at the cluster scope".to_owned(),
             namespace => format!("in the namespace {namespace:?}"),
         };
-        format!(
-            "{} resource {resource:?} in API group {:?} {scope}",
-            self.verb, self.group
-        )
+        format!("{} resource {resource:?} in API group {:?} {scope}", self.verb, self.group)
     }
 }
 
@@ -101,10 +94,7 @@ mod tests {
 
     #[test]
     fn refusals_say_what_was_tried() {
-        let user = UserInfo {
-            username: "bob".to_owned(),
-            ..UserInfo::default()
-        };
+        let user = UserInfo { username: "bob".to_owned(), ..UserInfo::default() };
         let table = [
             (
                 "GET",
@@ -118,11 +108,7 @@ mod tests {
                 "deployments.apps is forbidden: User \"bob\" cannot list resource \
               \"deployments\" in API group \"apps\" at the cluster scope",
             ),
-            (
-                "GET",
-                "/metrics",
-                "forbidden: User \"bob\" cannot get path \"/metrics\"",
-            ),
+            ("GET", "/metrics", "forbidden: User \"bob\" cannot get path \"/metrics\""),
         ];
         for (method, path, message) in table {
             let info = RequestInfo::parse(&method.parse::<Method>().expect("a method"), path, None);
@@ -136,22 +122,12 @@ mod tests {
             selected_name(&RequestInfo::parse(&Method::GET, path, Some(query)), query)
         };
         let pods = "/api/v1/namespaces/a/pods";
+        assert_eq!(named(pods, "fieldSelector=metadata.name%3Dp").as_deref(), Some("p"));
         assert_eq!(
-            named(pods, "fieldSelector=metadata.name%3Dp").as_deref(),
-            Some("p")
-        );
-        assert_eq!(
-            named(
-                pods,
-                "fieldSelector=status.phase%3DX,metadata.name%3D%3Dp&watch=1"
-            )
-            .as_deref(),
+            named(pods, "fieldSelector=status.phase%3DX,metadata.name%3D%3Dp&watch=1").as_deref(),
             Some("p")
         );
         assert_eq!(named(pods, "fieldSelector=metadata.name!%3Dp"), None);
-        assert_eq!(
-            named("/api/v1/namespaces/a/pods/q", "fieldSelector=metadata.name%3Dp"),
-            None
-        );
+        assert_eq!(named("/api/v1/namespaces/a/pods/q", "fieldSelector=metadata.name%3Dp"), None);
     }
 }

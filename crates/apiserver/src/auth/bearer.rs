@@ -38,10 +38,7 @@ pub struct Verified {
 /// Says in a few words why it is refused, for the log: the client is not told.
 pub fn verify(server: &ApiServer, token: &str, audiences: &[String]) -> Result<Verified, &'static str> {
     let settings = &server.auth().settings;
-    let key = settings
-        .token_key
-        .as_ref()
-        .ok_or("this server has no token key")?;
+    let key = settings.token_key.as_ref().ok_or("this server has no token key")?;
     let claims = token::read(token, key.public())?;
     let now = server.now().as_second();
     if claims.iss != settings.issuer {
@@ -53,11 +50,8 @@ pub fn verify(server: &ApiServer, token: &str, audiences: &[String]) -> Result<V
     if now < claims.nbf {
         return Err("it is not valid yet");
     }
-    let common: Vec<String> = audiences
-        .iter()
-        .filter(|audience| claims.aud.contains(audience))
-        .cloned()
-        .collect();
+    let common: Vec<String> =
+        audiences.iter().filter(|audience| claims.aud.contains(audience)).cloned().collect();
     if common.is_empty() {
         return Err("it is for another audience");
     }
@@ -70,10 +64,7 @@ pub fn verify(server: &ApiServer, token: &str, audiences: &[String]) -> Result<V
     let mut user = identity::service_account(namespace, &account.name);
     user.uid.clone_from(&account.uid);
     let mut extra = |key: &str, value: &str| {
-        user.extra.insert(
-            format!("authentication.kubernetes.io/{key}"),
-            vec![value.to_owned()],
-        );
+        user.extra.insert(format!("authentication.kubernetes.io/{key}"), vec![value.to_owned()]);
     };
     extra("credential-id", &format!("JTI={}", claims.jti));
     if let Some(secret) = &bound.secret {
@@ -92,10 +83,7 @@ pub fn verify(server: &ApiServer, token: &str, audiences: &[String]) -> Result<V
         extra("node-name", &node.name);
         extra("node-uid", &node.uid);
     }
-    Ok(Verified {
-        user,
-        audiences: common,
-    })
+    Ok(Verified { user, audiences: common })
 }
 
 /// Finds the object that a token is bound to, if it is still the same and not long deleted.
@@ -117,37 +105,23 @@ fn find(server: &ApiServer, plural: &str, namespace: &str, name: &str) -> Option
 /// Refuses when the account or the object to bind to does not exist, or the wanted life is out of bounds.
 pub fn issue(server: &ApiServer, namespace: &str, name: &str, request: &Value) -> Result<Value> {
     let settings = &server.auth().settings;
-    let key = settings
-        .token_key
-        .as_ref()
-        .ok_or_else(|| Status::unavailable("this server has no token key"))?;
+    let key =
+        settings.token_key.as_ref().ok_or_else(|| Status::unavailable("this server has no token key"))?;
     let account = find(server, "serviceaccounts", namespace, name)
         .ok_or_else(|| Status::not_found(&Gvr::new("", "v1", "serviceaccounts"), name))?;
     let life = object::i64_at(request, &["spec", "expirationSeconds"]).unwrap_or(USUAL);
     check_life(life)?;
     let mut bound = Bound {
         namespace: namespace.to_owned(),
-        serviceaccount: Reference {
-            name: name.to_owned(),
-            uid: object::uid(&account).to_owned(),
-        },
+        serviceaccount: Reference { name: name.to_owned(), uid: object::uid(&account).to_owned() },
         ..Bound::default()
     };
-    let wanted = request
-        .pointer("/spec/boundObjectRef")
-        .filter(|reference| !reference.is_null());
+    let wanted = request.pointer("/spec/boundObjectRef").filter(|reference| !reference.is_null());
     if let Some(wanted) = wanted {
         bind(server, &mut bound, wanted)?;
     }
-    let asked = request
-        .pointer("/spec/audiences")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    let mut audiences: Vec<String> = asked
-        .iter()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
+    let asked = request.pointer("/spec/audiences").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut audiences: Vec<String> = asked.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     if audiences.is_empty() {
         audiences.clone_from(&settings.audiences);
     }
@@ -164,11 +138,7 @@ pub fn issue(server: &ApiServer, namespace: &str, name: &str, request: &Value) -
     };
     let token = token::sign(&claims, key)
         .map_err(|error| Status::internal(format!("cannot sign the token: {error}")))?;
-    let time = |second| {
-        Timestamp::from_second(second)
-            .map(|time| time.to_string())
-            .unwrap_or_default()
-    };
+    let time = |second| Timestamp::from_second(second).map(|time| time.to_string()).unwrap_or_default();
     Ok(json!({
         "kind": "TokenRequest",
         "apiVersion": "authentication.k8s.io/v1",
@@ -190,12 +160,7 @@ fn check_life(life: i64) -> Result<()> {
         _ => "must be at most 4294967296",
     };
     let error = FieldError::invalid(Path::new("spec.expirationSeconds"), life, why);
-    Err(Status::invalid(
-        &Gvk::new("authentication.k8s.io", "v1", "TokenRequest"),
-        "",
-        &[error],
-    )
-    .into())
+    Err(Status::invalid(&Gvk::new("authentication.k8s.io", "v1", "TokenRequest"), "", &[error]).into())
 }
 
 /// Binds a token to the object that the request names.
@@ -217,16 +182,10 @@ fn bind(server: &ApiServer, bound: &mut Bound, wanted: &Value) -> Result<()> {
     let object = find(server, plural, namespace, name).ok_or_else(|| Status::not_found(&gvr, name))?;
     let uid = object::uid(&object);
     if !matches!(text("uid"), "" | "<unset>") && text("uid") != uid {
-        let why = format!(
-            "the uid in the reference, {}, is not that of the object, {uid}",
-            text("uid")
-        );
+        let why = format!("the uid in the reference, {}, is not that of the object, {uid}", text("uid"));
         return Err(Status::conflict(&gvr, name, why).into());
     }
-    let reference = Reference {
-        name: name.to_owned(),
-        uid: uid.to_owned(),
-    };
+    let reference = Reference { name: name.to_owned(), uid: uid.to_owned() };
     match kind {
         "Pod" => {
             let account = object::str_at(&object, &["spec", "serviceAccountName"]);
@@ -235,10 +194,8 @@ fn bind(server: &ApiServer, bound: &mut Bound, wanted: &Value) -> Result<()> {
                 return Err(Status::bad_request(why).into());
             }
             let node = object::str_at(&object, &["spec", "nodeName"]);
-            bound.node = find(server, "nodes", "", node).map(|found| Reference {
-                name: node.to_owned(),
-                uid: object::uid(&found).to_owned(),
-            });
+            bound.node = find(server, "nodes", "", node)
+                .map(|found| Reference { name: node.to_owned(), uid: object::uid(&found).to_owned() });
             bound.pod = Some(reference);
         }
         "Secret" => bound.secret = Some(reference),

@@ -9,12 +9,8 @@ use super::identity;
 pub fn identity(der: &[u8]) -> Option<UserInfo> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let text = |part: &AttributeTypeAndValue<'_>| part.as_str().ok().map(str::to_owned);
-    let name = certificate
-        .subject()
-        .iter_common_name()
-        .next()
-        .and_then(text)
-        .filter(|name| !name.is_empty())?;
+    let name =
+        certificate.subject().iter_common_name().next().and_then(text).filter(|name| !name.is_empty())?;
     let groups = certificate.subject().iter_organization().filter_map(text);
     Some(identity::user(name, groups))
 }
@@ -27,9 +23,8 @@ mod tests {
     fn user_and_group_come_from_the_subject() {
         let now = "2027-01-01T00:00:00Z".parse().expect("a time");
         let authority = Authority::create("ca", now).expect("an authority");
-        let issued = authority
-            .issue(&Profile::client("alice", "system:masters"), now)
-            .expect("a certificate");
+        let issued =
+            authority.issue(&Profile::client("alice", "system:masters"), now).expect("a certificate");
         let user = super::identity(&issued.certificate().expect("DER")).expect("an identity");
         assert_eq!(user.username, "alice");
         assert_eq!(user.groups, ["system:masters", "system:authenticated"]);

@@ -97,11 +97,7 @@ fn describe(rules: &[Rule]) -> String {
     for rule in rules {
         // Writing to a string does not fail.
         let _ = if rule.urls.is_empty() {
-            write!(
-                text,
-                "\n{{APIGroups:{:?}, Resources:{:?}",
-                rule.groups, rule.resources
-            )
+            write!(text, "\n{{APIGroups:{:?}, Resources:{:?}", rule.groups, rule.resources)
         } else {
             write!(text, "\n{{NonResourceURLs:{:?}", rule.urls)
         };

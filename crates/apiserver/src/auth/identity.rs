@@ -22,11 +22,8 @@ const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
 
 /// A user in groups, authenticated.
 pub fn user(name: impl Into<String>, groups: impl IntoIterator<Item = String>) -> UserInfo {
-    let mut user = UserInfo {
-        username: name.into(),
-        groups: groups.into_iter().collect(),
-        ..UserInfo::default()
-    };
+    let mut user =
+        UserInfo { username: name.into(), groups: groups.into_iter().collect(), ..UserInfo::default() };
     if !user.groups.iter().any(|group| group == AUTHENTICATED) {
         user.groups.push(AUTHENTICATED.to_owned());
     }
@@ -50,10 +47,7 @@ pub fn node(name: &str) -> UserInfo {
 
 /// A service account.
 pub fn service_account(namespace: &str, name: &str) -> UserInfo {
-    user(
-        service_account_user(namespace, name),
-        service_account_groups(namespace),
-    )
+    user(service_account_user(namespace, name), service_account_groups(namespace))
 }
 
 /// The same identity, known to act on a node.
@@ -79,10 +73,7 @@ pub fn service_account_user(namespace: &str, name: &str) -> String {
 
 /// The groups of a service account, but for that of everyone who is known.
 pub fn service_account_groups(namespace: &str) -> [String; 2] {
-    [
-        SERVICE_ACCOUNTS.to_owned(),
-        format!("{SERVICE_ACCOUNTS}:{namespace}"),
-    ]
+    [SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:{namespace}")]
 }
 
 /// Takes a service account's user name apart into namespace and name.

@@ -24,81 +24,39 @@ pub(super) fn apply(server: &ApiServer, user: UserInfo, headers: &HeaderMap) -> 
         return Ok(user);
     };
     let allow = |attributes: Attributes<'_>| {
-        super::require(
-            server,
-            &user,
-            &Attributes {
-                verb: "impersonate",
-                ..attributes
-            },
-        )
+        super::require(server, &user, &Attributes { verb: "impersonate", ..attributes })
     };
     match identity::parse_service_account(&wanted.username) {
         Some((namespace, name)) => {
-            allow(Attributes {
-                resource: "serviceaccounts",
-                namespace,
-                name,
-                ..Attributes::default()
-            })?;
+            allow(Attributes { resource: "serviceaccounts", namespace, name, ..Attributes::default() })?;
             if wanted.groups.is_empty() {
                 wanted.groups.extend(identity::service_account_groups(namespace));
             }
         }
-        None => allow(Attributes {
-            resource: "users",
-            name: &wanted.username,
-            ..Attributes::default()
-        })?,
+        None => allow(Attributes { resource: "users", name: &wanted.username, ..Attributes::default() })?,
     }
     for group in header_values(headers, GROUP) {
-        allow(Attributes {
-            resource: "groups",
-            name: group,
-            ..Attributes::default()
-        })?;
+        allow(Attributes { resource: "groups", name: group, ..Attributes::default() })?;
     }
     for (key, values) in &wanted.extra {
         for value in values {
             let (group, resource) = (AUTHENTICATION, "userextras");
-            allow(Attributes {
-                group,
-                resource,
-                subresource: key,
-                name: value,
-                ..Attributes::default()
-            })?;
+            allow(Attributes { group, resource, subresource: key, name: value, ..Attributes::default() })?;
         }
     }
     if !wanted.uid.is_empty() {
         let (group, name) = (AUTHENTICATION, wanted.uid.as_str());
-        allow(Attributes {
-            group,
-            resource: "uids",
-            name,
-            ..Attributes::default()
-        })?;
+        allow(Attributes { group, resource: "uids", name, ..Attributes::default() })?;
     }
-    let everyone = if wanted.username == ANONYMOUS {
-        UNAUTHENTICATED
-    } else {
-        AUTHENTICATED
-    };
-    if !wanted
-        .groups
-        .iter()
-        .any(|group| group == AUTHENTICATED || group == UNAUTHENTICATED)
-    {
+    let everyone = if wanted.username == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
+    if !wanted.groups.iter().any(|group| group == AUTHENTICATED || group == UNAUTHENTICATED) {
         wanted.groups.push(everyone.to_owned());
     }
     Ok(wanted)
 }
 
 fn header_values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
+    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
 }
 
 /// Reads the headers.
@@ -113,11 +71,7 @@ fn wanted(headers: &HeaderMap) -> Result<Option<UserInfo>> {
         if let Some(key) = name.as_str().strip_prefix(EXTRA)
             && let Ok(value) = value.to_str()
         {
-            wanted
-                .extra
-                .entry(decode_path(key).to_lowercase())
-                .or_default()
-                .push(value.to_owned());
+            wanted.extra.entry(decode_path(key).to_lowercase()).or_default().push(value.to_owned());
         }
     }
     if !wanted.username.is_empty() {
@@ -145,15 +99,9 @@ mod tests {
         assert!(wanted(&headers).is_err());
         headers.append(GROUP, HeaderValue::from_static("b"));
         headers.append(USER, HeaderValue::from_static("bob"));
-        headers.append(
-            "impersonate-extra-example.test%2fteam",
-            HeaderValue::from_static("x"),
-        );
+        headers.append("impersonate-extra-example.test%2fteam", HeaderValue::from_static("x"));
         let user = wanted(&headers).expect("fine").expect("somebody");
-        assert_eq!(
-            (user.username.as_str(), user.groups),
-            ("bob", vec!["a".to_owned(), "b".to_owned()])
-        );
+        assert_eq!((user.username.as_str(), user.groups), ("bob", vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(user.extra["example.test/team"], ["x"]);
     }
 }

@@ -48,12 +48,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let issuer = "https://kubernetes.default.svc".to_owned();
-        Self {
-            token_key: None,
-            audiences: vec![issuer.clone()],
-            issuer,
-            anonymous: false,
-        }
+        Self { token_key: None, audiences: vec![issuer.clone()], issuer, anonymous: false }
     }
 }
 
@@ -67,10 +62,7 @@ pub struct Auth {
 impl Auth {
     /// Sets up with `settings`; the rules are those that the server's objects say at each moment.
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            policy: PolicyCache::default(),
-        }
+        Self { settings, policy: PolicyCache::default() }
     }
 
     /// Decides by the roles and bindings as they are now.
@@ -83,10 +75,7 @@ impl Auth {
             return decision;
         }
         match node::refusal(server, user, attributes) {
-            Some(reason) => Decision {
-                allowed: false,
-                reason,
-            },
+            Some(reason) => Decision { allowed: false, reason },
             None => decision,
         }
     }
@@ -121,10 +110,7 @@ pub fn authenticate(server: &ApiServer, headers: &HeaderMap, peer: Option<&UserI
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
     let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim())
-        .filter(|token| !token.is_empty())
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
 }
 
 /// Says as whom a request acts (impersonation headers may change that), once it is clear that it may.
@@ -154,9 +140,5 @@ pub fn authorize(
 /// The refusal names user, verb and resource.
 pub fn require(server: &ApiServer, user: &UserInfo, attributes: &Attributes<'_>) -> Result<()> {
     let decision = server.auth().decide(server, user, attributes);
-    if decision.allowed {
-        Ok(())
-    } else {
-        Err(attributes.forbidden(user, &decision.reason))
-    }
+    if decision.allowed { Ok(()) } else { Err(attributes.forbidden(user, &decision.reason)) }
 }

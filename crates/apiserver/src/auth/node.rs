@@ -48,13 +48,7 @@ struct Migration {
 /// Returns why an agent may not do this although its roles allow it; nothing for everything else.
 pub(super) fn refusal(server: &ApiServer, user: &UserInfo, attributes: &Attributes<'_>) -> Option<String> {
     let node = node_of(user)?;
-    let Attributes {
-        group,
-        resource,
-        namespace,
-        name,
-        ..
-    } = *attributes;
+    let Attributes { group, resource, namespace, name, .. } = *attributes;
     let writes = matches!(attributes.verb, "update" | "patch" | "delete");
     let mine = match (group, resource) {
         ("", "nodes") if writes => name == node,
@@ -77,26 +71,14 @@ fn node_of(user: &UserInfo) -> Option<&str> {
         return user.username.strip_prefix("system:node:");
     }
     let handler = user.username == api::names::account::HANDLER;
-    user.extra
-        .get(NODE_NAME)
-        .filter(|_| handler)?
-        .first()
-        .map(String::as_str)
+    user.extra.get(NODE_NAME).filter(|_| handler)?.first().map(String::as_str)
 }
 
 impl Placed {
     fn is_on(&self, node: &str) -> bool {
-        let target = self
-            .status
-            .migration_state
-            .as_ref()
-            .and_then(|migration| migration.target_node.as_deref());
-        [
-            self.spec.node_name.as_deref(),
-            self.status.node_name.as_deref(),
-            target,
-        ]
-        .contains(&Some(node))
+        let target =
+            self.status.migration_state.as_ref().and_then(|migration| migration.target_node.as_deref());
+        [self.spec.node_name.as_deref(), self.status.node_name.as_deref(), target].contains(&Some(node))
     }
 }
 
@@ -111,27 +93,14 @@ fn needs(server: &ApiServer, node: &str, namespace: &str, name: &str) -> bool {
     let quoted = format!("\"{name}\"");
     let mentions = |entry: &Arc<Entry>| {
         // Looked for as text first: most objects do not have the name at all.
-        let found = entry
-            .bytes
-            .windows(quoted.len())
-            .any(|window| window == quoted.as_bytes());
+        let found = entry.bytes.windows(quoted.len()).any(|window| window == quoted.as_bytes());
         found
             && serde_json::from_slice::<Placed>(&entry.bytes).is_ok_and(|placed| placed.is_on(node))
-            && entry
-                .parse()
-                .is_ok_and(|object| object.get("spec").is_some_and(|spec| holds(spec, name)))
+            && entry.parse().is_ok_and(|object| object.get("spec").is_some_and(|spec| holds(spec, name)))
     };
-    [("", "pods"), (MACHINES, "virtualmachineinstances")]
-        .into_iter()
-        .any(|(group, plural)| {
-            server
-                .caches()
-                .of(&Collection::new(group, plural))
-                .snapshot(namespace)
-                .0
-                .iter()
-                .any(mentions)
-        })
+    [("", "pods"), (MACHINES, "virtualmachineinstances")].into_iter().any(|(group, plural)| {
+        server.caches().of(&Collection::new(group, plural)).snapshot(namespace).0.iter().any(mentions)
+    })
 }
 
 /// Says whether a text is somewhere in a value.
@@ -161,16 +130,10 @@ mod tests {
 
     #[test]
     fn machines_are_where_their_status_says() {
-        let on = |text: &str, node: &str| {
-            serde_json::from_str::<Placed>(text)
-                .expect("an object")
-                .is_on(node)
-        };
+        let on =
+            |text: &str, node: &str| serde_json::from_str::<Placed>(text).expect("an object").is_on(node);
         assert!(on(r#"{"spec":{"nodeName":"a"}}"#, "a"));
-        assert!(on(
-            r#"{"spec":{},"status":{"nodeName":"a","migrationState":{"targetNode":"b"}}}"#,
-            "b"
-        ));
+        assert!(on(r#"{"spec":{},"status":{"nodeName":"a","migrationState":{"targetNode":"b"}}}"#, "b"));
         assert!(!on(r#"{"status":{"nodeName":"a"}}"#, "b") && !on("{}", "a"));
     }
 }

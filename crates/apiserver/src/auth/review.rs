@@ -111,29 +111,17 @@ fn check(spec: &Value, subject_in: Option<&str>) -> Result<()> {
     }
     if subject_in.is_some() && subject(spec).username.is_empty() && subject(spec).groups.is_empty() {
         let why = "user or groups must be set";
-        errors.push(FieldError::invalid(
-            Path::new("spec.user"),
-            text(spec, "user"),
-            why,
-        ));
+        errors.push(FieldError::invalid(Path::new("spec.user"), text(spec, "user"), why));
     }
     if let (true, Some(namespace)) = (local, subject_in) {
         let asked = resource.map_or("", |attributes| text(attributes, "namespace"));
         if resource.is_some() && asked != namespace {
             let why = "must be the namespace of the request";
-            errors.push(FieldError::invalid(
-                Path::new("spec.resourceAttributes.namespace"),
-                asked,
-                why,
-            ));
+            errors.push(FieldError::invalid(Path::new("spec.resourceAttributes.namespace"), asked, why));
         }
         if let Some(path) = path {
             let why = "a question about a namespace cannot be about a path";
-            errors.push(FieldError::invalid(
-                Path::new("spec.nonResourceAttributes"),
-                path.clone(),
-                why,
-            ));
+            errors.push(FieldError::invalid(Path::new("spec.nonResourceAttributes"), path.clone(), why));
         }
     }
     if errors.is_empty() {
@@ -157,11 +145,7 @@ fn access(server: &ApiServer, user: &UserInfo, spec: &Value) -> Value {
         }
     } else {
         let path = spec.get("nonResourceAttributes").unwrap_or(&Value::Null);
-        Attributes {
-            verb: text(path, "verb"),
-            path: text(path, "path"),
-            ..Attributes::default()
-        }
+        Attributes { verb: text(path, "verb"), path: text(path, "path"), ..Attributes::default() }
     };
     let decision = server.auth().decide(server, user, &attributes);
     let mut status = json!({"allowed": decision.allowed});
@@ -176,7 +160,7 @@ fn rules(server: &ApiServer, user: &UserInfo, spec: &Value) -> Result<Value> {
     let namespace = text(spec, "namespace");
     if namespace.is_empty() {
         return Err(
-            Status::bad_request("spec.namespace is empty; name the namespace to list the rules of").into(),
+            Status::bad_request("spec.namespace is empty; name the namespace to list the rules of").into()
         );
     }
     let (mut resource_rules, mut path_rules) = (Vec::new(), Vec::new());
@@ -184,11 +168,7 @@ fn rules(server: &ApiServer, user: &UserInfo, spec: &Value) -> Result<Value> {
     let everything = [rbac::Rule::everything(), rbac::Rule::every_path()];
     let master = user.groups.iter().any(|group| group == super::identity::MASTERS);
     let held = policy.rules_of(user, namespace);
-    for rule in held.into_iter().chain(if master {
-        everything.iter().collect()
-    } else {
-        Vec::new()
-    }) {
+    for rule in held.into_iter().chain(if master { everything.iter().collect() } else { Vec::new() }) {
         if !rule.resources.is_empty() {
             let mut shown =
                 json!({"verbs": rule.verbs, "apiGroups": rule.groups, "resources": rule.resources});

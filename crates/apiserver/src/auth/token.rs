@@ -52,17 +52,10 @@ struct Header {
 
 /// Writes and signs a token.
 pub(super) fn sign(claims: &Claims, key: &SigningKey) -> certs::Result<String> {
-    let header = Header {
-        alg: ALGORITHM.to_owned(),
-        kid: key_name(key.public()),
-    };
+    let header = Header { alg: ALGORITHM.to_owned(), kid: key_name(key.public()) };
     // Serialising plain structs of strings and numbers does not fail.
     let part = |json: serde_json::Result<Vec<u8>>| URL_SAFE_NO_PAD.encode(json.unwrap_or_default());
-    let signed = format!(
-        "{}.{}",
-        part(serde_json::to_vec(&header)),
-        part(serde_json::to_vec(claims))
-    );
+    let signed = format!("{}.{}", part(serde_json::to_vec(&header)), part(serde_json::to_vec(claims)));
     let signature = key.sign(signed.as_bytes())?;
     Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
@@ -99,10 +92,7 @@ mod tests {
             iat: 1,
             iss: "i".to_owned(),
             jti: "j".to_owned(),
-            kubernetes: Bound {
-                namespace: "n".to_owned(),
-                ..Bound::default()
-            },
+            kubernetes: Bound { namespace: "n".to_owned(), ..Bound::default() },
             nbf: 1,
             sub: "s".to_owned(),
         }
@@ -118,10 +108,7 @@ mod tests {
         let mut parts: Vec<&str> = token.split('.').collect();
         let forged = URL_SAFE_NO_PAD.encode(br#"{"sub":"root"}"#);
         parts[1] = &forged;
-        assert_eq!(
-            read(&parts.join("."), key.public()),
-            Err("its signature does not hold")
-        );
+        assert_eq!(read(&parts.join("."), key.public()), Err("its signature does not hold"));
         let unsigned = URL_SAFE_NO_PAD.encode(br#"{"alg":"none"}"#);
         let parts: Vec<&str> = token.split('.').collect();
         assert!(read(&format!("{unsigned}.{}.", parts[1]), key.public()).is_err());

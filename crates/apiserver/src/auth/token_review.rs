@@ -7,19 +7,9 @@ use crate::ApiServer;
 
 /// Returns the status of a review.
 pub(super) fn status(server: &ApiServer, review: &Value) -> Value {
-    let token = review
-        .pointer("/spec/token")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let asked = review
-        .pointer("/spec/audiences")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    let mut audiences: Vec<String> = asked
-        .iter()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
+    let token = review.pointer("/spec/token").and_then(Value::as_str).unwrap_or_default();
+    let asked = review.pointer("/spec/audiences").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut audiences: Vec<String> = asked.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     if audiences.is_empty() {
         audiences.clone_from(&server.auth().settings.audiences);
     }

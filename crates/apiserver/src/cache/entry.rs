@@ -26,8 +26,13 @@ impl ObjectKey {
 
 impl Ord for ObjectKey {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let bytes = |key: &Self| -> Vec<u8> { [key.namespace.as_bytes(), b"/", key.name.as_bytes()].concat() };
-        if self.namespace == other.namespace { self.name.cmp(&other.name) } else { bytes(self).cmp(&bytes(other)) }
+        let bytes =
+            |key: &Self| -> Vec<u8> { [key.namespace.as_bytes(), b"/", key.name.as_bytes()].concat() };
+        if self.namespace == other.namespace {
+            self.name.cmp(&other.name)
+        } else {
+            bytes(self).cmp(&bytes(other))
+        }
     }
 }
 
@@ -148,7 +153,9 @@ fn with_revision(stored: &[u8], revision: u64) -> Bytes {
 
 /// Removes what [`with_revision`] inserted.
 pub fn without_revision(bytes: &[u8]) -> Vec<u8> {
-    let Some(at) = metadata_at(bytes).filter(|at| bytes[*at..].starts_with(REVISION)) else { return bytes.to_vec() };
+    let Some(at) = metadata_at(bytes).filter(|at| bytes[*at..].starts_with(REVISION)) else {
+        return bytes.to_vec();
+    };
     let digits = at + REVISION.len();
     let Some(close) = bytes[digits..].iter().position(|byte| *byte == b'"') else { return bytes.to_vec() };
     let mut end = digits + close + 1;
@@ -190,12 +197,15 @@ impl Serialize for Stored<'_> {
         let fields = self.0.as_object();
         for name in FIRST {
             match fields.and_then(|fields| fields.get(name)) {
-                Some(Value::Object(metadata)) if name == "metadata" => map.serialize_entry(name, &Metadata(metadata))?,
+                Some(Value::Object(metadata)) if name == "metadata" => {
+                    map.serialize_entry(name, &Metadata(metadata))?
+                }
                 Some(value) => map.serialize_entry(name, value)?,
                 None => {}
             }
         }
-        for (name, value) in fields.into_iter().flatten().filter(|(name, _)| !FIRST.contains(&name.as_str())) {
+        for (name, value) in fields.into_iter().flatten().filter(|(name, _)| !FIRST.contains(&name.as_str()))
+        {
             map.serialize_entry(name, value)?;
         }
         map.end()

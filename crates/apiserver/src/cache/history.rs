@@ -1,8 +1,8 @@
 //! The latest changes of a collection, for watchers that are behind.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::{Entry, Facets};
 
@@ -80,7 +80,8 @@ impl History {
     }
 
     fn slowest(&self) -> u64 {
-        let positions = self.cursors.iter().filter_map(Weak::upgrade).map(|cursor| cursor.load(Ordering::Relaxed));
+        let positions =
+            self.cursors.iter().filter_map(Weak::upgrade).map(|cursor| cursor.load(Ordering::Relaxed));
         positions.min().unwrap_or(u64::MAX)
     }
 

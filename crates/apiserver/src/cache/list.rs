@@ -31,7 +31,12 @@ impl Selection {
     }
 }
 
-fn value<'a>(field: &str, key: &'a ObjectKey, facets: &'a Facets, names: &[Box<str>]) -> Option<Cow<'a, str>> {
+fn value<'a>(
+    field: &str,
+    key: &'a ObjectKey,
+    facets: &'a Facets,
+    names: &[Box<str>],
+) -> Option<Cow<'a, str>> {
     match field {
         "metadata.name" => Some(Cow::Borrowed(&key.name)),
         "metadata.namespace" => Some(Cow::Borrowed(&key.namespace)),

@@ -125,7 +125,11 @@ struct State {
 impl Cache {
     fn new(collection: &Collection, floor: u64, applied: watch::Receiver<u64>) -> Self {
         Self {
-            state: RwLock::new(State { objects: BTreeMap::new(), history: History::new(floor), closed: false }),
+            state: RwLock::new(State {
+                objects: BTreeMap::new(),
+                history: History::new(floor),
+                closed: false,
+            }),
             changed: watch::Sender::new(floor),
             applied,
             keeps_objects: keeps_objects(collection),

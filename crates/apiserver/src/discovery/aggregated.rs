@@ -11,10 +11,7 @@ pub(super) const GROUP: &str = "apidiscovery.k8s.io";
 
 /// Which version of the document the client asks for; nothing when it does not prefer the document.
 pub(super) fn wanted(headers: &HeaderMap) -> Option<&'static str> {
-    let clauses = headers
-        .get_all(ACCEPT)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok());
+    let clauses = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     for clause in clauses.flat_map(|header| header.split(',')) {
         let mut parts = clause.split(';').map(str::trim);
         let media_type = parts.next().unwrap_or_default();
@@ -33,10 +30,7 @@ pub(super) fn wanted(headers: &HeaderMap) -> Option<&'static str> {
 
 /// The document for `/api` (the core group) or `/apis` (all others).
 pub(super) fn document(snapshot: &Snapshot, core: bool, version: &str) -> Value {
-    let groups = snapshot
-        .groups
-        .iter()
-        .filter(|group| group.name.is_empty() == core);
+    let groups = snapshot.groups.iter().filter(|group| group.name.is_empty() == core);
     json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": format!("{GROUP}/{version}"), "metadata": {},
         "items": groups.map(describe).collect::<Vec<_>>(),
@@ -44,11 +38,7 @@ pub(super) fn document(snapshot: &Snapshot, core: bool, version: &str) -> Value 
 }
 
 fn describe(group: &Group) -> Value {
-    let metadata = if group.name.is_empty() {
-        json!({})
-    } else {
-        json!({"name": *group.name})
-    };
+    let metadata = if group.name.is_empty() { json!({}) } else { json!({"name": *group.name}) };
     let version = |own: &crate::registry::GroupVersion| {
         let resources = own.resources.iter().map(|resource| resource_of(resource));
         json!({"version": *own.version, "resources": resources.collect::<Vec<_>>(), "freshness": "Current"})

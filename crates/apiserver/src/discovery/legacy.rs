@@ -9,9 +9,7 @@ use crate::registry::{Group, Resource, Snapshot, Subresource, Verb};
 
 /// `/api`.
 pub(super) fn versions(snapshot: &Snapshot) -> Value {
-    let versions = snapshot
-        .group("")
-        .map_or(&[][..], |group| group.versions.as_slice());
+    let versions = snapshot.group("").map_or(&[][..], |group| group.versions.as_slice());
     json!({
         "kind": "APIVersions",
         "versions": versions.iter().map(|version| &*version.version).collect::<Vec<_>>(),

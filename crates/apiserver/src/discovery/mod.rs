@@ -23,17 +23,9 @@ pub fn answer(snapshot: &Snapshot, path: &str, headers: &HeaderMap) -> Option<Re
         [root @ ("api" | "apis")] => {
             if let Some(version) = aggregated::wanted(headers) {
                 let core = *root == "api";
-                return Some(aggregate(
-                    &aggregated::document(snapshot, core, version),
-                    version,
-                    headers,
-                ));
+                return Some(aggregate(&aggregated::document(snapshot, core, version), version, headers));
             }
-            if *root == "api" {
-                legacy::versions(snapshot)
-            } else {
-                legacy::groups(snapshot)
-            }
+            if *root == "api" { legacy::versions(snapshot) } else { legacy::groups(snapshot) }
         }
         ["api", version] => legacy::resources(snapshot, "", version)?,
         ["apis", group] => legacy::group(snapshot, group)?,
@@ -54,12 +46,8 @@ pub fn root(snapshot: &Snapshot) -> Response<Body> {
     ];
     for group in snapshot.groups.iter().filter(|group| !group.name.is_empty()) {
         paths.push(format!("/apis/{}", group.name));
-        paths.extend(
-            group
-                .versions
-                .iter()
-                .map(|version| format!("/apis/{}/{}", group.name, version.version)),
-        );
+        paths
+            .extend(group.versions.iter().map(|version| format!("/apis/{}/{}", group.name, version.version)));
     }
     let others = [
         "/healthz",
@@ -78,21 +66,14 @@ pub fn root(snapshot: &Snapshot) -> Response<Body> {
 
 /// The answer for paths that nothing is at.
 pub fn not_found() -> Response<Body> {
-    body::answer(
-        StatusCode::NOT_FOUND,
-        "text/plain; charset=utf-8",
-        "404 page not found\n",
-    )
+    body::answer(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n")
 }
 
 /// Sends the aggregated document, or says that the client has it already.
 fn aggregate(document: &Value, version: &str, headers: &HeaderMap) -> Response<Body> {
     let bytes = document.to_string();
     let tag = format!("\"{}\"", hex::encode_upper(Sha256::digest(bytes.as_bytes())));
-    let known = headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .any(|known| known.as_bytes() == tag.as_bytes());
+    let known = headers.get_all(IF_NONE_MATCH).iter().any(|known| known.as_bytes() == tag.as_bytes());
     let mut response = if known {
         let mut response = Response::new(body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -100,10 +81,7 @@ fn aggregate(document: &Value, version: &str, headers: &HeaderMap) -> Response<B
     } else {
         body::answer(StatusCode::OK, body::JSON, bytes)
     };
-    let kind = format!(
-        "application/json;g={};v={version};as=APIGroupDiscoveryList",
-        aggregated::GROUP
-    );
+    let kind = format!("application/json;g={};v={version};as=APIGroupDiscoveryList", aggregated::GROUP);
     let fields = response.headers_mut();
     for (name, value) in [(CONTENT_TYPE, kind), (ETAG, tag)] {
         if let Ok(value) = HeaderValue::from_str(&value) {
@@ -128,30 +106,19 @@ mod tests {
         let response = answer(&Registry::new().snapshot(), path, &headers).expect("a discovery path");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
-        (
-            parts.status,
-            parts.headers,
-            serde_json::from_slice(&bytes).unwrap_or_default(),
-        )
+        (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
     #[tokio::test]
     async fn resources_are_listed_with_their_subresources() {
         let (_, _, list) = get("/apis/apps/v1", "application/json", "").await;
         let deployments = list["resources"].as_array().expect("resources").iter();
-        let scale = deployments
-            .clone()
-            .find(|resource| resource["name"] == "deployments/scale")
-            .expect("scale");
+        let scale =
+            deployments.clone().find(|resource| resource["name"] == "deployments/scale").expect("scale");
         assert_eq!(scale["group"], "autoscaling");
-        let main = deployments
-            .clone()
-            .find(|resource| resource["name"] == "deployments")
-            .expect("deployments");
-        assert_eq!(
-            (&main["singularName"], &main["shortNames"]),
-            (&json!("deployment"), &json!(["deploy"]))
-        );
+        let main =
+            deployments.clone().find(|resource| resource["name"] == "deployments").expect("deployments");
+        assert_eq!((&main["singularName"], &main["shortNames"]), (&json!("deployment"), &json!(["deploy"])));
         let (_, _, core) = get("/api/v1", "application/json", "").await;
         assert!(core.get("apiVersion").is_none());
         let maps = core["resources"]
@@ -166,10 +133,7 @@ mod tests {
     async fn one_answer_holds_all_groups_and_can_be_kept() {
         let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
         let (status, headers, list) = get("/apis", accept, "").await;
-        assert_eq!(
-            (status, &list["apiVersion"]),
-            (StatusCode::OK, &json!("apidiscovery.k8s.io/v2"))
-        );
+        assert_eq!((status, &list["apiVersion"]), (StatusCode::OK, &json!("apidiscovery.k8s.io/v2")));
         assert!(
             headers[CONTENT_TYPE]
                 .to_str()

@@ -77,22 +77,13 @@ fn parse_field(text: &'static str) -> Option<Field> {
         "items" => Base::Items,
         message => Base::Message(message),
     };
-    Some(Field {
-        number: number.parse().ok()?,
-        name,
-        base,
-        shape,
-        kept,
-    })
+    Some(Field { number: number.parse().ok()?, name, base, shape, kept })
 }
 
 /// Reads one message; the table is small text, and a body needs few of its lines.
 fn parse(line: &'static str) -> Option<Message> {
     let (name, fields) = line.split_once('\t')?;
-    Some(Message {
-        name,
-        fields: fields.split(' ').filter_map(parse_field).collect(),
-    })
+    Some(Message { name, fields: fields.split(' ').filter_map(parse_field).collect() })
 }
 
 /// Returns the message `name`, such as `core.v1.Pod`.

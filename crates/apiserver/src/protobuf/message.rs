@@ -75,10 +75,7 @@ fn push(
     if let (Wire::Bytes(bytes), Base::Integer | Base::Bool) = (on_wire.value, field.base) {
         let mut packed = Reader::new(bytes);
         while !packed.is_empty() {
-            let number = wire::Field {
-                number: field.number,
-                value: Wire::Varint(packed.varint()?),
-            };
+            let number = wire::Field { number: field.number, value: Wire::Varint(packed.varint()?) };
             list.push(value(field.base, &number, depth)?);
         }
         return Ok(());
@@ -185,10 +182,6 @@ fn time(field: &wire::Field<'_>, decimals: u8) -> Result<Value, DecodeError> {
         return Ok(Value::Null);
     };
     let time = Timestamp::new(seconds, nanoseconds).map_err(|_| DecodeError::Malformed("a time"))?;
-    let form = if decimals == 0 {
-        "%Y-%m-%dT%H:%M:%SZ"
-    } else {
-        "%Y-%m-%dT%H:%M:%S.%6fZ"
-    };
+    let form = if decimals == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S.%6fZ" };
     Ok(time.strftime(form).to_string().into())
 }

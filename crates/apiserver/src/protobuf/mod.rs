@@ -61,10 +61,7 @@ pub fn decode(body: &[u8]) -> Result<Value, DecodeError> {
             _ => {}
         }
     }
-    let unknown = || DecodeError::UnknownKind {
-        api_version: api_version.clone(),
-        kind: kind.clone(),
-    };
+    let unknown = || DecodeError::UnknownKind { api_version: api_version.clone(), kind: kind.clone() };
     let name = message_name(&api_version, &kind).ok_or_else(unknown)?;
     let mut object = message::decode(name, raw, 0)?;
     if let Some(fields) = object.as_object_mut() {
@@ -77,14 +74,9 @@ pub fn decode(body: &[u8]) -> Result<Value, DecodeError> {
 /// The message of a kind. Options of the meta group may name any group's version.
 fn message_name(api_version: &str, kind: &str) -> Option<&'static str> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let package = if group.is_empty() {
-        "core"
-    } else {
-        group.split('.').next().unwrap_or_default()
-    };
+    let package = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or_default() };
     let own = facts::message(&format!("{package}.{version}.{kind}"));
-    own.or_else(|| facts::message(&format!("meta.v1.{kind}")))
-        .map(|message| message.name)
+    own.or_else(|| facts::message(&format!("meta.v1.{kind}"))).map(|message| message.name)
 }
 
 #[cfg(test)]
@@ -103,33 +95,14 @@ mod tests {
 
     fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
         let names = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
-        [
-            MAGIC.to_vec(),
-            field(1, &names),
-            field(2, raw),
-            field(3, b""),
-            field(4, b""),
-        ]
-        .concat()
+        [MAGIC.to_vec(), field(1, &names), field(2, raw), field(3, b""), field(4, b"")].concat()
     }
 
     #[test]
     fn objects_read_as_their_json_does() {
-        let metadata = [
-            field(1, b"s"),
-            field(2, b""),
-            field(7, b"")[..0].to_vec(),
-            field(8, b""),
-        ]
-        .concat();
+        let metadata = [field(1, b"s"), field(2, b""), field(7, b"")[..0].to_vec(), field(8, b"")].concat();
         let entry = [field(1, b"key"), field(2, b"value")].concat();
-        let secret = [
-            field(1, &metadata),
-            field(2, &entry),
-            field(3, b"Opaque"),
-            vec![5 << 3, 0],
-        ]
-        .concat();
+        let secret = [field(1, &metadata), field(2, &entry), field(3, b"Opaque"), vec![5 << 3, 0]].concat();
         let expected = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"key": "dmFsdWU="},
             "type": "Opaque", "immutable": false,
@@ -167,10 +140,7 @@ mod tests {
             let _ = decode(&good[..end]);
         }
         assert_eq!(decode(b"{}"), Err(DecodeError::Magic));
-        assert!(matches!(
-            decode(&envelope("v1", "Nothing", b"")),
-            Err(DecodeError::UnknownKind { .. })
-        ));
+        assert!(matches!(decode(&envelope("v1", "Nothing", b"")), Err(DecodeError::UnknownKind { .. })));
         assert!(decode(&envelope("v1", "ConfigMap", &[0x0a, 0x7f, 1])).is_err());
         let options = envelope("policy/v1", "DeleteOptions", &[1 << 3, 5]);
         assert_eq!(decode(&options).expect("options")["gracePeriodSeconds"], 5);

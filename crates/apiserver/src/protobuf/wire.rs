@@ -45,10 +45,7 @@ impl<'a> Reader<'a> {
             5 => Wire::Fixed(self.fixed(4)?),
             _ => return Err(DecodeError::Malformed("a wire type")),
         };
-        Ok(Some(Field {
-            number: key >> 3,
-            value,
-        }))
+        Ok(Some(Field { number: key >> 3, value }))
     }
 
     /// Reads a number of 7 bits a byte, the lowest first.
@@ -69,11 +66,7 @@ impl<'a> Reader<'a> {
     }
 
     fn fixed(&mut self, length: usize) -> Result<u64, DecodeError> {
-        Ok(self
-            .take(length)?
-            .iter()
-            .rev()
-            .fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Ok(self.take(length)?.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
@@ -90,9 +83,7 @@ impl<'a> Field<'a> {
     pub(super) fn bytes(&self) -> Result<&'a [u8], DecodeError> {
         match self.value {
             Wire::Bytes(bytes) => Ok(bytes),
-            _ => Err(DecodeError::Malformed(
-                "a field has a number where it should have bytes",
-            )),
+            _ => Err(DecodeError::Malformed("a field has a number where it should have bytes")),
         }
     }
 
@@ -103,9 +94,7 @@ impl<'a> Field<'a> {
     pub(super) fn number(&self) -> Result<u64, DecodeError> {
         match self.value {
             Wire::Varint(number) | Wire::Fixed(number) => Ok(number),
-            Wire::Bytes(_) => Err(DecodeError::Malformed(
-                "a field has bytes where it should have a number",
-            )),
+            Wire::Bytes(_) => Err(DecodeError::Malformed("a field has bytes where it should have a number")),
         }
     }
 }

@@ -30,9 +30,12 @@ pub fn to_storage(resource: &Resource, object: Value) -> Value {
         let stored = super::api_version(&resource.collection.group, &resource.storage_version);
         return with_api_version(object, &stored);
     }
-    with_api_version(renamed(object, |name| {
-        EVENT_FIELDS.iter().find(|(shown, _)| *shown == name).map(|(_, stored)| *stored)
-    }), "v1")
+    with_api_version(
+        renamed(object, |name| {
+            EVENT_FIELDS.iter().find(|(shown, _)| *shown == name).map(|(_, stored)| *stored)
+        }),
+        "v1",
+    )
 }
 
 /// Converts a stored object into the form of `resource`.
@@ -41,9 +44,12 @@ pub fn from_storage(resource: &Resource, object: Value) -> Value {
     if renames_only(resource) {
         return with_api_version(object, &version);
     }
-    with_api_version(renamed(object, |name| {
-        EVENT_FIELDS.iter().find(|(_, stored)| *stored == name).map(|(shown, _)| *shown)
-    }), &version)
+    with_api_version(
+        renamed(object, |name| {
+            EVENT_FIELDS.iter().find(|(_, stored)| *stored == name).map(|(shown, _)| *shown)
+        }),
+        &version,
+    )
 }
 
 fn with_api_version(mut object: Value, api_version: &str) -> Value {
@@ -56,7 +62,10 @@ fn with_api_version(mut object: Value, api_version: &str) -> Value {
 fn renamed(object: Value, rename: impl Fn(&str) -> Option<&'static str>) -> Value {
     match object {
         Value::Object(fields) => Value::Object(
-            fields.into_iter().map(|(name, value)| (rename(&name).map_or(name, str::to_owned), value)).collect::<Map<_, _>>(),
+            fields
+                .into_iter()
+                .map(|(name, value)| (rename(&name).map_or(name, str::to_owned), value))
+                .collect::<Map<_, _>>(),
         ),
         other => other,
     }

@@ -50,7 +50,9 @@ pub fn resources(crd: &Value) -> Vec<Arc<Resource>> {
     let spec = &crd["spec"];
     let names = &spec["names"];
     let versions = || spec["versions"].as_array().into_iter().flatten();
-    let storage = versions().find(|version| version["storage"] == true).map_or_else(Box::default, |version| text(&version["name"]));
+    let storage = versions()
+        .find(|version| version["storage"] == true)
+        .map_or_else(Box::default, |version| text(&version["name"]));
     versions()
         .filter(|version| version["served"] == true)
         .map(|version| {
@@ -197,9 +199,12 @@ fn conflict(server: &ApiServer, crd: &Value) -> Option<(&'static str, String)> {
     let mine = collection_of(crd);
     let names = &crd["spec"]["names"];
     let snapshot = server.registry().snapshot();
-    let others = snapshot.resources().filter(|resource| resource.group() == &*mine.group && resource.collection != mine);
+    let others = snapshot
+        .resources()
+        .filter(|resource| resource.group() == &*mine.group && resource.collection != mine);
     for other in others {
-        let short = |taken: &str| names["shortNames"].as_array().into_iter().flatten().any(|name| *name == *taken);
+        let short =
+            |taken: &str| names["shortNames"].as_array().into_iter().flatten().any(|name| *name == *taken);
         let taken = [
             ("ListKindConflict", names["listKind"] == *other.list_kind, &*other.list_kind),
             ("KindConflict", names["kind"] == other.kind(), other.kind()),
@@ -231,7 +236,12 @@ fn settle(server: &ApiServer, crd: &mut Value, conflict: Option<&(&'static str, 
     let conditions = match conflict {
         None => [
             make("NamesAccepted", ConditionStatus::True, "NoConflicts", "no conflicts found"),
-            make("Established", ConditionStatus::True, "InitialNamesAccepted", "the initial names have been accepted"),
+            make(
+                "Established",
+                ConditionStatus::True,
+                "InitialNamesAccepted",
+                "the initial names have been accepted",
+            ),
         ],
         Some((reason, why)) => [
             make("NamesAccepted", ConditionStatus::False, reason, why),
@@ -288,7 +298,8 @@ async fn clean_up(server: &ApiServer, key: &ObjectKey, crd: &Value) {
         let rest: Vec<String> =
             object::finalizers(&crd).filter(|finalizer| *finalizer != CLEANUP).map(str::to_owned).collect();
         object::set_finalizers(&mut crd, &rest);
-        let last = Entry::new(entry.key.clone(), entry.revision, &stored_bytes(&crd), Arc::clone(&entry.facets));
+        let last =
+            Entry::new(entry.key.clone(), entry.revision, &stored_bytes(&crd), Arc::clone(&entry.facets));
         let intent = if rest.is_empty() { Intent::Remove(&last) } else { Intent::Put(&crd) };
         match storage::commit(server, &definitions(), key, Some(entry.revision), intent).await {
             Ok(_) if rest.is_empty() => return removed(server, &crd),

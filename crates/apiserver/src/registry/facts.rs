@@ -121,7 +121,9 @@ fn storage_version<'a>(group: &str, plural: &str, version: &'a str) -> &'a str {
 /// Resources whose use is answered with a warning.
 fn deprecation(group: &str, plural: &str) -> Option<&'static str> {
     match (group, plural) {
-        ("", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        ("", "endpoints") => {
+            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+        }
         ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
         _ => None,
     }
@@ -150,7 +152,10 @@ mod tests {
         assert!(all.len() > 60);
         let pods = all.iter().find(|r| r.plural() == "pods").expect("pods");
         assert!(pods.namespaced && pods.has_status() && pods.allows(Verb::DeleteCollection));
-        assert_eq!(pods.subresource("eviction").map(|sub| sub.gvk.api_version()), Some("policy/v1".to_owned()));
+        assert_eq!(
+            pods.subresource("eviction").map(|sub| sub.gvk.api_version()),
+            Some("policy/v1".to_owned())
+        );
         assert_eq!(pods.columns.len(), 9);
         let definition = definition("io.k8s.api.core.v1.Pod").expect("the definition of Pod");
         serde_json::from_str::<serde_json::Value>(definition).expect("JSON");

@@ -95,12 +95,17 @@ impl Snapshot {
             self.groups.len() - 1
         });
         let versions = &mut self.groups[at].versions;
-        let at = versions.iter().position(|version| *version.version == *resource.version()).unwrap_or_else(|| {
-            versions.push(GroupVersion { version: resource.version().into(), resources: Vec::new() });
-            versions.len() - 1
-        });
+        let at = versions.iter().position(|version| *version.version == *resource.version()).unwrap_or_else(
+            || {
+                versions.push(GroupVersion { version: resource.version().into(), resources: Vec::new() });
+                versions.len() - 1
+            },
+        );
         versions[at].resources.push(Arc::clone(&resource));
-        self.by_path.insert(path(resource.group(), resource.version(), resource.plural()).into(), Arc::clone(&resource));
+        self.by_path.insert(
+            path(resource.group(), resource.version(), resource.plural()).into(),
+            Arc::clone(&resource),
+        );
         self.by_kind.entry(resource.gvk.clone()).or_insert(resource);
     }
 }
@@ -136,7 +141,8 @@ impl Registry {
     pub fn set_extension(&self, group: &str, resources: Vec<Resource>) {
         let resources = resources.into_iter().filter(|resource| resource.group() == group).map(Arc::new);
         let mut current = self.current.write();
-        let (custom, mut built_in): (Vec<_>, Vec<_>) = current.resources().cloned().partition(|resource| resource.custom);
+        let (custom, mut built_in): (Vec<_>, Vec<_>) =
+            current.resources().cloned().partition(|resource| resource.custom);
         built_in.retain(|resource| resource.group() != group);
         built_in.extend(resources);
         let generation = current.generation + 1;
@@ -187,7 +193,10 @@ mod tests {
     #[test]
     fn built_in_kinds_are_found() {
         let snapshot = Registry::new().snapshot();
-        assert_eq!(snapshot.resource("apps", "v1", "deployments").map(|r| r.kind().to_owned()), Some("Deployment".into()));
+        assert_eq!(
+            snapshot.resource("apps", "v1", "deployments").map(|r| r.kind().to_owned()),
+            Some("Deployment".into())
+        );
         assert_eq!(snapshot.kind("", "v1", "Pod").map(|r| r.plural().to_owned()), Some("pods".into()));
         assert_eq!(snapshot.groups.first().map(|group| &*group.name), Some(""));
     }

@@ -104,7 +104,9 @@ impl SchemaSource {
         };
         if matches!(self.origin, Origin::BuiltIn(_)) {
             // Typed objects show some fields as null; for them that is the same as being absent.
-            errors.retain(|error| !(error.problem == Problem::TypeInvalid && error.detail.ends_with("not null")));
+            errors.retain(|error| {
+                !(error.problem == Problem::TypeInvalid && error.detail.ends_with("not null"))
+            });
         }
         errors
     }
@@ -132,7 +134,10 @@ mod tests {
         assert_eq!(pod.settle(&mut object).expect("right types"), ["metadata.x", "spec.containers[0].imag"]);
         pod.default(&mut object);
         assert_eq!(object["metadata"], json!({"name": "a"}));
-        assert_eq!(object["spec"]["containers"][0]["resources"], json!({"limits": {"cpu": "1", "memory": "1Mi"}}));
+        assert_eq!(
+            object["spec"]["containers"][0]["resources"],
+            json!({"limits": {"cpu": "1", "memory": "1Mi"}})
+        );
         assert_eq!(object["spec"]["dnsPolicy"], "ClusterFirst");
         assert_eq!(object["spec"].get("volumes"), None);
     }
@@ -140,7 +145,8 @@ mod tests {
     #[test]
     fn wrong_types_are_named() {
         let pod = SchemaSource::built_in("io.k8s.api.core.v1.Pod");
-        let error = pod.settle(&mut json!({"spec": {"containers": [{"name": 1}]}})).expect_err("a wrong type");
+        let error =
+            pod.settle(&mut json!({"spec": {"containers": [{"name": 1}]}})).expect_err("a wrong type");
         assert!(error.contains("spec.containers[0].name"), "{error}");
     }
 

@@ -38,7 +38,8 @@ pub struct RequestInfo {
 impl RequestInfo {
     /// Reads method, path and query of a request.
     pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Self {
-        let mut info = Self { path: path.into(), verb: method.as_str().to_lowercase().into(), ..Self::default() };
+        let mut info =
+            Self { path: path.into(), verb: method.as_str().to_lowercase().into(), ..Self::default() };
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let rest = match segments.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => {
@@ -130,16 +131,42 @@ mod tests {
             ("GET", "/api/v1/namespaces/a", "get", "", "a", "namespaces", "", "a"),
             ("GET", "/api/v1/namespaces", "list", "", "", "namespaces", "", ""),
             ("GET", "/api/v1/watch/pods", "watch", "", "", "pods", "", ""),
-            ("DELETE", "/apis/apps/v1/namespaces/a/deployments", "deletecollection", "apps", "a", "deployments", "", ""),
-            ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d/scale", "patch", "apps", "a", "deployments", "scale", "d"),
+            (
+                "DELETE",
+                "/apis/apps/v1/namespaces/a/deployments",
+                "deletecollection",
+                "apps",
+                "a",
+                "deployments",
+                "",
+                "",
+            ),
+            (
+                "PATCH",
+                "/apis/apps/v1/namespaces/a/deployments/d/scale",
+                "patch",
+                "apps",
+                "a",
+                "deployments",
+                "scale",
+                "d",
+            ),
             ("GET", "/apis/apps/v1", "get", "", "", "", "", ""),
             ("GET", "/healthz", "get", "", "", "", "", ""),
         ];
         for (method, target, verb, group, namespace, resource, subresource, name) in table {
-            let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+            let (path, query) =
+                target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
             let info = RequestInfo::parse(&method.parse().expect("a method"), path, query);
             assert_eq!(
-                (&*info.verb, &*info.group, &*info.namespace, &*info.resource, &*info.subresource, &*info.name),
+                (
+                    &*info.verb,
+                    &*info.group,
+                    &*info.namespace,
+                    &*info.resource,
+                    &*info.subresource,
+                    &*info.name
+                ),
                 (verb, group, namespace, resource, subresource, name),
                 "{method} {target}"
             );

@@ -61,22 +61,36 @@ fn check(call: &Call, stated: &Value) -> Result<()> {
     let name = &call.info.name;
     match object::name(stated) {
         "" => {
-            return refuse(format!("the name of the object ({name} based on URL) was undeterminable: name must be provided"));
+            return refuse(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            ));
         }
         other if other != &**name => {
-            return refuse(format!("the name of the object ({other}) does not match the name on the URL ({name})"));
+            return refuse(format!(
+                "the name of the object ({other}) does not match the name on the URL ({name})"
+            ));
         }
         _ => {}
     }
     let namespace = object::namespace(stated);
     if call.resource.namespaced && !namespace.is_empty() && namespace != call.namespace() {
-        return refuse("the namespace of the provided object does not match the namespace sent on the request".to_owned());
+        return refuse(
+            "the namespace of the provided object does not match the namespace sent on the request"
+                .to_owned(),
+        );
     }
     Ok(())
 }
 
-fn merge(call: &Call, live: &Value, stated: &Value, owner: &Ownership, options: &WriteOptions) -> Result<Value> {
-    let merged =
-        ownership::with_scope(call, |scope| engine::apply(scope, live, stated, &owner.writer(), options.force));
+fn merge(
+    call: &Call,
+    live: &Value,
+    stated: &Value,
+    owner: &Ownership,
+    options: &WriteOptions,
+) -> Result<Value> {
+    let merged = ownership::with_scope(call, |scope| {
+        engine::apply(scope, live, stated, &owner.writer(), options.force)
+    });
     merged.map_err(|error| Box::new(error.status()))
 }

@@ -24,7 +24,11 @@ pub(crate) async fn run(server: &ApiServer, crds: Vec<Value>) -> Result<(), Star
         ensure(server, "", "namespaces", "", &name, namespace).await?;
     }
     for (name, value, text) in [
-        ("system-cluster-critical", 2_000_000_000, "For Pods that the cluster needs, on whichever node they are."),
+        (
+            "system-cluster-critical",
+            2_000_000_000,
+            "For Pods that the cluster needs, on whichever node they are.",
+        ),
         ("system-node-critical", 2_000_001_000, "For Pods that their node needs."),
     ] {
         let class = json!({"value": value, "description": text, "preemptionPolicy": "PreemptLowerPriority",
@@ -157,7 +161,9 @@ async fn install(server: &ApiServer, crds: Vec<Value>) -> Result<(), StartError>
         let draft = with_storage_version(draft);
         match storage::commit(server, &collection, &key, expected, Intent::Put(&draft)).await {
             Ok(_) | Err(CommitError::Conflict) => {}
-            Err(CommitError::Failed(status)) => return Err(failure("customresourcedefinitions", &name, status)),
+            Err(CommitError::Failed(status)) => {
+                return Err(failure("customresourcedefinitions", &name, status));
+            }
         }
     }
     Ok(())

@@ -73,7 +73,8 @@ impl Call {
 
 /// The part of the user agent before the first slash.
 pub(crate) fn user_agent_prefix(headers: &HeaderMap) -> String {
-    let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let agent =
+        headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let name: String = agent.split('/').next().unwrap_or_default().chars().take(128).collect();
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
@@ -149,6 +150,10 @@ fn manager_errors(manager: &str, required: bool, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::too_long(path(), 128));
     }
     if let Some(odd) = manager.chars().find(|c| c.is_control()) {
-        errors.push(FieldError::invalid(path(), manager, format!("must not hold the unprintable character {odd:?}")));
+        errors.push(FieldError::invalid(
+            path(),
+            manager,
+            format!("must not hold the unprintable character {odd:?}"),
+        ));
     }
 }

@@ -41,7 +41,9 @@ pub(crate) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Decoded> {
         "application/yaml" | "text/yaml" | "application/x-yaml" => yaml(body),
         protobuf::MEDIA_TYPE => match protobuf::decode(body) {
             Ok(value) => Ok(Decoded { value, duplicates: Vec::new() }),
-            Err(error) => Err(Status::bad_request(format!("the body is not readable protobuf: {error}")).into()),
+            Err(error) => {
+                Err(Status::bad_request(format!("the body is not readable protobuf: {error}")).into())
+            }
         },
         _ => Err(Status::unsupported_media_type(&READABLE).into()),
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use jiff::Timestamp;
 use jiff::SignedDuration;
+use jiff::Timestamp;
 use machinery::admission::Operation;
 use machinery::field::{FieldError, Path};
 use machinery::gvk::Gvk;
@@ -47,7 +47,10 @@ impl DeleteOptions {
             raw = decode::object(&call.headers, body)?.value;
             let kind = object::kind(&raw);
             if !raw.is_object() || !matches!(kind, "" | "DeleteOptions") {
-                return Err(Status::bad_request(format!("the body of a delete must be DeleteOptions, not {kind:?}")).into());
+                return Err(Status::bad_request(format!(
+                    "the body of a delete must be DeleteOptions, not {kind:?}"
+                ))
+                .into());
             }
         }
         for (name, value) in [
@@ -99,7 +102,8 @@ impl DeleteOptions {
             }
             options.propagation = Some(if orphan { Propagation::Orphan } else { Propagation::Background });
         }
-        let dry_runs: Vec<&str> = raw["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let dry_runs: Vec<&str> =
+            raw["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         match dry_runs.as_slice() {
             [] => {}
             all if all.iter().all(|value| *value == "All") => options.dry_run = true,
@@ -133,7 +137,9 @@ enum Outcome {
 fn answer(call: &Call, key: &ObjectKey, outcome: &Outcome) -> Result<Response<Body>> {
     match outcome {
         Outcome::Marked(entry) => present::object(call, StatusCode::OK, entry),
-        Outcome::Gone(entry) if strategy::shows_deleted(&call.resource) => present::object(call, StatusCode::OK, entry),
+        Outcome::Gone(entry) if strategy::shows_deleted(&call.resource) => {
+            present::object(call, StatusCode::OK, entry)
+        }
         Outcome::Gone(entry) => {
             let last = present::value_of(&call.resource, entry)?;
             let mut status = Status::deleted(&call.resource.gvr(), &key.name, object::uid(&last)).to_value();
@@ -203,13 +209,16 @@ async fn delete_one(call: &mut Call, key: &ObjectKey, options: &DeleteOptions) -
 
 fn preconditions(call: &Call, key: &ObjectKey, old: &Value, options: &DeleteOptions) -> Result<()> {
     let differ = |what: &str, wanted: &str, found: &str| {
-        let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+        let why =
+            format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
         Err(Status::conflict(&call.resource.gvr(), &key.name, why).into())
     };
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != object::uid(old)) {
         return differ("UID", uid, object::uid(old));
     }
-    if let Some(version) = options.resource_version.as_deref().filter(|version| *version != object::resource_version(old)) {
+    if let Some(version) =
+        options.resource_version.as_deref().filter(|version| *version != object::resource_version(old))
+    {
         return differ("ResourceVersion", version, object::resource_version(old));
     }
     Ok(())
@@ -229,7 +238,8 @@ fn mark(call: &Call, draft: &mut Value, old: &Value, options: &DeleteOptions) ->
             object::set_meta(draft, "generation", object::generation(old) + 1);
         }
         strategy::begin_delete(call, draft);
-    } else if let Some(present) = present_grace.filter(|present| options.grace.is_some() && grace < *present) {
+    } else if let Some(present) = present_grace.filter(|present| options.grace.is_some() && grace < *present)
+    {
         let at: Timestamp = object::deletion_timestamp(old).parse().unwrap_or_else(|_| call.server.now());
         let sooner = at.checked_sub(SignedDuration::from_secs(present - grace)).unwrap_or(at);
         set_deletion(draft, sooner, grace);

@@ -23,7 +23,9 @@ pub(crate) async fn list(call: &mut Call) -> Result<Response<Body>> {
 pub(crate) async fn select(call: &Call, options: &ListOptions) -> Result<(Vec<Arc<Entry>>, ListMeta)> {
     let past = match (&options.next, options.version_match) {
         (Some(next), _) => Some(next.revision),
-        (None, Match::Exact) => Some(options.version.parse().map_err(|_| read::invalid_revision(&options.version))?),
+        (None, Match::Exact) => {
+            Some(options.version.parse().map_err(|_| read::invalid_revision(&options.version))?)
+        }
         // The version of a limited list without a match rule is exact as well.
         (None, Match::Unset) if options.limit > 0 && !matches!(options.version.as_str(), "" | "0") => {
             Some(options.version.parse().map_err(|_| invalid(&options.version))?)
@@ -54,7 +56,8 @@ pub(crate) async fn select(call: &Call, options: &ListOptions) -> Result<(Vec<Ar
 }
 
 fn invalid(text: &str) -> Box<Status> {
-    Status::bad_request(format!("invalid resource version: {text:?} is not an unsigned decimal number")).into()
+    Status::bad_request(format!("invalid resource version: {text:?} is not an unsigned decimal number"))
+        .into()
 }
 
 /// Cuts a page off the selected objects.
@@ -75,7 +78,11 @@ fn page(options: &ListOptions, mut entries: Vec<Arc<Entry>>, revision: u64) -> (
     (entries, meta)
 }
 
-async fn from_store(call: &Call, options: &ListOptions, at: Option<u64>) -> Result<(Vec<Arc<Entry>>, ListMeta)> {
+async fn from_store(
+    call: &Call,
+    options: &ListOptions,
+    at: Option<u64>,
+) -> Result<(Vec<Arc<Entry>>, ListMeta)> {
     let collection = &call.resource.collection;
     if let Some(at) = at.filter(|at| *at > call.server.store().revision()) {
         return Err(read::too_large(at, call.server.store().revision()));

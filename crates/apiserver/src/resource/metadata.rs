@@ -27,7 +27,9 @@ pub(crate) fn before_create(call: &Call, draft: &mut Value) -> Result<()> {
     };
     if !matches!(text(metadata, "resourceVersion").as_str(), "" | "0") {
         // The reference answers this with a bare 500, and clients know it so.
-        return Err(Status::unexplained(500, "resourceVersion should not be set on objects to be created").into());
+        return Err(
+            Status::unexplained(500, "resourceVersion should not be set on objects to be created").into()
+        );
     }
     match text(metadata, "namespace").as_str() {
         given if resource.namespaced && !given.is_empty() && given != namespace => {
@@ -38,7 +40,14 @@ pub(crate) fn before_create(call: &Call, draft: &mut Value) -> Result<()> {
         }
         _ => {}
     }
-    for name in ["selfLink", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace"] {
+    for name in [
+        "selfLink",
+        "resourceVersion",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "namespace",
+    ] {
         metadata.shift_remove(name);
     }
     if resource.namespaced {
@@ -109,7 +118,10 @@ pub(crate) fn before_update(call: &Call, draft: &mut Value, old: &Value) -> Resu
         ))
         .into());
     }
-    if resource.namespaced && !given(metadata, "namespace").is_empty() && given(metadata, "namespace") != held("namespace") {
+    if resource.namespaced
+        && !given(metadata, "namespace").is_empty()
+        && given(metadata, "namespace") != held("namespace")
+    {
         return Err(Status::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         )
@@ -119,7 +131,14 @@ pub(crate) fn before_update(call: &Call, draft: &mut Value, old: &Value) -> Resu
     if !uid.is_empty() && uid != held("uid") {
         errors.push(FieldError::invalid(Path::new("metadata.uid"), uid, "field is immutable"));
     }
-    for name in ["uid", "namespace", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+    for name in [
+        "uid",
+        "namespace",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+    ] {
         match before.get(name) {
             Some(value) => metadata.insert(name.into(), value.clone()),
             None => metadata.shift_remove(name),
@@ -128,11 +147,14 @@ pub(crate) fn before_update(call: &Call, draft: &mut Value, old: &Value) -> Resu
     metadata.shift_remove("selfLink");
     if object::is_being_deleted(old) {
         let known: HashSet<&str> = object::finalizers(old).collect();
-        let added: Vec<String> =
-            object::finalizers(draft).filter(|finalizer| !known.contains(finalizer)).map(str::to_owned).collect();
+        let added: Vec<String> = object::finalizers(draft)
+            .filter(|finalizer| !known.contains(finalizer))
+            .map(str::to_owned)
+            .collect();
         if !added.is_empty() {
-            let detail =
-                format!("no new finalizers can be added if the object is being deleted, found new finalizers {added:?}");
+            let detail = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+            );
             errors.push(FieldError::forbidden(Path::new("metadata.finalizers"), detail));
         }
     }
@@ -156,9 +178,13 @@ fn generation_differs(call: &Call, draft: &Value, old: &Value) -> bool {
     let skip_status = call.resource.has_status();
     let part = |object: &Value| -> Vec<(String, Value)> {
         let fields = object.as_object().into_iter().flatten();
-        let counts = |name: &str| !matches!(name, "metadata" | "apiVersion" | "kind") && (name != "status" || !skip_status);
-        let mut fields: Vec<_> =
-            fields.filter(|(name, _)| counts(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+        let counts = |name: &str| {
+            !matches!(name, "metadata" | "apiVersion" | "kind") && (name != "status" || !skip_status)
+        };
+        let mut fields: Vec<_> = fields
+            .filter(|(name, _)| counts(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         fields.sort_by(|a, b| a.0.cmp(&b.0));
         fields
     };
@@ -171,7 +197,8 @@ fn generation_differs(call: &Call, draft: &Value, old: &Value) -> bool {
 /// Returns whether nothing holds back the removal of an object that is being deleted.
 pub(crate) fn is_releasable(resource: &Resource, object: &Value) -> bool {
     let finalizers = object::finalizers(object).next().is_some();
-    let spec_finalizers = resource.group().is_empty() && resource.plural() == "namespaces"
+    let spec_finalizers = resource.group().is_empty()
+        && resource.plural() == "namespaces"
         && object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
     let grace = object::i64_at(object, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0);
     !finalizers && !spec_finalizers && grace == 0
@@ -234,13 +261,22 @@ fn owners(object: &Value, errors: &mut Vec<FieldError>) {
     let mut controllers = Vec::new();
     for owner in owners {
         let text = |name: &str| object::str_at(owner, &[name]);
-        for (name, what) in [("apiVersion", "version must not be empty"), ("kind", "must not be empty"), ("name", "must not be empty"), ("uid", "must not be empty")] {
+        for (name, what) in [
+            ("apiVersion", "version must not be empty"),
+            ("kind", "must not be empty"),
+            ("name", "must not be empty"),
+            ("uid", "must not be empty"),
+        ] {
             if text(name).is_empty() {
                 errors.push(FieldError::invalid(path.child(name), text(name), what));
             }
         }
         if text("apiVersion") == "v1" && text("kind") == "Event" {
-            errors.push(FieldError::invalid(path.clone(), "v1, Kind=Event", "is disallowed from being an owner"));
+            errors.push(FieldError::invalid(
+                path.clone(),
+                "v1, Kind=Event",
+                "is disallowed from being an owner",
+            ));
         }
         if owner.get("controller") == Some(&Value::Bool(true)) {
             controllers.push(text("name").to_owned());

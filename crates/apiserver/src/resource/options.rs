@@ -43,7 +43,8 @@ impl Continue {
     }
 
     fn parse(token: &str) -> Result<Self> {
-        let refuse = |why: String| Status::bad_request(format!("the continue token is not one of this server: {why}"));
+        let refuse =
+            |why: String| Status::bad_request(format!("the continue token is not one of this server: {why}"));
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| refuse(error.to_string()))?;
         Ok(serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?)
     }
@@ -90,7 +91,10 @@ impl ListOptions {
         let token = query.get("continue");
         if !token.is_empty() && !watch {
             if !options.version.is_empty() && options.version != "0" {
-                return Err(Status::bad_request("specifying resource version is not allowed when using continue").into());
+                return Err(Status::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                )
+                .into());
             }
             options.next = Some(Continue::parse(token)?);
         }
@@ -121,7 +125,10 @@ fn check_match(options: &ListOptions, text: &str, watch: bool) -> Result<Match> 
             errors.push(FieldError::forbidden(path(), detail));
         }
     } else if !text.is_empty() && watch {
-        errors.push(FieldError::forbidden(path(), "is forbidden for watch unless sendInitialEvents is provided"));
+        errors.push(FieldError::forbidden(
+            path(),
+            "is forbidden for watch unless sendInitialEvents is provided",
+        ));
     } else if !text.is_empty() && options.version.is_empty() {
         errors.push(FieldError::forbidden(path(), "is forbidden unless resourceVersion is provided"));
     } else if meant == Match::Exact && options.version == "0" {
@@ -162,7 +169,9 @@ fn is_selectable(resource: &Resource, known: &[Box<str>], field: &str) -> bool {
     match field {
         "metadata.name" => true,
         "metadata.namespace" => resource.namespaced || !resource.custom,
-        field if resource.custom => resource.selectable_fields.iter().any(|path| path.trim_start_matches('.') == field),
+        field if resource.custom => {
+            resource.selectable_fields.iter().any(|path| path.trim_start_matches('.') == field)
+        }
         field => known.iter().any(|name| **name == *field),
     }
 }

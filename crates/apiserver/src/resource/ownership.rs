@@ -39,7 +39,12 @@ impl Ownership {
 /// Calls `f` with what this request writes to.
 pub(crate) fn with_scope<T>(call: &Call, f: impl FnOnce(&Scope<'_>) -> T) -> T {
     let api_version = call.resource.api_version();
-    f(&Scope { schema: call.resource.schema.schema(), api_version: &api_version, subresource: call.sub(), reset: reset(call) })
+    f(&Scope {
+        schema: call.resource.schema.schema(),
+        api_version: &api_version,
+        subresource: call.sub(),
+        reset: reset(call),
+    })
 }
 
 /// Fields that the endpoint of this request puts back, whatever the client sends.
@@ -50,7 +55,9 @@ fn reset(call: &Call) -> &'static FieldSet {
     static ALL_BUT_STATUS: OnceLock<FieldSet> = OnceLock::new();
     match call.sub() {
         "" if call.resource.has_status() => STATUS.get_or_init(|| FieldSet::of(&[&["status"]])),
-        "status" if call.resource.custom => ALL_BUT_STATUS.get_or_init(|| FieldSet::of(&[&["spec"], &["metadata"]])),
+        "status" if call.resource.custom => {
+            ALL_BUT_STATUS.get_or_init(|| FieldSet::of(&[&["spec"], &["metadata"]]))
+        }
         "status" => SPEC.get_or_init(|| FieldSet::of(&[&["spec"]])),
         _ => NONE.get_or_init(FieldSet::default),
     }

@@ -63,7 +63,9 @@ fn patched(call: &Call, kind: PatchKind, old: &Value, patch: &Value) -> Result<V
     let outcome = match kind {
         PatchKind::Json => patch::json::apply(old, patch),
         PatchKind::Merge => patch::merge::apply(old, patch),
-        PatchKind::Strategic | PatchKind::Apply => patch::strategic::apply(call.resource.schema.schema(), old, patch),
+        PatchKind::Strategic | PatchKind::Apply => {
+            patch::strategic::apply(call.resource.schema.schema(), old, patch)
+        }
     };
     outcome.map_err(|error: PatchError| Box::new(error.status()))
 }
@@ -79,7 +81,10 @@ fn settle(
     let gvk = call.resource.gvk.clone();
     if object::kind(&patched) != gvk.kind || object::api_version(&patched) != gvk.api_version() {
         let found = (object::api_version(&patched), object::kind(&patched));
-        return Err(Status::bad_request(format!("a patch cannot change apiVersion and kind; they became {found:?}")).into());
+        return Err(Status::bad_request(format!(
+            "a patch cannot change apiVersion and kind; they became {found:?}"
+        ))
+        .into());
     }
     let schema = std::sync::Arc::clone(&call.resource);
     let unknown = schema.schema.settle(&mut patched).map_err(|why| {

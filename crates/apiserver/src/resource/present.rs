@@ -28,7 +28,8 @@ pub(crate) fn bytes_of(resource: &Resource, entry: &Entry) -> Bytes {
 /// # Errors
 /// Fails when the stored object is damaged.
 pub(crate) fn value_of(resource: &Resource, entry: &Entry) -> Result<Value> {
-    let stored = entry.parse().map_err(|error| Status::internal(format!("a stored object is damaged: {error}")))?;
+    let stored =
+        entry.parse().map_err(|error| Status::internal(format!("a stored object is damaged: {error}")))?;
     Ok(convert::from_storage(resource, stored))
 }
 
@@ -53,7 +54,8 @@ fn value_in(call: &Call, accepted: Accepted, code: StatusCode, object: &Value) -
         Form::Table(version) => {
             let include = include_object(call);
             let objects = [object.clone()];
-            let mut table = crate::table::table(&call.resource, &objects, version, include, call.server.now());
+            let mut table =
+                crate::table::table(&call.resource, &objects, version, include, call.server.now());
             table["metadata"] = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
             encode(&table, accepted.encoding)
         }
@@ -123,11 +125,16 @@ impl ListMeta {
 }
 
 /// Answers a list.
-pub(crate) fn list(call: &Call, entries: &[std::sync::Arc<Entry>], meta: &ListMeta) -> Result<Response<Body>> {
+pub(crate) fn list(
+    call: &Call,
+    entries: &[std::sync::Arc<Entry>],
+    meta: &ListMeta,
+) -> Result<Response<Body>> {
     let accepted = accepted(&call.headers, true)?;
     let resource = &call.resource;
     if accepted == Accepted::default() {
-        let mut out = BytesMut::with_capacity(entries.iter().map(|entry| entry.bytes.len() + 1).sum::<usize>() + 256);
+        let mut out =
+            BytesMut::with_capacity(entries.iter().map(|entry| entry.bytes.len() + 1).sum::<usize>() + 256);
         let head = json!({"kind": *resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta.value(resource)});
         let head = head.to_string();
         out.put_slice(head.trim_end_matches('}').as_bytes());

@@ -42,7 +42,11 @@ pub(crate) fn invalid_revision(text: &str) -> Box<Status> {
 pub(crate) fn too_large(wanted: u64, current: u64) -> Box<Status> {
     use machinery::status::{Cause, Details};
     let message = format!("Too large resource version: {wanted}, current: {current}");
-    let cause = Cause { reason: "ResourceVersionTooLarge".into(), message: "Too large resource version".into(), field: String::new() };
+    let cause = Cause {
+        reason: "ResourceVersionTooLarge".into(),
+        message: "Too large resource version".into(),
+        field: String::new(),
+    };
     let details = Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() };
     Status::timeout(message, 1).with_details(details).into()
 }

@@ -13,7 +13,11 @@ use crate::registry::Resource;
 use crate::{Body, Result};
 
 /// Answers a get, update or patch of `scale`.
-pub(crate) async fn answer(call: &mut Call, verb: &str, request_body: &mut Option<Body>) -> Result<Response<Body>> {
+pub(crate) async fn answer(
+    call: &mut Call,
+    verb: &str,
+    request_body: &mut Option<Body>,
+) -> Result<Response<Body>> {
     let key = call.key();
     if verb == "get" {
         let found = storage::current(&call.server, &call.resource, &key).await?;
@@ -25,18 +29,20 @@ pub(crate) async fn answer(call: &mut Call, verb: &str, request_body: &mut Optio
     let body = take(request_body).await?;
     let media_type = decode::media_type(&call.headers);
     let options = WriteOptions::parse(&call.query, kind, media_type == "application/apply-patch+yaml")?;
-    let sent = if media_type.contains("yaml") { decode::yaml(&body)?.value } else { decode::json(&body)?.value };
+    let sent =
+        if media_type.contains("yaml") { decode::yaml(&body)?.value } else { decode::json(&body)?.value };
     let owner = Ownership::update(call);
     let patching = verb == "patch";
     let outcome = write::update(call, &key, &options, &owner, |call, old| {
         let present = scale_of(&call.resource, old);
-        let wanted = match (patching, media_type.as_str()) {
-            (false, _) => sent.clone(),
-            (true, "application/json-patch+json") => {
-                machinery::patch::json::apply(&present, &sent).map_err(|error| Box::new(error.status()))?
-            }
-            (true, _) => machinery::patch::merge::apply(&present, &sent).map_err(|error| Box::new(error.status()))?,
-        };
+        let wanted =
+            match (patching, media_type.as_str()) {
+                (false, _) => sent.clone(),
+                (true, "application/json-patch+json") => machinery::patch::json::apply(&present, &sent)
+                    .map_err(|error| Box::new(error.status()))?,
+                (true, _) => machinery::patch::merge::apply(&present, &sent)
+                    .map_err(|error| Box::new(error.status()))?,
+            };
         let version = object::resource_version(&wanted);
         let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
         if replicas < 0 {
@@ -82,11 +88,12 @@ fn scale_of(resource: &Resource, object: &Value) -> Value {
         }),
         None => {
             let selector = &object["spec"]["selector"];
-            let parsed = if selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some() {
-                LabelSelector::from_object(selector).unwrap_or_default()
-            } else {
-                LabelSelector::from_map(selector)
-            };
+            let parsed =
+                if selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some() {
+                    LabelSelector::from_object(selector).unwrap_or_default()
+                } else {
+                    LabelSelector::from_map(selector)
+                };
             Some(parsed.to_string())
         }
     };

@@ -18,7 +18,11 @@ const PREFIX: &str = "/registry/";
 pub fn prefix(collection: &Collection, namespace: &str) -> String {
     let group = if collection.group.is_empty() { "core" } else { &collection.group };
     let plural = &collection.plural;
-    if namespace.is_empty() { format!("{PREFIX}{group}/{plural}/") } else { format!("{PREFIX}{group}/{plural}/{namespace}/") }
+    if namespace.is_empty() {
+        format!("{PREFIX}{group}/{plural}/")
+    } else {
+        format!("{PREFIX}{group}/{plural}/{namespace}/")
+    }
 }
 
 /// The store's key of an object. Cluster-scoped objects have an empty namespace segment.
@@ -112,7 +116,9 @@ pub(crate) async fn commit(
         Ok(Ok(entry)) => Ok(entry),
         Ok(Err(store::Error::Conflict { .. })) => Err(CommitError::Conflict),
         Ok(Err(error)) => Err(CommitError::Failed(store_failure(&error))),
-        Err(error) => Err(CommitError::Failed(Status::internal(format!("the write was interrupted: {error}")).into())),
+        Err(error) => {
+            Err(CommitError::Failed(Status::internal(format!("the write was interrupted: {error}")).into()))
+        }
     }
 }
 
@@ -120,15 +126,20 @@ pub(crate) async fn commit(
 pub(crate) fn store_failure(error: &store::Error) -> Box<Status> {
     tracing::error!(%error, "the store failed");
     match error {
-        store::Error::Compacted { requested, .. } => {
-            Status::expired(format!("The provided continue parameter or resource version {requested} is too old")).into()
-        }
+        store::Error::Compacted { requested, .. } => Status::expired(format!(
+            "The provided continue parameter or resource version {requested} is too old"
+        ))
+        .into(),
         error => Status::internal(error).into(),
     }
 }
 
 /// Returns the object as it is now, from cache or store.
-pub(crate) async fn current(server: &ApiServer, resource: &Resource, key: &ObjectKey) -> Result<Option<Arc<Entry>>> {
+pub(crate) async fn current(
+    server: &ApiServer,
+    resource: &Resource,
+    key: &ObjectKey,
+) -> Result<Option<Arc<Entry>>> {
     let cache = server.caches().of(&resource.collection);
     if cache.keeps_objects() {
         return Ok(cache.get(key));
@@ -153,7 +164,9 @@ mod tests {
 
     #[test]
     fn keys_survive() {
-        for (group, plural, namespace, name) in [("", "pods", "a", "b"), ("apps", "deployments", "a", "x:y"), ("", "nodes", "", "n")] {
+        for (group, plural, namespace, name) in
+            [("", "pods", "a", "b"), ("apps", "deployments", "a", "x:y"), ("", "nodes", "", "n")]
+        {
             let collection = Collection::new(group, plural);
             let key = ObjectKey::new(namespace, name);
             assert_eq!(parse_key(&store_key(&collection, &key)), Some((collection, key)));

@@ -15,7 +15,11 @@ use crate::registry::ResourceRef;
 use crate::{Body, Result, auth, body};
 
 /// Answers the request if its subresource (or review kind) needs it; nothing if the generic path does.
-pub(crate) async fn answer(call: &mut Call, verb: &str, request_body: &mut Option<Body>) -> Result<Option<Response<Body>>> {
+pub(crate) async fn answer(
+    call: &mut Call,
+    verb: &str,
+    request_body: &mut Option<Body>,
+) -> Result<Option<Response<Body>>> {
     let sub = call.sub().to_owned();
     let group = call.resource.group().to_owned();
     let plural = call.resource.plural().to_owned();
@@ -72,7 +76,11 @@ async fn review(call: &mut Call, request_body: &mut Option<Body>) -> Result<Resp
 }
 
 /// Puts a Pod on a node.
-async fn bind(call: &mut Call, request_body: &mut Option<Body>, key: Option<ObjectKey>) -> Result<Response<Body>> {
+async fn bind(
+    call: &mut Call,
+    request_body: &mut Option<Body>,
+    key: Option<ObjectKey>,
+) -> Result<Response<Body>> {
     let options = WriteOptions::parse(&call.query, "CreateOptions", false)?;
     let decoded = decode::object(&call.headers, &take(request_body).await?)?;
     let binding = write::accept(call, decoded, options.validation)?;
@@ -146,7 +154,9 @@ async fn evict(call: &mut Call, request_body: &mut Option<Body>) -> Result<Respo
     let decoded = decode::object(&call.headers, &take(request_body).await?)?;
     let eviction = write::accept(call, decoded, options.validation)?;
     let key = call.key();
-    let entry = storage::current(&call.server, &call.resource, &key).await?.ok_or_else(|| call.not_found(&key.name))?;
+    let entry = storage::current(&call.server, &call.resource, &key)
+        .await?
+        .ok_or_else(|| call.not_found(&key.name))?;
     let pod = present::value_of(&call.resource, &entry)?;
     let phase = object::str_at(&pod, &["status", "phase"]);
     if !matches!(phase, "Succeeded" | "Failed" | "Pending") && !object::is_being_deleted(&pod) {
@@ -165,11 +175,14 @@ async fn evict(call: &mut Call, request_body: &mut Option<Body>) -> Result<Respo
 
 fn check_budgets(call: &Call, pod: &Value) -> Result<()> {
     use machinery::selector::LabelSelector;
-    let budgets = call.server.caches().of(&crate::registry::Collection::new("policy", "poddisruptionbudgets"));
+    let budgets =
+        call.server.caches().of(&crate::registry::Collection::new("policy", "poddisruptionbudgets"));
     for entry in budgets.snapshot(call.namespace()).0 {
         let Ok(budget) = entry.parse() else { continue };
         let Ok(selector) = LabelSelector::from_object(&budget["spec"]["selector"]) else { continue };
-        if !selector.matches(pod) || object::i64_at(&budget, &["status", "disruptionsAllowed"]).unwrap_or(0) > 0 {
+        if !selector.matches(pod)
+            || object::i64_at(&budget, &["status", "disruptionsAllowed"]).unwrap_or(0) > 0
+        {
             continue;
         }
         let name = object::name(&budget);
@@ -187,7 +200,9 @@ fn check_budgets(call: &Call, pod: &Value) -> Result<()> {
 /// Streams a container's log from its node.
 async fn logs(call: &mut Call) -> Result<Response<Body>> {
     let key = call.key();
-    let entry = storage::current(&call.server, &call.resource, &key).await?.ok_or_else(|| call.not_found(&key.name))?;
+    let entry = storage::current(&call.server, &call.resource, &key)
+        .await?
+        .ok_or_else(|| call.not_found(&key.name))?;
     let pod = present::value_of(&call.resource, &entry)?;
     let query = &call.query;
     let number = |name: &str| query.get(name).parse::<u64>().ok();
@@ -202,7 +217,10 @@ async fn logs(call: &mut Call) -> Result<Response<Body>> {
         timestamps: query.flag("timestamps"),
     };
     if object::str_at(&pod, &["spec", "nodeName"]).is_empty() {
-        let why = format!("container {:?} in pod {:?} is waiting: the pod is not on a node yet", options.container, key.name);
+        let why = format!(
+            "container {:?} in pod {:?} is waiting: the pod is not on a node yet",
+            options.container, key.name
+        );
         return Err(Status::bad_request(why).into());
     }
     let node = object::str_at(&pod, &["spec", "nodeName"]);

@@ -19,13 +19,20 @@ pub(crate) async fn update(call: &mut Call, body: &Bytes) -> Result<Response<Bod
     let name = object::name(&object);
     if name != &*key.name {
         let url = &key.name;
-        return Err(Status::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({url})")).into());
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({url})"
+        ))
+        .into());
     }
     let uid = object::uid(&object).to_owned();
     let version = object::resource_version(&object);
     if !version.is_empty() && version.parse::<u64>().is_err() {
         // The reference answers this with a bare 500.
-        return Err(Status::unexplained(500, format!("resourceVersion: Invalid value: {version:?}: not a number")).into());
+        return Err(Status::unexplained(
+            500,
+            format!("resourceVersion: Invalid value: {version:?}: not a number"),
+        )
+        .into());
     }
     if strategy::creates_on_update(&call.resource) && call.sub().is_empty() {
         let missing = storage::current(&call.server, &call.resource, &key).await?.is_none();
@@ -38,12 +45,19 @@ pub(crate) async fn update(call: &mut Call, body: &Bytes) -> Result<Response<Bod
     }
     let outcome = write::update(call, &key, &options, &owner, |call, old| {
         if !uid.is_empty() && uid != object::uid(old) {
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", object::uid(old));
+            let why = format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                object::uid(old)
+            );
             return Err(Status::conflict(&call.resource.gvr(), object::name(old), why).into());
         }
         if call.resource.custom && object::resource_version(&object).is_empty() {
             use machinery::field::{FieldError, Path};
-            let error = FieldError::invalid(Path::new("metadata.resourceVersion"), 0, "must be specified for an update");
+            let error = FieldError::invalid(
+                Path::new("metadata.resourceVersion"),
+                0,
+                "must be specified for an update",
+            );
             return Err(Status::invalid(&call.resource.gvk, object::name(old), &[error]).into());
         }
         Ok(object.clone())

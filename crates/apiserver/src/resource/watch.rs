@@ -38,7 +38,10 @@ pub(crate) async fn watch(call: &mut Call) -> Result<Response<Body>> {
     let revision = match options.version.as_str() {
         "" => None,
         text => Some(text.parse::<u64>().map_err(|_| {
-            Status::unexplained(500, format!("resourceVersion: Invalid value: {text:?}: must be an unsigned decimal number"))
+            Status::unexplained(
+                500,
+                format!("resourceVersion: Invalid value: {text:?}: must be an unsigned decimal number"),
+            )
         })?),
     };
     let initial = match (options.send_initial, revision) {
@@ -182,7 +185,8 @@ impl WatchStream {
         let entry = &change.entry;
         let selection = &self.options.selection;
         let now = change.kind == ChangeKind::Put && selection.matches(&entry.key, &entry.facets, &self.names);
-        let before = change.previous.as_ref().is_some_and(|facets| selection.matches(&entry.key, facets, &self.names));
+        let before =
+            change.previous.as_ref().is_some_and(|facets| selection.matches(&entry.key, facets, &self.names));
         let kind = match (before, now) {
             (false, true) => "ADDED",
             (true, true) => "MODIFIED",
@@ -213,7 +217,8 @@ impl WatchStream {
             Form::Partial(version) => present::partial(object, version),
             Form::Table(version) => {
                 let objects = std::slice::from_ref(object);
-                let mut table = crate::table::table(&self.resource, objects, version, self.include, self.server.now());
+                let mut table =
+                    crate::table::table(&self.resource, objects, version, self.include, self.server.now());
                 table["metadata"] = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 // Only the first table of a watch describes the columns.
                 if !std::mem::take(&mut self.with_columns) {
@@ -231,8 +236,7 @@ impl WatchStream {
         if initial_end {
             metadata["annotations"] = json!({INITIAL_END: "true"});
         }
-        let mut object =
-            json!({"kind": self.resource.kind(), "apiVersion": self.resource.api_version(), "metadata": metadata});
+        let mut object = json!({"kind": self.resource.kind(), "apiVersion": self.resource.api_version(), "metadata": metadata});
         if !matches!(self.form, Form::Object) {
             object = self.shown(&object, self.form);
         }

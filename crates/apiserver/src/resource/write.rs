@@ -14,9 +14,9 @@ use super::ownership::{self, Ownership};
 use super::storage::{self, CommitError, Intent};
 use super::strategy::{self, Strategy};
 use super::{Call, FieldValidation, WriteOptions, metadata, present};
-use crate::{Result, auth};
 use crate::cache::{Entry, Facets, ObjectKey, stored_bytes};
 use crate::registry::convert;
+use crate::{Result, auth};
 
 /// How often a write is computed anew because the object changed meanwhile.
 const ATTEMPTS: usize = 20;
@@ -69,7 +69,9 @@ fn cannot_handle(gvk: &Gvk, why: &str) -> Box<Status> {
 
 fn check_kind(value: &mut Value, expected: &Gvk, custom: bool) -> Result<()> {
     let Some(fields) = value.as_object_mut() else {
-        return Err(Status::bad_request(format!("the body must be one object of kind {}", expected.kind)).into());
+        return Err(
+            Status::bad_request(format!("the body must be one object of kind {}", expected.kind)).into()
+        );
     };
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (version, kind) = (text("apiVersion"), text("kind"));
@@ -87,7 +89,10 @@ fn check_kind(value: &mut Value, expected: &Gvk, custom: bool) -> Result<()> {
     }
     if kind != expected.kind {
         let wanted = &expected.kind;
-        return Err(Status::bad_request(format!("the kind of the data is {kind:?}; this path takes {wanted}")).into());
+        return Err(Status::bad_request(format!(
+            "the kind of the data is {kind:?}; this path takes {wanted}"
+        ))
+        .into());
     }
     Ok(())
 }
@@ -105,7 +110,12 @@ pub(crate) struct Written {
 ///
 /// # Errors
 /// Refuses what validation or admission refuse, and names that are taken.
-pub(crate) async fn create(call: &mut Call, object: Value, options: &WriteOptions, owner: &Ownership) -> Result<Written> {
+pub(crate) async fn create(
+    call: &mut Call,
+    object: Value,
+    options: &WriteOptions,
+    owner: &Ownership,
+) -> Result<Written> {
     let mut object = object;
     metadata::before_create(call, &mut object)?;
     let generated = object::name(&object).is_empty();
@@ -123,7 +133,12 @@ pub(crate) async fn create(call: &mut Call, object: Value, options: &WriteOption
     }
 }
 
-async fn create_once(call: &mut Call, mut draft: Value, options: &WriteOptions, owner: &Ownership) -> Result<Written> {
+async fn create_once(
+    call: &mut Call,
+    mut draft: Value,
+    options: &WriteOptions,
+    owner: &Ownership,
+) -> Result<Written> {
     let resource = Arc::clone(&call.resource);
     let strategy = strategy::of(&resource);
     strategy::drop_status(&resource, &mut draft);
@@ -164,7 +179,10 @@ async fn create_once(call: &mut Call, mut draft: Value, options: &WriteOptions, 
         if storage::current(&call.server, &resource, &key).await?.is_some() {
             return Err(taken().into());
         }
-        return Ok(Written { entry: Arc::new(unsaved(key, &convert::to_storage(&resource, draft))), created: true });
+        return Ok(Written {
+            entry: Arc::new(unsaved(key, &convert::to_storage(&resource, draft))),
+            created: true,
+        });
     }
     let stored = convert::to_storage(&resource, draft);
     match storage::commit(&call.server, &resource.collection, &key, None, Intent::Put(&stored)).await {
@@ -197,7 +215,11 @@ fn unsaved(key: ObjectKey, object: &Value) -> Entry {
 }
 
 /// The question for admission, if any plug-in wants it; without objects.
-pub(crate) fn admission_request(call: &Call, operation: Operation, options: &WriteOptions) -> Option<Request> {
+pub(crate) fn admission_request(
+    call: &Call,
+    operation: Operation,
+    options: &WriteOptions,
+) -> Option<Request> {
     if !call.server.admission().concerns(&call.resource, call.sub()) {
         return None;
     }
@@ -310,12 +332,14 @@ async fn update_once(
     let finished = object::is_being_deleted(&stored) && metadata::is_releasable(&resource, &stored);
     let intent_entry;
     let intent = if finished {
-        intent_entry = Entry::new(entry.key.clone(), entry.revision, &stored_bytes(&stored), Arc::clone(&entry.facets));
+        intent_entry =
+            Entry::new(entry.key.clone(), entry.revision, &stored_bytes(&stored), Arc::clone(&entry.facets));
         Intent::Remove(&intent_entry)
     } else {
         Intent::Put(&stored)
     };
-    match storage::commit(&call.server, &resource.collection, &entry.key, Some(entry.revision), intent).await {
+    match storage::commit(&call.server, &resource.collection, &entry.key, Some(entry.revision), intent).await
+    {
         Ok(written) => {
             strategy::after_write(&call.server, &resource, (!finished).then_some(&stored));
             if finished {
@@ -334,6 +358,12 @@ fn shown_entry(entry: &Entry, object: &Value) -> Entry {
 }
 
 /// The refusal of a field, for callers that have just one.
-pub(crate) fn refuse_field(gvk: &Gvk, name: &str, path: &str, value: impl Into<Value>, detail: &str) -> Box<Status> {
+pub(crate) fn refuse_field(
+    gvk: &Gvk,
+    name: &str,
+    path: &str,
+    value: impl Into<Value>,
+    detail: &str,
+) -> Box<Status> {
     Status::invalid(gvk, name, &[FieldError::invalid(Path::new(path), value, detail)]).into()
 }

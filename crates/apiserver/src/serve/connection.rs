@@ -43,9 +43,8 @@ pub(super) async fn serve(
         }
     };
     let certificates = stream.get_ref().1.peer_certificates();
-    let peer = certificates
-        .and_then(|chain| chain.first())
-        .and_then(|leaf| auth::certificate::identity(leaf));
+    let peer =
+        certificates.and_then(|chain| chain.first()).and_then(|leaf| auth::certificate::identity(leaf));
     let peer = Arc::new(peer);
     let service = service_fn(|request: Request<Incoming>| {
         let (server, peer, shutdown) = (server.clone(), Arc::clone(&peer), shutdown.clone());

@@ -16,11 +16,7 @@ pub(super) fn ending(body: Body, shutdown: CancellationToken) -> Body {
     if body.size_hint().exact().is_some() {
         return body;
     }
-    Ending {
-        body,
-        over: Box::pin(shutdown.cancelled_owned()),
-    }
-    .boxed_unsync()
+    Ending { body, over: Box::pin(shutdown.cancelled_owned()) }.boxed_unsync()
 }
 
 struct Ending {

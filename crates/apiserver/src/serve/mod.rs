@@ -77,9 +77,7 @@ pub async fn listen(address: SocketAddr, exposed: bool) -> Result<TcpListener, L
     if !exposed && !address.ip().is_loopback() {
         return Err(ListenError::Exposed { address });
     }
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ListenError::Bind { address, source })
+    TcpListener::bind(address).await.map_err(|source| ListenError::Bind { address, source })
 }
 
 impl ApiServer {

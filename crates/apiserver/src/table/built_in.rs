@@ -76,13 +76,11 @@ fn others(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
     if resource.columns.len() != cells.len() {
         cells.truncate(1);
         let rest = resource.columns.iter().skip(1);
-        cells.extend(rest.map(|column| {
-            if &*column.name == "Age" {
-                age::of(object, now)
-            } else {
-                Value::Null
-            }
-        }));
+        cells.extend(rest.map(
+            |column| {
+                if &*column.name == "Age" { age::of(object, now) } else { Value::Null }
+            },
+        ));
     }
     cells
 }

@@ -12,20 +12,14 @@ fn name(object: &Value) -> Value {
 
 pub(super) fn binding(object: &Value, now: Timestamp) -> Vec<Value> {
     let subjects = |kind: &str| {
-        let chosen = items(object, "/subjects")
-            .iter()
-            .filter(|subject| text(subject, "/kind") == kind);
+        let chosen = items(object, "/subjects").iter().filter(|subject| text(subject, "/kind") == kind);
         let names = chosen.map(|subject| match kind {
             "ServiceAccount" => format!("{}/{}", text(subject, "/namespace"), text(subject, "/name")),
             _ => text(subject, "/name").to_owned(),
         });
         names.collect::<Vec<_>>().join(", ")
     };
-    let role = format!(
-        "{}/{}",
-        text(object, "/roleRef/kind"),
-        text(object, "/roleRef/name")
-    );
+    let role = format!("{}/{}", text(object, "/roleRef/kind"), text(object, "/roleRef/name"));
     vec![
         name(object),
         role.into(),
@@ -37,11 +31,7 @@ pub(super) fn binding(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn webhooks(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![
-        name(object),
-        items(object, "/webhooks").len().into(),
-        age::of(object, now),
-    ]
+    vec![name(object), items(object, "/webhooks").len().into(), age::of(object, now)]
 }
 
 pub(super) fn admission_policy(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -58,10 +48,7 @@ pub(super) fn admission_policy(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn admission_binding(object: &Value, now: Timestamp) -> Vec<Value> {
-    let parameters = match (
-        text(object, "/spec/paramRef/name"),
-        object.pointer("/spec/paramRef/selector"),
-    ) {
+    let parameters = match (text(object, "/spec/paramRef/name"), object.pointer("/spec/paramRef/selector")) {
         ("", None) => "<unset>".to_owned(),
         ("", Some(_)) => super::read::selector(object, "/spec/paramRef/selector"),
         (name, _) => match text(object, "/spec/paramRef/namespace") {
@@ -69,21 +56,12 @@ pub(super) fn admission_binding(object: &Value, now: Timestamp) -> Vec<Value> {
             namespace => format!("{namespace}/{name}"),
         },
     };
-    vec![
-        name(object),
-        text(object, "/spec/policyName").into(),
-        parameters.into(),
-        age::of(object, now),
-    ]
+    vec![name(object), text(object, "/spec/policyName").into(), parameters.into(), age::of(object, now)]
 }
 
 pub(super) fn signing_request(object: &Value, now: Timestamp) -> Vec<Value> {
     let conditions = items(object, "/status/conditions");
-    let has = |kind: &str| {
-        conditions
-            .iter()
-            .any(|condition| text(condition, "/type") == kind)
-    };
+    let has = |kind: &str| conditions.iter().any(|condition| text(condition, "/type") == kind);
     let mut state = String::new();
     for kind in ["Approved", "Denied", "Failed"] {
         if has(kind) {
@@ -111,18 +89,15 @@ pub(super) fn signing_request(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn flow_schema(object: &Value, now: Timestamp) -> Vec<Value> {
-    let dangling = items(object, "/status/conditions")
-        .iter()
-        .find(|condition| text(condition, "/type") == "Dangling");
+    let dangling =
+        items(object, "/status/conditions").iter().find(|condition| text(condition, "/type") == "Dangling");
     vec![
         name(object),
         text_or(object, "/spec/priorityLevelConfiguration/name", NONE).into(),
         number(object, "/spec/matchingPrecedence").into(),
         text_or(object, "/spec/distinguisherMethod/type", NONE).into(),
         age::of(object, now),
-        dangling
-            .map_or("?", |condition| text(condition, "/status"))
-            .into(),
+        dangling.map_or("?", |condition| text(condition, "/status")).into(),
     ]
 }
 

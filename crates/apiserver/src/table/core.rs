@@ -11,28 +11,15 @@ fn name(object: &Value) -> Value {
 }
 
 pub(super) fn namespace(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![
-        name(object),
-        text(object, "/status/phase").into(),
-        age::of(object, now),
-    ]
+    vec![name(object), text(object, "/status/phase").into(), age::of(object, now)]
 }
 
 pub(super) fn config_map(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![
-        name(object),
-        (size(object, "/data") + size(object, "/binaryData")).into(),
-        age::of(object, now),
-    ]
+    vec![name(object), (size(object, "/data") + size(object, "/binaryData")).into(), age::of(object, now)]
 }
 
 pub(super) fn secret(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![
-        name(object),
-        text(object, "/type").into(),
-        size(object, "/data").into(),
-        age::of(object, now),
-    ]
+    vec![name(object), text(object, "/type").into(), size(object, "/data").into(), age::of(object, now)]
 }
 
 pub(super) fn service(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -44,10 +31,7 @@ pub(super) fn service(object: &Value, now: Timestamp) -> Vec<Value> {
         }
     };
     let ports: Vec<String> = items(object, "/spec/ports").iter().map(port).collect();
-    let internal = match (
-        text(object, "/spec/clusterIPs/0"),
-        text(object, "/spec/clusterIP"),
-    ) {
+    let internal = match (text(object, "/spec/clusterIPs/0"), text(object, "/spec/clusterIP")) {
         ("", "") => NONE,
         ("", address) | (address, _) => address,
     };
@@ -56,11 +40,7 @@ pub(super) fn service(object: &Value, now: Timestamp) -> Vec<Value> {
         text_or(object, "/spec/type", "ClusterIP").into(),
         internal.into(),
         external_address(object).into(),
-        if ports.is_empty() {
-            NONE.into()
-        } else {
-            ports.join(",").into()
-        },
+        if ports.is_empty() { NONE.into() } else { ports.join(",").into() },
         age::of(object, now),
         pairs(object, "/spec/selector").into(),
     ]
@@ -68,23 +48,15 @@ pub(super) fn service(object: &Value, now: Timestamp) -> Vec<Value> {
 
 /// Where a Service is reached from outside.
 fn external_address(service: &Value) -> String {
-    let given: Vec<&str> = items(service, "/spec/externalIPs")
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let given: Vec<&str> = items(service, "/spec/externalIPs").iter().filter_map(Value::as_str).collect();
     match text(service, "/spec/type") {
         "ExternalName" => text(service, "/spec/externalName").to_owned(),
         "LoadBalancer" => {
             let ingress = items(service, "/status/loadBalancer/ingress").iter();
-            let mut all: Vec<&str> = ingress
-                .map(|point| text_or(point, "/ip", text(point, "/hostname")))
-                .collect();
+            let mut all: Vec<&str> =
+                ingress.map(|point| text_or(point, "/ip", text(point, "/hostname"))).collect();
             all.extend(given);
-            if all.is_empty() {
-                "<pending>".to_owned()
-            } else {
-                all.join(",")
-            }
+            if all.is_empty() { "<pending>".to_owned() } else { all.join(",") }
         }
         _ if given.is_empty() => NONE.to_owned(),
         _ => given.join(","),
@@ -115,11 +87,7 @@ pub(super) fn endpoints(object: &Value, now: Timestamp) -> Vec<Value> {
 
 pub(super) fn event(object: &Value, now: Timestamp) -> Vec<Value> {
     // Events of the newer group carry these under other names.
-    let involved = if object.get("regarding").is_some() {
-        "/regarding"
-    } else {
-        "/involvedObject"
-    };
+    let involved = if object.get("regarding").is_some() { "/regarding" } else { "/involvedObject" };
     let target = object.pointer(involved).unwrap_or(&Value::Null);
     let kind = text(target, "/kind").to_lowercase();
     let shown = match text(target, "/name") {
@@ -127,18 +95,12 @@ pub(super) fn event(object: &Value, now: Timestamp) -> Vec<Value> {
         name => format!("{kind}/{name}"),
     };
     let first_of = |pointers: &[&str]| {
-        let found = pointers
-            .iter()
-            .filter_map(|pointer| object.pointer(pointer))
-            .find(|value| !value.is_null());
+        let found =
+            pointers.iter().filter_map(|pointer| object.pointer(pointer)).find(|value| !value.is_null());
         found.cloned().unwrap_or_default()
     };
     let first = first_of(&["/firstTimestamp", "/deprecatedFirstTimestamp", "/eventTime"]);
-    let mut last = first_of(&[
-        "/series/lastObservedTime",
-        "/lastTimestamp",
-        "/deprecatedLastTimestamp",
-    ]);
+    let mut last = first_of(&["/series/lastObservedTime", "/lastTimestamp", "/deprecatedLastTimestamp"]);
     if last.is_null() {
         last = first.clone();
     }
@@ -146,23 +108,11 @@ pub(super) fn event(object: &Value, now: Timestamp) -> Vec<Value> {
     let component = text_or(
         object,
         "/source/component",
-        text_or(
-            object,
-            "/deprecatedSource/component",
-            text(object, "/reportingComponent"),
-        ),
+        text_or(object, "/deprecatedSource/component", text(object, "/reportingComponent")),
     );
-    let component = if component.is_empty() {
-        text(object, "/reportingController")
-    } else {
-        component
-    };
+    let component = if component.is_empty() { text(object, "/reportingController") } else { component };
     let host = text_or(object, "/source/host", text(object, "/deprecatedSource/host"));
-    let source = if host.is_empty() {
-        component.to_owned()
-    } else {
-        format!("{component}, {host}")
-    };
+    let source = if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") };
     vec![
         age::since(&last, now).into(),
         text(object, "/type").into(),
@@ -193,29 +143,17 @@ pub(super) fn resource_quota(object: &Value, now: Timestamp) -> Vec<Value> {
     keys.sort();
     for key in keys {
         let of = |map: &str| {
-            scalar(
-                object.pointer(map).unwrap_or(&Value::Null),
-                &format!("/{}", key.replace('/', "~1")),
-            )
+            scalar(object.pointer(map).unwrap_or(&Value::Null), &format!("/{}", key.replace('/', "~1")))
         };
         let used = match of("/status/used") {
             used if used.is_empty() => "0".to_owned(),
             used => used,
         };
         let shown = format!("{key}: {used}/{}", of("/status/hard"));
-        let list = if key.starts_with("limits.") {
-            &mut limits
-        } else {
-            &mut requests
-        };
+        let list = if key.starts_with("limits.") { &mut limits } else { &mut requests };
         list.push(shown);
     }
-    vec![
-        name(object),
-        requests.join(", ").into(),
-        limits.join(", ").into(),
-        age::of(object, now),
-    ]
+    vec![name(object), requests.join(", ").into(), limits.join(", ").into(), age::of(object, now)]
 }
 
 pub(super) fn pod_template(object: &Value) -> Vec<Value> {
@@ -228,29 +166,19 @@ pub(super) fn pod_template(object: &Value) -> Vec<Value> {
 }
 
 pub(super) fn component_status(object: &Value) -> Vec<Value> {
-    let healthy = items(object, "/conditions")
-        .iter()
-        .find(|condition| text(condition, "/type") == "Healthy");
+    let healthy = items(object, "/conditions").iter().find(|condition| text(condition, "/type") == "Healthy");
     let (status, message, error) = match healthy {
         Some(condition) if text(condition, "/status") == "True" => {
             ("Healthy", text(condition, "/message"), text(condition, "/error"))
         }
-        Some(condition) => (
-            "Unhealthy",
-            text(condition, "/message"),
-            text(condition, "/error"),
-        ),
+        Some(condition) => ("Unhealthy", text(condition, "/message"), text(condition, "/error")),
         None => ("Unknown", "", ""),
     };
     vec![name(object), status.into(), message.into(), error.into()]
 }
 
 pub(super) fn lease(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![
-        name(object),
-        text(object, "/spec/holderIdentity").into(),
-        age::of(object, now),
-    ]
+    vec![name(object), text(object, "/spec/holderIdentity").into(), age::of(object, now)]
 }
 
 pub(super) fn priority_class(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -264,11 +192,7 @@ pub(super) fn priority_class(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn runtime_class(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![
-        name(object),
-        text(object, "/handler").into(),
-        age::of(object, now),
-    ]
+    vec![name(object), text(object, "/handler").into(), age::of(object, now)]
 }
 
 pub(super) fn api_service(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -280,10 +204,5 @@ pub(super) fn api_service(object: &Value, now: Timestamp) -> Vec<Value> {
         "" => UNKNOWN,
         available => available,
     };
-    vec![
-        name(object),
-        service.into(),
-        available.into(),
-        age::of(object, now),
-    ]
+    vec![name(object), service.into(), available.into(), age::of(object, now)]
 }

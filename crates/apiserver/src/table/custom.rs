@@ -31,10 +31,9 @@ fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
             value.clone()
         }
         ("string", other) => other.to_string().into(),
-        ("integer", Value::Number(number)) => number
-            .as_i64()
-            .or_else(|| number.as_f64().map(|float| float as i64))
-            .into(),
+        ("integer", Value::Number(number)) => {
+            number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)).into()
+        }
         ("date", Value::String(_)) => age::since(value, now).into(),
         _ => Value::Null,
     }

@@ -46,10 +46,8 @@ pub fn table(
     include: Include,
     now: Timestamp,
 ) -> Value {
-    let rows: Vec<Value> = objects
-        .iter()
-        .map(|object| row(resource, object, version, include, now))
-        .collect();
+    let rows: Vec<Value> =
+        objects.iter().map(|object| row(resource, object, version, include, now)).collect();
     json!({
         "kind": "Table",
         "apiVersion": version.api_version(),
@@ -64,22 +62,10 @@ fn columns(resource: &Resource) -> Vec<Value> {
     let definition = |name: &str, kind: &str, format: &str, description: &str, priority: i64| json!({"name": name, "type": kind, "format": format, "description": description, "priority": priority});
     let mut columns = Vec::with_capacity(resource.columns.len() + 2);
     if resource.custom || resource.columns.is_empty() {
-        columns.push(definition(
-            "Name",
-            "string",
-            "name",
-            "Name of the object, unique in its namespace.",
-            0,
-        ));
+        columns.push(definition("Name", "string", "name", "Name of the object, unique in its namespace.", 0));
     }
     if resource.columns.is_empty() {
-        columns.push(definition(
-            "Age",
-            "date",
-            "",
-            "Time since the object was created.",
-            0,
-        ));
+        columns.push(definition("Age", "date", "", "Time since the object was created.", 0));
     }
     for column in &resource.columns {
         columns.push(definition(
@@ -124,18 +110,12 @@ mod tests {
 
     fn cells(group: &str, plural: &str, object: Value) -> Value {
         let snapshot = Registry::new().snapshot();
-        let resource = snapshot
-            .resource(group, "v1", plural)
-            .expect("a built-in resource");
+        let resource = snapshot.resource(group, "v1", plural).expect("a built-in resource");
         let now = "2024-01-02T00:00:00Z".parse().expect("a time");
         let table = table(resource, &[object], MetaVersion::V1, Include::None, now);
         let columns = table["columnDefinitions"].as_array().expect("columns").len();
         let cells = table["rows"][0]["cells"].clone();
-        assert_eq!(
-            cells.as_array().map(Vec::len),
-            Some(columns),
-            "{plural}: one cell a column"
-        );
+        assert_eq!(cells.as_array().map(Vec::len), Some(columns), "{plural}: one cell a column");
         cells
     }
 
@@ -159,15 +139,8 @@ mod tests {
             "spec": {"type": "NodePort", "clusterIP": "10.96.0.9", "selector": {"b": "2", "a": "1"}, "ports": [
                 {"port": 80, "nodePort": 30080, "protocol": "TCP"}, {"port": 81, "protocol": "UDP"}]},
         });
-        let expected = json!([
-            "t",
-            "NodePort",
-            "10.96.0.9",
-            "<none>",
-            "80:30080/TCP,81/UDP",
-            "60s",
-            "a=1,b=2"
-        ]);
+        let expected =
+            json!(["t", "NodePort", "10.96.0.9", "<none>", "80:30080/TCP,81/UDP", "60s", "a=1,b=2"]);
         assert_eq!(cells("", "services", service), expected);
     }
 

@@ -20,10 +20,7 @@ fn some(texts: &[String], most: usize, otherwise: &str) -> String {
 }
 
 pub(super) fn endpoint_slice(object: &Value, now: Timestamp) -> Vec<Value> {
-    let ports: Vec<String> = items(object, "/ports")
-        .iter()
-        .map(|port| scalar(port, "/port"))
-        .collect();
+    let ports: Vec<String> = items(object, "/ports").iter().map(|port| scalar(port, "/port")).collect();
     let addresses: Vec<String> = items(object, "/endpoints")
         .iter()
         .flat_map(|endpoint| items(endpoint, "/addresses"))
@@ -46,14 +43,8 @@ pub(super) fn ingress(object: &Value, now: Timestamp) -> Vec<Value> {
         .filter(|host| !host.is_empty())
         .collect();
     let points = items(object, "/status/loadBalancer/ingress").iter();
-    let addresses: Vec<&str> = points
-        .map(|point| text_or(point, "/ip", text(point, "/hostname")))
-        .collect();
-    let ports = if items(object, "/spec/tls").is_empty() {
-        "80"
-    } else {
-        "80, 443"
-    };
+    let addresses: Vec<&str> = points.map(|point| text_or(point, "/ip", text(point, "/hostname"))).collect();
+    let ports = if items(object, "/spec/tls").is_empty() { "80" } else { "80, 443" };
     vec![
         name(object),
         text_or(object, "/spec/ingressClassName", NONE).into(),
@@ -68,28 +59,17 @@ pub(super) fn ingress_class(object: &Value, now: Timestamp) -> Vec<Value> {
     let parameters = match text(object, "/spec/parameters/name") {
         "" => NONE.to_owned(),
         parameters => {
-            let (kind, group) = (
-                text(object, "/spec/parameters/kind"),
-                text(object, "/spec/parameters/apiGroup"),
-            );
+            let (kind, group) =
+                (text(object, "/spec/parameters/kind"), text(object, "/spec/parameters/apiGroup"));
             let dot = if group.is_empty() { "" } else { "." };
             format!("{kind}{dot}{group}/{parameters}")
         }
     };
-    vec![
-        name(object),
-        text(object, "/spec/controller").into(),
-        parameters.into(),
-        age::of(object, now),
-    ]
+    vec![name(object), text(object, "/spec/controller").into(), parameters.into(), age::of(object, now)]
 }
 
 pub(super) fn network_policy(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![
-        name(object),
-        selector(object, "/spec/podSelector").into(),
-        age::of(object, now),
-    ]
+    vec![name(object), selector(object, "/spec/podSelector").into(), age::of(object, now)]
 }
 
 pub(super) fn ip_address(object: &Value) -> Vec<Value> {
@@ -103,9 +83,5 @@ pub(super) fn ip_address(object: &Value) -> Vec<Value> {
 }
 
 pub(super) fn service_cidr(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![
-        name(object),
-        joined(object, "/spec/cidrs", "").into(),
-        age::of(object, now),
-    ]
+    vec![name(object), joined(object, "/spec/cidrs", "").into(), age::of(object, now)]
 }

@@ -35,21 +35,15 @@ fn roles(node: &Value) -> String {
     let mut roles: Vec<&str> = labels
         .into_iter()
         .flatten()
-        .filter_map(
-            |(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
-                Some(role) if !role.is_empty() => Some(role),
-                _ if key == "kubernetes.io/role" => value.as_str().filter(|role| !role.is_empty()),
-                _ => None,
-            },
-        )
+        .filter_map(|(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
+            Some(role) if !role.is_empty() => Some(role),
+            _ if key == "kubernetes.io/role" => value.as_str().filter(|role| !role.is_empty()),
+            _ => None,
+        })
         .collect();
     roles.sort_unstable();
     roles.dedup();
-    if roles.is_empty() {
-        NONE.to_owned()
-    } else {
-        roles.join(",")
-    }
+    if roles.is_empty() { NONE.to_owned() } else { roles.join(",") }
 }
 
 fn address<'a>(node: &'a Value, kind: &str) -> &'a str {

@@ -12,11 +12,7 @@ enum Step {
     Field(String),
     Index(i64),
     Every,
-    Filter {
-        field: Vec<String>,
-        equal: bool,
-        value: Value,
-    },
+    Filter { field: Vec<String>, equal: bool, value: Value },
 }
 
 impl JsonPath {
@@ -26,10 +22,7 @@ impl JsonPath {
     /// Returns one sentence about the first thing that is not understood.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let inner = text
-            .strip_prefix('{')
-            .and_then(|text| text.strip_suffix('}'))
-            .unwrap_or(text);
+        let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
         let mut rest = inner.strip_prefix('$').unwrap_or(inner);
         let mut steps = Vec::new();
         while !rest.is_empty() {
@@ -87,9 +80,7 @@ fn bracket<'a>(text: &'a str, steps: &mut Vec<Step>) -> Result<&'a str, String> 
     }
     for quote in ['\'', '"'] {
         if let Some(quoted) = text.strip_prefix(quote) {
-            let end = quoted
-                .find(&format!("{quote}]"))
-                .ok_or("a quoted name is not closed")?;
+            let end = quoted.find(&format!("{quote}]")).ok_or("a quoted name is not closed")?;
             steps.push(Step::Field(quoted[..end].to_owned()));
             return Ok(&quoted[end + 2..]);
         }
@@ -97,11 +88,7 @@ fn bracket<'a>(text: &'a str, steps: &mut Vec<Step>) -> Result<&'a str, String> 
     let end = text.find(']').ok_or("a bracket is not closed")?;
     steps.push(match text[..end].trim() {
         "*" | ":" => Step::Every,
-        number => Step::Index(
-            number
-                .parse()
-                .map_err(|_| format!("{number:?} is not an index"))?,
-        ),
+        number => Step::Index(number.parse().map_err(|_| format!("{number:?} is not an index"))?),
     });
     Ok(&text[end + 1..])
 }
@@ -113,19 +100,10 @@ fn parse_filter(text: &str) -> Result<Step, String> {
     } else if let Some((left, right)) = text.split_once("!=") {
         (left, false, right)
     } else {
-        return Err(format!(
-            "the filter {text:?} compares neither with == nor with !="
-        ));
+        return Err(format!("the filter {text:?} compares neither with == nor with !="));
     };
-    let field = left
-        .trim()
-        .strip_prefix('@')
-        .ok_or_else(|| format!("{left:?} does not begin with @"))?;
-    let field = field
-        .split('.')
-        .filter(|part| !part.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let field = left.trim().strip_prefix('@').ok_or_else(|| format!("{left:?} does not begin with @"))?;
+    let field = field.split('.').filter(|part| !part.is_empty()).map(str::to_owned).collect();
     let right = right.trim();
     let quoted = right.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
     let value = match quoted {
@@ -143,22 +121,14 @@ impl Step {
                 let items = value.as_array().map_or(&[][..], Vec::as_slice);
                 let length = items.len() as i64;
                 let at = if *index < 0 { length + index } else { *index };
-                usize::try_from(at)
-                    .ok()
-                    .and_then(|at| items.get(at))
-                    .into_iter()
-                    .collect()
+                usize::try_from(at).ok().and_then(|at| items.get(at)).into_iter().collect()
             }
             Self::Every => match value {
                 Value::Array(items) => items.iter().collect(),
                 Value::Object(fields) => fields.values().collect(),
                 _ => Vec::new(),
             },
-            Self::Filter {
-                field,
-                equal,
-                value: wanted,
-            } => {
+            Self::Filter { field, equal, value: wanted } => {
                 let items = value.as_array().map_or(&[][..], Vec::as_slice);
                 let passes = |item: &&Value| {
                     let mut at = Some(*item);

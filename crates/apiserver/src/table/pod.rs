@@ -31,10 +31,7 @@ pub(super) fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     let gates_text = if gates.is_empty() {
         NONE.to_owned()
     } else {
-        let met = gates
-            .iter()
-            .filter(|gate| condition(pod, text(gate, "/conditionType")) == "True")
-            .count();
+        let met = gates.iter().filter(|gate| condition(pod, text(gate, "/conditionType")) == "True").count();
         format!("{met}/{}", gates.len())
     };
     vec![
@@ -131,13 +128,8 @@ fn summary(pod: &Value) -> Summary {
 /// Names of the init containers that keep running, and the number of all.
 fn init_containers(pod: &Value) -> (Vec<&str>, usize) {
     let all = items(pod, "/spec/initContainers");
-    let sidecars = all
-        .iter()
-        .filter(|container| text(container, "/restartPolicy") == "Always");
-    (
-        sidecars.map(|container| text(container, "/name")).collect(),
-        all.len(),
-    )
+    let sidecars = all.iter().filter(|container| text(container, "/restartPolicy") == "Always");
+    (sidecars.map(|container| text(container, "/name")).collect(), all.len())
 }
 
 /// The state that an init container holds the Pod in, or nothing when it is through.
@@ -195,10 +187,7 @@ mod tests {
         let running = json!({"ready": true, "state": {"running": {}}});
         let table = [
             (json!({"phase": "Pending"}), (0, 2, "Pending")),
-            (
-                json!({"phase": "Running", "containerStatuses": [running, running]}),
-                (2, 2, "Running"),
-            ),
+            (json!({"phase": "Running", "containerStatuses": [running, running]}), (2, 2, "Running")),
             (
                 json!({"phase": "Running", "containerStatuses": [running,
                     {"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}),
@@ -216,11 +205,7 @@ mod tests {
             (json!({"phase": "Failed", "reason": "Evicted"}), (0, 2, "Evicted")),
         ];
         for (status, (ready, total, text)) in table {
-            assert_eq!(
-                state(pod(status.clone())),
-                (ready, total, text.to_owned(), 0),
-                "{status}"
-            );
+            assert_eq!(state(pod(status.clone())), (ready, total, text.to_owned(), 0), "{status}");
         }
     }
 
@@ -235,10 +220,7 @@ mod tests {
         let done = json!({"name": "i", "state": {"terminated": {"exitCode": 0}}});
         let sidecar =
             json!({"name": "s", "started": true, "ready": true, "restartCount": 2, "state": {"running": {}}});
-        assert_eq!(
-            state(pod(json!([done, sidecar]))),
-            (2, 2, "Pending".to_owned(), 3)
-        );
+        assert_eq!(state(pod(json!([done, sidecar]))), (2, 2, "Pending".to_owned(), 3));
         let waiting = json!({"name": "i", "state": {"waiting": {"reason": "PodInitializing"}}});
         assert_eq!(state(pod(json!([waiting]))), (0, 2, "Init:0/2".to_owned(), 0));
         let failed = json!({"name": "i", "restartCount": 4, "state": {"terminated": {"exitCode": 1, "reason": "Error"}}});

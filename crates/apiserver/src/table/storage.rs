@@ -12,18 +12,11 @@ fn name(object: &Value) -> Value {
 
 pub(super) fn claim(object: &Value, now: Timestamp) -> Vec<Value> {
     let deleting = !text(object, "/metadata/deletionTimestamp").is_empty();
-    let phase = if deleting {
-        "Terminating"
-    } else {
-        text(object, "/status/phase")
-    };
+    let phase = if deleting { "Terminating" } else { text(object, "/status/phase") };
     // Size and modes are the volume's, so they are known once there is one.
     let bound = !text(object, "/spec/volumeName").is_empty();
     let (capacity, modes) = if bound {
-        (
-            scalar(object, "/status/capacity/storage"),
-            access_modes(object, "/status/accessModes"),
-        )
+        (scalar(object, "/status/capacity/storage"), access_modes(object, "/status/accessModes"))
     } else {
         Default::default()
     };
@@ -51,11 +44,7 @@ fn class(object: &Value) -> &str {
 
 pub(super) fn volume(object: &Value, now: Timestamp) -> Vec<Value> {
     let deleting = !text(object, "/metadata/deletionTimestamp").is_empty();
-    let phase = if deleting {
-        "Terminating"
-    } else {
-        text(object, "/status/phase")
-    };
+    let phase = if deleting { "Terminating" } else { text(object, "/status/phase") };
     let claim = match text(object, "/spec/claimRef/name") {
         "" => String::new(),
         claim => format!("{}/{claim}", text(object, "/spec/claimRef/namespace")),
@@ -76,12 +65,10 @@ pub(super) fn volume(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn storage_class(object: &Value, now: Timestamp) -> Vec<Value> {
-    let default = [
-        "storageclass.kubernetes.io~1is-default-class",
-        "storageclass.beta.kubernetes.io~1is-default-class",
-    ]
-    .iter()
-    .any(|key| text(object, &format!("/metadata/annotations/{key}")) == "true");
+    let default =
+        ["storageclass.kubernetes.io~1is-default-class", "storageclass.beta.kubernetes.io~1is-default-class"]
+            .iter()
+            .any(|key| text(object, &format!("/metadata/annotations/{key}")) == "true");
     let mut shown = text(object, "/metadata/name").to_owned();
     if default {
         shown.push_str(" (default)");
@@ -97,11 +84,7 @@ pub(super) fn storage_class(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn attributes_class(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![
-        name(object),
-        text(object, "/driverName").into(),
-        age::of(object, now),
-    ]
+    vec![name(object), text(object, "/driverName").into(), age::of(object, now)]
 }
 
 pub(super) fn attachment(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -117,10 +100,8 @@ pub(super) fn attachment(object: &Value, now: Timestamp) -> Vec<Value> {
 
 pub(super) fn csi_driver(object: &Value, now: Timestamp) -> Vec<Value> {
     let or_true = |pointer: &str| object.pointer(pointer).and_then(Value::as_bool).unwrap_or(true);
-    let modes: Vec<&str> = items(object, "/spec/volumeLifecycleModes")
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let modes: Vec<&str> =
+        items(object, "/spec/volumeLifecycleModes").iter().filter_map(Value::as_str).collect();
     vec![
         name(object),
         or_true("/spec/attachRequired").into(),
@@ -131,19 +112,11 @@ pub(super) fn csi_driver(object: &Value, now: Timestamp) -> Vec<Value> {
             _ => each(object, "/spec/tokenRequests", "/audience").into(),
         },
         flag(object, "/spec/requiresRepublish").into(),
-        if modes.is_empty() {
-            UNKNOWN.into()
-        } else {
-            modes.join(",").into()
-        },
+        if modes.is_empty() { UNKNOWN.into() } else { modes.join(",").into() },
         age::of(object, now),
     ]
 }
 
 pub(super) fn csi_node(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![
-        name(object),
-        items(object, "/spec/drivers").len().into(),
-        age::of(object, now),
-    ]
+    vec![name(object), items(object, "/spec/drivers").len().into(), age::of(object, now)]
 }

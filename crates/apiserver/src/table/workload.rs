@@ -15,18 +15,12 @@ fn name(object: &Value) -> Value {
 /// Names, then images, of the template's containers.
 fn containers(object: &Value, template: &str) -> [Value; 2] {
     let list = format!("{template}/spec/containers");
-    [
-        each(object, &list, "/name").into(),
-        each(object, &list, "/image").into(),
-    ]
+    [each(object, &list, "/name").into(), each(object, &list, "/image").into()]
 }
 
 pub(super) fn replica_set(object: &Value, now: Timestamp, selects_by_map: bool) -> Vec<Value> {
-    let chosen = if selects_by_map {
-        pairs(object, "/spec/selector")
-    } else {
-        selector(object, "/spec/selector")
-    };
+    let chosen =
+        if selects_by_map { pairs(object, "/spec/selector") } else { selector(object, "/spec/selector") };
     let mut cells = vec![
         name(object),
         number(object, "/spec/replicas").into(),
@@ -40,11 +34,7 @@ pub(super) fn replica_set(object: &Value, now: Timestamp, selects_by_map: bool) 
 }
 
 pub(super) fn deployment(object: &Value, now: Timestamp) -> Vec<Value> {
-    let ready = format!(
-        "{}/{}",
-        number(object, "/status/readyReplicas"),
-        number(object, "/spec/replicas")
-    );
+    let ready = format!("{}/{}", number(object, "/status/readyReplicas"), number(object, "/spec/replicas"));
     let mut cells = vec![
         name(object),
         ready.into(),
@@ -58,11 +48,7 @@ pub(super) fn deployment(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn stateful_set(object: &Value, now: Timestamp) -> Vec<Value> {
-    let ready = format!(
-        "{}/{}",
-        number(object, "/status/readyReplicas"),
-        number(object, "/spec/replicas")
-    );
+    let ready = format!("{}/{}", number(object, "/status/readyReplicas"), number(object, "/spec/replicas"));
     let mut cells = vec![name(object), ready.into(), age::of(object, now)];
     cells.extend(containers(object, "/spec/template"));
     cells
@@ -86,26 +72,16 @@ pub(super) fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
 
 pub(super) fn controller_revision(object: &Value, now: Timestamp) -> Vec<Value> {
     let owners = items(object, "/metadata/ownerReferences");
-    let controller = owners
-        .iter()
-        .find(|owner| flag(owner, "/controller"))
-        .map_or_else(
-            || NONE.to_owned(),
-            |owner| {
-                let group = text(owner, "/apiVersion")
-                    .split_once('/')
-                    .map_or("", |(group, _)| group);
-                let kind = text(owner, "/kind").to_lowercase();
-                let dot = if group.is_empty() { "" } else { "." };
-                format!("{kind}{dot}{group}/{}", text(owner, "/name"))
-            },
-        );
-    vec![
-        name(object),
-        controller.into(),
-        number(object, "/revision").into(),
-        age::of(object, now),
-    ]
+    let controller = owners.iter().find(|owner| flag(owner, "/controller")).map_or_else(
+        || NONE.to_owned(),
+        |owner| {
+            let group = text(owner, "/apiVersion").split_once('/').map_or("", |(group, _)| group);
+            let kind = text(owner, "/kind").to_lowercase();
+            let dot = if group.is_empty() { "" } else { "." };
+            format!("{kind}{dot}{group}/{}", text(owner, "/name"))
+        },
+    );
+    vec![name(object), controller.into(), number(object, "/revision").into(), age::of(object, now)]
 }
 
 pub(super) fn job(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -150,17 +126,14 @@ pub(super) fn job(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn cron_job(object: &Value, now: Timestamp) -> Vec<Value> {
-    let last = object
-        .pointer("/status/lastScheduleTime")
-        .filter(|time| !time.is_null());
+    let last = object.pointer("/status/lastScheduleTime").filter(|time| !time.is_null());
     let mut cells = vec![
         name(object),
         text(object, "/spec/schedule").into(),
         text_or(object, "/spec/timeZone", NONE).into(),
         flag(object, "/spec/suspend").into(),
         items(object, "/status/active").len().into(),
-        last.map_or_else(|| NONE.to_owned(), |time| age::since(time, now))
-            .into(),
+        last.map_or_else(|| NONE.to_owned(), |time| age::since(time, now)).into(),
         age::of(object, now),
     ];
     cells.extend(containers(object, "/spec/jobTemplate/spec/template"));
@@ -192,9 +165,7 @@ pub(super) fn autoscaler(object: &Value, now: Timestamp) -> Vec<Value> {
 /// What an autoscaler aims at, with what it measures now.
 fn targets(object: &Value) -> String {
     let percent = |value: Option<&Value>| {
-        value
-            .and_then(Value::as_i64)
-            .map_or_else(|| UNKNOWN.to_owned(), |percent| format!("{percent}%"))
+        value.and_then(Value::as_i64).map_or_else(|| UNKNOWN.to_owned(), |percent| format!("{percent}%"))
     };
     if let Some(target) = object.pointer("/spec/targetCPUUtilizationPercentage") {
         let current = percent(object.pointer("/status/currentCPUUtilizationPercentage"));
@@ -210,14 +181,9 @@ fn targets(object: &Value) -> String {
             if let Some(first) = field.get_mut(..1) {
                 first.make_ascii_lowercase();
             }
-            let name = text_or(
-                metric,
-                &format!("/{field}/name"),
-                text(metric, &format!("/{field}/metric/name")),
-            );
-            let measured = current
-                .get(at)
-                .and_then(|status| status.pointer(&format!("/{field}/current")));
+            let name =
+                text_or(metric, &format!("/{field}/name"), text(metric, &format!("/{field}/metric/name")));
+            let measured = current.get(at).and_then(|status| status.pointer(&format!("/{field}/current")));
             let part = |values: Option<&Value>| match values {
                 None => UNKNOWN.to_owned(),
                 Some(values) => match values.get("averageUtilization") {
@@ -227,19 +193,11 @@ fn targets(object: &Value) -> String {
                 },
             };
             let target = part(metric.pointer(&format!("/{field}/target")));
-            let prefix = if kind == "Resource" {
-                format!("{name}: ")
-            } else {
-                String::new()
-            };
+            let prefix = if kind == "Resource" { format!("{name}: ") } else { String::new() };
             format!("{prefix}{}/{target}", part(measured))
         })
         .collect();
-    if shown.is_empty() {
-        NONE.to_owned()
-    } else {
-        shown.join(", ")
-    }
+    if shown.is_empty() { NONE.to_owned() } else { shown.join(", ") }
 }
 
 pub(super) fn disruption_budget(object: &Value, now: Timestamp) -> Vec<Value> {

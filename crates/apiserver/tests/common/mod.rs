@@ -48,7 +48,8 @@ impl Api {
 
     /// Starts a server that `adjust` builds.
     pub async fn with(adjust: impl FnOnce(Builder) -> Builder) -> Self {
-        let builder = ApiServer::builder(Arc::new(MemoryStore::new())).entropy(Arc::new(SeededEntropy::new(1)));
+        let builder =
+            ApiServer::builder(Arc::new(MemoryStore::new())).entropy(Arc::new(SeededEntropy::new(1)));
         let server = adjust(builder).build().await.expect("the server starts");
         let api = Self { server };
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});

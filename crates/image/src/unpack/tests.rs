@@ -51,13 +51,7 @@ fn file_of(bytes: &[u8]) -> File {
 }
 
 fn apply_with(root: &Path, blob: &[u8], limits: &Limits) -> Result<(), Error> {
-    layer(
-        root,
-        Digest::of(blob),
-        file_of(blob),
-        None,
-        &mut Budget::new(limits),
-    )
+    layer(root, Digest::of(blob), file_of(blob), None, &mut Budget::new(limits))
 }
 
 fn apply(root: &Path, entries: &[Put<'_>]) -> Result<(), Error> {
@@ -79,10 +73,7 @@ fn entries_arrive_without_privileges() {
     apply(folder.path(), &entries).unwrap();
     let at = |name: &str| folder.path().join(name);
     assert_eq!(std::fs::read(at("disk/b")).unwrap(), b"content");
-    assert_eq!(
-        std::fs::metadata(at("disk/a")).unwrap().permissions().mode() & 0o7777,
-        0o555
-    );
+    assert_eq!(std::fs::metadata(at("disk/a")).unwrap().permissions().mode() & 0o7777, 0o555);
     assert_eq!(std::fs::read_link(at("link")).unwrap(), Path::new("disk/a"));
     assert!(at("absolute").exists() && at("deep/below/missing/parents").exists());
     assert!(!at("dev/null").exists());
@@ -101,21 +92,9 @@ fn nothing_leads_out() {
     refused(&[Put::Symlink("up", ".."), Put::Hardlink("hard", "up/secret")]);
     refused(&[Put::File(".wh...", b"")]);
     // A link is followed as inside the image: its root is the tree's.
-    apply(
-        &root,
-        &[Put::Symlink("up", "../.."), Put::File("up/secret", b"changed")],
-    )
-    .unwrap();
-    apply(
-        &root,
-        &[Put::Symlink("abs", "/"), Put::File("abs/other", b"here")],
-    )
-    .unwrap();
-    apply(
-        &root,
-        &[Put::Symlink("out", "/etc/passwd"), Put::File("out", b"replaced")],
-    )
-    .unwrap();
+    apply(&root, &[Put::Symlink("up", "../.."), Put::File("up/secret", b"changed")]).unwrap();
+    apply(&root, &[Put::Symlink("abs", "/"), Put::File("abs/other", b"here")]).unwrap();
+    apply(&root, &[Put::Symlink("out", "/etc/passwd"), Put::File("out", b"replaced")]).unwrap();
     assert_eq!(std::fs::read(folder.path().join("secret")).unwrap(), b"secret");
     assert_eq!(std::fs::read(root.join("secret")).unwrap(), b"changed");
     assert_eq!(std::fs::read(root.join("other")).unwrap(), b"here");
@@ -125,12 +104,8 @@ fn nothing_leads_out() {
 #[test]
 fn whiteouts_reach_the_layers_below_only() {
     let folder = tempfile::tempdir().unwrap();
-    let lower = [
-        Put::File("a", b"1"),
-        Put::File("d/x", b"1"),
-        Put::File("d/y", b"1"),
-        Put::File("e/x/z", b"1"),
-    ];
+    let lower =
+        [Put::File("a", b"1"), Put::File("d/x", b"1"), Put::File("d/y", b"1"), Put::File("e/x/z", b"1")];
     apply(folder.path(), &lower).unwrap();
     let upper = [
         Put::File(".wh.a", b""),
@@ -143,15 +118,7 @@ fn whiteouts_reach_the_layers_below_only() {
     apply(folder.path(), &upper).unwrap();
     let at = |name: &str| folder.path().join(name).exists();
     assert_eq!(
-        (
-            at("a"),
-            at("d/x"),
-            at("d/y"),
-            at("e/x"),
-            at("d/new"),
-            at("e"),
-            at("kept")
-        ),
+        (at("a"), at("d/x"), at("d/y"), at("e/x"), at("d/new"), at("e"), at("kept")),
         (false, false, false, false, true, true, true)
     );
 }
@@ -160,45 +127,21 @@ fn whiteouts_reach_the_layers_below_only() {
 fn bombs_stop_at_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let zeros = gzip(&pack(&[Put::File("bomb", &vec![0; 8 << 20])]));
-    let small = Limits {
-        apparent: 1 << 20,
-        ..Limits::default()
-    };
+    let small = Limits { apparent: 1 << 20, ..Limits::default() };
     assert!(zeros.len() < 64 << 10);
-    assert!(matches!(
-        apply_with(folder.path(), &zeros, &small),
-        Err(Error::Limit { .. })
-    ));
+    assert!(matches!(apply_with(folder.path(), &zeros, &small), Err(Error::Limit { .. })));
     let data: Vec<u8> = (0..4u32 << 20).map(|at| (at % 251) as u8 + 1).collect();
     let dense = gzip(&pack(&[Put::File("dense", &data)]));
-    let small = Limits {
-        allocated: 1 << 20,
-        ..Limits::default()
-    };
-    assert!(matches!(
-        apply_with(folder.path(), &dense, &small),
-        Err(Error::Limit { .. })
-    ));
+    let small = Limits { allocated: 1 << 20, ..Limits::default() };
+    assert!(matches!(apply_with(folder.path(), &dense, &small), Err(Error::Limit { .. })));
     let many = pack(&[Put::Directory("a"), Put::Directory("b"), Put::Directory("c")]);
-    let few = Limits {
-        entries: 2,
-        ..Limits::default()
-    };
-    assert!(matches!(
-        apply_with(folder.path(), &many, &few),
-        Err(Error::Limit { .. })
-    ));
+    let few = Limits { entries: 2, ..Limits::default() };
+    assert!(matches!(apply_with(folder.path(), &many, &few), Err(Error::Limit { .. })));
     // A trailer without end, after the archive's end mark.
     let mut trailer = pack(&[Put::Directory("a")]);
     trailer.resize(4 << 20, 0);
-    let small = Limits {
-        apparent: 1 << 20,
-        ..Limits::default()
-    };
-    assert!(matches!(
-        apply_with(folder.path(), &gzip(&trailer), &small),
-        Err(Error::Limit { .. })
-    ));
+    let small = Limits { apparent: 1 << 20, ..Limits::default() };
+    assert!(matches!(apply_with(folder.path(), &gzip(&trailer), &small), Err(Error::Limit { .. })));
 }
 
 #[test]
@@ -215,11 +158,7 @@ fn zeros_become_holes() {
     let path = folder.path().join("disk.img");
     let data = std::fs::metadata(&path).unwrap();
     assert_eq!(data.len(), 16 << 20);
-    assert!(
-        data.blocks() * 512 <= 2 << 20,
-        "{} bytes are allocated",
-        data.blocks() * 512
-    );
+    assert!(data.blocks() * 512 <= 2 << 20, "{} bytes are allocated", data.blocks() * 512);
     assert_eq!(std::fs::read(&path).unwrap(), content);
 }
 
@@ -230,24 +169,12 @@ fn damage_is_found() {
     let blob = gzip(&plain);
     let limits = Limits::default();
     let check = |unpacked| {
-        layer(
-            folder.path(),
-            Digest::of(&blob),
-            file_of(&blob),
-            Some(unpacked),
-            &mut Budget::new(&limits),
-        )
+        layer(folder.path(), Digest::of(&blob), file_of(&blob), Some(unpacked), &mut Budget::new(&limits))
     };
     check(Digest::of(&plain)).unwrap();
     assert!(matches!(check(Digest::of(b"other")), Err(Error::Mismatch { .. })));
-    assert!(matches!(
-        apply_with(folder.path(), &blob[..blob.len() / 2], &limits),
-        Err(Error::Entry { .. })
-    ));
-    assert!(matches!(
-        apply_with(folder.path(), &plain[..700], &limits),
-        Err(Error::Entry { .. })
-    ));
+    assert!(matches!(apply_with(folder.path(), &blob[..blob.len() / 2], &limits), Err(Error::Entry { .. })));
+    assert!(matches!(apply_with(folder.path(), &plain[..700], &limits), Err(Error::Entry { .. })));
 }
 
 proptest! {

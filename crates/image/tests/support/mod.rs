@@ -40,10 +40,8 @@ pub(crate) fn build(layers: &[Vec<u8>]) -> Built {
         "rootfs": {"type": "layers", "diff_ids": ids},
     });
     let config = serde_json::to_vec(&config).unwrap();
-    let layers: Vec<Vec<u8>> = layers
-        .iter()
-        .map(|layer| zstd::encode_all(layer.as_slice(), 1).unwrap())
-        .collect();
+    let layers: Vec<Vec<u8>> =
+        layers.iter().map(|layer| zstd::encode_all(layer.as_slice(), 1).unwrap()).collect();
     let manifest = serde_json::json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -51,11 +49,7 @@ pub(crate) fn build(layers: &[Vec<u8>]) -> Built {
         "layers": layers.iter()
             .map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar+zstd", layer)).collect::<Vec<_>>(),
     });
-    Built {
-        manifest: serde_json::to_vec(&manifest).unwrap(),
-        config,
-        layers,
-    }
+    Built { manifest: serde_json::to_vec(&manifest).unwrap(), config, layers }
 }
 
 pub(crate) fn descriptor(media_type: &str, content: &[u8]) -> serde_json::Value {
@@ -63,11 +57,7 @@ pub(crate) fn descriptor(media_type: &str, content: &[u8]) -> serde_json::Value 
 }
 
 pub(crate) fn architecture() -> &'static str {
-    if cfg!(target_arch = "x86_64") {
-        "amd64"
-    } else {
-        "arm64"
-    }
+    if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" }
 }
 
 /// Makes an index that offers the image for this machine, and something else for another one.

@@ -37,10 +37,7 @@ impl Registry {
     pub(crate) async fn start(authorization: Option<&str>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State {
-            authorization: authorization.map(str::to_owned),
-            ..State::default()
-        });
+        let state = Arc::new(State { authorization: authorization.map(str::to_owned), ..State::default() });
         let shared = state.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -62,10 +59,7 @@ impl Registry {
     pub(crate) fn push(&self, repository: &str, tag: &str, image: &Built) {
         let mut manifests = self.state.manifests.lock().unwrap();
         manifests.insert(format!("{repository}@{tag}"), image.manifest.clone());
-        manifests.insert(
-            format!("{repository}@{}", digest(&image.manifest)),
-            image.manifest.clone(),
-        );
+        manifests.insert(format!("{repository}@{}", digest(&image.manifest)), image.manifest.clone());
         let mut blobs = self.state.blobs.lock().unwrap();
         for content in image.layers.iter().chain([&image.config]) {
             blobs.insert(digest(content), content.clone());
@@ -79,11 +73,7 @@ impl Registry {
     /// Returns how often a path that ends so was asked for.
     pub(crate) fn asked(&self, end: &str) -> usize {
         let asked = self.state.asked.lock().unwrap();
-        asked
-            .iter()
-            .filter(|(path, _)| path.ends_with(end))
-            .map(|(_, count)| count)
-            .sum()
+        asked.iter().filter(|(path, _)| path.ends_with(end)).map(|(_, count)| count).sum()
     }
 }
 
@@ -91,10 +81,7 @@ fn answer(state: &State, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     *state.asked.lock().unwrap().entry(path.clone()).or_default() += 1;
     let plain = |status| Response::builder().status(status).body(Full::default()).unwrap();
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if state.authorization.is_some() && given != state.authorization.as_deref() {
         let challenge = Response::builder().status(StatusCode::UNAUTHORIZED);
         return challenge
@@ -106,25 +93,13 @@ fn answer(state: &State, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         return plain(StatusCode::NOT_FOUND);
     };
     let (content, media_type) = if let Some((repository, name)) = rest.split_once("/manifests/") {
-        let content = state
-            .manifests
-            .lock()
-            .unwrap()
-            .get(&format!("{repository}@{name}"))
-            .cloned();
+        let content = state.manifests.lock().unwrap().get(&format!("{repository}@{name}")).cloned();
         let media_type = content.as_deref().map(media_type).unwrap_or_default();
         (content, media_type)
     } else if let Some((_, digest)) = rest.split_once("/blobs/") {
-        (
-            state.blobs.lock().unwrap().get(digest).cloned(),
-            "application/octet-stream".to_owned(),
-        )
+        (state.blobs.lock().unwrap().get(digest).cloned(), "application/octet-stream".to_owned())
     } else {
-        return plain(if rest.is_empty() {
-            StatusCode::OK
-        } else {
-            StatusCode::NOT_FOUND
-        });
+        return plain(if rest.is_empty() { StatusCode::OK } else { StatusCode::NOT_FOUND });
     };
     match content {
         None => plain(StatusCode::NOT_FOUND),
@@ -137,8 +112,5 @@ fn answer(state: &State, request: &Request<Incoming>) -> Response<Full<Bytes>> {
 
 fn media_type(document: &[u8]) -> String {
     let value: serde_json::Value = serde_json::from_slice(document).unwrap_or_default();
-    value["mediaType"]
-        .as_str()
-        .unwrap_or("application/vnd.oci.image.manifest.v1+json")
-        .to_owned()
+    value["mediaType"].as_str().unwrap_or("application/vnd.oci.image.manifest.v1+json").to_owned()
 }

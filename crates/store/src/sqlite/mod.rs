@@ -59,14 +59,7 @@ impl SqliteStore {
         let latest = recent.subscribe();
         let readers = Readers::new(path);
         let writer = Writer::start(opened, Arc::clone(&recent), retention)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                readers,
-                recent,
-                writer,
-            }),
-            latest,
-        })
+        Ok(Self { shared: Arc::new(Shared { readers, recent, writer }), latest })
     }
 }
 
@@ -74,10 +67,7 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn get(&self, key: &str) -> Result<Option<Entry>> {
         let key = key.to_owned();
-        self.shared
-            .readers
-            .run("read a key", move |reader| rows::current(reader, &key))
-            .await
+        self.shared.readers.run("read a key", move |reader| rows::current(reader, &key)).await
     }
 
     async fn list(&self, list: &List) -> Result<Page> {
@@ -85,25 +75,15 @@ impl Store for SqliteStore {
             self.shared.recent.check(at)?;
         }
         let (list, floor) = (list.clone(), Arc::clone(&self.shared.recent));
-        let page = self
-            .shared
-            .readers
-            .run("list keys", move |reader| rows::page(reader, &list))
-            .await?;
+        let page = self.shared.readers.run("list keys", move |reader| rows::page(reader, &list)).await?;
         // A compaction between the check and the read would have left holes.
         if page.revision < floor.floor() {
-            return Err(Error::Compacted {
-                requested: page.revision,
-                floor: floor.floor(),
-            });
+            return Err(Error::Compacted { requested: page.revision, floor: floor.floor() });
         }
         // The reader may see a transaction that the writer has not announced yet; a watch from this page's
         // revision must not find it in the future.
         let mut latest = self.latest.clone();
-        let announced = latest
-            .wait_for(|latest| *latest >= page.revision)
-            .await
-            .map(|_| ());
+        let announced = latest.wait_for(|latest| *latest >= page.revision).await.map(|_| ());
         announced.map_err(|_| self.shared.writer.stopped())?;
         Ok(page)
     }

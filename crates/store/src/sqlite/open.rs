@@ -46,18 +46,11 @@ pub(super) struct Opened {
 pub(super) fn failed(path: &Path, doing: &'static str, source: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
     match source.sqlite_error_code() {
-        Some(DiskFull) => Error::NoSpace {
-            path: path.to_owned(),
-        },
-        Some(DatabaseCorrupt | NotADatabase) => Error::Damaged {
-            path: path.to_owned(),
-            detail: source.to_string(),
-        },
-        _ => Error::Database {
-            doing,
-            path: path.to_owned(),
-            source: Arc::new(source),
-        },
+        Some(DiskFull) => Error::NoSpace { path: path.to_owned() },
+        Some(DatabaseCorrupt | NotADatabase) => {
+            Error::Damaged { path: path.to_owned(), detail: source.to_string() }
+        }
+        _ => Error::Database { doing, path: path.to_owned(), source: Arc::new(source) },
     }
 }
 
@@ -68,9 +61,8 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
     check(path, &connection)?;
     migrate(path, &connection)?;
     let number = |sql| -> Result<Revision> {
-        let read: i64 = connection
-            .query_row(sql, [], |row| row.get(0))
-            .map_err(|e| failed(path, "read the marks", e))?;
+        let read: i64 =
+            connection.query_row(sql, [], |row| row.get(0)).map_err(|e| failed(path, "read the marks", e))?;
         Ok(read as Revision)
     };
     let floor = number("SELECT value FROM mark WHERE name = 'floor'")?;
@@ -80,18 +72,9 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
     )?;
     if floor > revision {
         let detail = format!("it is compacted to {floor} but ends at {revision}");
-        return Err(Error::Damaged {
-            path: path.to_owned(),
-            detail,
-        });
+        return Err(Error::Damaged { path: path.to_owned(), detail });
     }
-    Ok(Opened {
-        path: path.to_owned(),
-        connection,
-        revision,
-        floor,
-        lock,
-    })
+    Ok(Opened { path: path.to_owned(), connection, revision, floor, lock })
 }
 
 /// Takes the lock file beside the database. SQLite's own locks would let a second process in between writes.
@@ -99,23 +82,12 @@ fn lock(path: &Path) -> Result<File> {
     let mut name = OsString::from(path);
     name.push(".lock");
     let name = PathBuf::from(name);
-    let io = |source| Error::Io {
-        doing: "lock",
-        path: name.clone(),
-        source: Arc::new(source),
-    };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&name)
-        .map_err(io)?;
+    let io = |source| Error::Io { doing: "lock", path: name.clone(), source: Arc::new(source) };
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&name).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
 }
@@ -123,17 +95,8 @@ fn lock(path: &Path) -> Result<File> {
 /// Opens a connection with a page cache of `cache` KiB.
 pub(super) fn connect(path: &Path, cache: i64) -> Result<Connection> {
     // The file holds Secrets: made here, it is readable by its owner only, and so are the files beside it.
-    let made = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path);
-    made.map_err(|source| Error::Io {
-        doing: "open",
-        path: path.to_owned(),
-        source: Arc::new(source),
-    })?;
+    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    made.map_err(|source| Error::Io { doing: "open", path: path.to_owned(), source: Arc::new(source) })?;
     let wrap = |source| failed(path, "open the database", source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(wrap)?;
@@ -165,18 +128,12 @@ fn ignore_no_row(error: rusqlite::Error) -> rusqlite::Result<()> {
 
 fn check(path: &Path, connection: &Connection) -> Result<()> {
     let wrap = |source| failed(path, "check the database", source);
-    let id: i32 = connection
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(wrap)?;
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(wrap)?;
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(wrap)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(wrap)?;
     if id != APPLICATION_ID && tables > 0 {
         let detail = "it is a database of another program".to_owned();
-        return Err(Error::Damaged {
-            path: path.to_owned(),
-            detail,
-        });
+        return Err(Error::Damaged { path: path.to_owned(), detail });
     }
     let mut findings = Vec::new();
     connection
@@ -186,10 +143,7 @@ fn check(path: &Path, connection: &Connection) -> Result<()> {
         })
         .map_err(wrap)?;
     if findings != ["ok"] {
-        return Err(Error::Damaged {
-            path: path.to_owned(),
-            detail: findings.join("; "),
-        });
+        return Err(Error::Damaged { path: path.to_owned(), detail: findings.join("; ") });
     }
     Ok(())
 }
@@ -197,16 +151,10 @@ fn check(path: &Path, connection: &Connection) -> Result<()> {
 /// Brings the schema up to date, one transaction a step. `user_version` is the number of steps done.
 fn migrate(path: &Path, connection: &Connection) -> Result<()> {
     let wrap = |source| failed(path, "upgrade the schema", source);
-    let found: u32 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(wrap)?;
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(wrap)?;
     let known = MIGRATIONS.len() as u32;
     if found > known {
-        return Err(Error::TooNew {
-            path: path.to_owned(),
-            found,
-            known,
-        });
+        return Err(Error::TooNew { path: path.to_owned(), found, known });
     }
     for (step, sql) in MIGRATIONS.iter().enumerate().skip(found as usize) {
         let done = step + 1;

@@ -24,11 +24,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            idle: Arc::default(),
-            permits: Arc::new(Semaphore::new(READERS)),
-        }
+        Self { path: path.to_owned(), idle: Arc::default(), permits: Arc::new(Semaphore::new(READERS)) }
     }
 
     /// Runs `read` on a reader connection, off the async threads.
@@ -38,10 +34,8 @@ impl Readers {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let closed = |detail: String| Error::Stopped { detail };
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|error| closed(error.to_string()))?;
+        let permit =
+            Arc::clone(&self.permits).acquire_owned().await.map_err(|error| closed(error.to_string()))?;
         let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
         let job = move || {
             let _permit = permit;
@@ -54,8 +48,6 @@ impl Readers {
             idle.lock().push(connection);
             Ok(answer)
         };
-        tokio::task::spawn_blocking(job)
-            .await
-            .map_err(|error| closed(error.to_string()))?
+        tokio::task::spawn_blocking(job).await.map_err(|error| closed(error.to_string()))?
     }
 }

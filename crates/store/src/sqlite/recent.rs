@@ -32,17 +32,8 @@ struct Window {
 
 impl Recent {
     pub(super) fn new(latest: Revision, floor: Revision) -> Self {
-        let window = Window {
-            events: VecDeque::new(),
-            bytes: 0,
-            after: latest,
-            latest,
-            floor,
-        };
-        Self {
-            window: RwLock::new(window),
-            publish: channel(latest).0,
-        }
+        let window = Window { events: VecDeque::new(), bytes: 0, after: latest, latest, floor };
+        Self { window: RwLock::new(window), publish: channel(latest).0 }
     }
 
     pub(super) fn subscribe(&self) -> Receiver<Revision> {
@@ -94,16 +85,10 @@ impl Recent {
             return Ok(None);
         }
         let start = window.events.partition_point(|event| event.revision <= after);
-        let matching = window
-            .events
-            .range(start..)
-            .filter(|event| event.key.starts_with(prefix));
+        let matching = window.events.range(start..).filter(|event| event.key.starts_with(prefix));
         let events: Vec<Event> = matching.take(limit).cloned().collect();
         let full = events.len() == limit;
-        let through = events
-            .last()
-            .filter(|_| full)
-            .map_or(window.latest, |event| event.revision);
+        let through = events.last().filter(|_| full).map_or(window.latest, |event| event.revision);
         Ok(Some(Batch { events, through }))
     }
 }
@@ -111,16 +96,10 @@ impl Recent {
 impl Window {
     fn check(&self, revision: Revision) -> Result<()> {
         if revision < self.floor {
-            return Err(Error::Compacted {
-                requested: revision,
-                floor: self.floor,
-            });
+            return Err(Error::Compacted { requested: revision, floor: self.floor });
         }
         if revision > self.latest {
-            return Err(Error::Future {
-                requested: revision,
-                current: self.latest,
-            });
+            return Err(Error::Future { requested: revision, current: self.latest });
         }
         Ok(())
     }

@@ -76,12 +76,7 @@ pub(super) fn page(connection: &Connection, list: &List) -> Result<Page> {
             count as u64
         }
     };
-    Ok(Page {
-        entries,
-        revision,
-        next: shown.filter(|_| remaining > 0),
-        remaining,
-    })
+    Ok(Page { entries, revision, next: shown.filter(|_| remaining > 0), remaining })
 }
 
 /// Reads up to `limit` changes below `prefix`, above `after` and not above `through`.
@@ -111,18 +106,10 @@ pub(super) fn events(
         let deleted = row.get_ref(1)? == ValueRef::Null;
         let current = if deleted { None } else { Some(entry(row)?) };
         let previous = before.query_row(params![key, revision], entry).optional()?;
-        events.push(Event {
-            revision: revision as Revision,
-            key,
-            current,
-            previous,
-        });
+        events.push(Event { revision: revision as Revision, key, current, previous });
     }
     let full = events.len() == limit;
-    let through = events
-        .last()
-        .filter(|_| full)
-        .map_or(through, |event| event.revision);
+    let through = events.last().filter(|_| full).map_or(through, |event| event.revision);
     Ok(Batch { events, through })
 }
 
@@ -156,9 +143,6 @@ pub(super) fn compact(connection: &Connection, floor: Revision, latest: Revision
     connection.execute("UPDATE mark SET value = ?1 WHERE name = 'floor'", [floor])?;
     connection.execute("UPDATE mark SET value = ?1 WHERE name = 'revision'", [latest])?;
     // The revision bound lets the scan end early: no row can be superseded before it was written.
-    connection.execute(
-        "DELETE FROM log WHERE revision <= ?1 AND superseded <= ?1",
-        [floor],
-    )?;
+    connection.execute("DELETE FROM log WHERE revision <= ?1 AND superseded <= ?1", [floor])?;
     Ok(())
 }

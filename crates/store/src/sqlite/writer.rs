@@ -37,23 +37,9 @@ impl Writer {
     pub(super) fn start(opened: Opened, recent: Arc<Recent>, retention: Retention) -> Result<Self> {
         let (sender, requests) = channel();
         let failure = Arc::new(Mutex::new(None));
-        let Opened {
-            path,
-            connection,
-            revision,
-            floor,
-            lock,
-        } = opened;
+        let Opened { path, connection, revision, floor, lock } = opened;
         let (shared, at) = (Arc::clone(&failure), path.clone());
-        let worker = Worker {
-            path,
-            connection,
-            recent,
-            retention,
-            revision,
-            floor,
-            failure: shared,
-        };
+        let worker = Worker { path, connection, recent, retention, revision, floor, failure: shared };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || worker.run(&requests))
@@ -62,12 +48,7 @@ impl Writer {
                 path: at,
                 source: Arc::new(source),
             })?;
-        Ok(Self {
-            requests: Some(sender),
-            thread: Some(thread),
-            failure,
-            _lock: lock,
-        })
+        Ok(Self { requests: Some(sender), thread: Some(thread), failure, _lock: lock })
     }
 
     pub(super) async fn commit(&self, write: Write) -> Result<Committed> {
@@ -84,21 +65,13 @@ impl Writer {
 
     /// Says why nothing is written any more.
     pub(super) fn stopped(&self) -> Error {
-        let detail = self
-            .failure
-            .lock()
-            .clone()
-            .unwrap_or_else(|| "it was closed".to_owned());
+        let detail = self.failure.lock().clone().unwrap_or_else(|| "it was closed".to_owned());
         Error::Stopped { detail }
     }
 
     fn send(&self, request: Request) -> Result<()> {
         let sent = self.requests.as_ref().map(|requests| requests.send(request));
-        if matches!(sent, Some(Ok(()))) {
-            Ok(())
-        } else {
-            Err(self.stopped())
-        }
+        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(self.stopped()) }
     }
 }
 
@@ -201,9 +174,7 @@ impl Worker {
             match self.write(write, group) {
                 Ok(result) => group.answers.push((answer, result)),
                 Err(source) => {
-                    let dropped = Error::Stopped {
-                        detail: source.to_string(),
-                    };
+                    let dropped = Error::Stopped { detail: source.to_string() };
                     group.answers.push((answer, Err(dropped)));
                     outcome = Err(source);
                     break;
@@ -211,12 +182,7 @@ impl Worker {
             }
         }
         for (_, answer) in writes {
-            group.answers.push((
-                answer,
-                Err(Error::Stopped {
-                    detail: "not tried".to_owned(),
-                }),
-            ));
+            group.answers.push((answer, Err(Error::Stopped { detail: "not tried".to_owned() })));
         }
         outcome?;
         self.connection.execute_batch("COMMIT")
@@ -229,49 +195,26 @@ impl Worker {
         };
         if !holds(&write, previous.as_ref()) {
             let actual = previous.map(Box::new);
-            return Ok(Err(Error::Conflict {
-                key: write.key,
-                expected: write.expected,
-                actual,
-            }));
+            return Ok(Err(Error::Conflict { key: write.key, expected: write.expected, actual }));
         }
         let revision = self.revision + 1;
         let value = match write.change {
             Change::Put(value) => Some(value),
             Change::Delete => None,
         };
-        rows::append(
-            &self.connection,
-            &write.key,
-            value.as_deref(),
-            revision,
-            previous.as_ref(),
-        )?;
+        rows::append(&self.connection, &write.key, value.as_deref(), revision, previous.as_ref())?;
         self.revision = revision;
         let created = previous.as_ref().map_or(revision, |entry| entry.created);
         let key = write.key;
-        let current = value.map(|value| Entry {
-            key: Arc::clone(&key),
-            value,
-            created,
-            modified: revision,
-        });
+        let current = value.map(|value| Entry { key: Arc::clone(&key), value, created, modified: revision });
         group.touched.insert(Arc::clone(&key), current.clone());
-        group.events.push(Event {
-            revision,
-            key,
-            current,
-            previous: previous.clone(),
-        });
+        group.events.push(Event { revision, key, current, previous: previous.clone() });
         Ok(Ok(Committed { revision, previous }))
     }
 
     fn compact(&mut self, floor: Revision) -> Result<()> {
         if floor > self.revision {
-            return Err(Error::Future {
-                requested: floor,
-                current: self.revision,
-            });
+            return Err(Error::Future { requested: floor, current: self.revision });
         }
         if floor <= self.floor {
             return Ok(());

@@ -125,11 +125,7 @@ pub(super) fn objects() -> Vec<Value> {
         cluster_role("system:kube-controller-manager", "", CONTROLLER_MANAGER),
         cluster_role("system:node", "", NODE),
         cluster_binding("cluster-admin", "cluster-admin", "group:system:masters"),
-        cluster_binding(
-            "system:discovery",
-            "system:discovery",
-            "group:system:authenticated",
-        ),
+        cluster_binding("system:discovery", "system:discovery", "group:system:authenticated"),
         cluster_binding(
             "system:public-info-viewer",
             "system:public-info-viewer",
@@ -140,21 +136,9 @@ pub(super) fn objects() -> Vec<Value> {
             "system:service-account-issuer-discovery",
             "group:system:serviceaccounts",
         ),
-        cluster_binding(
-            "system:monitoring",
-            "system:monitoring",
-            "group:system:monitoring",
-        ),
-        cluster_binding(
-            "system:basic-user",
-            "system:basic-user",
-            "group:system:authenticated",
-        ),
-        cluster_binding(
-            "system:kube-scheduler",
-            "system:kube-scheduler",
-            "user:system:kube-scheduler",
-        ),
+        cluster_binding("system:monitoring", "system:monitoring", "group:system:monitoring"),
+        cluster_binding("system:basic-user", "system:basic-user", "group:system:authenticated"),
+        cluster_binding("system:kube-scheduler", "system:kube-scheduler", "user:system:kube-scheduler"),
         cluster_binding(
             "system:kube-controller-manager",
             "system:kube-controller-manager",

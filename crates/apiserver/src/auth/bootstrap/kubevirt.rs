@@ -37,16 +37,10 @@ const OWNED: &[(&str, &str)] = &[
         "kubevirt.io",
         "virtualmachineinstancepresets,virtualmachineinstancereplicasets,virtualmachineinstances,virtualmachines",
     ),
-    (
-        "snapshot.kubevirt.io",
-        "virtualmachinerestores,virtualmachinesnapshotcontents,virtualmachinesnapshots",
-    ),
+    ("snapshot.kubevirt.io", "virtualmachinerestores,virtualmachinesnapshotcontents,virtualmachinesnapshots"),
     ("export.kubevirt.io", "virtualmachineexports"),
     ("clone.kubevirt.io", "virtualmachineclones"),
-    (
-        "backup.kubevirt.io",
-        "virtualmachinebackups,virtualmachinebackuptrackers",
-    ),
+    ("backup.kubevirt.io", "virtualmachinebackups,virtualmachinebackuptrackers"),
     (
         "instancetype.kubevirt.io",
         "virtualmachineclusterinstancetypes,virtualmachineclusterpreferences,virtualmachineinstancetypes,virtualmachinepreferences",
@@ -129,18 +123,13 @@ fn user_role(name: &str, aggregate: &str, rules: &str) -> Value {
 
 /// Rules with `verbs` for all kinds that users own.
 fn owned(verbs: &str) -> String {
-    let lines: Vec<String> = OWNED
-        .iter()
-        .map(|(group, resources)| format!("{verbs} | {group} | {resources}"))
-        .collect();
+    let lines: Vec<String> =
+        OWNED.iter().map(|(group, resources)| format!("{verbs} | {group} | {resources}")).collect();
     lines.join("\n")
 }
 
 pub(super) fn objects() -> Vec<Value> {
-    let edit = format!(
-        "{}{EDIT_SUBRESOURCES}{VIEW}",
-        owned("create,delete,get,list,patch,update,watch")
-    );
+    let edit = format!("{}{EDIT_SUBRESOURCES}{VIEW}", owned("create,delete,get,list,patch,update,watch"));
     let admin = format!(
         "{}{EDIT_SUBRESOURCES}{VIEW}
         get | subresources.kubevirt.io | virtualmachineinstances/vnc/screenshot",
@@ -157,30 +146,14 @@ pub(super) fn objects() -> Vec<Value> {
         user_role("kubevirt-apiserver", "", API),
         user_role("kubevirt-controller", "", CONTROLLER),
         user_role("kubevirt-handler", "", HANDLER),
-        cluster_binding(
-            "kubevirt.io:default",
-            "kubevirt.io:default",
-            "group:system:authenticated",
-        ),
+        cluster_binding("kubevirt.io:default", "kubevirt.io:default", "group:system:authenticated"),
         cluster_binding(
             "instancetype.kubevirt.io:view",
             "instancetype.kubevirt.io:view",
             "group:system:authenticated",
         ),
-        cluster_binding(
-            "kubevirt-apiserver",
-            "kubevirt-apiserver",
-            &account("kubevirt-apiserver"),
-        ),
-        cluster_binding(
-            "kubevirt-controller",
-            "kubevirt-controller",
-            &account("kubevirt-controller"),
-        ),
-        cluster_binding(
-            "kubevirt-handler",
-            "kubevirt-handler",
-            &account("kubevirt-handler"),
-        ),
+        cluster_binding("kubevirt-apiserver", "kubevirt-apiserver", &account("kubevirt-apiserver")),
+        cluster_binding("kubevirt-controller", "kubevirt-controller", &account("kubevirt-controller")),
+        cluster_binding("kubevirt-handler", "kubevirt-handler", &account("kubevirt-handler")),
     ]
 }

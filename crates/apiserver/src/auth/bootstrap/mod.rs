@@ -71,11 +71,7 @@ fn metadata(name: &str, labels: &str) -> Value {
 /// Columns are separated by bars, items by commas; `-` is the core group.
 fn rules(table: &str) -> Vec<Value> {
     let list = |column: &str| -> Vec<String> {
-        column
-            .split(',')
-            .map(str::trim)
-            .map(|item| if item == "-" { "" } else { item }.to_owned())
-            .collect()
+        column.split(',').map(str::trim).map(|item| if item == "-" { "" } else { item }.to_owned()).collect()
     };
     let lines = table.lines().map(str::trim).filter(|line| !line.is_empty());
     lines
@@ -150,16 +146,9 @@ mod tests {
     fn every_rule_is_complete() {
         for object in objects() {
             let name = object["metadata"]["name"].clone();
-            for rule in object
-                .get("rules")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-            {
+            for rule in object.get("rules").and_then(Value::as_array).into_iter().flatten() {
                 let filled = |field: &str| {
-                    rule.get(field)
-                        .and_then(Value::as_array)
-                        .is_some_and(|list| !list.is_empty())
+                    rule.get(field).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
                 };
                 assert!(filled("verbs"), "{name}: {rule}");
                 assert!(
@@ -183,30 +172,12 @@ mod tests {
         let handler = "system:serviceaccount:kubevirt:kubevirt-handler";
         let controller = "system:serviceaccount:kubevirt:kubevirt-controller";
         let table = [
-            (
-                "alice",
-                "create",
-                "authorization.k8s.io",
-                "selfsubjectaccessreviews",
-                true,
-            ),
+            ("alice", "create", "authorization.k8s.io", "selfsubjectaccessreviews", true),
             ("alice", "get", "", "pods", false),
             ("alice", "list", "kubevirt.io", "kubevirts", true),
             (controller, "create", "", "pods", true),
-            (
-                controller,
-                "patch",
-                "kubevirt.io",
-                "virtualmachineinstances",
-                true,
-            ),
-            (
-                controller,
-                "update",
-                "kubevirt.io",
-                "virtualmachines/status",
-                true,
-            ),
+            (controller, "patch", "kubevirt.io", "virtualmachineinstances", true),
+            (controller, "update", "kubevirt.io", "virtualmachines/status", true),
             (controller, "get", "", "secrets", false),
             (handler, "update", "kubevirt.io", "virtualmachineinstances", true),
             (handler, "delete", "kubevirt.io", "virtualmachineinstances", false),
@@ -219,18 +190,8 @@ mod tests {
         ];
         for (name, verb, group, resource, expected) in table {
             let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-            let attributes = Attributes {
-                verb,
-                group,
-                resource,
-                subresource,
-                ..Attributes::default()
-            };
-            assert_eq!(
-                policy.decide(&user(name), &attributes).allowed,
-                expected,
-                "{name} {verb} {resource}"
-            );
+            let attributes = Attributes { verb, group, resource, subresource, ..Attributes::default() };
+            assert_eq!(policy.decide(&user(name), &attributes).allowed, expected, "{name} {verb} {resource}");
         }
     }
 
@@ -238,18 +199,8 @@ mod tests {
     fn edit_and_view_gather_the_rules_for_machines() {
         let policy = policy();
         let may = |role: &str, verb: &str, resource: &str, subresource: &str| {
-            let group = if subresource.is_empty() {
-                "kubevirt.io"
-            } else {
-                "subresources.kubevirt.io"
-            };
-            let attributes = Attributes {
-                verb,
-                group,
-                resource,
-                subresource,
-                ..Attributes::default()
-            };
+            let group = if subresource.is_empty() { "kubevirt.io" } else { "subresources.kubevirt.io" };
+            let attributes = Attributes { verb, group, resource, subresource, ..Attributes::default() };
             policy
                 .rules_of_role(true, "", role)
                 .expect("the role")

@@ -7,9 +7,7 @@ use super::rule::{resource_matches, url_matches};
 /// name (or one verb and path).
 pub fn missing(held: &[&Rule], wanted: &[Rule]) -> Vec<Rule> {
     let parts = wanted.iter().flat_map(parts);
-    parts
-        .filter(|part| !held.iter().any(|rule| takes_in(rule, part)))
-        .collect()
+    parts.filter(|part| !held.iter().any(|rule| takes_in(rule, part))).collect()
 }
 
 /// Splits a rule into its smallest parts.
@@ -18,11 +16,7 @@ fn parts(rule: &Rule) -> Vec<Rule> {
     let mut parts = Vec::new();
     for verb in &rule.verbs {
         for url in &rule.urls {
-            parts.push(Rule {
-                verbs: single(verb),
-                urls: single(url),
-                ..Rule::default()
-            });
+            parts.push(Rule { verbs: single(verb), urls: single(url), ..Rule::default() });
         }
         for group in &rule.groups {
             for resource in &rule.resources {
@@ -35,10 +29,7 @@ fn parts(rule: &Rule) -> Vec<Rule> {
                 if rule.names.is_empty() {
                     parts.push(part);
                 } else {
-                    parts.extend(rule.names.iter().map(|name| Rule {
-                        names: single(name),
-                        ..part.clone()
-                    }));
+                    parts.extend(rule.names.iter().map(|name| Rule { names: single(name), ..part.clone() }));
                 }
             }
         }
@@ -48,9 +39,7 @@ fn parts(rule: &Rule) -> Vec<Rule> {
 
 fn takes_in(held: &Rule, part: &Rule) -> bool {
     let any = |list: &[Box<str>], wanted: &[Box<str>]| {
-        wanted
-            .iter()
-            .all(|wanted| list.iter().any(|item| &**item == "*" || item == wanted))
+        wanted.iter().all(|wanted| list.iter().any(|item| &**item == "*" || item == wanted))
     };
     if !any(&held.verbs, &part.verbs) {
         return false;
@@ -91,49 +80,25 @@ mod tests {
         let paths = rule(json!({"verbs": ["get"], "nonResourceURLs": ["/logs/*"]}));
         let held = [&held, &named, &paths];
         let count = |value| missing(&held, &[rule(value)]).len();
-        assert_eq!(
-            count(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods", "rs/scale"]})),
-            0
-        );
+        assert_eq!(count(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods", "rs/scale"]})), 0);
         assert_eq!(
             count(json!({"verbs": ["get", "watch"], "apiGroups": ["", "x"], "resources": ["pods"]})),
             3
         );
-        assert_eq!(
-            count(json!({"verbs": ["*"], "apiGroups": [""], "resources": ["pods"]})),
-            1
-        );
-        assert_eq!(
-            count(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["*"]})),
-            1
-        );
-        assert_eq!(
-            count(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods/log"]})),
-            1
-        );
+        assert_eq!(count(json!({"verbs": ["*"], "apiGroups": [""], "resources": ["pods"]})), 1);
+        assert_eq!(count(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["*"]})), 1);
+        assert_eq!(count(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods/log"]})), 1);
         assert_eq!(
             count(
                 json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a", "b"]})
             ),
             1
         );
-        assert_eq!(
-            count(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"]})),
-            1
-        );
-        assert_eq!(
-            count(json!({"verbs": ["get"], "nonResourceURLs": ["/logs/x", "/logs/x*", "/l*"]})),
-            1
-        );
+        assert_eq!(count(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"]})), 1);
+        assert_eq!(count(json!({"verbs": ["get"], "nonResourceURLs": ["/logs/x", "/logs/x*", "/l*"]})), 1);
         let all = [&Rule::everything()];
         assert_eq!(
-            missing(
-                &all,
-                &[rule(
-                    json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
-                )]
-            )
-            .len(),
+            missing(&all, &[rule(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}))]).len(),
             0
         );
     }
@@ -153,13 +118,7 @@ mod tests {
         fn rule() -> impl Strategy<Value = Rule> {
             let resources = words(&["*", "pods", "pods/log", "*/log", "nodes"]);
             let urls = words(&["*", "/a", "/a*", "/a/*", "/a/b"]);
-            (
-                words(&["*", "get", "list"]),
-                words(&["*", "", "x"]),
-                resources,
-                words(&["a", "b"]),
-                urls,
-            )
+            (words(&["*", "get", "list"]), words(&["*", "", "x"]), resources, words(&["a", "b"]), urls)
                 .prop_map(|(verbs, groups, resources, names, urls)| Rule {
                     verbs,
                     groups,

@@ -26,10 +26,7 @@ pub struct Decision {
 impl Decision {
     /// It may happen.
     pub fn allowed(reason: impl Into<String>) -> Self {
-        Self {
-            allowed: true,
-            reason: reason.into(),
-        }
+        Self { allowed: true, reason: reason.into() }
     }
 }
 
@@ -59,10 +56,7 @@ enum Subject {
 }
 
 fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value
-        .get(field)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
@@ -71,10 +65,7 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 
 /// Reads the rules of a role or cluster role.
 pub(crate) fn rules_in(role: &Value) -> Vec<Rule> {
-    list(role, "rules")
-        .iter()
-        .filter_map(|rule| serde_json::from_value(rule.clone()).ok())
-        .collect()
+    list(role, "rules").iter().filter_map(|rule| serde_json::from_value(rule.clone()).ok()).collect()
 }
 
 impl Policy {
@@ -83,9 +74,7 @@ impl Policy {
         let [cluster_roles, roles, cluster_bindings, bindings] = objects;
         let mut policy = Self::default();
         for role in cluster_roles {
-            policy
-                .cluster_roles
-                .insert(object::name(role).into(), with_aggregated(role, cluster_roles));
+            policy.cluster_roles.insert(object::name(role).into(), with_aggregated(role, cluster_roles));
         }
         for role in roles {
             let key = (object::namespace(role).into(), object::name(role).into());
@@ -109,17 +98,12 @@ impl Policy {
                 return Decision::allowed(binding.explain(subject));
             }
         }
-        Decision {
-            allowed: false,
-            reason: String::new(),
-        }
+        Decision { allowed: false, reason: String::new() }
     }
 
     /// Returns all rules that `user` holds in a namespace; in the whole cluster, when it is empty.
     pub fn rules_of<'a>(&'a self, user: &UserInfo, namespace: &str) -> Vec<&'a Rule> {
-        self.held(user, namespace)
-            .flat_map(|(_, _, rules)| rules.iter())
-            .collect()
+        self.held(user, namespace).flat_map(|(_, _, rules)| rules.iter()).collect()
     }
 
     /// Returns the rules of a role that a binding in `namespace` refers to.
@@ -137,19 +121,12 @@ impl Policy {
         user: &UserInfo,
         namespace: &str,
     ) -> impl Iterator<Item = (&'a Binding, &'a Subject, &'a [Rule])> {
-        let local = if namespace.is_empty() {
-            None
-        } else {
-            self.bindings.get(namespace)
-        };
-        self.cluster_bindings
-            .iter()
-            .chain(local.into_iter().flatten())
-            .filter_map(move |binding| {
-                let subject = binding.subjects.iter().find(|subject| subject.is(user))?;
-                let rules = self.rules_of_role(binding.cluster_role, &binding.namespace, &binding.role)?;
-                Some((binding, subject, rules))
-            })
+        let local = if namespace.is_empty() { None } else { self.bindings.get(namespace) };
+        self.cluster_bindings.iter().chain(local.into_iter().flatten()).filter_map(move |binding| {
+            let subject = binding.subjects.iter().find(|subject| subject.is(user))?;
+            let rules = self.rules_of_role(binding.cluster_role, &binding.namespace, &binding.role)?;
+            Some((binding, subject, rules))
+        })
     }
 }
 
@@ -212,11 +189,7 @@ impl Binding {
             format!("RoleBinding \"{}/{}\"", self.name, self.namespace)
         };
         let role = if self.cluster_role { "ClusterRole" } else { "Role" };
-        format!(
-            "RBAC: allowed by {binding} of {role} {:?} to {}",
-            self.role,
-            subject.describe()
-        )
+        format!("RBAC: allowed by {binding} of {role} {:?} to {}", self.role, subject.describe())
     }
 }
 
@@ -275,13 +248,7 @@ mod tests {
                 json!([{"kind": "Group", "name": "readers"}]),
             )],
             vec![
-                binding(
-                    "editors",
-                    "a",
-                    "ClusterRole",
-                    "edit",
-                    json!([{"kind": "User", "name": "alice"}]),
-                ),
+                binding("editors", "a", "ClusterRole", "edit", json!([{"kind": "User", "name": "alice"}])),
                 binding(
                     "robots",
                     "a",
@@ -303,13 +270,7 @@ mod tests {
         let may = |user: &UserInfo, verb, namespace, name| {
             policy.decide(
                 user,
-                &Attributes {
-                    verb,
-                    resource: "pods",
-                    namespace,
-                    name,
-                    ..Attributes::default()
-                },
+                &Attributes { verb, resource: "pods", namespace, name, ..Attributes::default() },
             )
         };
         let (reader, alice) = (user("x", &["readers"]), user("alice", &[]));

@@ -36,21 +36,12 @@ fn holds(list: &[Box<str>], wanted: &str) -> bool {
 impl Rule {
     /// The rule that allows everything on resources.
     pub fn everything() -> Self {
-        Self {
-            verbs: one(ALL),
-            groups: one(ALL),
-            resources: one(ALL),
-            ..Self::default()
-        }
+        Self { verbs: one(ALL), groups: one(ALL), resources: one(ALL), ..Self::default() }
     }
 
     /// The rule that allows everything on paths.
     pub fn every_path() -> Self {
-        Self {
-            verbs: one(ALL),
-            urls: one(ALL),
-            ..Self::default()
-        }
+        Self { verbs: one(ALL), urls: one(ALL), ..Self::default() }
     }
 
     /// Says whether the rule allows this.
@@ -102,13 +93,7 @@ mod tests {
         }))
         .expect("a rule");
         let on = |verb, group, resource, subresource| {
-            rule.allows(&Attributes {
-                verb,
-                group,
-                resource,
-                subresource,
-                ..Attributes::default()
-            })
+            rule.allows(&Attributes { verb, group, resource, subresource, ..Attributes::default() })
         };
         assert!(
             on("get", "", "pods", "")
@@ -119,11 +104,7 @@ mod tests {
             !on("watch", "", "pods", "") && !on("get", "x", "pods", "") && !on("get", "", "pods", "exec")
         );
         assert!(!on("get", "", "pod", ""));
-        assert!(!rule.allows(&Attributes {
-            verb: "get",
-            path: "/healthz",
-            ..Attributes::default()
-        }));
+        assert!(!rule.allows(&Attributes { verb: "get", path: "/healthz", ..Attributes::default() }));
     }
 
     #[test]
@@ -134,26 +115,11 @@ mod tests {
         }))
         .expect("a rule");
         let named = |name| {
-            rule.allows(&Attributes {
-                verb: "get",
-                resource: "secrets",
-                name,
-                ..Attributes::default()
-            })
+            rule.allows(&Attributes { verb: "get", resource: "secrets", name, ..Attributes::default() })
         };
         assert!(named("a") && !named("b") && !named(""));
-        let path = |path| {
-            rule.allows(&Attributes {
-                verb: "get",
-                path,
-                ..Attributes::default()
-            })
-        };
+        let path = |path| rule.allows(&Attributes { verb: "get", path, ..Attributes::default() });
         assert!(path("/healthz") && path("/logs/x") && !path("/healthz/x") && !path("/"));
-        assert!(Rule::every_path().allows(&Attributes {
-            verb: "get",
-            path: "/x",
-            ..Attributes::default()
-        }));
+        assert!(Rule::every_path().allows(&Attributes { verb: "get", path: "/x", ..Attributes::default() }));
     }
 }

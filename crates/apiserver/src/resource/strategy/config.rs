@@ -14,8 +14,12 @@ use crate::resource::Call;
 const MAX: usize = 1 << 20;
 
 pub(super) const CONFIG_MAP: Strategy = Strategy { validate: validate_config_map, ..BASE };
-pub(super) const SECRET: Strategy =
-    Strategy { prepare_create: encode, prepare_update: |call, draft, _| encode(call, draft), validate: validate_secret, ..BASE };
+pub(super) const SECRET: Strategy = Strategy {
+    prepare_create: encode,
+    prepare_update: |call, draft, _| encode(call, draft),
+    validate: validate_secret,
+    ..BASE
+};
 
 fn entries<'a>(object: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
     object.get(name).and_then(Value::as_object).into_iter().flatten()
@@ -30,8 +34,14 @@ fn validate_config_map(_: &Call, object: &Value, old: Option<&Value>) -> Vec<Fie
             keys(part, key, &mut errors);
         }
     }
-    for (key, _) in entries(object, "data").filter(|(key, _)| object["binaryData"].get(key.as_str()).is_some()) {
-        errors.push(FieldError::invalid(Path::new("data").key(key), key.as_str(), "duplicate of key present in binaryData"));
+    for (key, _) in
+        entries(object, "data").filter(|(key, _)| object["binaryData"].get(key.as_str()).is_some())
+    {
+        errors.push(FieldError::invalid(
+            Path::new("data").key(key),
+            key.as_str(),
+            "duplicate of key present in binaryData",
+        ));
     }
     if size > MAX {
         errors.push(FieldError::too_long(Path::new("[]"), MAX));
@@ -50,11 +60,15 @@ fn keys(part: &str, key: &str, errors: &mut Vec<FieldError>) {
 fn immutable(object: &Value, old: Option<&Value>, parts: &[&str], errors: &mut Vec<FieldError>) {
     let Some(old) = old.filter(|old| old["immutable"] == true) else { return };
     if object["immutable"] != true {
-        errors.push(FieldError::forbidden(Path::new("immutable"), "field is immutable when `immutable` is set"));
+        errors.push(FieldError::forbidden(
+            Path::new("immutable"),
+            "field is immutable when `immutable` is set",
+        ));
     }
     for part in parts {
         if object.get(*part) != old.get(*part) {
-            errors.push(FieldError::forbidden(Path::new(*part), "field is immutable when `immutable` is set"));
+            errors
+                .push(FieldError::forbidden(Path::new(*part), "field is immutable when `immutable` is set"));
         }
     }
 }
@@ -98,7 +112,11 @@ fn validate_secret(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldEr
                 let decoded = STANDARD.decode(value).unwrap_or_default();
                 if serde_json::from_slice::<Map<String, Value>>(&decoded).is_err() {
                     let detail = "must be a JSON object";
-                    errors.push(FieldError::invalid(Path::new("data").key(key), "<secret contents redacted>", detail));
+                    errors.push(FieldError::invalid(
+                        Path::new("data").key(key),
+                        "<secret contents redacted>",
+                        detail,
+                    ));
                 }
             }
             Some(_) => {}
@@ -119,7 +137,9 @@ fn validate_secret(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldEr
 pub(super) fn rbac(plural: &str) -> Strategy {
     let base = Strategy { name: names::path_segment, ..BASE };
     match plural {
-        "rolebindings" | "clusterrolebindings" => Strategy { default: default_subjects, validate: validate_binding, ..base },
+        "rolebindings" | "clusterrolebindings" => {
+            Strategy { default: default_subjects, validate: validate_binding, ..base }
+        }
         "roles" => Strategy { default: default_rules, validate: validate_role, ..base },
         _ => Strategy { default: default_rules, validate: validate_cluster_role, ..base },
     }
@@ -145,7 +165,8 @@ fn validate_binding(call: &Call, object: &Value, old: Option<&Value>) -> Vec<Fie
     let mut errors = Vec::new();
     let role = Path::new("roleRef");
     let kind = text(object, &["roleRef", "kind"]);
-    let supported: &[&str] = if call.resource.namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    let supported: &[&str] =
+        if call.resource.namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
     if text(object, &["roleRef", "apiGroup"]) != "rbac.authorization.k8s.io" {
         let value = text(object, &["roleRef", "apiGroup"]);
         errors.push(FieldError::not_supported(role.child("apiGroup"), value, ["rbac.authorization.k8s.io"]));
@@ -192,10 +213,18 @@ fn validate_subject(call: &Call, subject: &Value, path: &Path, errors: &mut Vec<
         }
         "User" | "Group" => {
             if group != "rbac.authorization.k8s.io" {
-                errors.push(FieldError::not_supported(path.child("apiGroup"), group, ["rbac.authorization.k8s.io"]));
+                errors.push(FieldError::not_supported(
+                    path.child("apiGroup"),
+                    group,
+                    ["rbac.authorization.k8s.io"],
+                ));
             }
         }
-        kind => errors.push(FieldError::not_supported(path.child("kind"), kind, ["ServiceAccount", "User", "Group"])),
+        kind => errors.push(FieldError::not_supported(
+            path.child("kind"),
+            kind,
+            ["ServiceAccount", "User", "Group"],
+        )),
     }
 }
 
@@ -223,18 +252,32 @@ fn validate_rule(rule: &Value, path: &Path, namespaced: bool, errors: &mut Vec<F
     if !empty("nonResourceURLs") {
         if namespaced {
             let detail = "namespaced rules cannot apply to non-resource URLs";
-            errors.push(FieldError::invalid(path.child("nonResourceURLs"), rule["nonResourceURLs"].clone(), detail));
+            errors.push(FieldError::invalid(
+                path.child("nonResourceURLs"),
+                rule["nonResourceURLs"].clone(),
+                detail,
+            ));
         }
         if !(empty("apiGroups") && empty("resources") && empty("resourceNames")) {
             let detail = "rules cannot apply to both regular resources and non-resource URLs";
-            errors.push(FieldError::invalid(path.child("nonResourceURLs"), rule["nonResourceURLs"].clone(), detail));
+            errors.push(FieldError::invalid(
+                path.child("nonResourceURLs"),
+                rule["nonResourceURLs"].clone(),
+                detail,
+            ));
         }
         return;
     }
     if empty("apiGroups") {
-        errors.push(FieldError::required(path.child("apiGroups"), "resource rules must supply at least one api group"));
+        errors.push(FieldError::required(
+            path.child("apiGroups"),
+            "resource rules must supply at least one api group",
+        ));
     }
     if empty("resources") {
-        errors.push(FieldError::required(path.child("resources"), "resource rules must supply at least one resource"));
+        errors.push(FieldError::required(
+            path.child("resources"),
+            "resource rules must supply at least one resource",
+        ));
     }
 }

@@ -50,7 +50,10 @@ fn versions(object: &Value) -> impl Iterator<Item = &Value> {
 }
 
 fn storage_versions(object: &Value) -> Vec<String> {
-    versions(object).filter(|version| version["storage"] == true).map(|version| text(version, &["name"]).to_owned()).collect()
+    versions(object)
+        .filter(|version| version["storage"] == true)
+        .map(|version| text(version, &["name"]).to_owned())
+        .collect()
 }
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
@@ -83,7 +86,11 @@ fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let detail = "must have exactly one version marked as storage version";
         errors.push(FieldError::invalid(spec.child("versions"), object["spec"]["versions"].clone(), detail));
         let stored = object["status"]["storedVersions"].clone();
-        errors.push(FieldError::invalid(Path::new("status.storedVersions"), stored, "must have the one storage version"));
+        errors.push(FieldError::invalid(
+            Path::new("status.storedVersions"),
+            stored,
+            "must have the one storage version",
+        ));
     }
     let mut seen = Vec::new();
     let single = versions(object).count() == 1;
@@ -130,7 +137,8 @@ fn validate_schema(version: &Value, path: &Path, root: &Path, errors: &mut Vec<F
         errors.push(FieldError::required(path.child("schema").child("openAPIV3Schema"), ""));
         return;
     }
-    errors.extend(crate::registry::schema::library().structural_errors(schema, &root.child("openAPIV3Schema")));
+    errors
+        .extend(crate::registry::schema::library().structural_errors(schema, &root.child("openAPIV3Schema")));
 }
 
 fn validate_version(version: &Value, path: &Path, single: bool, errors: &mut Vec<FieldError>) {
@@ -179,7 +187,8 @@ fn validate_scale(scale: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             if required {
                 errors.push(FieldError::required(path.child(field), ""));
             }
-        } else if !value.starts_with(prefix) && !(field == "labelSelectorPath" && value.starts_with(".spec.")) {
+        } else if !value.starts_with(prefix) && !(field == "labelSelectorPath" && value.starts_with(".spec."))
+        {
             let detail = format!("should be a json path under {}", prefix.trim_end_matches('.'));
             errors.push(FieldError::invalid(path.child(field), value, detail));
         }
@@ -187,7 +196,9 @@ fn validate_scale(scale: &Value, path: &Path, errors: &mut Vec<FieldError>) {
 }
 
 fn validate_change(object: &Value, old: &Value, versions: &[&str], errors: &mut Vec<FieldError>) {
-    for path in [&["spec", "group"][..], &["spec", "scope"], &["spec", "names", "plural"], &["spec", "names", "kind"]] {
+    for path in
+        [&["spec", "group"][..], &["spec", "scope"], &["spec", "names", "plural"], &["spec", "names", "kind"]]
+    {
         let (now, before) = (text(object, path), text(old, path));
         if now != before {
             if path.last() == Some(&"plural") {
@@ -201,7 +212,9 @@ fn validate_change(object: &Value, old: &Value, versions: &[&str], errors: &mut 
     for (at, version) in stored.iter().enumerate() {
         let version = version.as_str().unwrap_or_default();
         if !versions.contains(&version) {
-            let detail = format!("missing from spec.versions; {version} was a storage version: migrate what is stored in it, and remove it from status.storedVersions first");
+            let detail = format!(
+                "missing from spec.versions; {version} was a storage version: migrate what is stored in it, and remove it from status.storedVersions first"
+            );
             errors.push(FieldError::invalid(Path::new("status.storedVersions").index(at), version, detail));
         }
     }

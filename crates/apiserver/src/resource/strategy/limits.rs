@@ -45,8 +45,11 @@ pub(super) fn validate(_: &Call, object: &Value, _: Option<&Value>) -> Vec<Field
             for (name, value) in item[low].as_object().into_iter().flatten() {
                 let Some(bound) = item[high].get(name) else { continue };
                 let path = path.child(low).key(name);
-                if amount(value) > amount(bound) && !errors.iter().any(|error: &FieldError| error.path == path) {
-                    let detail = format!("{what} {} is greater than {high} value {}", plain(value), plain(bound));
+                if amount(value) > amount(bound)
+                    && !errors.iter().any(|error: &FieldError| error.path == path)
+                {
+                    let detail =
+                        format!("{what} {} is greater than {high} value {}", plain(value), plain(bound));
                     errors.push(FieldError::invalid(path, value.clone(), detail));
                 }
             }
@@ -82,7 +85,8 @@ pub(super) fn admit_pod(call: &Call, pod: &mut Value) -> Result<()> {
     for (_, container) in containers(&pod["spec"]) {
         let resources = &container["resources"];
         for item in &of_containers {
-            check(item, &resources["requests"], &resources["limits"], "Container").map_err(|why| refuse(call, pod, why))?;
+            check(item, &resources["requests"], &resources["limits"], "Container")
+                .map_err(|why| refuse(call, pod, why))?;
         }
     }
     let of_pods = limits(call, "Pod");
@@ -122,7 +126,9 @@ fn fill(pod: &mut Value, item: &Value) {
         for container in items_mut(&mut pod["spec"], kind) {
             let name = text(container, &["name"]).to_owned();
             let what = if kind == "containers" { "container" } else { "init container" };
-            for (from, to, word) in [("defaultRequest", "requests", "request"), ("default", "limits", "limit")] {
+            for (from, to, word) in
+                [("defaultRequest", "requests", "request"), ("default", "limits", "limit")]
+            {
                 let mut set = Vec::new();
                 for (resource, value) in item[from].as_object().into_iter().flatten() {
                     if container["resources"][to].get(resource).is_none() {
@@ -149,7 +155,8 @@ fn fill(pod: &mut Value, item: &Value) {
 /// Adds up what all containers request, or are limited to. A resource that one of them leaves open is left out.
 fn sum(pod: &Value, part: &str) -> Value {
     let mut total: Map<String, Value> = Map::new();
-    let all: Vec<&Value> = containers(&pod["spec"]).map(|(_, container)| &container["resources"][part]).collect();
+    let all: Vec<&Value> =
+        containers(&pod["spec"]).map(|(_, container)| &container["resources"][part]).collect();
     let names = all.iter().filter_map(|part| part.as_object()).flatten().map(|(name, _)| name);
     for name in names {
         let milli: i64 = all
@@ -168,7 +175,10 @@ fn check(item: &Value, requests: &Value, limits: &Value, kind: &str) -> Result<(
     for (name, bound) in item["min"].as_object().into_iter().flatten() {
         match requests.get(name) {
             None => {
-                return Err(format!("minimum {name} usage per {kind} is {}.  No request is specified", plain(bound)));
+                return Err(format!(
+                    "minimum {name} usage per {kind} is {}.  No request is specified",
+                    plain(bound)
+                ));
             }
             Some(value) if amount(value) < amount(bound) => {
                 let (bound, value) = (plain(bound), plain(value));
@@ -179,7 +189,12 @@ fn check(item: &Value, requests: &Value, limits: &Value, kind: &str) -> Result<(
     }
     for (name, bound) in item["max"].as_object().into_iter().flatten() {
         match limits.get(name) {
-            None => return Err(format!("maximum {name} usage per {kind} is {}.  No limit is specified", plain(bound))),
+            None => {
+                return Err(format!(
+                    "maximum {name} usage per {kind} is {}.  No limit is specified",
+                    plain(bound)
+                ));
+            }
             Some(value) if amount(value) > amount(bound) => {
                 let (bound, value) = (plain(bound), plain(value));
                 return Err(format!("maximum {name} usage per {kind} is {bound}, but limit is {value}"));
@@ -192,7 +207,9 @@ fn check(item: &Value, requests: &Value, limits: &Value, kind: &str) -> Result<(
         if request > 0.0 && limit / request > amount(bound) {
             let ratio = limit / request;
             let bound = plain(bound);
-            return Err(format!("{name} max limit to request ratio per {kind} is {bound}, but provided ratio is {ratio:.6}"));
+            return Err(format!(
+                "{name} max limit to request ratio per {kind} is {bound}, but provided ratio is {ratio:.6}"
+            ));
         }
     }
     Ok(())

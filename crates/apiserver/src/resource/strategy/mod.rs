@@ -72,9 +72,10 @@ pub(crate) fn of(resource: &Resource) -> Strategy {
         ("networking.k8s.io", "networkpolicies") => Strategy { validate: policy::network_policy, ..BASE },
         ("networking.k8s.io", "ingresses") => Strategy { validate: policy::ingress, ..BASE },
         ("scheduling.k8s.io", "priorityclasses") => Strategy { validate: policy::priority_class, ..BASE },
-        ("admissionregistration.k8s.io", "validatingwebhookconfigurations" | "mutatingwebhookconfigurations") => {
-            Strategy { validate: policy::webhooks, ..BASE }
-        }
+        (
+            "admissionregistration.k8s.io",
+            "validatingwebhookconfigurations" | "mutatingwebhookconfigurations",
+        ) => Strategy { validate: policy::webhooks, ..BASE },
         ("", "replicationcontrollers") | ("apps" | "batch", _) => workload::strategy(resource),
         ("apiextensions.k8s.io", "customresourcedefinitions") => crd::STRATEGY,
         ("rbac.authorization.k8s.io", plural) => config::rbac(plural),
@@ -88,8 +89,15 @@ fn has_generation(resource: &Resource) -> bool {
     match &*resource.collection.group {
         "" => matches!(&*resource.collection.plural, "pods" | "replicationcontrollers"),
         "apps" => &*resource.collection.plural != "controllerrevisions",
-        "admissionregistration.k8s.io" | "batch" | "autoscaling" | "apiextensions.k8s.io" | "discovery.k8s.io"
-        | "flowcontrol.apiserver.k8s.io" | "networking.k8s.io" | "policy" | "scheduling.k8s.io" => true,
+        "admissionregistration.k8s.io"
+        | "batch"
+        | "autoscaling"
+        | "apiextensions.k8s.io"
+        | "discovery.k8s.io"
+        | "flowcontrol.apiserver.k8s.io"
+        | "networking.k8s.io"
+        | "policy"
+        | "scheduling.k8s.io" => true,
         "resource.k8s.io" => &*resource.collection.plural == "resourceslices",
         _ => false,
     }
@@ -158,8 +166,16 @@ pub(crate) fn shows_deleted(resource: &Resource) -> bool {
     !resource.custom
         && matches!(
             (resource.group(), resource.plural()),
-            ("", "pods" | "services" | "serviceaccounts" | "persistentvolumeclaims" | "persistentvolumes" | "podtemplates" | "resourcequotas")
-                | ("storage.k8s.io", _)
+            (
+                "",
+                "pods"
+                    | "services"
+                    | "serviceaccounts"
+                    | "persistentvolumeclaims"
+                    | "persistentvolumes"
+                    | "podtemplates"
+                    | "resourcequotas"
+            ) | ("storage.k8s.io", _)
                 | ("resource.k8s.io", _)
         )
 }
@@ -176,7 +192,9 @@ pub(crate) fn grace(resource: &Resource, object: &Value, wanted: Option<i64>) ->
 pub(crate) fn begin_delete(call: &Call, draft: &mut Value) {
     match (call.resource.group(), call.resource.plural()) {
         ("", "namespaces") => draft["status"]["phase"] = "Terminating".into(),
-        ("apiextensions.k8s.io", _) => crate::registry::crd::begin_delete(&super::metadata::timestamp(call), draft),
+        ("apiextensions.k8s.io", _) => {
+            crate::registry::crd::begin_delete(&super::metadata::timestamp(call), draft)
+        }
         _ => {}
     }
 }

@@ -11,14 +11,8 @@ use super::{BASE, Strategy, items_mut, pod_admission, set_default, text, workloa
 use crate::Result;
 use crate::resource::Call;
 
-pub(super) const STRATEGY: Strategy = Strategy {
-    name: names::dns_subdomain,
-    default,
-    prepare_create,
-    prepare_update,
-    validate,
-    ..BASE
-};
+pub(super) const STRATEGY: Strategy =
+    Strategy { name: names::dns_subdomain, default, prepare_create, prepare_update, validate, ..BASE };
 
 fn default(draft: &mut Value) {
     let Some(spec) = draft.get_mut("spec").filter(|spec| spec.is_object()) else { return };
@@ -106,7 +100,9 @@ pub(super) fn grace(pod: &Value, wanted: Option<i64>) -> i64 {
     let own = object::i64_at(pod, &["spec", "terminationGracePeriodSeconds"]).unwrap_or(30);
     let grace = wanted.unwrap_or(own);
     // What no node has taken, and what has ended, needs no time to end.
-    if text(pod, &["spec", "nodeName"]).is_empty() || matches!(text(pod, &["status", "phase"]), "Failed" | "Succeeded") {
+    if text(pod, &["spec", "nodeName"]).is_empty()
+        || matches!(text(pod, &["status", "phase"]), "Failed" | "Succeeded")
+    {
         return 0;
     }
     if grace < 0 { 1 } else { grace }
@@ -197,11 +193,15 @@ mod tests {
 
     #[test]
     fn quality_of_service_follows_resources() {
-        let of = |resources: Value| qos_class(&json!({"containers": [{"name": "c", "resources": resources}]}));
+        let of =
+            |resources: Value| qos_class(&json!({"containers": [{"name": "c", "resources": resources}]}));
         let all = json!({"cpu": "1", "memory": "1Gi"});
         assert_eq!(of(json!({})), "BestEffort");
         assert_eq!(of(json!({"limits": all, "requests": all})), "Guaranteed");
-        assert_eq!(of(json!({"limits": all, "requests": {"cpu": "1000m", "memory": "1024Mi"}})), "Guaranteed");
+        assert_eq!(
+            of(json!({"limits": all, "requests": {"cpu": "1000m", "memory": "1024Mi"}})),
+            "Guaranteed"
+        );
         assert_eq!(of(json!({"requests": all})), "Burstable");
         assert_eq!(of(json!({"requests": {"example.test/x": "1"}})), "BestEffort");
     }

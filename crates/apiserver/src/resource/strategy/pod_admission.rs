@@ -42,11 +42,13 @@ fn service_account(call: &Call, pod: &mut Value) -> Result<()> {
     spec["serviceAccount"] = name.as_str().into();
     let namespace = call.namespace().to_owned();
     let Some(account) = read(call, "", "serviceaccounts", &namespace, &name) else {
-        let why = format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
+        let why =
+            format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
         return Err(forbid(call, pod, why));
     };
     let spec = &mut pod["spec"];
-    let automount = spec["automountServiceAccountToken"].as_bool().or(account["automountServiceAccountToken"].as_bool());
+    let automount =
+        spec["automountServiceAccountToken"].as_bool().or(account["automountServiceAccountToken"].as_bool());
     if automount.unwrap_or(true) {
         mount_token(call, spec);
     }
@@ -104,7 +106,10 @@ fn priority(call: &Call, pod: &mut Value) -> Result<()> {
     };
     let given = pod["spec"]["priority"].as_i64();
     if given.is_some_and(|given| given != value) {
-        let why = format!("the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name", given.unwrap_or(0));
+        let why = format!(
+            "the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name",
+            given.unwrap_or(0)
+        );
         return Err(forbid(call, pod, why));
     }
     let spec = &mut pod["spec"];
@@ -130,8 +135,7 @@ fn tolerations(spec: &mut Value) {
             covers && matches!(text(toleration, &["effect"]), "" | "NoExecute")
         });
         if !tolerated {
-            let toleration =
-                json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS});
+            let toleration = json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS});
             push(spec, "tolerations", toleration);
         }
     }

@@ -25,7 +25,11 @@ pub(super) fn budget(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldEr
     if spec["minAvailable"].is_null() || spec["maxUnavailable"].is_null() {
         return Vec::new();
     }
-    vec![FieldError::invalid(Path::new("spec"), spec.clone(), "minAvailable and maxUnavailable cannot be both set")]
+    vec![FieldError::invalid(
+        Path::new("spec"),
+        spec.clone(),
+        "minAvailable and maxUnavailable cannot be both set",
+    )]
 }
 
 pub(super) fn priority_class(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -99,7 +103,11 @@ pub(super) fn ingress(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldE
             }
             let backend = &entry["backend"];
             if backend["service"].is_null() && backend["resource"].is_null() {
-                errors.push(FieldError::invalid(path.child("backend"), "", "resource or service backend is required"));
+                errors.push(FieldError::invalid(
+                    path.child("backend"),
+                    "",
+                    "resource or service backend is required",
+                ));
             }
         }
     }
@@ -133,10 +141,16 @@ pub(super) fn webhooks(_: &Call, object: &Value, _: Option<&Value>) -> Vec<Field
         }
         let client = &webhook["clientConfig"];
         if client["url"].is_null() == client["service"].is_null() {
-            errors.push(FieldError::required(path.child("clientConfig"), "exactly one of url or service is required"));
+            errors.push(FieldError::required(
+                path.child("clientConfig"),
+                "exactly one of url or service is required",
+            ));
         }
         if is_empty(webhook, "admissionReviewVersions") {
-            errors.push(FieldError::required(path.child("admissionReviewVersions"), "must specify one of v1, v1beta1"));
+            errors.push(FieldError::required(
+                path.child("admissionReviewVersions"),
+                "must specify one of v1, v1beta1",
+            ));
         }
     }
     errors
@@ -148,7 +162,13 @@ mod tests {
 
     #[test]
     fn networks_are_told_from_other_text() {
-        for (text, expected) in [("10.0.0.0/8", true), ("::/0", true), ("10.0.0.0/33", false), ("10.0.0.0", false), ("nope", false)] {
+        for (text, expected) in [
+            ("10.0.0.0/8", true),
+            ("::/0", true),
+            ("10.0.0.0/33", false),
+            ("10.0.0.0", false),
+            ("nope", false),
+        ] {
             assert_eq!(is_cidr(text), expected, "{text}");
         }
     }

@@ -14,8 +14,15 @@ use crate::resource::Call;
 use crate::resource::service::Allocator;
 use crate::resource::write::refuse_field;
 
-pub(super) const STRATEGY: Strategy =
-    Strategy { name: names::dns_1035_label, default, prepare_create, prepare_update, validate, allocate, ..BASE };
+pub(super) const STRATEGY: Strategy = Strategy {
+    name: names::dns_1035_label,
+    default,
+    prepare_create,
+    prepare_update,
+    validate,
+    allocate,
+    ..BASE
+};
 
 fn default(draft: &mut Value) {
     let Some(spec) = draft.get_mut("spec").filter(|spec| spec.is_object()) else { return };
@@ -79,8 +86,12 @@ fn prepare_update(_: &mut Call, draft: &mut Value, old: &Value) -> Result<()> {
     for port in items_mut(spec, "ports") {
         let same = had.iter().find(|old| old["port"] == port["port"] && old["protocol"] == port["protocol"]);
         match same.map(|old| old["nodePort"].clone()) {
-            Some(number) if wants_node_ports && port["nodePort"].is_null() && !number.is_null() => port["nodePort"] = number,
-            Some(number) if !wants_node_ports && before != kind && port["nodePort"] == number => remove(port, "nodePort"),
+            Some(number) if wants_node_ports && port["nodePort"].is_null() && !number.is_null() => {
+                port["nodePort"] = number
+            }
+            Some(number) if !wants_node_ports && before != kind && port["nodePort"] == number => {
+                remove(port, "nodePort")
+            }
             _ => {}
         }
     }
@@ -137,7 +148,11 @@ fn validate(call: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError>
         let now = text(spec, &["clusterIP"]);
         let kept_type = text(old, &["spec", "type"]) != "ExternalName" && kind != "ExternalName";
         if kept_type && !before.is_empty() && before != now {
-            errors.push(FieldError::invalid(path.child("clusterIPs").index(0), vec![now], "may not change once set"));
+            errors.push(FieldError::invalid(
+                path.child("clusterIPs").index(0),
+                vec![now],
+                "may not change once set",
+            ));
         }
     }
     errors
@@ -149,14 +164,22 @@ fn validate_port(port: &Value, path: &Path, named: bool, errors: &mut Vec<FieldE
         errors.push(FieldError::required(path.child("name"), ""));
     }
     if !(1..=65535).contains(&number) {
-        errors.push(FieldError::invalid(path.child("port"), number, "must be between 1 and 65535, inclusive"));
+        errors.push(FieldError::invalid(
+            path.child("port"),
+            number,
+            "must be between 1 and 65535, inclusive",
+        ));
     }
     let protocol = text(port, &["protocol"]);
     if !PROTOCOLS.contains(&protocol) {
         errors.push(FieldError::not_supported(path.child("protocol"), protocol, PROTOCOLS));
     }
     if let Some(target) = port["targetPort"].as_i64().filter(|target| !(1..=65535).contains(target)) {
-        errors.push(FieldError::invalid(path.child("targetPort"), target, "must be between 1 and 65535, inclusive"));
+        errors.push(FieldError::invalid(
+            path.child("targetPort"),
+            target,
+            "must be between 1 and 65535, inclusive",
+        ));
     }
 }
 
@@ -168,7 +191,9 @@ fn allocate(call: &Call, draft: &mut Value, old: Option<&Value>, dry_run: bool) 
     if kind != "ExternalName" {
         address(call, draft, old, &name)?;
     }
-    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") && draft["spec"]["allocateLoadBalancerNodePorts"] != false {
+    if matches!(kind.as_str(), "NodePort" | "LoadBalancer")
+        && draft["spec"]["allocateLoadBalancerNodePorts"] != false
+    {
         node_ports(call, draft, old, &name)?;
     }
     if dry_run {
@@ -199,11 +224,14 @@ fn address(call: &Call, draft: &mut Value, old: Option<&Value>, name: &str) -> R
         }
         given if given == held => {}
         given => {
-            let refuse = |detail: &str| refuse_field(&call.resource.gvk, name, "spec.clusterIPs", vec![given], detail);
+            let refuse =
+                |detail: &str| refuse_field(&call.resource.gvk, name, "spec.clusterIPs", vec![given], detail);
             let parsed: Ipv4Addr = given.parse().map_err(|_| refuse("must be a valid IP address"))?;
             if !allocator.contains(parsed) {
                 let network = allocator.network();
-                return Err(refuse(&format!("the provided IP ({given}) is not in the valid range {network}")));
+                return Err(refuse(&format!(
+                    "the provided IP ({given}) is not in the valid range {network}"
+                )));
             }
             if !allocator.take_address(parsed) {
                 return Err(refuse("failed to allocate IP: provided IP is already allocated"));
@@ -216,8 +244,12 @@ fn address(call: &Call, draft: &mut Value, old: Option<&Value>, name: &str) -> R
 
 fn node_ports(call: &Call, draft: &mut Value, old: Option<&Value>, name: &str) -> Result<()> {
     let allocator = call.server.allocator();
-    let held: Vec<Value> =
-        old.and_then(|old| old["spec"]["ports"].as_array()).into_iter().flatten().map(|port| port["nodePort"].clone()).collect();
+    let held: Vec<Value> = old
+        .and_then(|old| old["spec"]["ports"].as_array())
+        .into_iter()
+        .flatten()
+        .map(|port| port["nodePort"].clone())
+        .collect();
     let full = || Status::internal("every node port is taken");
     for (at, port) in items_mut(&mut draft["spec"], "ports").enumerate() {
         match port["nodePort"].as_i64().filter(|number| *number > 0) {
@@ -227,7 +259,9 @@ fn node_ports(call: &Call, draft: &mut Value, old: Option<&Value>, name: &str) -
                 let path = format!("spec.ports[{at}].nodePort");
                 let refuse = |detail: &str| refuse_field(&call.resource.gvk, name, &path, number, detail);
                 if !Allocator::is_node_port(number) {
-                    return Err(refuse("provided port is not in the valid range. The range of valid ports is 30000-32767"));
+                    return Err(refuse(
+                        "provided port is not in the valid range. The range of valid ports is 30000-32767",
+                    ));
                 }
                 if !allocator.take_port(number as u16) {
                     return Err(refuse("provided port is already allocated"));
@@ -235,9 +269,11 @@ fn node_ports(call: &Call, draft: &mut Value, old: Option<&Value>, name: &str) -
             }
         }
     }
-    let local = text(draft, &["spec", "type"]) == "LoadBalancer" && text(draft, &["spec", "externalTrafficPolicy"]) == "Local";
+    let local = text(draft, &["spec", "type"]) == "LoadBalancer"
+        && text(draft, &["spec", "externalTrafficPolicy"]) == "Local";
     if local && draft["spec"]["healthCheckNodePort"].as_i64().unwrap_or(0) == 0 {
-        draft["spec"]["healthCheckNodePort"] = allocator.next_port(random(call) as u16).ok_or_else(full)?.into();
+        draft["spec"]["healthCheckNodePort"] =
+            allocator.next_port(random(call) as u16).ok_or_else(full)?.into();
     }
     Ok(())
 }

@@ -9,8 +9,7 @@ use crate::Result;
 use crate::resource::Call;
 use crate::resource::metadata::timestamp;
 
-pub(super) const CLAIM: Strategy =
-    Strategy { prepare_create: pending, validate: validate_claim, ..BASE };
+pub(super) const CLAIM: Strategy = Strategy { prepare_create: pending, validate: validate_claim, ..BASE };
 pub(super) const VOLUME: Strategy =
     Strategy { prepare_create: pending_volume, validate: validate_volume, ..BASE };
 
@@ -86,7 +85,9 @@ fn claim_update(object: &Value, old: &Value, storage: &str, errors: &mut Vec<Fie
             remove(spec, "volumeAttributesClassName");
         }
     }
-    if compared["storageClassName"].is_null() != before["storageClassName"].is_null() && before["storageClassName"].is_null() {
+    if compared["storageClassName"].is_null() != before["storageClassName"].is_null()
+        && before["storageClassName"].is_null()
+    {
         remove(&mut compared, "storageClassName");
     }
     if compared != before {
@@ -133,7 +134,8 @@ fn validate_volume(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldEr
     if !policies.contains(&policy) {
         errors.push(FieldError::not_supported(spec.child("persistentVolumeReclaimPolicy"), policy, policies));
     }
-    let moved = |old: &Value| SOURCES.iter().any(|source| object["spec"].get(*source) != old["spec"].get(*source));
+    let moved =
+        |old: &Value| SOURCES.iter().any(|source| object["spec"].get(*source) != old["spec"].get(*source));
     if old.is_some_and(moved) {
         let detail = "spec.persistentvolumesource is immutable after creation";
         errors.push(FieldError::forbidden(spec.child("persistentvolumesource"), detail));
@@ -145,7 +147,14 @@ fn validate_volume(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldEr
 fn is_source(name: &str) -> bool {
     !matches!(
         name,
-        "capacity" | "accessModes" | "claimRef" | "persistentVolumeReclaimPolicy" | "storageClassName" | "mountOptions"
-            | "volumeMode" | "nodeAffinity" | "volumeAttributesClassName"
+        "capacity"
+            | "accessModes"
+            | "claimRef"
+            | "persistentVolumeReclaimPolicy"
+            | "storageClassName"
+            | "mountOptions"
+            | "volumeMode"
+            | "nodeAffinity"
+            | "volumeAttributesClassName"
     )
 }

@@ -49,7 +49,10 @@ fn validate_job(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError
     let restart = text(object, &["spec", "template", "spec", "restartPolicy"]);
     if !matches!(restart, "Never" | "OnFailure") {
         // The default of Pods is no choice for Jobs, so it counts as no choice at all.
-        errors.push(FieldError::required(template.child("restartPolicy"), "valid values: \"OnFailure\", \"Never\""));
+        errors.push(FieldError::required(
+            template.child("restartPolicy"),
+            "valid values: \"OnFailure\", \"Never\"",
+        ));
     }
     if let Some(old) = old {
         for (field, detail) in [
@@ -58,7 +61,11 @@ fn validate_job(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError
             ("podFailurePolicy", "field is immutable"),
         ] {
             if old["spec"][field] != object["spec"][field] {
-                errors.push(FieldError::invalid(Path::new("spec").child(field), object["spec"][field].clone(), detail));
+                errors.push(FieldError::invalid(
+                    Path::new("spec").child(field),
+                    object["spec"][field].clone(),
+                    detail,
+                ));
             }
         }
     }
@@ -71,17 +78,27 @@ fn validate_cron_job(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldEr
     if schedule.is_empty() {
         return vec![FieldError::required(path, "")];
     }
-    if is_schedule(schedule) { Vec::new() } else { vec![FieldError::invalid(path, schedule, "expected exactly 5 fields, as in \"0 3 * * 1\", or a word such as @daily")] }
+    if is_schedule(schedule) {
+        Vec::new()
+    } else {
+        vec![FieldError::invalid(
+            path,
+            schedule,
+            "expected exactly 5 fields, as in \"0 3 * * 1\", or a word such as @daily",
+        )]
+    }
 }
 
 /// Whether a text is a cron schedule: five fields of numbers, names, lists, ranges and steps, or a word.
 fn is_schedule(schedule: &str) -> bool {
-    const WORDS: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+    const WORDS: [&str; 7] =
+        ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
     if WORDS.contains(&schedule) || schedule.starts_with("@every ") {
         return true;
     }
     let field = |field: &str| {
-        !field.is_empty() && field.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | '/' | ',' | '-' | '?'))
+        !field.is_empty()
+            && field.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | '/' | ',' | '-' | '?'))
     };
     let fields: Vec<&str> = schedule.split_whitespace().collect();
     fields.len() == 5 && fields.into_iter().all(field)
@@ -107,7 +124,9 @@ fn default_template(draft: &mut Value) {
         if text(spec, &[strategy, "type"]) == "RollingUpdate" && spec[strategy]["rollingUpdate"].is_null() {
             spec[strategy]["rollingUpdate"] = match strategy {
                 "strategy" => json!({"maxUnavailable": "25%", "maxSurge": "25%"}),
-                _ if spec.get("serviceName").is_some() || spec.get("podManagementPolicy").is_some() => json!({"partition": 0}),
+                _ if spec.get("serviceName").is_some() || spec.get("podManagementPolicy").is_some() => {
+                    json!({"partition": 0})
+                }
                 _ => json!({"maxUnavailable": 1, "maxSurge": 0}),
             };
         }
@@ -134,7 +153,8 @@ pub(super) fn default_pod_spec(spec: &mut Value) {
         }
     }
     // Two names of one field; the older one is deprecated.
-    let (name, old) = (text(spec, &["serviceAccountName"]).to_owned(), text(spec, &["serviceAccount"]).to_owned());
+    let (name, old) =
+        (text(spec, &["serviceAccountName"]).to_owned(), text(spec, &["serviceAccount"]).to_owned());
     match (name.is_empty(), old.is_empty()) {
         (true, false) => spec["serviceAccountName"] = old.into(),
         (false, _) => spec["serviceAccount"] = name.into(),
@@ -164,7 +184,11 @@ fn validate_selector(_: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
             errors.push(FieldError::invalid(Path::new("spec.template.metadata.labels"), labels, detail));
         }
         _ if empty => {
-            errors.push(FieldError::invalid(path.clone(), selector.clone(), "empty selector is invalid for deployment"));
+            errors.push(FieldError::invalid(
+                path.clone(),
+                selector.clone(),
+                "empty selector is invalid for deployment",
+            ));
         }
         Ok(parsed) if !parsed.matches(&object["spec"]["template"]) => {
             let labels = object["spec"]["template"]["metadata"]["labels"].clone();
@@ -184,7 +208,9 @@ fn validate_selector(_: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
         let detail = "must be greater than or equal to 0";
         errors.push(FieldError::invalid(Path::new("spec.replicas"), replicas, detail));
     }
-    if text(object, &["spec", "strategy", "type"]) == "Recreate" && !object["spec"]["strategy"]["rollingUpdate"].is_null() {
+    if text(object, &["spec", "strategy", "type"]) == "Recreate"
+        && !object["spec"]["strategy"]["rollingUpdate"].is_null()
+    {
         let detail = "may not be specified when strategy `type` is 'Recreate'";
         errors.push(FieldError::forbidden(Path::new("spec.strategy.rollingUpdate"), detail));
     }
@@ -231,9 +257,11 @@ fn node_affinity(affinity: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
     const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
     let required = affinity[REQUIRED]["nodeSelectorTerms"].as_array().into_iter().flatten().enumerate();
-    let required = required.map(|(at, term)| (path.child(REQUIRED).child("nodeSelectorTerms").index(at), term));
+    let required =
+        required.map(|(at, term)| (path.child(REQUIRED).child("nodeSelectorTerms").index(at), term));
     let preferred = affinity[PREFERRED].as_array().into_iter().flatten().enumerate();
-    let preferred = preferred.map(|(at, term)| (path.child(PREFERRED).index(at).child("preference"), &term["preference"]));
+    let preferred = preferred
+        .map(|(at, term)| (path.child(PREFERRED).index(at).child("preference"), &term["preference"]));
     for (path, term) in required.chain(preferred) {
         for (at, expression) in term["matchExpressions"].as_array().into_iter().flatten().enumerate() {
             let path = path.child("matchExpressions").index(at);
@@ -253,7 +281,11 @@ fn node_affinity(affinity: &Value, path: &Path, errors: &mut Vec<FieldError>) {
                     errors.push(FieldError::required(path.child("values"), detail));
                 }
                 "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-                other => errors.push(FieldError::invalid(path.child("operator"), other, "not a valid selector operator")),
+                other => errors.push(FieldError::invalid(
+                    path.child("operator"),
+                    other,
+                    "not a valid selector operator",
+                )),
             }
             for wrong in names::label_key(text(expression, &["key"])) {
                 errors.push(FieldError::invalid(path.child("key"), text(expression, &["key"]), wrong));
@@ -329,8 +361,13 @@ fn validate_volumes<'a>(spec: &'a Value, path: &Path, errors: &mut Vec<FieldErro
         if !names.insert(name) {
             errors.push(FieldError::duplicate(path.child("name"), name));
         }
-        let sources: Vec<&String> =
-            volume.as_object().into_iter().flatten().map(|(source, _)| source).filter(|source| *source != "name").collect();
+        let sources: Vec<&String> = volume
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(source, _)| source)
+            .filter(|source| *source != "name")
+            .collect();
         for extra in sources.iter().skip(1) {
             errors.push(FieldError::forbidden(path.child(extra), "may not specify more than 1 volume type"));
         }
@@ -344,7 +381,8 @@ fn tolerations(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         let (key, operator, value) =
             (text(toleration, &["key"]), text(toleration, &["operator"]), text(toleration, &["value"]));
         if key.is_empty() && operator != "Exists" {
-            let detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+            let detail =
+                "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
             errors.push(FieldError::invalid(path.child("operator"), operator, detail));
         }
         if operator == "Exists" && !value.is_empty() {
@@ -372,7 +410,13 @@ mod tests {
 
     #[test]
     fn tags_are_told_from_ports() {
-        for (image, latest) in [("a", true), ("a:1", false), ("h:5000/a", true), ("h:5000/a:latest", true), ("a@sha256:0", false)] {
+        for (image, latest) in [
+            ("a", true),
+            ("a:1", false),
+            ("h:5000/a", true),
+            ("h:5000/a:latest", true),
+            ("a@sha256:0", false),
+        ] {
             assert_eq!(has_latest_tag(image), latest, "{image}");
         }
     }
