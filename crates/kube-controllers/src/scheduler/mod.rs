@@ -76,11 +76,11 @@ pub(crate) fn start(context: &Context, recorder: &Recorder, tasks: &mut Tasks) {
         work(queue, 1, |key| {
             let (scheduler, waiting) = (Arc::clone(&scheduler), Arc::clone(&waiting));
             async move {
-                let outcome = scheduler.schedule(&key).await?;
-                match outcome {
-                    Outcome::Settled => waiting.lock().remove(&key),
-                    Outcome::Waits => waiting.lock().insert(key),
-                };
+                // Before the look: a node that changes while it lasts calls for another one.
+                waiting.lock().insert(key.clone());
+                if let Outcome::Settled = scheduler.schedule(&key).await? {
+                    waiting.lock().remove(&key);
+                }
                 Ok(None::<Duration>)
             }
         })
