@@ -20,7 +20,7 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
     let user = parts.extensions.get::<UserInfo>().cloned().ok_or_else(Status::unauthorized)?;
     let user = auth::authorize(server, user, &parts.headers, &info, parts.uri.query())?;
     if !info.is_resource {
-        return plain(server, &info, &parts).await;
+        return plain(server, &info, &parts);
     }
     if info.verb.is_empty() {
         return Err(method_not_allowed());
@@ -92,7 +92,7 @@ fn method_not_allowed() -> Box<Status> {
 }
 
 /// Requests that concern no resource.
-async fn plain(server: &ApiServer, info: &RequestInfo, parts: &Parts) -> Result<Response<Body>> {
+fn plain(server: &ApiServer, info: &RequestInfo, parts: &Parts) -> Result<Response<Body>> {
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(method_not_allowed());
     }

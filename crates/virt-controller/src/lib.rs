@@ -15,7 +15,7 @@ use std::pin::Pin;
 
 use kube_ext::{Context, Election, Recorder, Tasks};
 
-pub use self::config::{Config, Refusals};
+pub use self::config::{Config, MachineRefusals, Refusals};
 
 /// Name under which Events are reported.
 const COMPONENT: &str = "virtualmachine-controller";

@@ -198,7 +198,7 @@ impl Serialize for Stored<'_> {
         for name in FIRST {
             match fields.and_then(|fields| fields.get(name)) {
                 Some(Value::Object(metadata)) if name == "metadata" => {
-                    map.serialize_entry(name, &Metadata(metadata))?
+                    map.serialize_entry(name, &Metadata(metadata))?;
                 }
                 Some(value) => map.serialize_entry(name, value)?,
                 None => {}

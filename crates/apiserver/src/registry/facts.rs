@@ -59,7 +59,7 @@ pub fn definition_with_defaults(name: &str) -> Option<String> {
 }
 
 /// The defaults of one definition, by field.
-fn defaults<'a>(name: &'a str) -> impl Iterator<Item = (&'static str, Value)> + use<'a> {
+fn defaults(name: &str) -> impl Iterator<Item = (&'static str, Value)> + use<'_> {
     DEFAULTS.lines().filter_map(move |line| {
         let (field, value) = line.strip_prefix(name)?.strip_prefix('\t')?.split_once('\t')?;
         Some((field, serde_json::from_str(value).ok()?))

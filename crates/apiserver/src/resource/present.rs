@@ -39,15 +39,15 @@ pub(crate) fn object(call: &Call, code: StatusCode, entry: &Entry) -> Result<Res
     if accepted == Accepted::default() {
         return Ok(body::answer(code, body::JSON, bytes_of(&call.resource, entry)));
     }
-    value_in(call, accepted, code, &value_of(&call.resource, entry)?)
+    Ok(value_in(call, accepted, code, &value_of(&call.resource, entry)?))
 }
 
 /// Answers a value that is not stored.
 pub(crate) fn value(call: &Call, code: StatusCode, object: &Value) -> Result<Response<Body>> {
-    value_in(call, accepted(&call.headers, true)?, code, object)
+    Ok(value_in(call, accepted(&call.headers, true)?, code, object))
 }
 
-fn value_in(call: &Call, accepted: Accepted, code: StatusCode, object: &Value) -> Result<Response<Body>> {
+fn value_in(call: &Call, accepted: Accepted, code: StatusCode, object: &Value) -> Response<Body> {
     let shown = match accepted.form {
         Form::Object => encode(object, accepted.encoding),
         Form::Partial(version) => encode(&partial(object, version), accepted.encoding),
@@ -60,7 +60,7 @@ fn value_in(call: &Call, accepted: Accepted, code: StatusCode, object: &Value) -
             encode(&table, accepted.encoding)
         }
     };
-    Ok(body::answer(code, media_type(accepted.encoding), shown))
+    body::answer(code, media_type(accepted.encoding), shown)
 }
 
 /// What a table's rows carry of their objects, as the `includeObject` parameter says.

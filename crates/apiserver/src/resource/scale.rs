@@ -81,21 +81,19 @@ fn scale_of(resource: &Resource, object: &Value) -> Value {
     };
     let status_path = resource.scale.as_ref().map_or(".status.replicas", |scale| &*scale.status_replicas);
     let (wanted, observed) = (number(&spec_path(resource)), number(status_path));
-    let selector = match &resource.scale {
-        Some(scale) => scale.label_selector.as_deref().map(|path| {
+    let selector = if let Some(scale) = &resource.scale {
+        scale.label_selector.as_deref().map(|path| {
             let path: Vec<&str> = path.trim_start_matches('.').split('.').collect();
             object::str_at(object, &path).to_owned()
-        }),
-        None => {
-            let selector = &object["spec"]["selector"];
-            let parsed =
-                if selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some() {
-                    LabelSelector::from_object(selector).unwrap_or_default()
-                } else {
-                    LabelSelector::from_map(selector)
-                };
-            Some(parsed.to_string())
-        }
+        })
+    } else {
+        let selector = &object["spec"]["selector"];
+        let parsed = if selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some() {
+            LabelSelector::from_object(selector).unwrap_or_default()
+        } else {
+            LabelSelector::from_map(selector)
+        };
+        Some(parsed.to_string())
     };
     let mut metadata = json!({"name": object::name(object)});
     for name in ["namespace", "uid", "resourceVersion", "creationTimestamp"] {

@@ -119,7 +119,7 @@ impl Scheduler {
                     outcome = Outcome::Settled;
                 }
                 Action::Unschedulable { message } => {
-                    self.mark(key, whole.resource_version(), message).await?
+                    self.mark(key, whole.resource_version(), message).await?;
                 }
                 Action::Tell(notice) => {
                     let object = ObjectRef::new(&resources::POD, key.clone(), facts.uid.clone());

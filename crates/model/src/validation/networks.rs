@@ -35,7 +35,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
                 errors.add(Problem::Required, at.clone(), (), "a network is one of pod, multus; remove one");
             }
             (false, None) => {
-                errors.add(Problem::Required, at.clone(), (), "say what network this is: pod or multus")
+                errors.add(Problem::Required, at.clone(), (), "say what network this is: pod or multus");
             }
         }
         if !spec.domain.devices.interfaces.iter().any(|interface| interface.name == network.name) {

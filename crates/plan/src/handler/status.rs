@@ -166,6 +166,6 @@ fn conditions(status: &mut Status, machine: &Machine, live: bool, now: Timestamp
 /// Bytes in the largest binary unit that divides them.
 fn quantity(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
-    let unit = UNITS.iter().find(|(size, _)| bytes >= *size && bytes % size == 0);
+    let unit = UNITS.iter().find(|(size, _)| bytes >= *size && bytes.is_multiple_of(*size));
     unit.map_or_else(|| bytes.to_string(), |(size, name)| format!("{}{name}", bytes / size))
 }

@@ -83,7 +83,7 @@ fn plain(line: &str) -> String {
     match (line.find(" {"), line.rfind("}: ")) {
         (Some(begin), Some(end)) if begin < end => {
             let value: Option<serde_json::Value> = serde_json::from_str(&line[begin + 1..=end]).ok();
-            let name = value.as_ref().and_then(|value| value.get("node-name").or(value.get("id")));
+            let name = value.as_ref().and_then(|value| value.get("node-name").or_else(|| value.get("id")));
             let name = name.and_then(serde_json::Value::as_str).unwrap_or("…");
             format!("{} {name}{}", &line[..begin], &line[end + 1..])
         }

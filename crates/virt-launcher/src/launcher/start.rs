@@ -175,7 +175,8 @@ impl Supervisor {
                     return Ok(ours);
                 }
                 Some((Notice::NotExecuted { reason }, _)) => {
-                    let remedy = "install QEMU on the node (Debian: qemu-system-x86); the start is tried again";
+                    let remedy =
+                        "install QEMU on the node (Debian: qemu-system-x86); the start is tried again";
                     return Err(failure("HypervisorNotExecuted", format!("{reason}; {remedy}")));
                 }
                 Some((Notice::Terminate, _)) => self.terminate_later(),

@@ -187,7 +187,7 @@ fn validate_scale(scale: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             if required {
                 errors.push(FieldError::required(path.child(field), ""));
             }
-        } else if !value.starts_with(prefix) && !(field == "labelSelectorPath" && value.starts_with(".spec."))
+        } else if !(value.starts_with(prefix) || field == "labelSelectorPath" && value.starts_with(".spec."))
         {
             let detail = format!("should be a json path under {}", prefix.trim_end_matches('.'));
             errors.push(FieldError::invalid(path.child(field), value, detail));

@@ -175,8 +175,7 @@ pub(crate) fn shows_deleted(resource: &Resource) -> bool {
                     | "persistentvolumes"
                     | "podtemplates"
                     | "resourcequotas"
-            ) | ("storage.k8s.io", _)
-                | ("resource.k8s.io", _)
+            ) | ("storage.k8s.io" | "resource.k8s.io", _)
         )
 }
 
@@ -193,7 +192,7 @@ pub(crate) fn begin_delete(call: &Call, draft: &mut Value) {
     match (call.resource.group(), call.resource.plural()) {
         ("", "namespaces") => draft["status"]["phase"] = "Terminating".into(),
         ("apiextensions.k8s.io", _) => {
-            crate::registry::crd::begin_delete(&super::metadata::timestamp(call), draft)
+            crate::registry::crd::begin_delete(&super::metadata::timestamp(call), draft);
         }
         _ => {}
     }

@@ -47,8 +47,9 @@ fn service_account(call: &Call, pod: &mut Value) -> Result<()> {
         return Err(forbid(call, pod, why));
     };
     let spec = &mut pod["spec"];
-    let automount =
-        spec["automountServiceAccountToken"].as_bool().or(account["automountServiceAccountToken"].as_bool());
+    let automount = spec["automountServiceAccountToken"]
+        .as_bool()
+        .or_else(|| account["automountServiceAccountToken"].as_bool());
     if automount.unwrap_or(true) {
         mount_token(call, spec);
     }

@@ -87,10 +87,10 @@ fn prepare_update(_: &mut Call, draft: &mut Value, old: &Value) -> Result<()> {
         let same = had.iter().find(|old| old["port"] == port["port"] && old["protocol"] == port["protocol"]);
         match same.map(|old| old["nodePort"].clone()) {
             Some(number) if wants_node_ports && port["nodePort"].is_null() && !number.is_null() => {
-                port["nodePort"] = number
+                port["nodePort"] = number;
             }
             Some(number) if !wants_node_ports && before != kind && port["nodePort"] == number => {
-                remove(port, "nodePort")
+                remove(port, "nodePort");
             }
             _ => {}
         }
