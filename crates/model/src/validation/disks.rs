@@ -113,7 +113,11 @@ fn target(
             }
         }
         None => {
-            errors.invalid(at.child("name"), disk.name.as_str(), "no volume has this name; add it to volumes");
+            errors.invalid(
+                at.child("name"),
+                disk.name.as_str(),
+                "no volume has this name; add it to volumes",
+            );
         }
         Some(volume) => {
             if disk.lun.is_some() && volume.persistent_volume_claim.is_none() && volume.data_volume.is_none()

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-pub use self::resources::{guest_memory, overhead, vcpus};
+pub use self::resources::overhead;
 
 /// User and group of everything in the Pod.
 const USER: i64 = 107;

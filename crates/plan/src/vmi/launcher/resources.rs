@@ -6,6 +6,7 @@ use api::kubevirt::v1::VirtualMachineInstance;
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use machinery::quantity::Quantity;
+use model::resources::{guest_memory, topology};
 
 use super::Config;
 
@@ -24,30 +25,6 @@ const DEDICATED: u64 = 100;
 const EPHEMERAL_STORAGE: &str = "50M";
 /// Smallest processor request, in thousandths.
 const LEAST_CPU: u64 = 100;
-
-/// Returns the number of virtual processors.
-pub fn vcpus(vmi: &VirtualMachineInstance) -> u64 {
-    if let Some(cpu) = &vmi.spec.domain.cpu
-        && (cpu.cores.is_some() || cpu.sockets.is_some() || cpu.threads.is_some())
-    {
-        let [cores, sockets, threads] =
-            [cpu.cores, cpu.sockets, cpu.threads].map(|n| u64::from(n.unwrap_or(1).max(1)));
-        return cores.saturating_mul(sockets).saturating_mul(threads);
-    }
-    let resources = &vmi.spec.domain.resources;
-    let whole = |list: &BTreeMap<String, api::quantity::Quantity>| {
-        let quantity = list.get("cpu").and_then(|text| Quantity::parse(text.as_str()).ok())?;
-        u64::try_from(quantity.ceil()).ok().filter(|n| *n > 0)
-    };
-    whole(&resources.limits).or_else(|| whole(&resources.requests)).unwrap_or(1)
-}
-
-/// Returns the guest's memory in bytes: what it is given, or else what is requested for it.
-pub fn guest_memory(vmi: &VirtualMachineInstance) -> u64 {
-    let memory = vmi.spec.domain.memory.as_ref();
-    let given = memory.and_then(|memory| memory.guest.as_ref()).and_then(|guest| bytes(guest.as_str()));
-    given.or_else(|| listed(&vmi.spec.domain.resources.requests, "memory")).unwrap_or(0)
-}
 
 /// Returns the hypervisor's and launcher's share of memory in bytes.
 pub fn overhead(vmi: &VirtualMachineInstance) -> u64 {
@@ -87,7 +64,7 @@ pub(super) fn requirements(vmi: &VirtualMachineInstance, config: &Config) -> Res
     let overhead = if domain.resources.overcommit_guest_overhead == Some(true) { 0 } else { overhead(vmi) };
     let hugepages =
         domain.memory.as_ref().and_then(|m| m.hugepages.as_ref()).and_then(|h| h.page_size.as_ref());
-    let guest = guest_memory(vmi);
+    let guest = guest_memory(domain).unwrap_or(0);
     let memory = if let Some(size) = hugepages {
         let pages = ApiQuantity(Quantity::from_bytes(guest).canonical());
         requests.insert(format!("hugepages-{size}"), pages.clone());
@@ -150,6 +127,10 @@ fn devices(vmi: &VirtualMachineInstance, config: &Config) -> Vec<&'static str> {
 fn cpu_share(vmi: &VirtualMachineInstance, config: &Config) -> ApiQuantity {
     let milli = vcpus(vmi) * 1000 / u64::from(config.cpu_allocation_ratio.max(1));
     ApiQuantity(Quantity::from_milli(milli.max(LEAST_CPU) as i64).canonical())
+}
+
+fn vcpus(vmi: &VirtualMachineInstance) -> u64 {
+    u64::from(topology(&vmi.spec.domain).count())
 }
 
 fn is_dedicated(vmi: &VirtualMachineInstance) -> bool {
