@@ -16,8 +16,8 @@ use plan::handler::{self, Action, Launcher, Machine, MachinePhase, Observed, Tro
 use wire::launcher::v1::MachineState;
 use wire::launcher::v1::machine_state::Phase;
 
-use crate::keep::{Keep, Kept};
 use crate::installation::Installation;
+use crate::keep::{Keep, Kept};
 use crate::prepare::{self, Prepared};
 use crate::session::{Session, Sessions};
 use crate::view::View;
@@ -51,7 +51,9 @@ pub(crate) enum Error {
     BrokenOff,
     #[error("{message}")]
     NotStarted { reason: String, message: String },
-    #[error("the launcher in Pod {pod} does not answer: {why}; look at the Pod, and delete it if it does not recover")]
+    #[error(
+        "the launcher in Pod {pod} does not answer: {why}; look at the Pod, and delete it if it does not recover"
+    )]
     Silent { pod: String, why: String },
 }
 
@@ -116,7 +118,8 @@ impl Instances {
 
     /// Forgets instances that went while no agent ran.
     pub(crate) fn forget_the_gone(&self) {
-        let present: Vec<String> = self.cache.all().into_iter().map(|(_, view)| view.metadata.uid.clone()).collect();
+        let present: Vec<String> =
+            self.cache.all().into_iter().map(|(_, view)| view.metadata.uid.clone()).collect();
         for uid in self.keep.known().into_iter().filter(|uid| !present.contains(uid)) {
             self.keep.forget(&uid);
         }
@@ -205,7 +208,9 @@ impl Instances {
             *count = count.saturating_add(1);
             *count
         };
-        if looks == TELL_AFTER && let Some(error) = error {
+        if looks == TELL_AFTER
+            && let Some(error) = error
+        {
             let pod = view.pod_on(&self.config.node_name).unwrap_or_default().to_owned();
             return self.report(key, Error::Silent { pod, why: error.to_string() });
         }
@@ -240,7 +245,13 @@ impl Instances {
         Ok(())
     }
 
-    async fn act(&self, key: &Key, view: &View, session: Option<&Session>, action: &Action) -> Result<(), Error> {
+    async fn act(
+        &self,
+        key: &Key,
+        view: &View,
+        session: Option<&Session>,
+        action: &Action,
+    ) -> Result<(), Error> {
         match action {
             Action::Start => {
                 let Some(session) = session else { return Ok(()) };
@@ -262,8 +273,11 @@ impl Instances {
                 self.cache.observe(key.clone(), &version, Some(written));
             }
             Action::Tell(notice) => {
-                let object =
-                    ObjectRef::new(&resources::VIRTUAL_MACHINE_INSTANCE, key.clone(), view.metadata.uid.clone());
+                let object = ObjectRef::new(
+                    &resources::VIRTUAL_MACHINE_INSTANCE,
+                    key.clone(),
+                    view.metadata.uid.clone(),
+                );
                 let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
                 self.recorder.record(&object, severity, notice.reason, &notice.message);
             }
@@ -305,7 +319,8 @@ impl Instances {
         let mut found = BTreeMap::new();
         for name in model::cloudinit::secrets(instance) {
             if let Some(secret) = api.find(&Key::new(&key.namespace, &name)).await? {
-                let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+                let data =
+                    secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
                 found.insert(name, data);
             }
         }
@@ -379,7 +394,9 @@ fn machine(state: &MachineState, kept: Option<&Kept>) -> Machine {
         });
     }
     let unknown = |mac: &str| !record.nics.iter().any(|nic| nic.mac.eq_ignore_ascii_case(mac));
-    for interface in state.interfaces.iter().filter(|interface| !interface.mac.is_empty() && unknown(&interface.mac)) {
+    for interface in
+        state.interfaces.iter().filter(|interface| !interface.mac.is_empty() && unknown(&interface.mac))
+    {
         machine.interfaces.push(GuestInterface {
             mac: interface.mac.clone(),
             addresses: interface.addresses.clone(),

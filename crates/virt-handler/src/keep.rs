@@ -97,14 +97,19 @@ impl Keep {
     pub(crate) fn machine(&self, uid: &str) -> Option<Kept> {
         let text = std::fs::read(self.machines().join(uid)).ok()?;
         // A record that cannot be read is from no release we know; the machine is described without it.
-        serde_json::from_slice(&text).inspect_err(|error| tracing::error!(uid, %error, "unreadable machine record")).ok()
+        serde_json::from_slice(&text)
+            .inspect_err(|error| tracing::error!(uid, %error, "unreadable machine record"))
+            .ok()
     }
 
     /// Remembers the machine of an instance.
     pub(crate) fn remember(&self, uid: &str, kept: &Kept) -> Result<(), Error> {
         let path = self.machines().join(uid);
-        let text = serde_json::to_vec(kept)
-            .map_err(|error| Error { operation: "write", path: path.clone(), source: error.into() })?;
+        let text = serde_json::to_vec(kept).map_err(|error| Error {
+            operation: "write",
+            path: path.clone(),
+            source: error.into(),
+        })?;
         replace(&path, &text)
     }
 

@@ -48,7 +48,8 @@ fn labels(config: &Config) -> BTreeMap<String, String> {
     labels.extend(names.map(|name| (format!("{}{name}", label::MACHINE_TYPE), yes())));
     // An emulator offers every model; a processor offers itself, and what it has is for the labeller to find.
     if hypervisor.accelerator == Accelerator::Tcg {
-        labels.extend(hypervisor.cpu_models.iter().map(|name| (format!("{}{name}", label::CPU_MODEL), yes())));
+        labels
+            .extend(hypervisor.cpu_models.iter().map(|name| (format!("{}{name}", label::CPU_MODEL), yes())));
     }
     labels.retain(|name, _| name.rsplit('/').next().is_some_and(|name| name.len() <= 63));
     labels

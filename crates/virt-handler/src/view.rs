@@ -42,7 +42,8 @@ impl View {
     pub(crate) fn observed(&self) -> handler::Instance {
         let deleting = self.metadata.is_deleting();
         let grace = self.spec.termination_grace_period_seconds;
-        let asked = self.metadata.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let asked =
+            self.metadata.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         handler::Instance {
             name: self.metadata.name.clone(),
             deleting,

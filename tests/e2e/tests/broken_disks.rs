@@ -23,7 +23,11 @@ fn what_is_wrong_with_a_disk_is_said_at_the_instance() {
     let installation = Installation::start(Options { images: false, ..Options::default() });
     let backing = qcow2(|header| header[15] = 104);
     let corrupt = qcow2(|header| header[40..44].fill(0xff));
-    let corrupt = { let mut bytes = corrupt; bytes[39] = 1; bytes };
+    let corrupt = {
+        let mut bytes = corrupt;
+        bytes[39] = 1;
+        bytes
+    };
     installation.load("test.local/backing:1", &[("disk/disk.img", &backing)]);
     installation.load("test.local/corrupt:1", &[("disk/disk.img", &corrupt)]);
     installation.load("test.local/none:1", &[("etc/motd", b"no disk here")]);
@@ -34,9 +38,17 @@ fn what_is_wrong_with_a_disk_is_said_at_the_instance() {
         ("corrupt", container_disk("test.local/corrupt:1"), "broken qcow2 header"),
         ("none", container_disk("test.local/none:1"), "put one qcow2 or raw file into its folder /disk"),
         ("two", container_disk("test.local/two:1"), "name one by containerDisk.path"),
-        ("path", format!("containerDisk: {{image: '{BLANK}', path: /disk/x.img}}"), "/disk/x.img is not in the image"),
+        (
+            "path",
+            format!("containerDisk: {{image: '{BLANK}', path: /disk/x.img}}"),
+            "/disk/x.img is not in the image",
+        ),
         ("huge", "emptyDisk: {capacity: 900P}".to_owned(), "ask for a smaller one"),
-        ("secret", "cloudInitNoCloud: {secretRef: {name: seed}}".to_owned(), "the Secret seed does not exist"),
+        (
+            "secret",
+            "cloudInitNoCloud: {secretRef: {name: seed}}".to_owned(),
+            "the Secret seed does not exist",
+        ),
     ];
     installation.apply(&cases.iter().map(|(name, volume, _)| machine(name, volume)).collect::<String>());
     for (name, _, sentence) in &cases {
@@ -52,12 +64,18 @@ fn what_is_wrong_with_a_disk_is_said_at_the_instance() {
         });
     }
     // The cause is gone: the machine starts without anybody's asking.
-    installation.kubectl(&["create", "secret", "generic", "seed", "--from-literal", "userdata=x"]).expect("a secret");
+    installation
+        .kubectl(&["create", "secret", "generic", "seed", "--from-literal", "userdata=x"])
+        .expect("a secret");
     until("the machine with the secret runs", PATIENCE, || {
-        installation.get("vmi", "default", "secret").is_some_and(|instance| instance["status"]["phase"] == "Running")
+        installation
+            .get("vmi", "default", "secret")
+            .is_some_and(|instance| instance["status"]["phase"] == "Running")
     });
     assert_eq!(installation.condition("vmi", "secret", "Synchronized"), None);
-    installation.kubectl(&["delete", "vm", "--all", "--wait", "--timeout", "60s"]).expect("deleting all machines");
+    installation
+        .kubectl(&["delete", "vm", "--all", "--wait", "--timeout", "60s"])
+        .expect("deleting all machines");
     until("their Pods are gone", PATIENCE, || installation.list("pods").is_empty());
 }
 
@@ -70,7 +88,9 @@ fn a_guest_that_never_boots_is_told_of() {
         installation.condition("vmi", "blank", "Booting")
     });
     assert!(told.contains("without a sign of life"), "{told}");
-    until("an event says the same", PATIENCE, || installation.events("blank", "NoBootProgress") == [told.clone()]);
+    until("an event says the same", PATIENCE, || {
+        installation.events("blank", "NoBootProgress") == [told.clone()]
+    });
     until("the machine says the same", PATIENCE, || {
         installation.condition("vm", "blank", "Booting").as_ref() == Some(&told)
     });

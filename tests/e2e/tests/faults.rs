@@ -22,7 +22,9 @@ fn a_missing_image_is_named_and_the_machine_starts_once_it_is_there() {
     let path = guest("guest-kernel.oci.tar");
     installation.ironclad(&["image", "load", path.to_str().expect("UTF-8")]).expect("loading the image");
     until("the machine runs", PATIENCE, || {
-        installation.get("vmi", "default", "hello").is_some_and(|instance| instance["status"]["phase"] == "Running")
+        installation
+            .get("vmi", "default", "hello")
+            .is_some_and(|instance| instance["status"]["phase"] == "Running")
     });
 }
 
@@ -40,7 +42,9 @@ fn a_missing_secret_is_named_and_the_machine_starts_once_it_is_there() {
         })
     });
     let data = "userdata=#cloud-config\nruncmd:\n  - echo \"from a secret\" > /dev/console\n";
-    installation.kubectl(&["create", "secret", "generic", "seed", "--from-literal", data]).expect("creating the secret");
+    installation
+        .kubectl(&["create", "secret", "generic", "seed", "--from-literal", data])
+        .expect("creating the secret");
     until("the guest has run what the secret says", PATIENCE, || {
         installation.console("default", "hello").contains("from a secret")
     });
@@ -58,12 +62,16 @@ fn a_machine_is_stopped_and_started_by_its_run_strategy() {
     until("the guest is up", PATIENCE, || installation.console("default", "hello").contains("guest: ready"));
     let set = |strategy: &str| {
         let patch = format!(r#"{{"spec":{{"runStrategy":"{strategy}"}}}}"#);
-        installation.kubectl(&["patch", "vm", "hello", "--type", "merge", "-p", &patch]).expect("patching the machine");
+        installation
+            .kubectl(&["patch", "vm", "hello", "--type", "merge", "-p", &patch])
+            .expect("patching the machine");
     };
     set("Halted");
     until("the instance is gone", PATIENCE, || phase().is_none());
     until("the machine is stopped", PATIENCE, || {
-        installation.get("vm", "default", "hello").is_some_and(|vm| vm["status"]["printableStatus"] == "Stopped")
+        installation
+            .get("vm", "default", "hello")
+            .is_some_and(|vm| vm["status"]["printableStatus"] == "Stopped")
     });
     set("Always");
     until("it runs again", PATIENCE, || phase().as_deref() == Some("Running"));

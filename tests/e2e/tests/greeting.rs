@@ -28,7 +28,9 @@ fn boots_and_greets(user: User) {
     assert_eq!(machine["status"]["printableStatus"], "Running");
     assert_eq!(machine["status"]["ready"], true);
 
-    installation.kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"]).expect("deleting the machine");
+    installation
+        .kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"])
+        .expect("deleting the machine");
     until("its Pod is gone", Duration::from_secs(60), || installation.list("pods").is_empty());
     assert!(installation.get("vmi", "default", "hello").is_none(), "the instance is gone");
 }

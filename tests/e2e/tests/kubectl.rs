@@ -32,15 +32,37 @@ fn apply_patch_diff_and_delete_a_machine() {
     assert!(again.contains("unchanged"), "{again}");
 
     let diff = api.kubectl_with(&["diff", "-f", "-"], Some(&HALTED.replace("64Mi", "96Mi")));
-    assert!(diff.stdout.contains("-        guest: 64Mi") || diff.stdout.contains("96Mi"), "{}{}", diff.stdout, diff.stderr);
+    assert!(
+        diff.stdout.contains("-        guest: 64Mi") || diff.stdout.contains("96Mi"),
+        "{}{}",
+        diff.stdout,
+        diff.stderr
+    );
 
-    api.kubectl(&["patch", "vm", "halted", "--type", "merge", "-p", r#"{"metadata":{"labels":{"tier":"gold"}}}"#])
-        .expect("merge patch");
-    api.kubectl(&["patch", "vm", "halted", "--type", "json", "-p", r#"[{"op":"test","path":"/metadata/labels/tier","value":"gold"}]"#])
-        .expect("JSON patch");
+    api.kubectl(&[
+        "patch",
+        "vm",
+        "halted",
+        "--type",
+        "merge",
+        "-p",
+        r#"{"metadata":{"labels":{"tier":"gold"}}}"#,
+    ])
+    .expect("merge patch");
+    api.kubectl(&[
+        "patch",
+        "vm",
+        "halted",
+        "--type",
+        "json",
+        "-p",
+        r#"[{"op":"test","path":"/metadata/labels/tier","value":"gold"}]"#,
+    ])
+    .expect("JSON patch");
     api.kubectl(&["label", "vm", "halted", "zone=a"]).expect("label");
     api.kubectl(&["annotate", "vm", "halted", "note=kept"]).expect("annotate");
-    let selected = api.kubectl(&["get", "vm", "-l", "tier=gold,zone in (a,b)", "-o", "name"]).expect("selector");
+    let selected =
+        api.kubectl(&["get", "vm", "-l", "tier=gold,zone in (a,b)", "-o", "name"]).expect("selector");
     assert_eq!(selected.trim(), "virtualmachine.kubevirt.io/halted");
 
     until("the controller says Stopped", Duration::from_secs(20), || {
@@ -56,7 +78,9 @@ fn apply_patch_diff_and_delete_a_machine() {
 #[test]
 fn server_side_apply_tracks_owners_and_refuses_conflicts() {
     let api = control_plane();
-    let manifest = |value: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: shared}}\ndata: {{key: {value}}}\n");
+    let manifest = |value: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: shared}}\ndata: {{key: {value}}}\n")
+    };
     let apply = |manager: &str, value: &str, more: &[&str]| {
         let mut arguments = vec!["apply", "--server-side", "--field-manager", manager, "-f", "-"];
         arguments.extend(more);
@@ -82,9 +106,15 @@ fn server_side_apply_tracks_owners_and_refuses_conflicts() {
 fn explain_describe_and_discovery_know_our_kinds() {
     let api = control_plane();
     let explained = api.kubectl(&["explain", "vm.spec.runStrategy"]).expect("explain");
-    assert!(explained.contains("KIND:       VirtualMachine") && explained.contains("runStrategy <string>"), "{explained}");
-    let resources = api.kubectl(&["api-resources", "--api-group", "kubevirt.io", "-o", "name"]).expect("api-resources");
-    for name in ["virtualmachines.kubevirt.io", "virtualmachineinstances.kubevirt.io", "kubevirts.kubevirt.io"] {
+    assert!(
+        explained.contains("KIND:       VirtualMachine") && explained.contains("runStrategy <string>"),
+        "{explained}"
+    );
+    let resources =
+        api.kubectl(&["api-resources", "--api-group", "kubevirt.io", "-o", "name"]).expect("api-resources");
+    for name in
+        ["virtualmachines.kubevirt.io", "virtualmachineinstances.kubevirt.io", "kubevirts.kubevirt.io"]
+    {
         assert!(resources.contains(name), "{resources}");
     }
     api.apply(HALTED);
@@ -96,7 +126,8 @@ fn explain_describe_and_discovery_know_our_kinds() {
 fn watch_shows_changes_as_they_come() {
     let api = control_plane();
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let mut watch = api.kubectl_in_background(&["get", "configmaps", "-w", "-o", "name"], file.reopen().expect("a file"));
+    let mut watch =
+        api.kubectl_in_background(&["get", "configmaps", "-w", "-o", "name"], file.reopen().expect("a file"));
     let seen = || std::fs::read_to_string(file.path()).unwrap_or_default();
     until("the watch has listed", Duration::from_secs(20), || seen().contains("kube-root-ca.crt"));
     api.kubectl(&["create", "configmap", "comes"]).expect("create");
@@ -109,8 +140,15 @@ fn watch_shows_changes_as_they_come() {
 fn wait_returns_when_a_condition_holds() {
     let api = control_plane();
     api.apply(HALTED);
-    api.kubectl(&["wait", "vm/halted", "--for", "jsonpath={.status.printableStatus}=Stopped", "--timeout", "30s"])
-        .expect("wait --for");
+    api.kubectl(&[
+        "wait",
+        "vm/halted",
+        "--for",
+        "jsonpath={.status.printableStatus}=Stopped",
+        "--timeout",
+        "30s",
+    ])
+    .expect("wait --for");
 }
 
 #[test]
@@ -120,7 +158,11 @@ fn bad_input_is_refused_with_field_value_and_remedy() {
         ("an unknown field", HALTED.replace("devices: {}", "devices: {}\n        memroy: {}"), "memroy"),
         ("a wrong type", HALTED.replace("64Mi}", "[1]}"), "guest"),
         ("an unknown run strategy", HALTED.replace("Halted", "Sometimes"), "Sometimes"),
-        ("an impossible disk", HALTED.replace("devices: {}", "devices: {disks: [{name: lost, disk: {}}]}"), "lost"),
+        (
+            "an impossible disk",
+            HALTED.replace("devices: {}", "devices: {disks: [{name: lost, disk: {}}]}"),
+            "lost",
+        ),
     ];
     for (what, manifest, named) in cases {
         let refused = api.kubectl_with(&["apply", "-f", "-"], Some(&manifest));
@@ -132,13 +174,30 @@ fn bad_input_is_refused_with_field_value_and_remedy() {
 #[test]
 fn strangers_are_refused_and_rights_are_enforced() {
     let api = control_plane();
-    let anonymous = api.kubectl(&["get", "pods", "--token", "nonsense", "--client-certificate", "/dev/null", "--client-key", "/dev/null"]);
+    let anonymous = api.kubectl(&[
+        "get",
+        "pods",
+        "--token",
+        "nonsense",
+        "--client-certificate",
+        "/dev/null",
+        "--client-key",
+        "/dev/null",
+    ]);
     assert!(!anonymous.success);
     api.kubectl(&["create", "serviceaccount", "reader"]).expect("service account");
     let denied = api.kubectl(&["get", "secrets", "--as", "system:serviceaccount:default:reader"]);
     assert!(!denied.success && denied.stderr.contains("forbidden"), "{}", denied.stderr);
-    api.kubectl(&["create", "rolebinding", "reader", "--clusterrole", "view", "--serviceaccount", "default:reader"])
-        .expect("role binding");
+    api.kubectl(&[
+        "create",
+        "rolebinding",
+        "reader",
+        "--clusterrole",
+        "view",
+        "--serviceaccount",
+        "default:reader",
+    ])
+    .expect("role binding");
     until("the right is there", Duration::from_secs(5), || {
         api.kubectl(&["get", "configmaps", "--as", "system:serviceaccount:default:reader"]).success
     });

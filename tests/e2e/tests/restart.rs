@@ -10,7 +10,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn a_guest_outlives_the_control_plane_and_the_agent() {
     let installation = Installation::start(Options::default());
     let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
-    let manifest = manifest.replace(r#"echo "GREETING" > /dev/console"#, r#"(while sleep 1; do echo "alive" > /dev/console; done) &"#);
+    let manifest = manifest.replace(
+        r#"echo "GREETING" > /dev/console"#,
+        r#"(while sleep 1; do echo "alive" > /dev/console; done) &"#,
+    );
     installation.apply(&manifest);
     until("the guest counts", PATIENCE, || heartbeats(&installation) > 0);
     let uid = uid(&installation);
@@ -22,8 +25,14 @@ fn a_guest_outlives_the_control_plane_and_the_agent() {
     let counted = heartbeats(&installation);
     until("the guest goes on counting", PATIENCE, || heartbeats(&installation) > counted);
     let console = installation.console("default", "hello");
-    assert_eq!(console.matches("guest: userspace up").count(), 1, "the guest was not started again:\n{console}");
-    installation.kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"]).expect("deleting the machine");
+    assert_eq!(
+        console.matches("guest: userspace up").count(),
+        1,
+        "the guest was not started again:\n{console}"
+    );
+    installation
+        .kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"])
+        .expect("deleting the machine");
     until("its Pod is gone", Duration::from_secs(60), || installation.list("pods").is_empty());
 }
 
@@ -31,12 +40,17 @@ fn a_guest_outlives_the_control_plane_and_the_agent() {
 fn an_acknowledged_write_outlives_the_api_server() {
     let installation = Installation::start(Options { nodes: 0, images: false, ..Options::default() });
     for number in 0..20 {
-        installation.kubectl(&["create", "configmap", &format!("kept-{number}")]).expect("creating an object");
+        installation
+            .kubectl(&["create", "configmap", &format!("kept-{number}")])
+            .expect("creating an object");
     }
     installation.kill();
     installation.up();
     let kept = installation.list("configmaps");
-    let count = kept.iter().filter(|object| object["metadata"]["name"].as_str().is_some_and(|n| n.starts_with("kept-"))).count();
+    let count = kept
+        .iter()
+        .filter(|object| object["metadata"]["name"].as_str().is_some_and(|n| n.starts_with("kept-")))
+        .count();
     assert_eq!(count, 20);
 }
 

@@ -13,7 +13,9 @@ fn a_deleted_machine_leaves_nothing_behind() {
     run_once(&installation, &manifest);
     let before = MachineState::take(&[&nodes]);
     run_once(&installation, &manifest);
-    until_none("nothing is left", Duration::from_secs(20), || MachineState::take(&[&nodes]).left_behind(&before));
+    until_none("nothing is left", Duration::from_secs(20), || {
+        MachineState::take(&[&nodes]).left_behind(&before)
+    });
 }
 
 #[test]
@@ -34,7 +36,9 @@ fn run_once(installation: &Installation, manifest: &str) {
     until("the guest is up", Duration::from_secs(120), || {
         installation.console("default", "hello").contains("guest: userspace up")
     });
-    installation.kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"]).expect("deleting the machine");
+    installation
+        .kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"])
+        .expect("deleting the machine");
     until("its Pod is gone", Duration::from_secs(60), || installation.list("pods").is_empty());
 }
 

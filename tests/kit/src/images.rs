@@ -34,7 +34,8 @@ pub fn image(directory: &Path, reference: &str, files: &[(&str, &[u8])]) -> Path
     manifest["annotations"] = json!({"org.opencontainers.image.ref.name": reference});
     let index = json!({"schemaVersion": 2, "manifests": [manifest]});
     std::fs::write(layout.join("index.json"), index.to_string()).expect("writing the index");
-    std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("writing the layout");
+    std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)
+        .expect("writing the layout");
     layout
 }
 

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::images::image;
 use crate::paths::{guest, kubectl, program};
-use crate::processes::{Processes, kill};
+use crate::processes::kill;
+use crate::wait::until;
 
 /// Who runs the installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +76,14 @@ impl Installation {
     /// # Panics
     /// When it does not start.
     pub fn start(options: Options) -> Self {
-        let directory = tempfile::Builder::new().prefix("ironclad-").tempdir().expect("a temporary directory");
+        let directory =
+            tempfile::Builder::new().prefix("ironclad-").tempdir().expect("a temporary directory");
         let installation = Self { directory, options };
         if installation.options.user == User::Ordinary {
             let nobody = rustix::fs::Uid::from_raw(ORDINARY_ID);
             let nogroup = rustix::fs::Gid::from_raw(ORDINARY_ID);
-            rustix::fs::chown(installation.directory.path(), Some(nobody), Some(nogroup)).expect("root may chown");
+            rustix::fs::chown(installation.directory.path(), Some(nobody), Some(nogroup))
+                .expect("root may chown");
         }
         if installation.options.images {
             for image in ["guest.oci.tar", "guest-kernel.oci.tar"] {
@@ -110,7 +114,11 @@ impl Installation {
     /// # Panics
     /// When nothing runs.
     pub fn kill(&self) {
-        kill(self.pid());
+        let pid = self.pid();
+        kill(pid);
+        // Its lock is free once it is gone; what is left until it is waited for has no command line.
+        let line = format!("/proc/{pid}/cmdline");
+        until("ironclad is gone", Duration::from_secs(10), || std::fs::read(&line).unwrap_or_default().is_empty());
     }
 
     /// Hides `program` from the installation, as if it were not installed: an empty file lies over it in the mount
@@ -122,14 +130,12 @@ impl Installation {
         in_mounts_of(self.pid(), &["mount", "--bind", "/dev/null", program]);
     }
 
-    /// Shows `program` again, also to the Pod that `processes` are of: it was started with what was covered then.
+    /// Shows `program` again, to Pods that start from now on.
     ///
     /// # Panics
     /// When it was not covered.
-    pub fn uncover(&self, program: &str, processes: Option<&Processes>) {
-        for pid in std::iter::once(self.pid()).chain(processes.map(Processes::first)) {
-            in_mounts_of(pid, &["umount", program]);
-        }
+    pub fn uncover(&self, program: &str) {
+        in_mounts_of(self.pid(), &["umount", program]);
     }
 
     fn pid(&self) -> i32 {
@@ -177,7 +183,10 @@ impl Installation {
             Some(covered) => {
                 let mut command = Command::new("unshare");
                 let script = r#"mount --bind /dev/null "$0" && exec "$@""#;
-                command.args(["--mount", "sh", "-c", script, covered]).arg(program("ironclad")).current_dir("/");
+                command
+                    .args(["--mount", "sh", "-c", script, covered])
+                    .arg(program("ironclad"))
+                    .current_dir("/");
                 command
             }
         };
@@ -211,7 +220,12 @@ impl Installation {
     pub fn kubectl_in_background(&self, arguments: &[&str], stdout: std::fs::File) -> std::process::Child {
         let mut command = self.command(&kubectl());
         command.args(arguments).env("KUBECONFIG", self.kubeconfig()).env("HOME", self.directory.path());
-        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::inherit()).spawn().expect("starting kubectl")
+        command
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("starting kubectl")
     }
 
     /// Applies a manifest.
@@ -241,8 +255,17 @@ impl Installation {
     /// Returns what the guest of a VirtualMachine has printed on its serial console.
     pub fn console(&self, namespace: &str, name: &str) -> String {
         let selector = format!("vm.kubevirt.io/name={name}");
-        let output =
-            self.kubectl(&["logs", "-n", namespace, "-l", &selector, "-c", "guest-console-log", "--tail", "-1"]);
+        let output = self.kubectl(&[
+            "logs",
+            "-n",
+            namespace,
+            "-l",
+            &selector,
+            "-c",
+            "guest-console-log",
+            "--tail",
+            "-1",
+        ]);
         output.stdout
     }
 
@@ -275,7 +298,9 @@ impl Installation {
             User::Ordinary => {
                 let mut command = Command::new("setpriv");
                 let id = ORDINARY_ID.to_string();
-                command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--no-new-privs"]).arg(program);
+                command
+                    .args(["--reuid", &id, "--regid", &id, "--clear-groups", "--no-new-privs"])
+                    .arg(program);
                 command.env("HOME", self.directory.path()).env("XDG_RUNTIME_DIR", self.directory.path());
                 command
             }

@@ -38,8 +38,8 @@ pub fn guest(name: &str) -> PathBuf {
 /// When it is not there; `scripts/kubectl` fetches it.
 pub fn kubectl() -> PathBuf {
     let clients = repository().join(".cache/clients");
-    let newest = std::fs::read_dir(&clients)
-        .ok()
-        .and_then(|entries| entries.flatten().map(|entry| entry.path().join("kubectl")).find(|path| path.exists()));
+    let newest = std::fs::read_dir(&clients).ok().and_then(|entries| {
+        entries.flatten().map(|entry| entry.path().join("kubectl")).find(|path| path.exists())
+    });
     newest.unwrap_or_else(|| panic!("no kubectl in {}: run `scripts/kubectl` first", clients.display()))
 }

@@ -39,7 +39,11 @@ pub fn until_none(what: &str, patience: Duration, mut find: impl FnMut() -> Vec<
         if found.is_empty() {
             return;
         }
-        assert!(Instant::now() < deadline, "waited {patience:?} in vain: {what}; still there:\n  {}", found.join("\n  "));
+        assert!(
+            Instant::now() < deadline,
+            "waited {patience:?} in vain: {what}; still there:\n  {}",
+            found.join("\n  ")
+        );
         std::thread::sleep(PAUSE);
     }
 }

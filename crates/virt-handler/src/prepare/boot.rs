@@ -14,12 +14,17 @@ const VOLUME: &str = "kernel-boot";
 /// Opens kernel and initial RAM disk, if the instance names them.
 pub(super) fn descriptors(instance: &VirtualMachineInstance, pod: &Path) -> Result<Descriptors, Error> {
     let firmware = instance.spec.domain.firmware.as_ref();
-    let Some(container) = firmware.and_then(|firmware| firmware.kernel_boot.as_ref()?.container.as_ref()) else {
+    let Some(container) = firmware.and_then(|firmware| firmware.kernel_boot.as_ref()?.container.as_ref())
+    else {
         return Ok(Descriptors::new());
     };
     let failed = |field: &'static str, value: &str| {
         let value = value.to_owned();
-        move |source: std::io::Error| Error::Boot { field, value, problem: format!("cannot be opened in the image: {source}") }
+        move |source: std::io::Error| Error::Boot {
+            field,
+            value,
+            problem: format!("cannot be opened in the image: {source}"),
+        }
     };
     let image_field = "spec.domain.firmware.kernelBoot.container.image";
     let image = ImageVolume::open(pod, VOLUME).map_err(failed(image_field, &container.image))?;

@@ -42,7 +42,9 @@ pub(super) fn disks(
 ) -> Result<Disks, Error> {
     let mut disks = Disks::default();
     let wanted = &instance.spec.domain.devices.disks;
-    for volume in instance.spec.volumes.iter().filter(|volume| wanted.iter().any(|disk| disk.name == volume.name)) {
+    for volume in
+        instance.spec.volumes.iter().filter(|volume| wanted.iter().any(|disk| disk.name == volume.name))
+    {
         let (chain, size) = chain(instance, volume, secrets, pod)?;
         let formats = chain.iter().map(|layer| layer.format).collect();
         disks.facts.insert(volume.name.clone(), VolumeFacts { chain: formats, direct_io: false });
@@ -78,7 +80,9 @@ fn chain(
             SeedFile { name: "user-data".to_owned(), content: seed.user_data },
             SeedFile { name: "meta-data".to_owned(), content: seed.meta_data },
         ];
-        files.extend(seed.network_config.map(|content| SeedFile { name: "network-config".to_owned(), content }));
+        files.extend(
+            seed.network_config.map(|content| SeedFile { name: "network-config".to_owned(), content }),
+        );
         let image = disk::iso(NO_CLOUD_LABEL, &files)?;
         let file = nameless(pod, &image)?;
         return Ok((vec![Layer { file, format: DiskFormat::Raw }], image.len() as u64));
@@ -104,7 +108,9 @@ fn container_disk(
             Some(path) if source.kind() == std::io::ErrorKind::NotFound => {
                 format!("containerDisk.path {path} is not in the image {reference}; correct the path")
             }
-            Some(path) => format!("containerDisk.path {path} of the image {reference} cannot be opened: {source}"),
+            Some(path) => {
+                format!("containerDisk.path {path} of the image {reference} cannot be opened: {source}")
+            }
             None => format!("containerDisk.image {reference}: {source}"),
         },
     };

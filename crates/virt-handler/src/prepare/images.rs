@@ -43,7 +43,10 @@ impl ImageVolume {
         names.sort();
         match names.as_slice() {
             [name] => open_beneath(&self.root, &Path::new(DISK_FOLDER).join(name), false),
-            [] => Err(io::Error::new(io::ErrorKind::NotFound, "the image has no disk: put one qcow2 or raw file into its folder /disk")),
+            [] => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the image has no disk: put one qcow2 or raw file into its folder /disk",
+            )),
             several => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("the image has {} files in /disk; name one by containerDisk.path", several.len()),

@@ -23,7 +23,11 @@ pub(crate) struct Nics {
 /// Prepares the interfaces of a machine in the namespaces of process `pid`.
 ///
 /// A tap that a running hypervisor holds is left to it; the socket for leases is opened anew.
-pub(crate) fn nics(instance: &VirtualMachineInstance, pid: i32, helper: &host::Helper) -> Result<Nics, Error> {
+pub(crate) fn nics(
+    instance: &VirtualMachineInstance,
+    pid: i32,
+    helper: &host::Helper,
+) -> Result<Nics, Error> {
     let Some(wanted) = model::network::masquerade(instance)? else { return Ok(Nics::default()) };
     let host = Resolver::of_host(Path::new("/"));
     let own = instance.spec.dns_config.as_ref();
