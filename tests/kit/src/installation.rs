@@ -118,7 +118,9 @@ impl Installation {
         kill(pid);
         // Its lock is free once it is gone; what is left until it is waited for has no command line.
         let line = format!("/proc/{pid}/cmdline");
-        until("ironclad is gone", Duration::from_secs(10), || std::fs::read(&line).unwrap_or_default().is_empty());
+        until("ironclad is gone", Duration::from_secs(10), || {
+            std::fs::read(&line).unwrap_or_default().is_empty()
+        });
     }
 
     /// Hides `program` from the installation, as if it were not installed: an empty file lies over it in the mount
