@@ -87,7 +87,7 @@ impl Installation {
         }
         if installation.options.images {
             for image in ["guest.oci.tar", "guest-kernel.oci.tar"] {
-                let path = guest(image);
+                let path = installation.lend(&guest(image));
                 let path = path.to_str().expect("a path in UTF-8");
                 installation.ironclad(&["image", "load", path]).expect("loading the guest's image");
             }
@@ -181,7 +181,11 @@ impl Installation {
     /// When the program cannot be started.
     pub fn ironclad(&self, arguments: &[&str]) -> Output {
         let mut command = match self.options.covered.filter(|_| arguments.first() == Some(&"up")) {
-            None => self.command(&program("ironclad")),
+            None => {
+                // A development build takes the launcher from beside itself.
+                self.lend(&program("ironclad-launcher"));
+                self.command(&self.lend(&program("ironclad")))
+            }
             Some(covered) => {
                 let mut command = Command::new("unshare");
                 let script = r#"mount --bind /dev/null "$0" && exec "$@""#;
@@ -210,8 +214,8 @@ impl Installation {
     /// # Panics
     /// When the program cannot be started.
     pub fn kubectl_with(&self, arguments: &[&str], input: Option<&str>) -> Output {
-        let mut command = self.command(&kubectl());
-        command.args(arguments).env("KUBECONFIG", self.kubeconfig()).env("HOME", self.directory.path());
+        let mut command = self.client();
+        command.args(arguments);
         run(command, input)
     }
 
@@ -220,8 +224,8 @@ impl Installation {
     /// # Panics
     /// When the program cannot be started.
     pub fn kubectl_in_background(&self, arguments: &[&str], stdout: std::fs::File) -> std::process::Child {
-        let mut command = self.command(&kubectl());
-        command.args(arguments).env("KUBECONFIG", self.kubeconfig()).env("HOME", self.directory.path());
+        let mut command = self.client();
+        command.args(arguments);
         command
             .stdin(Stdio::null())
             .stdout(stdout)
@@ -291,6 +295,28 @@ impl Installation {
 
     fn kubeconfig(&self) -> PathBuf {
         self.data_dir().join("kubeconfig")
+    }
+
+    /// kubectl as the test's own user, who may read the installation's kubeconfig.
+    fn client(&self) -> Command {
+        let mut command = Command::new(kubectl());
+        command.current_dir("/").env("KUBECONFIG", self.kubeconfig()).env("HOME", self.directory.path());
+        command
+    }
+
+    /// Returns a path of `file` that the installation's user can reach: the repository may be in a folder that is closed
+    /// to others.
+    fn lend(&self, file: &Path) -> PathBuf {
+        if self.options.user == User::Own {
+            return file.to_owned();
+        }
+        let copy = self.directory.path().join(file.file_name().expect("a file has a name"));
+        if !copy.exists() {
+            std::fs::copy(file, &copy).unwrap_or_else(|error| panic!("copying {}: {error}", file.display()));
+            let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(&copy, readable).expect("the copy is ours");
+        }
+        copy
     }
 
     /// A command as the installation's user.
