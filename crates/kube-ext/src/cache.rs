@@ -10,9 +10,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::{Api, Context, Event, Key, Kind, Select, Tasks, follow};
 
@@ -68,7 +69,9 @@ struct Shared<P> {
     state: RwLock<State<P>>,
     index: Option<Indexer<P>>,
     listeners: Vec<Listener<P>>,
-    synced: watch::Sender<bool>,
+    synced: AtomicBool,
+    /// Wakes who waits for the first list, in the order in which they began to wait.
+    listed: Notify,
 }
 
 struct State<P> {
@@ -156,17 +159,22 @@ impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
 
     /// Tells whether the first list is complete.
     pub fn is_synced(&self) -> bool {
-        *self.shared.synced.borrow()
+        self.shared.synced.load(Ordering::Acquire)
     }
 
     /// Waits for the first list to be complete. Does not end when the cache's task was dropped before that.
     pub fn synced(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut synced = self.shared.synced.subscribe();
         let shared = Arc::clone(&self.shared);
         async move {
-            // `shared` holds the sender, so waiting cannot fail.
-            let _ = synced.wait_for(|synced| *synced).await;
-            drop(shared);
+            loop {
+                let mut listed = std::pin::pin!(shared.listed.notified());
+                // From here on the end of the list is not missed; what came before shows in the flag.
+                listed.as_mut().enable();
+                if shared.synced.load(Ordering::Acquire) {
+                    return;
+                }
+                listed.await;
+            }
         }
     }
 
@@ -222,7 +230,8 @@ impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
             let change = self.shared.state.write().remove(key, self.shared.index.as_ref());
             self.tell(change);
         }
-        self.shared.synced.send_replace(true);
+        self.shared.synced.store(true, Ordering::Release);
+        self.shared.listed.notify_waiters();
     }
 }
 
@@ -337,7 +346,8 @@ impl<K: Kind, P: PartialEq + Send + Sync + 'static> Builder<K, P> {
                 }),
                 index: self.index,
                 listeners: self.listeners,
-                synced: watch::Sender::new(false),
+                synced: AtomicBool::new(false),
+                listed: Notify::new(),
             }),
         };
         let (clock, picture) = (Arc::clone(&context.clock), cache.clone());

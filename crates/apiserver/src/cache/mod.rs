@@ -6,13 +6,14 @@
 mod entry;
 mod history;
 mod list;
+mod signal;
 mod watcher;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use self::signal::Signal;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
 
 pub use entry::{Entry, Facets, ObjectKey, field, stored_bytes, without_revision};
 pub use history::{Change, ChangeKind};
@@ -27,7 +28,7 @@ use history::History;
 pub struct Caches {
     caches: RwLock<HashMap<Collection, Arc<Cache>>>,
     sequence: Mutex<Sequence>,
-    applied: watch::Sender<u64>,
+    applied: Arc<Signal>,
 }
 
 /// Brings changes into the order of their revisions.
@@ -39,7 +40,7 @@ struct Sequence {
 
 impl Default for Caches {
     fn default() -> Self {
-        Self { caches: RwLock::default(), sequence: Mutex::default(), applied: watch::Sender::new(0) }
+        Self { caches: RwLock::default(), sequence: Mutex::default(), applied: Arc::new(Signal::new(0)) }
     }
 }
 
@@ -52,7 +53,7 @@ impl Caches {
         let mut caches = self.caches.write();
         let made = caches.entry(collection.clone()).or_insert_with(|| {
             // A cache that comes late has seen nothing, but nothing was there to see either.
-            Arc::new(Cache::new(collection, *self.applied.borrow(), self.applied.subscribe()))
+            Arc::new(Cache::new(collection, self.applied.get(), Arc::clone(&self.applied)))
         });
         Arc::clone(made)
     }
@@ -73,7 +74,7 @@ impl Caches {
     /// Fills the caches at start, before any change is applied.
     pub fn load(&self, entries: impl IntoIterator<Item = (Collection, Entry)>, revision: u64) {
         self.sequence.lock().applied = revision;
-        self.applied.send_replace(revision);
+        self.applied.set(revision);
         for (collection, entry) in entries {
             self.of(&collection).state.write().objects.insert(entry.key.clone(), Arc::new(entry));
         }
@@ -89,19 +90,23 @@ impl Caches {
             self.of(&collection).apply(change);
         }
         sequence.applied = applied;
-        self.applied.send_replace(applied);
+        self.applied.set(applied);
     }
 
     /// Returns the revision up to which all changes are applied.
     pub fn applied(&self) -> u64 {
-        *self.applied.borrow()
+        self.applied.get()
     }
 
     /// Waits until all changes up to `revision` are applied.
     pub async fn wait_for(&self, revision: u64) {
-        let mut applied = self.applied.subscribe();
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = applied.wait_for(|applied| *applied >= revision).await;
+        loop {
+            let seen = self.applied.version();
+            if self.applied.get() >= revision {
+                return;
+            }
+            self.applied.beyond(seen).await;
+        }
     }
 }
 
@@ -109,8 +114,8 @@ impl Caches {
 #[derive(Debug)]
 pub struct Cache {
     state: RwLock<State>,
-    changed: watch::Sender<u64>,
-    applied: watch::Receiver<u64>,
+    changed: Signal,
+    applied: Arc<Signal>,
     keeps_objects: bool,
     fields: RwLock<Arc<[Box<str>]>>,
 }
@@ -123,14 +128,14 @@ struct State {
 }
 
 impl Cache {
-    fn new(collection: &Collection, floor: u64, applied: watch::Receiver<u64>) -> Self {
+    fn new(collection: &Collection, floor: u64, applied: Arc<Signal>) -> Self {
         Self {
             state: RwLock::new(State {
                 objects: BTreeMap::new(),
                 history: History::new(floor),
                 closed: false,
             }),
-            changed: watch::Sender::new(floor),
+            changed: Signal::new(floor),
             applied,
             keeps_objects: keeps_objects(collection),
             fields: RwLock::new(selectable_fields(collection)),
@@ -173,13 +178,13 @@ impl Cache {
         let state = self.state.read();
         let entries = state.range(namespace).map(Arc::clone).collect();
         // Changes are applied in order, so all up to the newest of this collection are in.
-        let revision = (*self.applied.borrow()).max(state.history.latest());
+        let revision = self.applied.get().max(state.history.latest());
         (entries, revision)
     }
 
     /// Returns the revision of the latest change of this collection; it grows with every change.
     pub fn changed(&self) -> u64 {
-        *self.changed.borrow()
+        self.changed.get()
     }
 
     /// Counts the objects held.
@@ -205,13 +210,13 @@ impl Cache {
         }
         state.history.push(change);
         drop(state);
-        self.changed.send_replace(revision);
+        self.changed.set(revision);
     }
 
     fn close(&self) {
         self.state.write().closed = true;
-        let latest = *self.changed.borrow();
-        self.changed.send_replace(latest);
+        let latest = self.changed.get();
+        self.changed.set(latest);
     }
 }
 

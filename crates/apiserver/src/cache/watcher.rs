@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::watch;
-
 use super::{Cache, Change, Entry};
 
 /// How many changes one read fetches.
@@ -28,7 +26,6 @@ pub struct Expired {
 pub struct Watcher {
     cache: Arc<Cache>,
     cursor: Arc<AtomicU64>,
-    changed: watch::Receiver<u64>,
 }
 
 impl Cache {
@@ -45,18 +42,18 @@ impl Cache {
         let cursor = Arc::new(AtomicU64::new(revision));
         state.history.follow(&cursor);
         drop(state);
-        Ok(Watcher { cache: Arc::clone(self), cursor, changed: self.changed.subscribe() })
+        Ok(Watcher { cache: Arc::clone(self), cursor })
     }
 
     /// Returns the objects of a namespace (of all, when it is empty) and a watcher of what follows, without a gap.
     pub fn list_and_watch(self: &Arc<Self>, namespace: &str) -> (Vec<Arc<Entry>>, u64, Watcher) {
         let mut state = self.state.write();
         let entries = state.range(namespace).map(Arc::clone).collect();
-        let revision = (*self.applied.borrow()).max(state.history.latest());
+        let revision = self.applied.get().max(state.history.latest());
         let cursor = Arc::new(AtomicU64::new(revision));
         state.history.follow(&cursor);
         drop(state);
-        let watcher = Watcher { cache: Arc::clone(self), cursor, changed: self.changed.subscribe() };
+        let watcher = Watcher { cache: Arc::clone(self), cursor };
         (entries, revision, watcher)
     }
 }
@@ -71,7 +68,7 @@ impl Watcher {
     pub async fn next(&mut self) -> Result<Vec<Change>, Expired> {
         loop {
             let position = self.position();
-            self.changed.mark_unchanged();
+            let seen = self.cache.changed.version();
             let (changes, closed, floor) = {
                 let state = self.cache.state.read();
                 (state.history.after(position, BATCH), state.closed, state.history.floor())
@@ -83,9 +80,10 @@ impl Watcher {
                 self.cursor.store(last.entry.revision, Ordering::Relaxed);
                 return Ok(changes);
             }
-            if closed || self.changed.changed().await.is_err() {
+            if closed {
                 return Ok(Vec::new());
             }
+            self.cache.changed.beyond(seen).await;
         }
     }
 
@@ -100,6 +98,6 @@ impl Watcher {
     pub fn bookmark(&self) -> u64 {
         let state = self.cache.state.read();
         let position = self.position();
-        if state.history.latest() > position { position } else { position.max(*self.cache.applied.borrow()) }
+        if state.history.latest() > position { position } else { position.max(self.cache.applied.get()) }
     }
 }

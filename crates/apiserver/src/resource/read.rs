@@ -26,6 +26,7 @@ pub(crate) async fn wait_for_revision(call: &Call) -> Result<()> {
         return Ok(());
     }
     tokio::select! {
+        biased;
         () = caches.wait_for(revision) => Ok(()),
         () = call.server.clock().sleep(std::time::Duration::from_secs(3)) => Err(too_large(revision, caches.applied())),
     }

@@ -157,6 +157,7 @@ impl WatchStream {
         let clock = Arc::clone(self.server.clock());
         let next = if self.options.bookmarks {
             tokio::select! {
+                biased;
                 next = self.watcher.next() => Some(next),
                 () = clock.sleep(BOOKMARK_EVERY) => None,
             }
