@@ -56,7 +56,7 @@ const CRATES: &[(Layer, &[&str])] = &[
             "virt-launcher",
         ],
     ),
-    (Layer::Bin, &["bench", "conformance", "e2e", "ironclad", "kit", "launcher", "node", "sim", "xtask"]),
+    (Layer::Bin, &["bench", "e2e", "ironclad", "kit", "launcher", "node", "sim", "xtask"]),
 ];
 
 /// Crates that words and judgement may not use: each brings I/O, time, threads or randomness.

@@ -211,6 +211,29 @@ mod tests {
     }
 
     #[test]
+    fn every_field_of_machines_and_instances_is_described() {
+        fn check(schema: &Value, path: &str, missing: &mut Vec<String>) {
+            for (name, child) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                let path = format!("{path}.{name}");
+                if name != "metadata" && child.get("description").is_none() {
+                    missing.push(path.clone());
+                }
+                check(child, &path, missing);
+            }
+            for key in ["items", "additionalProperties"] {
+                if let Some(child) = schema.get(key) {
+                    check(child, path, missing);
+                }
+            }
+        }
+        let mut missing = Vec::new();
+        for name in ["VirtualMachine", "VirtualMachineInstance"] {
+            check(&schema(facts::kind(name).unwrap()), name, &mut missing);
+        }
+        assert!(missing.is_empty(), "write a sentence in facts/descriptions.json: {missing:#?}");
+    }
+
+    #[test]
     fn documents_are_structural() {
         fn check(schema: &Value, path: &str) {
             let typed = schema.get("type").is_some() || schema.get("x-kubernetes-int-or-string").is_some();

@@ -7,10 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BackupVolumeInfo {
+    /// Where the volume's blocks are read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_endpoint: Option<String>,
+    /// Name of the disk in the guest.
     pub disk_target: String,
+    /// Where the map of changed blocks is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map_endpoint: Option<String>,
+    /// Name of the volume.
     pub volume_name: String,
 }

@@ -12,22 +12,31 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSpec {
+    /// Snapshots that are copied one after the other, oldest first, for a warm import.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checkpoints: Vec<DataVolumeCheckpoint>,
+    /// What the source holds: kubevirt (a disk, the default) or archive (a tar archive that is unpacked).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// Whether the last of the checkpoints is the last one at all. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_checkpoint: Option<bool>,
+    /// Whether the whole size is reserved at once. The default is the installation's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preallocation: Option<bool>,
+    /// Priority of the Pods that transfer the content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority_class_name: Option<String>,
+    /// The claim to be made, in the words of a PersistentVolumeClaim. Give this or storage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pvc: Option<PersistentVolumeClaimSpec>,
+    /// Where the content comes from. Give this or sourceRef.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<DataVolumeSource>,
+    /// Name of a DataSource that says where the content comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_ref: Option<DataVolumeSourceRef>,
+    /// The claim to be made; what is left out is chosen to suit the storage class. Give this or pvc.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<StorageSpec>,
 }
@@ -35,19 +44,27 @@ pub struct DataVolumeSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StorageSpec {
+    /// How the volume may be used; left out, what suits the storage class best.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub access_modes: Vec<String>,
+    /// A snapshot or claim of the same namespace that fills the volume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_source: Option<TypedLocalObjectReference>,
+    /// Any object that fills the volume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_source_ref: Option<TypedObjectReference>,
+    /// Size that is asked for, in requests.storage; left out where the source tells it.
     pub resources: VolumeResourceRequirements,
+    /// Labels that the volume must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+    /// Class of storage; left out, the default class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<String>,
+    /// Filesystem or Block; left out, what suits the storage class best.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_mode: Option<String>,
+    /// The volume to bind to, where a particular one is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_name: Option<String>,
 }
@@ -55,31 +72,43 @@ pub struct StorageSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeCheckpoint {
+    /// The snapshot to copy.
     pub current: String,
+    /// The snapshot that was copied before it; empty for the first.
     pub previous: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSource {
+    /// An empty disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blank: Option<DataVolumeBlankImage>,
+    /// An object in Google Cloud Storage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gcs: Option<DataVolumeSourceGCS>,
+    /// A file on a web server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<DataVolumeSourceHTTP>,
+    /// A disk of an oVirt or RHV installation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imageio: Option<DataVolumeSourceImageIO>,
+    /// A copy of another claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pvc: Option<DataVolumeSourcePVC>,
+    /// A disk in a container image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<DataVolumeSourceRegistry>,
+    /// An object in a bucket of S3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3: Option<DataVolumeSourceS3>,
+    /// A volume snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<DataVolumeSourceSnapshot>,
+    /// Whatever a client uploads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload: Option<DataVolumeSourceUpload>,
+    /// A disk of VMware vSphere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vddk: Option<DataVolumeSourceVDDK>,
 }
@@ -87,8 +116,11 @@ pub struct DataVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSourceRef {
+    /// Kind of the object: DataSource.
     pub kind: String,
+    /// Name of the DataSource.
     pub name: String,
+    /// Namespace of the DataSource; left out, that of the DataVolume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
 }
@@ -99,58 +131,78 @@ pub struct DataVolumeBlankImage {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSourceGCS {
+    /// Secret with the account's key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<String>,
+    /// Address of the object: gs://BUCKET/OBJECT.
     pub url: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSourceHTTP {
+    /// ConfigMap with the certificates to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_config_map: Option<String>,
+    /// Further header lines of each request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extra_headers: Vec<String>,
+    /// Secrets with further header lines of each request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secret_extra_headers: Vec<String>,
+    /// Secret with accessKeyId (user) and secretKey (password).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<String>,
+    /// Address of the file.
     pub url: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSourceImageIO {
+    /// ConfigMap with the certificates to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_config_map: Option<String>,
+    /// ID of the disk.
     pub disk_id: String,
+    /// Whether the server's certificate is left unverified. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure_skip_verify: Option<bool>,
+    /// Secret with accessKeyId (user) and secretKey (password).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<String>,
+    /// Address of the engine's API.
     pub url: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSourcePVC {
+    /// Name of the claim.
     pub name: String,
+    /// Namespace of the claim; left out, that of the DataVolume.
     pub namespace: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSourceRegistry {
+    /// ConfigMap with the certificates to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_config_map: Option<String>,
+    /// Name of an OpenShift image stream, instead of url.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_stream: Option<String>,
+    /// The platform to take from an image for several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<PlatformOptions>,
+    /// Who pulls: pod (the importer, the default) or node (the node's container runtime).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pull_method: Option<String>,
+    /// Secret with accessKeyId (user) and secretKey (password).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<String>,
+    /// Address of the image: docker://REFERENCE.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
@@ -158,17 +210,22 @@ pub struct DataVolumeSourceRegistry {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSourceS3 {
+    /// ConfigMap with the certificates to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_config_map: Option<String>,
+    /// Secret with accessKeyId and secretKey.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<String>,
+    /// Address of the object.
     pub url: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSourceSnapshot {
+    /// Name of the snapshot.
     pub name: String,
+    /// Namespace of the snapshot.
     pub namespace: String,
 }
 
@@ -178,18 +235,25 @@ pub struct DataVolumeSourceUpload {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSourceVDDK {
+    /// Path of the disk on its datastore.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backing_file: Option<String>,
+    /// ConfigMap with further arguments for the transfer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_args: Option<String>,
+    /// Container image with VMware's library.
     #[serde(rename = "initImageURL", skip_serializing_if = "Option::is_none")]
     pub init_image_url: Option<String>,
+    /// Secret with accessKeyId (user) and secretKey (password).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<String>,
+    /// Fingerprint of the server's certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thumbprint: Option<String>,
+    /// Address of the vCenter or ESXi host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// UUID of the virtual machine at the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
 }
@@ -197,6 +261,7 @@ pub struct DataVolumeSourceVDDK {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PlatformOptions {
+    /// Processor architecture, for example amd64 or arm64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
 }

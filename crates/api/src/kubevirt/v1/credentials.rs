@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AccessCredential {
+    /// Public keys that may log in by SSH.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_public_key: Option<SSHPublicKeyAccessCredential>,
+    /// Passwords of the guest's users.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_password: Option<UserPasswordAccessCredential>,
 }
@@ -16,19 +18,23 @@ pub struct AccessCredential {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AccessCredentialSecretSource {
+    /// Name of the Secret in the machine's namespace.
     pub secret_name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SSHPublicKeyAccessCredential {
+    /// How the keys reach the guest. Exactly one.
     pub propagation_method: SSHPublicKeyAccessCredentialPropagationMethod,
+    /// Where the keys are.
     pub source: SSHPublicKeyAccessCredentialSource,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SSHPublicKeyAccessCredentialSource {
+    /// A Secret each of whose entries is a public key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<AccessCredentialSecretSource>,
 }
@@ -36,10 +42,13 @@ pub struct SSHPublicKeyAccessCredentialSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SSHPublicKeyAccessCredentialPropagationMethod {
+    /// By the machine's cloudInitConfigDrive volume, when the guest starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_drive: Option<ConfigDriveSSHPublicKeyAccessCredentialPropagation>,
+    /// By the machine's cloudInitNoCloud volume, when the guest starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_cloud: Option<NoCloudSSHPublicKeyAccessCredentialPropagation>,
+    /// By the guest agent while the guest runs; follows changes of the Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qemu_guest_agent: Option<QemuGuestAgentSSHPublicKeyAccessCredentialPropagation>,
 }
@@ -53,19 +62,23 @@ pub struct NoCloudSSHPublicKeyAccessCredentialPropagation {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct QemuGuestAgentSSHPublicKeyAccessCredentialPropagation {
+    /// Users of the guest that get the keys.
     pub users: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UserPasswordAccessCredential {
+    /// How the passwords reach the guest. Exactly one.
     pub propagation_method: UserPasswordAccessCredentialPropagationMethod,
+    /// Where the passwords are.
     pub source: UserPasswordAccessCredentialSource,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UserPasswordAccessCredentialSource {
+    /// A Secret whose entries are passwords by user name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<AccessCredentialSecretSource>,
 }
@@ -73,6 +86,7 @@ pub struct UserPasswordAccessCredentialSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UserPasswordAccessCredentialPropagationMethod {
+    /// By the guest agent while the guest runs; follows changes of the Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qemu_guest_agent: Option<QemuGuestAgentUserPasswordAccessCredentialPropagation>,
 }

@@ -14,6 +14,7 @@ pub struct Devices {
     /// Whether the machine has a screen; true by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoattach_graphics_device: Option<bool>,
+    /// Whether a tablet is attached where graphics are and no input is named. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoattach_input_device: Option<bool>,
     /// Whether the machine has a memory balloon; true by default.
@@ -25,10 +26,13 @@ pub struct Devices {
     /// Whether the machine has a serial console; true by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoattach_serial_console: Option<bool>,
+    /// Whether a vsock device is attached. Default false.
     #[serde(rename = "autoattachVSOCK", skip_serializing_if = "Option::is_none")]
     pub autoattach_vsock: Option<bool>,
+    /// Whether each disk gets a queue for each processor. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_multi_queue: Option<bool>,
+    /// Lets a client hand its USB devices to the machine while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_passthrough: Option<ClientPassthroughDevices>,
     /// Whether nothing will be added while the machine runs; saves the ports for it.
@@ -37,6 +41,7 @@ pub struct Devices {
     /// Disks that the guest sees. Each shows the volume of the same name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
+    /// A serial channel on which the guest reads the host's metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub downward_metrics: Option<DownwardMetrics>,
     /// Folders that are shared with the guest. Each shows the volume of the same name.
@@ -57,20 +62,25 @@ pub struct Devices {
     /// Whether what the serial console prints is logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_serial_console: Option<bool>,
+    /// Whether each network interface gets a queue for each processor. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_interface_multiqueue: Option<bool>,
+    /// Devices by which a guest reports that its kernel has crashed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub panic_devices: Vec<PanicDevice>,
     /// A source of random numbers for the guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rng: Option<Rng>,
+    /// A sound card.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound: Option<SoundDevice>,
     /// A trusted platform module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tpm: Option<TPMDevice>,
+    /// Whether virtio devices can also be driven by old guests. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub use_virtio_transitional: Option<bool>,
+    /// The graphics card.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<VideoDevice>,
     /// A watchdog that acts when the guest stops feeding it.
@@ -84,25 +94,32 @@ pub struct Rng {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Input {
+    /// Bus: usb (the default) or virtio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bus: Option<String>,
+    /// Name within the machine.
     pub name: String,
+    /// Type of the device: tablet.
     pub type_: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Watchdog {
+    /// The watchdog of s390x.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diag288: Option<Diag288Watchdog>,
+    /// A PCI watchdog.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub i6300esb: Option<I6300ESBWatchdog>,
+    /// Name within the machine.
     pub name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct I6300ESBWatchdog {
+    /// What happens when the guest does not feed it: reset (the default), poweroff or shutdown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
 }
@@ -110,6 +127,7 @@ pub struct I6300ESBWatchdog {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Diag288Watchdog {
+    /// What happens when the guest does not feed it: reset (the default), poweroff or shutdown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
 }
@@ -117,16 +135,20 @@ pub struct Diag288Watchdog {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SoundDevice {
+    /// Model: ich9 (the default) or ac97.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Name within the machine.
     pub name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TPMDevice {
+    /// Whether the device is there. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// Whether its content outlasts the instance. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistent: Option<bool>,
 }
@@ -134,6 +156,7 @@ pub struct TPMDevice {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VideoDevice {
+    /// Type: vga, virtio, bochs, cirrus or ramfb; left out, what suits the machine type and firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
 }
@@ -141,6 +164,7 @@ pub struct VideoDevice {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PanicDevice {
+    /// Model: hyperv, isa or pvpanic; left out, what suits the machine type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
@@ -154,15 +178,21 @@ pub struct ClientPassthroughDevices {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GPU {
+    /// Name of the claim in resourceClaims, instead of deviceName.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim_name: Option<String>,
+    /// Resource by which nodes offer the device, for example vendor.example/model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_name: Option<String>,
+    /// Name within the machine.
     pub name: String,
+    /// Name of the request within the claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_name: Option<String>,
+    /// Text that cloud-init's metadata give the guest for this device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// Options of a virtual graphics card.
     #[serde(rename = "virtualGPUOptions", skip_serializing_if = "Option::is_none")]
     pub virtual_gpu_options: Option<VGPUOptions>,
 }
@@ -170,6 +200,7 @@ pub struct GPU {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VGPUOptions {
+    /// Whether the card shows the machine's screen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display: Option<VGPUDisplayOptions>,
 }
@@ -177,8 +208,10 @@ pub struct VGPUOptions {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VGPUDisplayOptions {
+    /// Whether the card has a display. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// Whether the screen is shown before the guest's driver is loaded. Default true.
     #[serde(rename = "ramFB", skip_serializing_if = "Option::is_none")]
     pub ram_fb: Option<FeatureState>,
 }
@@ -186,13 +219,18 @@ pub struct VGPUDisplayOptions {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HostDevice {
+    /// Name of the claim in resourceClaims, instead of deviceName.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim_name: Option<String>,
+    /// Resource by which nodes offer the device, for example vendor.example/model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_name: Option<String>,
+    /// Name within the machine.
     pub name: String,
+    /// Name of the request within the claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_name: Option<String>,
+    /// Text that cloud-init's metadata give the guest for this device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
 }
@@ -200,7 +238,9 @@ pub struct HostDevice {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Filesystem {
+    /// Name of the volume that is shared, and tag by which the guest mounts it.
     pub name: String,
+    /// Share by virtiofs.
     pub virtiofs: FilesystemVirtiofs,
 }
 

@@ -9,6 +9,7 @@ use super::FeatureState;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Disk {
+    /// Sizes of blocks that the guest sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_size: Option<BlockSize>,
     /// Place in the boot order, from 1; shared with network interfaces.
@@ -20,6 +21,7 @@ pub struct Disk {
     /// An optical drive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cdrom: Option<CDRomTarget>,
+    /// Whether changed blocks are tracked for incremental backup. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_block_tracking: Option<bool>,
     /// Whether a thread of its own serves the disk.
@@ -45,6 +47,7 @@ pub struct Disk {
     /// Whether several machines may write to the disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shareable: Option<bool>,
+    /// Text that cloud-init's metadata give the guest for this disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
 }
@@ -66,10 +69,13 @@ pub struct DiskTarget {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LunTarget {
+    /// Bus: scsi or sata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bus: Option<String>,
+    /// Whether the disk is only read. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readonly: Option<bool>,
+    /// Whether SCSI persistent reservations of the guest reach the device. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reservation: Option<bool>,
 }
@@ -80,6 +86,7 @@ pub struct CDRomTarget {
     /// sata or scsi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bus: Option<String>,
+    /// Whether the medium is only read. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readonly: Option<bool>,
     /// open or closed.
@@ -90,8 +97,10 @@ pub struct CDRomTarget {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BlockSize {
+    /// Sizes of one's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom: Option<CustomBlockSize>,
+    /// The sizes of the volume behind the disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub match_volume: Option<FeatureState>,
 }
@@ -99,10 +108,13 @@ pub struct BlockSize {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CustomBlockSize {
+    /// Unit in which blocks are given back, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discard_granularity: Option<u64>,
+    /// Smallest unit of addressing, in bytes: a power of two from 512.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logical: Option<u64>,
+    /// Smallest unit of writing, in bytes: a power of two, not below logical.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub physical: Option<u64>,
 }

@@ -33,6 +33,7 @@ pub struct DomainSpec {
     /// What the machine starts from, and the identity it shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
+    /// The threads that serve disks, for ioThreadsPolicy supplementalPool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub io_threads: Option<DiskIOThreads>,
     /// Threads that serve disks: shared, auto or supplementalPool.
@@ -66,6 +67,8 @@ pub struct CPU {
     /// Processor features on top of the model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<CPUFeature>,
+    /// Whether the hypervisor's own threads get a processor for themselves; needs dedicatedCpuPlacement.
+    /// Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolate_emulator_thread: Option<bool>,
     /// Sockets that may be present after more were added while it runs.
@@ -74,8 +77,10 @@ pub struct CPU {
     /// Processor model: host-model, host-passthrough, or a name that the hypervisor knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// How the guest sees the host's memory nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub numa: Option<NUMA>,
+    /// The processors serve a real-time guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realtime: Option<Realtime>,
     /// Sockets that the machine starts with.
@@ -99,6 +104,8 @@ pub struct CPUFeature {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NUMA {
+    /// The guest sees the memory nodes of the processors that it was given; needs dedicatedCpuPlacement and
+    /// hugepages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_mapping_passthrough: Option<NUMAGuestMappingPassthrough>,
 }
@@ -109,6 +116,7 @@ pub struct NUMAGuestMappingPassthrough {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Realtime {
+    /// Which virtual processors run with real-time priority, for example 0-3,^1; left out, all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask: Option<String>,
 }
@@ -125,6 +133,7 @@ pub struct Memory {
     /// Memory that the guest may grow to while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_guest: Option<Quantity>,
+    /// Memory that is added to what the hypervisor is reckoned to need.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reserved_overhead: Option<ReservedOverhead>,
 }
@@ -132,6 +141,7 @@ pub struct Memory {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Hugepages {
+    /// Size of a page, for example 2Mi or 1Gi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_size: Option<String>,
 }
@@ -139,8 +149,11 @@ pub struct Hugepages {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReservedOverhead {
+    /// Amount of memory that is added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub added_overhead: Option<Quantity>,
+    /// Required where the machine's memory must stay in place (for devices that read it directly), else
+    /// NotRequired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mem_lock: Option<String>,
 }
@@ -156,14 +169,19 @@ pub struct Machine {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Chassis {
+    /// Asset tag, as SMBIOS shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asset: Option<String>,
+    /// Manufacturer, as SMBIOS shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manufacturer: Option<String>,
+    /// Serial number, as SMBIOS shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
+    /// Stock-keeping number, as SMBIOS shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sku: Option<String>,
+    /// Version, as SMBIOS shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }
@@ -185,6 +203,7 @@ pub struct ResourceRequirements {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DiskIOThreads {
+    /// Number of threads in the pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supplemental_pool_thread_count: Option<u32>,
 }
@@ -192,10 +211,13 @@ pub struct DiskIOThreads {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LaunchSecurity {
+    /// AMD SEV: the guest's memory is encrypted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sev: Option<SEV>,
+    /// AMD SEV-SNP: encrypted and protected from the host's changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snp: Option<SEVSNP>,
+    /// Intel TDX: encrypted and protected from the host's changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tdx: Option<TDX>,
 }
@@ -203,12 +225,16 @@ pub struct LaunchSecurity {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SEV {
+    /// The guest waits until its owner has verified it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attestation: Option<SEVAttestation>,
+    /// The owner's Diffie-Hellman key, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dh_cert: Option<String>,
+    /// What the guest demands of the platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<SEVPolicy>,
+    /// The owner's session, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
 }
@@ -216,6 +242,7 @@ pub struct SEV {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SEVPolicy {
+    /// Whether registers are encrypted too (SEV-ES). Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encrypted_state: Option<bool>,
 }

@@ -7,17 +7,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Features {
+    /// Power management and device description. On by default.
     pub acpi: FeatureState,
+    /// Advanced interrupt controller. On by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apic: Option<FeatureAPIC>,
+    /// Interfaces of Hyper-V that make Windows faster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hyperv: Option<FeatureHyperv>,
+    /// Every interface of Hyper-V that the host can offer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hyperv_passthrough: Option<HyperVPassthrough>,
+    /// How KVM shows itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kvm: Option<FeatureKVM>,
+    /// Paravirtual locks. On by default where the hypervisor has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pvspinlock: Option<FeatureState>,
+    /// System management mode; secure boot needs it. Off by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smm: Option<FeatureState>,
 }
@@ -25,6 +32,7 @@ pub struct Features {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FeatureState {
+    /// Whether the feature is on. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
 }
@@ -32,8 +40,10 @@ pub struct FeatureState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FeatureAPIC {
+    /// Whether the feature is on. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// Whether the guest ends interrupts without leaving the processor. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_of_interrupt: Option<bool>,
 }
@@ -41,6 +51,7 @@ pub struct FeatureAPIC {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FeatureKVM {
+    /// Whether the guest cannot see that it runs under KVM. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<bool>,
 }
@@ -48,32 +59,46 @@ pub struct FeatureKVM {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FeatureHyperv {
+    /// Fast nested virtualisation; needs vapic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evmcs: Option<FeatureState>,
+    /// Frequencies of clock and interrupt timer as registers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frequencies: Option<FeatureState>,
+    /// Interrupts between processors in one call; needs vpindex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipi: Option<FeatureState>,
+    /// Notice of a changed clock frequency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reenlightenment: Option<FeatureState>,
+    /// The guest does not panic when its timers are late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relaxed: Option<FeatureState>,
+    /// Reset by a register.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset: Option<FeatureState>,
+    /// Time that a processor really ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<FeatureState>,
+    /// Locks that tell the hypervisor when they wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spinlocks: Option<FeatureSpinlocks>,
+    /// Synthetic interrupt controller; needs vpindex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synic: Option<FeatureState>,
+    /// Synthetic timers; needs synic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synictimer: Option<SyNICTimer>,
+    /// Flushing of translations in one call; needs vpindex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tlbflush: Option<TLBFlush>,
+    /// Interrupt controller with less leaving of the processor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vapic: Option<FeatureState>,
+    /// The hypervisor's signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vendorid: Option<FeatureVendorID>,
+    /// Index of the virtual processor as a register.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpindex: Option<FeatureState>,
 }
@@ -81,6 +106,7 @@ pub struct FeatureHyperv {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HyperVPassthrough {
+    /// Whether the feature is on. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
 }
@@ -88,8 +114,10 @@ pub struct HyperVPassthrough {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FeatureSpinlocks {
+    /// Whether the feature is on. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// Attempts before the hypervisor is told, at least 4096. Default 4096.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spinlocks: Option<u32>,
 }
@@ -97,8 +125,10 @@ pub struct FeatureSpinlocks {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FeatureVendorID {
+    /// Whether the feature is on. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// Signature, up to twelve characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vendorid: Option<String>,
 }
@@ -106,8 +136,10 @@ pub struct FeatureVendorID {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SyNICTimer {
+    /// Whether timer interrupts are delivered directly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direct: Option<FeatureState>,
+    /// Whether the feature is on. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
 }
@@ -115,10 +147,13 @@ pub struct SyNICTimer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TLBFlush {
+    /// Whether nested guests flush directly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direct: Option<FeatureState>,
+    /// Whether the feature is on. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// Whether ranges of addresses can be flushed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extended: Option<FeatureState>,
 }
@@ -126,10 +161,13 @@ pub struct TLBFlush {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Clock {
+    /// Timer devices of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timer: Option<Timer>,
+    /// The hardware clock shows this zone's time, for example Europe/Vienna. Give this or utc.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
+    /// The hardware clock shows UTC, the default. Give this or timezone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub utc: Option<ClockOffsetUTC>,
 }
@@ -145,14 +183,19 @@ pub struct ClockOffsetUTC {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Timer {
+    /// High precision event timer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hpet: Option<HPETTimer>,
+    /// Reference time page for Windows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hyperv: Option<HypervTimer>,
+    /// Clock of KVM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kvm: Option<KVMTimer>,
+    /// Interval timer of the PC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pit: Option<PITTimer>,
+    /// Real-time clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtc: Option<RTCTimer>,
 }
@@ -160,8 +203,10 @@ pub struct Timer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HPETTimer {
+    /// Whether the timer is there. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub present: Option<bool>,
+    /// What happens with ticks that the guest missed: delay, catchup, merge or discard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tick_policy: Option<String>,
 }
@@ -169,6 +214,7 @@ pub struct HPETTimer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HypervTimer {
+    /// Whether the timer is there. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub present: Option<bool>,
 }
@@ -176,6 +222,7 @@ pub struct HypervTimer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KVMTimer {
+    /// Whether the timer is there. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub present: Option<bool>,
 }
@@ -183,8 +230,10 @@ pub struct KVMTimer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PITTimer {
+    /// Whether the timer is there. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub present: Option<bool>,
+    /// What happens with ticks that the guest missed: delay, catchup or discard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tick_policy: Option<String>,
 }
@@ -192,10 +241,13 @@ pub struct PITTimer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RTCTimer {
+    /// Whether the timer is there. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub present: Option<bool>,
+    /// What happens with ticks that the guest missed: delay or catchup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tick_policy: Option<String>,
+    /// What the clock follows: guest or wall.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub track: Option<String>,
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Firmware {
+    /// Tables that the firmware shows besides its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acpi: Option<ACPI>,
     /// BIOS (the default) or UEFI.
@@ -37,6 +38,7 @@ pub struct Bootloader {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BIOS {
+    /// Whether the firmware writes to the serial console. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub use_serial: Option<bool>,
 }
@@ -71,6 +73,7 @@ pub struct KernelBootContainer {
     /// Always, IfNotPresent or Never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
+    /// Secret with the credentials of the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_secret: Option<String>,
     /// Path of the initial RAM disk in the image.
@@ -84,8 +87,10 @@ pub struct KernelBootContainer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ACPI {
+    /// Volume (a secret) with the MSDM table: Windows' product key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub msdm_name_ref: Option<String>,
+    /// Volume (a secret) with the SLIC table: Windows' licence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slic_name_ref: Option<String>,
 }

@@ -115,6 +115,7 @@ pub struct VirtualMachineInstanceSpec {
     /// How to tell that the guest can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readiness_probe: Option<Probe>,
+    /// Claims of devices by dynamic resource allocation, which gpus and hostDevices name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resource_claims: Vec<PodResourceClaim>,
     /// Scheduler that places the instance.
@@ -135,6 +136,7 @@ pub struct VirtualMachineInstanceSpec {
     /// How instances spread over zones, racks or nodes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// Claims that the supervisor needs and the guest does not see.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub utility_volumes: Vec<UtilityVolume>,
     /// Where the content of disks and file systems comes from. Each belongs to the disk or file system of
@@ -146,22 +148,31 @@ pub struct VirtualMachineInstanceSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Probe {
+    /// Succeeds when a program in the guest exits with 0; asked by the guest agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exec: Option<ExecAction>,
+    /// Failures in a row that count as failure. Default 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_threshold: Option<i32>,
+    /// Succeeds when the guest agent answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_agent_ping: Option<GuestAgentPing>,
+    /// Succeeds when a web server answers with a status from 200 to 399.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_get: Option<HTTPGetAction>,
+    /// Seconds after the start until the first look. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initial_delay_seconds: Option<i32>,
+    /// Seconds between looks. Default 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period_seconds: Option<i32>,
+    /// Successes in a row that count as success. Default 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub success_threshold: Option<i32>,
+    /// Succeeds when a connection can be opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp_socket: Option<TCPSocketAction>,
+    /// Seconds after which a look has failed. Default 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<i32>,
 }

@@ -16,11 +16,13 @@ use crate::quantity::Quantity;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceStatus {
+    /// Address of the machine on vsock.
     #[serde(rename = "VSOCKCID", skip_serializing_if = "Option::is_none")]
     pub vsockcid: Option<u32>,
     /// Pods that run the instance, with their nodes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub active_pods: BTreeMap<String, String>,
+    /// Where the tracking of changed blocks stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_block_tracking: Option<ChangedBlockTrackingStatus>,
     /// Facts about the instance, each with its reason and a sentence for people.
@@ -29,8 +31,10 @@ pub struct VirtualMachineInstanceStatus {
     /// Processors that the machine has now.
     #[serde(rename = "currentCPUTopology", skip_serializing_if = "Option::is_none")]
     pub current_cpu_topology: Option<CPUTopology>,
+    /// Name of the node that the instance is to leave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evacuation_node_name: Option<String>,
+    /// frozen while the guest's file systems are held still.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fs_freeze_status: Option<String>,
     /// Operating system, as the guest's agent reports it.
@@ -39,8 +43,10 @@ pub struct VirtualMachineInstanceStatus {
     /// Addresses and names of the machine's network interfaces.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<VirtualMachineInstanceNetworkInterface>,
+    /// The kernel and initrd that the instance was started with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_boot_status: Option<KernelBootStatus>,
+    /// Image of the launcher that runs the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launcher_container_image_version: Option<String>,
     /// Machine type that runs.
@@ -49,13 +55,16 @@ pub struct VirtualMachineInstanceStatus {
     /// Memory at start, now, and asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryStatus>,
+    /// The volumes that are copied along with the instance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub migrated_volumes: Vec<StorageMigratedVolumeInfo>,
+    /// How the instance would be migrated: LiveMigration or BlockMigration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_method: Option<String>,
     /// The migration that is under way, or the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_state: Option<VirtualMachineInstanceMigrationState>,
+    /// How migration data travel: Unix, where both sides use sockets in files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_transport: Option<String>,
     /// Node that runs the instance.
@@ -67,16 +76,22 @@ pub struct VirtualMachineInstanceStatus {
     /// When each phase was entered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub phase_transition_timestamps: Vec<VirtualMachineInstancePhaseTransitionTimestamp>,
+    /// Quality of service of the launcher Pod: Guaranteed, Burstable or BestEffort.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qos_class: Option<String>,
+    /// One word on why the instance is in its phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// User ID that the hypervisor runs as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_user: Option<u64>,
+    /// SELinux label of the launcher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selinux_context: Option<String>,
+    /// What a node must offer to take the instance over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topology_hints: Option<TopologyHints>,
+    /// Name of the revision of the VirtualMachine that the instance was made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_machine_revision_name: Option<String>,
     /// State of each volume.
@@ -87,23 +102,31 @@ pub struct VirtualMachineInstanceStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceCondition {
+    /// True, False or Unknown.
     pub status: String,
+    /// When this was last looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_probe_time: Option<Time>,
+    /// When the status last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
+    /// A sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// One word for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the condition is about, for example Ready or AgentConnected.
     pub type_: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstancePhaseTransitionTimestamp {
+    /// The phase that was entered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+    /// When it was entered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase_transition_timestamp: Option<Time>,
 }
@@ -111,22 +134,31 @@ pub struct VirtualMachineInstancePhaseTransitionTimestamp {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceNetworkInterface {
+    /// Who told this: domain (the machine), guest-agent, multus-status; several are joined by commas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info_source: Option<String>,
+    /// Name that the guest gave the interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface_name: Option<String>,
+    /// First of the addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_address: Option<String>,
+    /// Every address.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ip_addresses: Vec<String>,
+    /// State of the link: up or down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_state: Option<String>,
+    /// Hardware address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// Name of the interface in the specification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Name of the interface in the launcher Pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_interface_name: Option<String>,
+    /// Number of queues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_count: Option<i32>,
 }
@@ -134,20 +166,28 @@ pub struct VirtualMachineInstanceNetworkInterface {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceGuestOSInfo {
+    /// Identifier of the system, for example debian.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Release of the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_release: Option<String>,
+    /// Version of the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_version: Option<String>,
+    /// Architecture, for example x86_64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<String>,
+    /// Name of the system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Name of the system with its version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretty_name: Option<String>,
+    /// Version of the system in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Version of the system, for example 12.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
 }
@@ -155,31 +195,44 @@ pub struct VirtualMachineInstanceGuestOSInfo {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VolumeStatus {
+    /// Of a container disk: the file that is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_disk_volume: Option<ContainerDiskInfo>,
+    /// Of an attached volume: how it is attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hotplug_volume: Option<HotplugVolumeStatus>,
+    /// Of a memory dump: where it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_dump_volume: Option<DomainMemoryDumpInfo>,
+    /// A sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Name of the volume.
     pub name: String,
+    /// Of a claim: what it offers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim_info: Option<PersistentVolumeClaimInfo>,
+    /// Phase of an attached volume: Pending, Bound, AttachedToNode, MountedToPod, Ready, Detaching,
+    /// UnMountedFromPod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+    /// One word on why the volume is in its phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Size of the disk in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<i64>,
+    /// Name of the disk in the guest, for example vda.
     pub target: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HotplugVolumeStatus {
+    /// Name of the Pod that brings the volume to the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attach_pod_name: Option<String>,
+    /// UID of the Pod that brings the volume to the node.
     #[serde(rename = "attachPodUID", skip_serializing_if = "Option::is_none")]
     pub attach_pod_uid: Option<String>,
 }
@@ -187,18 +240,25 @@ pub struct HotplugVolumeStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PersistentVolumeClaimInfo {
+    /// How the volume may be used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub access_modes: Vec<String>,
+    /// Size that it really has, by resource.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub capacity: BTreeMap<String, Quantity>,
+    /// Name of the claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim_name: Option<String>,
+    /// Part of the size that a file system needs for itself, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filesystem_overhead: Option<String>,
+    /// Whether the whole size is reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preallocated: Option<bool>,
+    /// Size that was asked for, by resource.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<String, Quantity>,
+    /// Filesystem or Block.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_mode: Option<String>,
 }
@@ -206,22 +266,29 @@ pub struct PersistentVolumeClaimInfo {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StorageMigratedVolumeInfo {
+    /// The claim that is copied to.
     #[serde(rename = "destinationPVCInfo", skip_serializing_if = "Option::is_none")]
     pub destination_pvc_info: Option<PersistentVolumeClaimInfo>,
+    /// The claim that is copied from.
     #[serde(rename = "sourcePVCInfo", skip_serializing_if = "Option::is_none")]
     pub source_pvc_info: Option<PersistentVolumeClaimInfo>,
+    /// Name of the volume.
     pub volume_name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DomainMemoryDumpInfo {
+    /// Name of the claim that takes the memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim_name: Option<String>,
+    /// When writing ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_timestamp: Option<Time>,
+    /// When writing began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timestamp: Option<Time>,
+    /// Name of the file in the claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_file_name: Option<String>,
 }
@@ -229,6 +296,7 @@ pub struct DomainMemoryDumpInfo {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerDiskInfo {
+    /// CRC-32 of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<u32>,
 }
@@ -236,8 +304,10 @@ pub struct ContainerDiskInfo {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KernelBootStatus {
+    /// The initrd.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initrd_info: Option<InitrdInfo>,
+    /// The kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_info: Option<KernelInfo>,
 }
@@ -245,6 +315,7 @@ pub struct KernelBootStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KernelInfo {
+    /// CRC-32 of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<u32>,
 }
@@ -252,6 +323,7 @@ pub struct KernelInfo {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InitrdInfo {
+    /// CRC-32 of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<u32>,
 }
@@ -259,6 +331,7 @@ pub struct InitrdInfo {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TopologyHints {
+    /// Frequency of the time-stamp counter, in hertz.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tsc_frequency: Option<i64>,
 }
@@ -266,10 +339,13 @@ pub struct TopologyHints {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CPUTopology {
+    /// Cores for each socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cores: Option<u32>,
+    /// Sockets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sockets: Option<u32>,
+    /// Threads for each core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
 }
@@ -277,12 +353,16 @@ pub struct CPUTopology {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MemoryStatus {
+    /// Memory that the guest started with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_at_boot: Option<Quantity>,
+    /// Memory that the guest has now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_current: Option<Quantity>,
+    /// Memory that the guest is to have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_requested: Option<Quantity>,
+    /// Memory that the hypervisor and its supervisor are reckoned to need besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_overhead: Option<Quantity>,
 }

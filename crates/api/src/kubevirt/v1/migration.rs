@@ -136,60 +136,88 @@ pub struct VirtualMachineInstanceMigrationPhaseTransitionTimestamp {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceMigrationState {
+    /// Whether the migration is to be given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abort_requested: Option<bool>,
+    /// Where giving up stands: Aborting, Succeeded or Failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abort_status: Option<String>,
+    /// Whether the migration has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed: Option<bool>,
+    /// When the migration ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_timestamp: Option<Time>,
+    /// Whether the migration has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<bool>,
+    /// Why the migration has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
+    /// Settings in force for this migration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_configuration: Option<MigrationConfiguration>,
+    /// Network that the data travel on: Pod or Migration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_network_type: Option<String>,
+    /// Name of the MigrationPolicy in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_policy_name: Option<String>,
+    /// UID of the VirtualMachineInstanceMigration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_uid: Option<String>,
+    /// How memory is moved: PreCopy, PostCopy or Paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
+    /// Name of the node that the instance leaves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_node: Option<String>,
+    /// Claim with firmware and TPM state at the source.
     #[serde(rename = "sourcePersistentStatePVCName", skip_serializing_if = "Option::is_none")]
     pub source_persistent_state_pvc_name: Option<String>,
+    /// Name of the launcher Pod at the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_pod: Option<String>,
+    /// What the source tells of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_state: Option<VirtualMachineInstanceMigrationSourceState>,
+    /// When the migration began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timestamp: Option<Time>,
+    /// UID of the Pod that holds attached volumes at the target.
     #[serde(rename = "targetAttachmentPodUID", skip_serializing_if = "Option::is_none")]
     pub target_attachment_pod_uid: Option<String>,
+    /// Processors that the target was given.
     #[serde(rename = "targetCPUSet", skip_serializing_if = "Vec::is_empty")]
     pub target_cpu_set: Vec<i32>,
+    /// Ports at the target, with what each is for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub target_direct_migration_node_ports: BTreeMap<String, i32>,
+    /// Memory besides the guest's that the target reckons with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_memory_overhead: Option<Quantity>,
+    /// Name of the node that the instance goes to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_node: Option<String>,
+    /// Address of the node that the instance goes to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_node_address: Option<String>,
+    /// Whether the machine is seen at the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_node_domain_detected: Option<bool>,
+    /// When the machine was first seen active at the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_node_domain_ready_timestamp: Option<Time>,
+    /// Layout of the target's processors and memory, as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_node_topology: Option<String>,
+    /// Claim with firmware and TPM state at the target.
     #[serde(rename = "targetPersistentStatePVCName", skip_serializing_if = "Option::is_none")]
     pub target_persistent_state_pvc_name: Option<String>,
+    /// Name of the launcher Pod at the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_pod: Option<String>,
+    /// What the target tells of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_state: Option<VirtualMachineInstanceMigrationTargetState>,
 }
@@ -197,24 +225,34 @@ pub struct VirtualMachineInstanceMigrationState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceMigrationSourceState {
+    /// Name of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain_name: Option<String>,
+    /// Namespace of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain_namespace: Option<String>,
+    /// UID of the migration at the source.
     #[serde(rename = "migrationUID", skip_serializing_if = "Option::is_none")]
     pub migration_uid: Option<String>,
+    /// Name of the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Labels that the target's node must have.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selectors: BTreeMap<String, String>,
+    /// Claim with firmware and TPM state.
     #[serde(rename = "persistentStatePVCName", skip_serializing_if = "Option::is_none")]
     pub persistent_state_pvc_name: Option<String>,
+    /// Name of the launcher Pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
+    /// SELinux label of the launcher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selinux_context: Option<String>,
+    /// Where the source's controller is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_address: Option<String>,
+    /// UID of the instance.
     #[serde(rename = "virtualMachineInstanceUID", skip_serializing_if = "Option::is_none")]
     pub virtual_machine_instance_uid: Option<String>,
 }
@@ -222,36 +260,52 @@ pub struct VirtualMachineInstanceMigrationSourceState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceMigrationTargetState {
+    /// UID of the Pod that holds attached volumes.
     #[serde(rename = "attachmentPodUID", skip_serializing_if = "Option::is_none")]
     pub attachment_pod_uid: Option<String>,
+    /// Processors that the target was given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cpu_set: Vec<i32>,
+    /// Ports, with what each is for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub direct_migration_node_ports: BTreeMap<String, i32>,
+    /// Whether the machine is seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain_detected: Option<bool>,
+    /// Name of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain_name: Option<String>,
+    /// Namespace of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain_namespace: Option<String>,
+    /// When the machine was first seen active.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain_ready_timestamp: Option<Time>,
+    /// UID of the migration at the target.
     #[serde(rename = "migrationUID", skip_serializing_if = "Option::is_none")]
     pub migration_uid: Option<String>,
+    /// Name of the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Address of the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_address: Option<String>,
+    /// Layout of the node's processors and memory, as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_topology: Option<String>,
+    /// Claim with firmware and TPM state.
     #[serde(rename = "persistentStatePVCName", skip_serializing_if = "Option::is_none")]
     pub persistent_state_pvc_name: Option<String>,
+    /// Name of the launcher Pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
+    /// SELinux label of the launcher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selinux_context: Option<String>,
+    /// Where the target's controller is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_address: Option<String>,
+    /// UID of the instance.
     #[serde(rename = "virtualMachineInstanceUID", skip_serializing_if = "Option::is_none")]
     pub virtual_machine_instance_uid: Option<String>,
 }
@@ -259,32 +313,47 @@ pub struct VirtualMachineInstanceMigrationTargetState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MigrationConfiguration {
+    /// Whether a guest that writes too fast is slowed down. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_auto_converge: Option<bool>,
+    /// Whether the guest may go on at the target before its memory is there. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_post_copy: Option<bool>,
+    /// Whether the guest may be paused, or moved by post-copy, to come to an end. Default: the value of
+    /// allowPostCopy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_workload_disruption: Option<bool>,
+    /// The most that one migration may use, in bytes a second; 0 is no limit. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bandwidth_per_migration: Option<Quantity>,
+    /// Seconds for each GiB after which it is given up, or forced where that is allowed. Default 150.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_timeout_per_gi_b: Option<i64>,
+    /// Whether data travel unencrypted. Default false.
     #[serde(rename = "disableTLS", skip_serializing_if = "Option::is_none")]
     pub disable_tls: Option<bool>,
+    /// Whether the target takes the source's SELinux level. Default true.
     #[serde(rename = "matchSELinuxLevelOnMigration", skip_serializing_if = "Option::is_none")]
     pub match_se_linux_level_on_migration: Option<bool>,
+    /// NetworkAttachmentDefinition that migrations use; left out, the Pod network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
+    /// Key of the taint that makes instances leave a node. Default kubevirt.io/drain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_drain_taint_key: Option<String>,
+    /// Migrations at once in all. Default 5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_migrations_per_cluster: Option<u32>,
+    /// Migrations at once from one node. Default 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_outbound_migrations_per_node: Option<u32>,
+    /// Seconds without progress after which it is given up. Default 150.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress_timeout: Option<i64>,
+    /// Whether migrations that may lose data are allowed. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsafe_migration_override: Option<bool>,
+    /// Seconds to wait for utility volumes to be detached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub utility_volumes_timeout: Option<i64>,
 }

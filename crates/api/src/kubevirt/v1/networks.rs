@@ -20,6 +20,7 @@ pub struct Network {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodNetwork {
+    /// IPv6 network between Pod and guest. Default fd10:0:2::/120.
     #[serde(rename = "vmIPv6NetworkCIDR", skip_serializing_if = "Option::is_none")]
     pub vm_i_pv6_network_cidr: Option<String>,
     /// Network between Pod and guest for masquerade; 10.0.2.0/24 by default.
@@ -30,14 +31,17 @@ pub struct PodNetwork {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MultusNetwork {
+    /// Whether this network takes the place of the Pod network. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<bool>,
+    /// The NetworkAttachmentDefinition: NAME or NAMESPACE/NAME.
     pub network_name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Interface {
+    /// Number by which the firmware tells interfaces apart; the guest names the interface after it (eno1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acpi_index: Option<i32>,
     /// A network binding plug-in by name.
@@ -55,6 +59,7 @@ pub struct Interface {
     /// Hardware address, for example 02:00:00:00:00:01; chosen when it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac_address: Option<String>,
+    /// Removed from the reference; use binding with a plug-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub macvtap: Option<DeprecatedInterfaceMacvtap>,
     /// The guest stands behind the Pod's address.
@@ -65,15 +70,19 @@ pub struct Interface {
     pub model: Option<String>,
     /// Name of the interface and of the network that it joins.
     pub name: String,
+    /// Removed from the reference; use passtBinding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passt: Option<DeprecatedInterfacePasst>,
+    /// Connect by passt: connections of the guest become connections of the Pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passt_binding: Option<InterfacePasstBinding>,
+    /// PCI address in the guest, for example 0000:01:00.0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pci_address: Option<String>,
     /// Ports that the Pod's address forwards to the guest; all when none is named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
+    /// Removed from the reference; use masquerade.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slirp: Option<DeprecatedInterfaceSlirp>,
     /// A virtual function of the node's network card is passed through.
@@ -82,6 +91,7 @@ pub struct Interface {
     /// up, down, or absent (taken away).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// Text that cloud-init's metadata give the guest for this interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
 }
@@ -110,12 +120,14 @@ pub struct DeprecatedInterfacePasst {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PluginBinding {
+    /// Name of the plug-in, as the installation's configuration registers it.
     pub name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Port {
+    /// Name of the port, for Services.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Port, from 1 to 65535.
@@ -128,12 +140,16 @@ pub struct Port {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DHCPOptions {
+    /// Name of the boot file, option 67.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_file_name: Option<String>,
+    /// Addresses of time servers, option 42.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ntp_servers: Vec<String>,
+    /// Options of private use.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub private_options: Vec<DHCPPrivateOptions>,
+    /// Name of the boot server, option 66.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tftp_server_name: Option<String>,
 }
@@ -141,6 +157,8 @@ pub struct DHCPOptions {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DHCPPrivateOptions {
+    /// Number of the option, 224 to 254.
     pub option: i32,
+    /// Value of the option.
     pub value: String,
 }

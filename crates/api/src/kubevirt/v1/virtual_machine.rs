@@ -104,12 +104,17 @@ pub struct VirtualMachineInstanceTemplateSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeTemplateSpec {
+    /// Group and version of the DataVolume: cdi.kubevirt.io/v1beta1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
+    /// Kind of the template: DataVolume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Name, labels and annotations of the DataVolume.
     pub metadata: ObjectMeta,
+    /// Where the content comes from and how it is stored.
     pub spec: DataVolumeSpec,
+    /// Ignored; a template has no status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<DataVolumeTemplateDummyStatus>,
 }
@@ -120,14 +125,20 @@ pub struct DataVolumeTemplateDummyStatus {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InstancetypeMatcher {
+    /// VirtualMachineClusterInstancetype (the default) or VirtualMachineInstancetype.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Volume whose labels name the instance type, instead of name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub infer_from_volume: Option<String>,
+    /// What happens when the volume names none: Reject (the default) or Ignore.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub infer_from_volume_failure_policy: Option<String>,
+    /// Name of the instance type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Revision that was in force when the machine was made, so that later changes do not reach it. Filled
+    /// in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision_name: Option<String>,
 }
@@ -135,14 +146,20 @@ pub struct InstancetypeMatcher {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PreferenceMatcher {
+    /// VirtualMachineClusterPreference (the default) or VirtualMachinePreference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Volume whose labels name the preference, instead of name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub infer_from_volume: Option<String>,
+    /// What happens when the volume names none: Reject (the default) or Ignore.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub infer_from_volume_failure_policy: Option<String>,
+    /// Name of the preference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Revision that was in force when the machine was made, so that later changes do not reach it. Filled
+    /// in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision_name: Option<String>,
 }

@@ -17,6 +17,7 @@ use crate::backup::v1alpha1::BackupVolumeInfo;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineStatus {
+    /// Where the tracking of changed blocks stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_block_tracking: Option<ChangedBlockTrackingStatus>,
     /// Facts about the machine, each with its reason and a sentence for people.
@@ -28,13 +29,16 @@ pub struct VirtualMachineStatus {
     /// Generation of the specification that is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired_generation: Option<i64>,
+    /// The instance type in force, with its revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instancetype_ref: Option<InstancetypeStatusRef>,
+    /// The last request to write the guest's memory to a claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_dump_request: Option<VirtualMachineMemoryDumpRequest>,
     /// Generation of the specification that the controller has dealt with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The preference in force, with its revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preference_ref: Option<InstancetypeStatusRef>,
     /// The machine's state in one word, for people: Stopped, Starting, Running, Paused, Stopping,
@@ -44,11 +48,13 @@ pub struct VirtualMachineStatus {
     /// Whether the instance's guest can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<bool>,
+    /// Name of the restore that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore_in_progress: Option<String>,
     /// The run strategy that the controller follows now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_strategy: Option<String>,
+    /// Name of the snapshot that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot_in_progress: Option<String>,
     /// How often starting failed in a row, and when the next attempt is made.
@@ -60,8 +66,10 @@ pub struct VirtualMachineStatus {
     /// Requests to attach or detach volumes that wait for the controller.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volume_requests: Vec<VirtualMachineVolumeRequest>,
+    /// For each volume, whether a snapshot of it can be taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volume_snapshot_statuses: Vec<VolumeSnapshotStatus>,
+    /// Where a change of volumes stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_update_state: Option<VolumeUpdateState>,
 }
@@ -69,25 +77,34 @@ pub struct VirtualMachineStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineCondition {
+    /// True, False or Unknown.
     pub status: String,
+    /// When this was last looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_probe_time: Option<Time>,
+    /// When the status last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
+    /// A sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// One word for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the condition is about, for example Ready.
     pub type_: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineStartFailure {
+    /// Failed starts in a row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consecutive_fail_count: Option<i32>,
+    /// UID of the instance that failed last.
     #[serde(rename = "lastFailedVMIUID", skip_serializing_if = "Option::is_none")]
     pub last_failed_vmiuid: Option<String>,
+    /// When the next start is attempted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_timestamp: Option<Time>,
 }
@@ -95,9 +112,12 @@ pub struct VirtualMachineStartFailure {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineStateChangeRequest {
+    /// What is asked for: Start or Stop.
     pub action: String,
+    /// Parameters of the request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub data: BTreeMap<String, String>,
+    /// UID of the instance that the request is meant for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }
@@ -105,8 +125,10 @@ pub struct VirtualMachineStateChangeRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineVolumeRequest {
+    /// The volume to be attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add_volume_options: Option<AddVolumeOptions>,
+    /// The volume to be detached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remove_volume_options: Option<RemoveVolumeOptions>,
 }
@@ -114,26 +136,34 @@ pub struct VirtualMachineVolumeRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AddVolumeOptions {
+    /// How the guest sees the volume.
     pub disk: Disk,
+    /// All, to check the request only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dry_run: Vec<String>,
+    /// Name of the volume and its disk.
     pub name: String,
+    /// Where the content comes from.
     pub volume_source: HotplugVolumeSource,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RemoveVolumeOptions {
+    /// All, to check the request only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dry_run: Vec<String>,
+    /// Name of the volume.
     pub name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HotplugVolumeSource {
+    /// A disk that a DataVolume fills.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_volume: Option<DataVolumeSource>,
+    /// A disk in a claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
 }
@@ -141,16 +171,23 @@ pub struct HotplugVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineMemoryDumpRequest {
+    /// Name of the claim that takes the memory.
     pub claim_name: String,
+    /// When writing ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_timestamp: Option<Time>,
+    /// Name of the file in the claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_name: Option<String>,
+    /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Phase: Associating, InProgress, Unmounting, Completed, Dissociating or Failed.
     pub phase: String,
+    /// Whether the claim is to be detached from the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remove: Option<bool>,
+    /// When writing began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timestamp: Option<Time>,
 }
@@ -158,8 +195,11 @@ pub struct VirtualMachineMemoryDumpRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VolumeSnapshotStatus {
+    /// Whether a snapshot can be taken.
     pub enabled: bool,
+    /// Name of the volume.
     pub name: String,
+    /// Why none can be taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -167,6 +207,7 @@ pub struct VolumeSnapshotStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VolumeUpdateState {
+    /// Where the copying of volumes stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_migration_state: Option<VolumeMigrationState>,
 }
@@ -174,6 +215,7 @@ pub struct VolumeUpdateState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VolumeMigrationState {
+    /// The volumes that are copied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub migrated_volumes: Vec<StorageMigratedVolumeInfo>,
 }
@@ -181,14 +223,19 @@ pub struct VolumeMigrationState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InstancetypeStatusRef {
+    /// Kind of the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// The revision that holds the object as it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controller_revision_ref: Option<ControllerRevisionRef>,
+    /// Volume whose labels named the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub infer_from_volume: Option<String>,
+    /// What was to happen when the volume names none: Reject or Ignore.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub infer_from_volume_failure_policy: Option<String>,
+    /// Name of the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -196,6 +243,7 @@ pub struct InstancetypeStatusRef {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ControllerRevisionRef {
+    /// Name of the ControllerRevision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -203,28 +251,38 @@ pub struct ControllerRevisionRef {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ChangedBlockTrackingStatus {
+    /// The backup under way, or the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup_status: Option<VirtualMachineInstanceBackupStatus>,
+    /// State: Undefined, Initializing, Enabled, Disabled or PendingRestart.
     pub state: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachineInstanceBackupStatus {
+    /// What went wrong, or what is to be known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup_msg: Option<String>,
+    /// Name of the backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup_name: Option<String>,
+    /// Name of the checkpoint that the backup left for the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_name: Option<String>,
+    /// Whether the backup has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed: Option<bool>,
+    /// When the backup ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_timestamp: Option<Time>,
+    /// Whether the backup has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<bool>,
+    /// When the backup began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timestamp: Option<Time>,
+    /// The volumes of the backup.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<BackupVolumeInfo>,
 }

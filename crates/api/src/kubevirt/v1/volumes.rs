@@ -23,13 +23,16 @@ pub struct Volume {
     /// A disk from a container image. What the guest writes is gone with the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_disk: Option<ContainerDiskSource>,
+    /// A path of the launcher's container, for file systems.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_path: Option<ContainerPathVolumeSource>,
     /// A disk that a DataVolume fills. What the guest writes stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_volume: Option<DataVolumeSource>,
+    /// The machine's own labels and annotations as files.
     #[serde(rename = "downwardAPI", skip_serializing_if = "Option::is_none")]
     pub downward_api: Option<DownwardAPIVolumeSource>,
+    /// The host's metrics as a small disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub downward_metrics: Option<DownwardMetricsVolumeSource>,
     /// An empty disk that is gone with the instance.
@@ -41,6 +44,7 @@ pub struct Volume {
     /// A disk in a file of the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_disk: Option<HostDisk>,
+    /// A claim that takes the guest's memory on request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_dump: Option<MemoryDumpVolumeSource>,
     /// Name of the volume and of the disk or file system that shows it.
@@ -51,6 +55,7 @@ pub struct Volume {
     /// The entries of a Secret as files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
+    /// The token of a service account as files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccountVolumeSource>,
     /// Answers for the set-up of Windows.
@@ -61,10 +66,14 @@ pub struct Volume {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UtilityVolume {
+    /// Name of the claim in the machine's namespace.
     pub claim_name: String,
+    /// Name within the machine.
     pub name: String,
+    /// Whether the claim is only read. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
+    /// What the volume is for: MemoryDump or Backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
 }
@@ -72,20 +81,27 @@ pub struct UtilityVolume {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HostDisk {
+    /// Size of the disk, for one that is to be made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Quantity>,
+    /// Path of the disk image on the node.
     pub path: String,
+    /// Whether several machines may use the file at once. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared: Option<bool>,
+    /// Disk (the file is there) or DiskOrCreate (it is made where it is not).
     pub type_: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PersistentVolumeClaimVolumeSource {
+    /// Name of the claim in the machine's namespace.
     pub claim_name: String,
+    /// Whether the volume can be detached while the machine runs. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hotpluggable: Option<bool>,
+    /// Whether the claim is only read. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
 }
@@ -93,14 +109,17 @@ pub struct PersistentVolumeClaimVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolumeSource {
+    /// Whether the volume can be detached while the machine runs. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hotpluggable: Option<bool>,
+    /// Name of the DataVolume, and of its claim.
     pub name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EphemeralVolumeSource {
+    /// The claim that is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<k8s_openapi::api::core::v1::PersistentVolumeClaimVolumeSource>,
 }
@@ -131,7 +150,9 @@ pub struct ContainerDiskSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerPathVolumeSource {
+    /// Absolute path within the launcher's container.
     pub path: String,
+    /// Whether the path is only read: true, which is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
 }
@@ -162,16 +183,22 @@ pub struct CloudInitNoCloudSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CloudInitConfigDriveSource {
+    /// Network configuration, in cloud-init's format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_data: Option<String>,
+    /// Network configuration in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_data_base64: Option<String>,
+    /// Secret whose entry networkdata is the network configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_data_secret_ref: Option<LocalObjectReference>,
+    /// Secret whose entry userdata is the user data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalObjectReference>,
+    /// User data, for example a text that begins with #cloud-config; up to 2048 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_data: Option<String>,
+    /// User data in base64; up to 2048 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_data_base64: Option<String>,
 }
@@ -179,8 +206,10 @@ pub struct CloudInitConfigDriveSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SysprepSource {
+    /// ConfigMap with the entry autounattend.xml or unattend.xml.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map: Option<LocalObjectReference>,
+    /// Secret with the entry autounattend.xml or unattend.xml.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<LocalObjectReference>,
 }
@@ -188,10 +217,13 @@ pub struct SysprepSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConfigMapVolumeSource {
+    /// Name of the ConfigMap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Whether the machine starts without it. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
+    /// Label of the file system that the guest sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_label: Option<String>,
 }
@@ -199,10 +231,13 @@ pub struct ConfigMapVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SecretVolumeSource {
+    /// Whether the machine starts without it. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
+    /// Name of the Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
+    /// Label of the file system that the guest sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_label: Option<String>,
 }
@@ -210,8 +245,10 @@ pub struct SecretVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DownwardAPIVolumeSource {
+    /// The files and what they hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<DownwardAPIVolumeFile>,
+    /// Label of the file system that the guest sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_label: Option<String>,
 }
@@ -219,6 +256,7 @@ pub struct DownwardAPIVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceAccountVolumeSource {
+    /// Name of the service account in the machine's namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
 }
@@ -229,9 +267,12 @@ pub struct DownwardMetricsVolumeSource {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MemoryDumpVolumeSource {
+    /// Name of the claim in the machine's namespace.
     pub claim_name: String,
+    /// Whether the volume can be detached while the machine runs: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hotpluggable: Option<bool>,
+    /// Whether the claim is only read. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
 }
