@@ -49,7 +49,8 @@ fn asked(container: &ContainerView) -> Requests {
 
 fn add(sum: &mut Requests, more: &Requests) {
     for (name, amount) in more {
-        *sum.entry(name.clone()).or_default() += amount;
+        let known = sum.entry(name.clone()).or_default();
+        *known = known.saturating_add(*amount);
     }
 }
 
@@ -99,6 +100,7 @@ pub(super) fn pod(pod: &core::Pod) -> Pod {
         tolerations: spec.tolerations.unwrap_or_default().into_iter().map(toleration).collect(),
         near: others(near),
         apart: others(apart),
+        claims: Vec::new(),
         known_message: known.and_then(|condition| condition.message.clone()),
         namespace,
     }
@@ -113,7 +115,7 @@ fn toleration(toleration: core::Toleration) -> Toleration {
     }
 }
 
-fn term(term: NodeSelectorTerm) -> NodeTerm {
+pub(crate) fn term(term: NodeSelectorTerm) -> NodeTerm {
     let read = |list: Option<Vec<NodeSelectorRequirement>>| {
         list.unwrap_or_default()
             .into_iter()

@@ -170,7 +170,7 @@ fn hotplug_bounds(domain: &mut DomainSpec, config: &ClusterConfig) {
         && cpu.max_sockets.is_none_or(|sockets| sockets == 0)
         && let Some(sockets) = cpu.sockets.filter(|sockets| *sockets > 0)
     {
-        let per_socket = cpu.cores.unwrap_or(1).max(1) * cpu.threads.unwrap_or(1).max(1);
+        let per_socket = cpu.cores.unwrap_or(1).max(1).saturating_mul(cpu.threads.unwrap_or(1).max(1));
         cpu.max_sockets = Some(config.max_sockets(sockets, per_socket));
     }
     let fixed = domain.cpu.as_ref().is_some_and(|cpu| {

@@ -11,10 +11,11 @@ mod installation;
 mod instance;
 mod machine;
 mod migration;
+mod values;
 
 use std::collections::BTreeSet;
 
-use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
+use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceSpec};
 use serde_json::Value;
 
 /// What becomes of a field.
@@ -38,6 +39,11 @@ pub enum State {
         /// What would do.
         remedy: &'static str,
     },
+    /// Works where KVM runs the guest, and changes nothing under emulation; answered with a warning.
+    WithKvm {
+        /// What it does.
+        note: &'static str,
+    },
     /// Changes nothing that matters; answered with a warning, unless it holds one of these values.
     Harmless {
         /// Values that ask for what is done anyway.
@@ -56,6 +62,10 @@ const fn only(values: &'static [&'static str], reason: &'static str, remedy: &'s
 
 const fn refused(reason: &'static str, remedy: &'static str) -> State {
     State::Refused { reason, remedy }
+}
+
+const fn with_kvm(note: &'static str) -> State {
+    State::WithKvm { note }
 }
 
 const fn harmless(note: &'static str) -> State {
@@ -85,9 +95,13 @@ impl std::fmt::Display for Unsupported {
     }
 }
 
-/// Returns every field that keeps an instance from starting.
+/// Returns every field that keeps an instance from starting: one that is not honoured, or whose value is impossible.
 pub fn unsupported(vmi: &VirtualMachineInstance) -> Vec<Unsupported> {
-    serde_json::to_value(vmi).map(|object| refusals("VirtualMachineInstance", &object)).unwrap_or_default()
+    let mut all = serde_json::to_value(vmi)
+        .map(|object| refusals("VirtualMachineInstance", &object))
+        .unwrap_or_default();
+    all.extend(values::impossible("spec", &vmi.spec));
+    all
 }
 
 /// Returns every field that keeps a machine's instance from being made: those of the machine itself first, then
@@ -95,6 +109,9 @@ pub fn unsupported(vmi: &VirtualMachineInstance) -> Vec<Unsupported> {
 pub fn unsupported_machine(vm: &VirtualMachine) -> Vec<Unsupported> {
     let mut all =
         serde_json::to_value(vm).map(|object| refusals("VirtualMachine", &object)).unwrap_or_default();
+    if let Some(spec) = &vm.spec.template.spec {
+        all.extend(values::impossible("spec.template.spec", spec));
+    }
     all.sort_by_key(|one| one.field.starts_with("spec.template"));
     all
 }
@@ -121,6 +138,9 @@ pub fn warnings(kind: &str, object: &Value) -> Vec<String> {
         State::Harmless { silent, note } if !silent.contains(&text(value).as_str()) => {
             out.push(format!("ironclad: {field} has no effect: {note}"));
         }
+        State::WithKvm { note } => {
+            out.push(format!("ironclad: {field} takes effect on nodes with KVM only: {note}"));
+        }
         State::Refused { reason, remedy } => {
             out.push(format!("ironclad: {field} keeps the machine from starting: {reason}; {remedy}"));
         }
@@ -129,6 +149,16 @@ pub fn warnings(kind: &str, object: &Value) -> Vec<String> {
         }
         _ => {}
     });
+    let base = if kind == "VirtualMachine" { "spec.template.spec" } else { "spec" };
+    let spec = object.pointer(&format!("/{}", base.replace('.', "/")));
+    if kind.starts_with("VirtualMachine")
+        && let Some(Ok(spec)) =
+            spec.map(|spec| serde_json::from_value::<VirtualMachineInstanceSpec>(spec.clone()))
+    {
+        out.extend(values::impossible(base, &spec).into_iter().map(|one| {
+            format!("ironclad: {} keeps the machine from starting: {}; {}", one.field, one.reason, one.remedy)
+        }));
+    }
     out
 }
 
@@ -335,19 +365,19 @@ mod tests {
 
     #[test]
     fn values_decide_where_only_some_work() {
-        let disk = |policy: &str| {
-            instance(json!({"domain": {"devices": {"disks": [{"name": "d", "errorPolicy": policy}]}}}))
+        let drive = |bus: &str| {
+            instance(json!({"domain": {"devices": {"disks": [{"name": "d", "cdrom": {"bus": bus}}]}}}))
         };
-        assert!(unsupported(&disk("report")).is_empty());
-        let refused = unsupported(&disk("enospace"));
-        assert_eq!(refused[0].field, "spec.domain.devices.disks[0].errorPolicy");
-        assert!(refused[0].to_string().contains("\"enospace\""));
+        assert!(unsupported(&drive("scsi")).is_empty());
+        let refused = unsupported(&drive("virtio"));
+        assert_eq!(refused[0].field, "spec.domain.devices.disks[0].cdrom.bus");
+        assert!(refused[0].to_string().contains("\"virtio\""));
     }
 
     #[test]
     fn warnings_begin_with_our_name_and_the_field() {
         let object = json!({"spec": {"template": {"spec": {"domain": {"devices": {
-            "blockMultiQueue": true, "interfaces": [{"name": "a", "masquerade": {}, "tag": "x"}],
+            "networkInterfaceMultiqueue": true, "interfaces": [{"name": "a", "masquerade": {}, "tag": "x"}],
         }}}}}});
         let warnings = warnings("VirtualMachine", &object);
         assert_eq!(warnings.len(), 2, "{warnings:?}");
