@@ -6,6 +6,7 @@
 
 mod built_in;
 mod custom;
+mod descriptions;
 mod paths;
 
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, LOCATION};

@@ -1,5 +1,5 @@
 //! A server in memory and a way to call it.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file includes this and uses a part of it")]
 
 use std::sync::Arc;
 
