@@ -49,6 +49,7 @@ const CRATES: &[(Layer, &[&str])] = &[
         &[
             "apiserver",
             "kube-controllers",
+            "kube-network",
             "kubelet",
             "virt-api",
             "virt-controller",
@@ -56,7 +57,7 @@ const CRATES: &[(Layer, &[&str])] = &[
             "virt-launcher",
         ],
     ),
-    (Layer::Bin, &["bench", "e2e", "ironclad", "kit", "launcher", "node", "sim", "xtask"]),
+    (Layer::Bin, &["bench", "e2e", "ironclad", "kit", "launcher", "node", "sim", "virtctl", "xtask"]),
 ];
 
 /// Crates that words and judgement may not use: each brings I/O, time, threads or randomness.

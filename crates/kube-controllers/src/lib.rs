@@ -1,12 +1,16 @@
 //! The controllers that a Kubernetes cluster brings along and the embedded one therefore needs.
 //!
 //! - `scheduler`: binds Pods to nodes (judgement: [`plan::scheduler`]);
+//! - `storage`: binds claims to volumes and makes local ones (judgement: [`plan::storage`]);
+//! - `endpoints`: lists the Pods behind each Service (judgement: [`plan::endpoints`]);
 //! - `garbage`: follows owner references (judgement: [`plan::gc`]);
 //! - `namespace`: fills new namespaces and empties old ones (judgement: [`plan::namespace`]).
 
+mod endpoints;
 mod garbage;
 mod namespace;
 mod scheduler;
+mod storage;
 
 use std::future::Future;
 
@@ -23,8 +27,14 @@ pub struct Config {
 pub async fn run(context: Context, config: Config, shutdown: impl Future<Output = ()> + Send) {
     let mut tasks = Tasks::new();
     let recorder = Recorder::start(&context, "default-scheduler", &mut tasks);
-    scheduler::start(&context, &recorder, &mut tasks);
+    let waiting = scheduler::Waiting::new(&context);
+    let work = storage::queue(&context.clock);
+    let others = waiting.clone();
+    let caches = storage::Caches::start(&context, &work, move || others.wake(), &mut tasks);
+    let cluster = scheduler::start(&context, &recorder, waiting, caches.clone(), work.clone(), &mut tasks);
+    storage::start(&context, caches, cluster, work, &mut tasks);
     namespace::start(&context, &config, &mut tasks);
+    endpoints::start(&context, &mut tasks);
     garbage::start(&context, &mut tasks);
     tasks.run(shutdown).await;
 }

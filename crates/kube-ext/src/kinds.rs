@@ -7,6 +7,9 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret,
     Service, ServiceAccount,
 };
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::{Kind, Resource, resources};
 
@@ -35,10 +38,12 @@ whole! {
     ConfigMap => CONFIG_MAP,
     ControllerRevision => CONTROLLER_REVISION,
     Endpoints => ENDPOINTS,
+    EndpointSlice => ENDPOINT_SLICE,
     Event => EVENT,
     KubeVirt => KUBEVIRT,
     Lease => LEASE,
     Namespace => NAMESPACE,
+    NetworkPolicy => NETWORK_POLICY,
     Node => NODE,
     PersistentVolume => PERSISTENT_VOLUME,
     PersistentVolumeClaim => PERSISTENT_VOLUME_CLAIM,
@@ -46,6 +51,7 @@ whole! {
     Secret => SECRET,
     Service => SERVICE,
     ServiceAccount => SERVICE_ACCOUNT,
+    StorageClass => STORAGE_CLASS,
     VirtualMachine => VIRTUAL_MACHINE,
     VirtualMachineInstance => VIRTUAL_MACHINE_INSTANCE,
     VirtualMachineInstanceMigration => VIRTUAL_MACHINE_INSTANCE_MIGRATION,

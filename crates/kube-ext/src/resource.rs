@@ -132,6 +132,12 @@ pub mod resources {
     pub const SERVICE: Resource = Resource::namespaced("", "v1", "Service", "services");
     /// Endpoints.
     pub const ENDPOINTS: Resource = Resource::namespaced("", "v1", "Endpoints", "endpoints");
+    /// EndpointSlices.
+    pub const ENDPOINT_SLICE: Resource =
+        Resource::namespaced("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
+    /// NetworkPolicies.
+    pub const NETWORK_POLICY: Resource =
+        Resource::namespaced("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies");
     /// ServiceAccounts.
     pub const SERVICE_ACCOUNT: Resource = Resource::namespaced("", "v1", "ServiceAccount", "serviceaccounts");
     /// PersistentVolumeClaims.
@@ -140,6 +146,9 @@ pub mod resources {
     /// PersistentVolumes.
     pub const PERSISTENT_VOLUME: Resource =
         Resource::cluster("", "v1", "PersistentVolume", "persistentvolumes");
+    /// StorageClasses.
+    pub const STORAGE_CLASS: Resource =
+        Resource::cluster("storage.k8s.io", "v1", "StorageClass", "storageclasses");
     /// Events of the core group.
     pub const EVENT: Resource = Resource::namespaced("", "v1", "Event", "events");
     /// Leases.

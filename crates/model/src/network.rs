@@ -10,6 +10,9 @@ use crate::record::RecordError;
 /// Network between a Pod and the machine behind it, where the instance names none.
 pub const DEFAULT_NETWORK: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 2, 0), 24);
 
+/// Domain of the cluster's own names.
+const CLUSTER_DOMAIN: &str = "cluster.local";
+
 /// DHCP option: NTP servers.
 const NTP_SERVERS: u8 = 42;
 /// DHCP option: name of the TFTP server.
@@ -76,6 +79,25 @@ pub fn hostname(vmi: &VirtualMachineInstance) -> String {
         .unwrap_or_default();
     let label: String = name.split('.').next().unwrap_or_default().chars().take(63).collect();
     label.trim_end_matches('-').to_owned()
+}
+
+/// Returns the guest's search domains: the Pod's, and before them the machine's own when it has a subdomain.
+///
+/// The first of them that is the longest is also the guest's own domain, so that its full name is the one that a
+/// headless Service gives it.
+pub fn search_domains(vmi: &VirtualMachineInstance, pod: Vec<String>) -> Vec<String> {
+    let Some(subdomain) = vmi.spec.subdomain.as_deref().filter(|subdomain| !subdomain.is_empty()) else {
+        return pod;
+    };
+    let services = pod.iter().find(|domain| domain.contains(".svc.")).cloned();
+    let services = services.unwrap_or_else(|| {
+        let namespace = vmi.metadata.namespace.as_deref().unwrap_or("default");
+        format!("{namespace}.svc.{CLUSTER_DOMAIN}")
+    });
+    if services.starts_with(&format!("{subdomain}.")) {
+        return pod;
+    }
+    std::iter::once(format!("{subdomain}.{services}")).chain(pod).collect()
 }
 
 fn range(network: &Network, index: usize) -> Result<(Ipv4Addr, u8), RecordError> {
@@ -168,6 +190,24 @@ mod tests {
         assert_eq!(masquerade.ports[0], ForwardedPort { udp: true, port: 53 });
         let codes: Vec<u8> = masquerade.dhcp_options.iter().map(|option| option.code).collect();
         assert_eq!(codes, [42, 67, 240]);
+    }
+
+    #[test]
+    fn a_subdomain_makes_a_full_name() {
+        let mut vmi = instance(json!({"domain": {"devices": {}}, "subdomain": "db"}));
+        let pod = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for (given, expected) in [
+            (&["corp.example"][..], &["db.default.svc.cluster.local", "corp.example"][..]),
+            (
+                &["shop.svc.k8s.example", "svc.k8s.example"],
+                &["db.shop.svc.k8s.example", "shop.svc.k8s.example", "svc.k8s.example"],
+            ),
+            (&["db.shop.svc.x"], &["db.shop.svc.x"]),
+        ] {
+            assert_eq!(search_domains(&vmi, pod(given)), pod(expected));
+        }
+        vmi.spec.subdomain = None;
+        assert_eq!(search_domains(&vmi, pod(&["a"])), ["a"]);
     }
 
     #[test]

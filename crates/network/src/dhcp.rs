@@ -101,6 +101,9 @@ fn configure(lease: &Dhcp, reply: &mut Message) {
     if lease.mtu != 0 {
         options.insert(DhcpOption::InterfaceMtu(lease.mtu));
     }
+    if let Some(domain) = own_domain(&lease.search) {
+        options.insert(DhcpOption::DomainName(domain.to_owned()));
+    }
     let search = domains(&lease.search);
     if !search.is_empty() {
         options.insert(raw(DOMAIN_SEARCH, search));
@@ -108,6 +111,12 @@ fn configure(lease: &Dhcp, reply: &mut Message) {
     for extra in &lease.extra {
         options.insert(raw(extra.code, extra.value.clone()));
     }
+}
+
+/// Returns the domain that the guest itself is in: the longest that it searches, as that is the most specific.
+fn own_domain(search: &[String]) -> Option<&str> {
+    let names = search.iter().map(|domain| domain.trim_end_matches('.')).filter(|name| !name.is_empty());
+    names.reduce(|longest, name| if name.len() > longest.len() { name } else { longest })
 }
 
 fn raw(code: u8, value: Vec<u8>) -> DhcpOption {
@@ -222,6 +231,7 @@ mod tests {
             DhcpOption::DomainNameServer(vec![Ipv4Addr::new(192, 0, 2, 53)]),
             DhcpOption::Hostname("web".into()),
             DhcpOption::InterfaceMtu(1400),
+            DhcpOption::DomainName("default.svc.example".into()),
             DhcpOption::ServerIdentifier(Ipv4Addr::new(10, 0, 2, 1)),
         ] {
             assert!(offer.opts().iter().any(|(_, option)| *option == expected), "{expected:?}");

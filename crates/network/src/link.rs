@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use futures::TryStreamExt;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteScope};
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::{Cidr, Error};
@@ -77,6 +77,29 @@ impl Stack {
             .name(name)
             .mtu(mtu)
             .controller(bridge)
+            .up()
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(far)))
+            .build();
+        let operation = format!("make the link {name}");
+        self.handle.link().add(near).execute().await.map_err(Error::netlink(operation))
+    }
+
+    /// Makes a pair of links: `name` here, up and a port of nothing, and `peer` in `namespace`.
+    pub(crate) async fn wire(
+        &self,
+        name: &str,
+        peer: &str,
+        namespace: impl AsFd,
+        mtu: u32,
+    ) -> Result<(), Error> {
+        let far = LinkMessageBuilder::<LinkUnspec>::new()
+            .name(peer)
+            .mtu(mtu)
+            .setns_by_fd(namespace.as_fd().as_raw_fd())
+            .build();
+        let near = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+            .name(name)
+            .mtu(mtu)
             .up()
             .set_info_data(InfoData::Veth(InfoVeth::Peer(far)))
             .build();
@@ -164,6 +187,25 @@ impl Stack {
         let message = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
         let operation = format!("route to {gateway} by default");
         self.handle.route().add(message).replace().execute().await.map_err(Error::netlink(operation))
+    }
+
+    /// Routes to `network`, which is right behind `link`; `source` is the address to speak from.
+    pub(crate) async fn route_behind(
+        &self,
+        network: Cidr,
+        link: &Link,
+        source: Option<Ipv4Addr>,
+    ) -> Result<(), Error> {
+        let target = network.network();
+        let mut message = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(target.address, target.prefix)
+            .scope(RouteScope::Link)
+            .output_interface(link.index);
+        if let Some(source) = source {
+            message = message.pref_source(source);
+        }
+        let operation = format!("route to {target} through {}", link.name);
+        self.handle.route().add(message.build()).replace().execute().await.map_err(Error::netlink(operation))
     }
 
     /// Routes to `network` by way of `gateway`.

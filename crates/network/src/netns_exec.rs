@@ -39,6 +39,8 @@ pub(crate) enum Request {
     Masquerade(MasqueradeSpec),
     /// Opens a TCP connection from inside the Pod's network.
     Connect(SocketAddr),
+    /// Opens a UDP socket inside the Pod's network that talks to one address.
+    ConnectUdp(SocketAddr),
     /// Configures the Pod's interface although it leads nowhere.
     Isolate {
         /// Address of the Pod.
@@ -107,6 +109,17 @@ pub fn connect(pid: i32, address: SocketAddr, helper: &host::Helper) -> Result<s
     stream.ok_or_else(|| Error::Helper("the network helper sent no descriptors".into()))
 }
 
+/// Opens a UDP socket inside the network namespace of process `pid` that talks to `address` only.
+pub fn connect_udp(
+    pid: i32,
+    address: SocketAddr,
+    helper: &host::Helper,
+) -> Result<std::net::UdpSocket, Error> {
+    let (_, descriptors) = call(helper, pid, &Request::ConnectUdp(address))?;
+    let socket = descriptors.into_iter().next().map(std::net::UdpSocket::from);
+    socket.ok_or_else(|| Error::Helper("the network helper sent no descriptors".into()))
+}
+
 /// Runs the helper: reads a request from standard input, carries it out, answers.
 ///
 /// Must be called before the process has a second thread.
@@ -144,6 +157,16 @@ fn serve(socket: &OwnedFd) -> Result<(Response, Vec<OwnedFd>), String> {
             let stream = std::net::TcpStream::connect_timeout(&address, limit)
                 .map_err(|error| format!("cannot connect to {address}: {error}"))?;
             Ok((Response::Done, vec![stream.into()]))
+        }
+        Request::ConnectUdp(address) => {
+            let own: SocketAddr = match address {
+                SocketAddr::V4(_) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
+                SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
+            };
+            let socket = std::net::UdpSocket::bind(own)
+                .and_then(|socket| socket.connect(address).map(|()| socket))
+                .map_err(|error| format!("cannot talk to {address}: {error}"))?;
+            Ok((Response::Done, vec![socket.into()]))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The host's name servers, for Pods and machines that do not share its loopback.
+//! Name servers: the host's, and what a Pod makes of them, for machines that do not share the host's loopback.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -10,7 +10,21 @@ pub struct Resolver {
     pub servers: Vec<Ipv4Addr>,
     /// Search domains.
     pub search: Vec<String>,
+    /// Options, such as `ndots:2`.
+    pub options: Vec<String>,
 }
+
+/// What a Pod asks of its resolver.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodDns {
+    /// Whether it wants nothing of the host's resolver.
+    pub alone: bool,
+    /// Its own.
+    pub own: Resolver,
+}
+
+/// Most name servers that resolvers look at.
+const MOST_SERVERS: usize = 3;
 
 /// Files that may name the servers; the second one is where systemd-resolved keeps the real ones.
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
@@ -44,9 +58,32 @@ impl Resolver {
                     resolver.servers.extend(server.filter(|server| !server.is_loopback()));
                 }
                 Some("search" | "domain") => resolver.search = words.map(str::to_owned).collect(),
+                Some("options") => resolver.options.extend(words.map(str::to_owned)),
                 _ => {}
             }
         }
+        resolver
+    }
+
+    /// Returns the resolver of a Pod on the host whose resolver this is: the Pod's own entries first.
+    #[must_use]
+    pub fn of_pod(&self, pod: &PodDns) -> Self {
+        let mut resolver = pod.own.clone();
+        if !pod.alone {
+            let add = |to: &mut Vec<String>, from: &[String]| {
+                for entry in from.iter().filter(|entry| !to.contains(entry)).cloned().collect::<Vec<_>>() {
+                    to.push(entry);
+                }
+            };
+            for server in &self.servers {
+                if !resolver.servers.contains(server) {
+                    resolver.servers.push(*server);
+                }
+            }
+            add(&mut resolver.search, &self.search);
+            add(&mut resolver.options, &self.options);
+        }
+        resolver.servers.truncate(MOST_SERVERS);
         resolver
     }
 
@@ -56,6 +93,9 @@ impl Resolver {
             self.servers.iter().map(|server| format!("nameserver {server}\n")).collect();
         if !self.search.is_empty() {
             lines.push(format!("search {}\n", self.search.join(" ")));
+        }
+        if !self.options.is_empty() {
+            lines.push(format!("options {}\n", self.options.join(" ")));
         }
         lines.concat()
     }
@@ -76,6 +116,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_adds_its_own_or_stands_alone() {
+        let host = Resolver::parse("nameserver 192.0.2.7\nsearch a.example\noptions ndots:1\n");
+        let own =
+            Resolver::parse("nameserver 192.0.2.9\nnameserver 192.0.2.7\nsearch own.example a.example\n");
+        let text = |alone| host.of_pod(&PodDns { alone, own: own.clone() }).to_text();
+        assert_eq!(
+            text(false),
+            "nameserver 192.0.2.9\nnameserver 192.0.2.7\nsearch own.example a.example\noptions ndots:1\n"
+        );
+        assert_eq!(text(true), own.to_text());
+    }
+
+    #[test]
     fn the_stub_resolver_is_looked_through() {
         let root = tempfile::tempdir().expect("a temporary directory");
         std::fs::create_dir_all(root.path().join("etc")).expect("a directory");
@@ -87,7 +140,11 @@ mod tests {
         let resolver = Resolver::of_host(root.path());
         assert_eq!(
             resolver,
-            Resolver { servers: vec![Ipv4Addr::new(192, 0, 2, 1)], search: vec!["x".into()] }
+            Resolver {
+                servers: vec![Ipv4Addr::new(192, 0, 2, 1)],
+                search: vec!["x".into()],
+                ..Resolver::default()
+            }
         );
     }
 }

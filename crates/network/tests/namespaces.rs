@@ -3,12 +3,15 @@
 
 #![allow(clippy::panic, reason = "helpers of tests")]
 
+mod holder;
+
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use holder::{Holder, config, is_root};
 use network::masquerade::{self, MasqueradeSpec, Port, Protocol};
 use network::nodes::NodesConfig;
 use network::pod::{NodeNetwork, NodeNetworkConfig, Uplink};
@@ -17,72 +20,6 @@ fn helper() -> host::Helper {
     let test = std::env::current_exe().expect("the test's own path");
     let target = test.parent().and_then(Path::parent).expect("the target directory");
     host::Helper::new(target.join("examples/network-helper"))
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// A process that holds a network namespace.
-struct Holder(Child);
-
-impl Holder {
-    fn new(flags: &[&str]) -> Self {
-        let mut child = Command::new("unshare")
-            .args(flags)
-            .args(["sh", "-c", "echo ready; exec sleep 300"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare starts");
-        let mut ready = [0u8; 5];
-        child.stdout.as_mut().expect("its output").read_exact(&mut ready).expect("it is ready");
-        Self(child)
-    }
-
-    fn pid(&self) -> i32 {
-        self.0.id() as i32
-    }
-
-    fn namespace(&self) -> PathBuf {
-        format!("/proc/{}/ns/net", self.pid()).into()
-    }
-
-    /// Runs a command in the namespace and returns what it prints.
-    fn run(&self, command: &[&str]) -> String {
-        let target = self.pid().to_string();
-        let output = Command::new("nsenter").args(["-n", "-t", &target]).args(command).output();
-        String::from_utf8(output.expect("it runs").stdout).expect("text")
-    }
-
-    /// Listens in the namespace.
-    fn listen(&self, address: SocketAddr) -> TcpListener {
-        let namespace = std::fs::File::open(self.namespace()).expect("the namespace");
-        std::thread::spawn(move || {
-            nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET).expect("it is entered");
-            TcpListener::bind(address).expect("it listens")
-        })
-        .join()
-        .expect("the thread ends")
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn config(state: &Path, namespace: PathBuf) -> NodeNetworkConfig {
-    NodeNetworkConfig {
-        instance: state.display().to_string(),
-        node: 0,
-        network: None,
-        state: state.to_owned(),
-        namespace: Some(namespace),
-        uplink: Uplink::Bridge,
-        peers: Vec::new(),
-    }
 }
 
 #[test]

@@ -11,10 +11,14 @@
 //! - [`handler`]: the node's agent: start, power button, the machine's status;
 //! - [`node`]: nodes whose agent fell silent;
 //! - [`scheduler`]: a node for each Pod;
+//! - [`storage`]: claims and the volumes that fill them;
 //! - [`gc`]: owner references;
-//! - [`namespace`]: the end of namespaces, and what each namespace starts with.
+//! - [`namespace`]: the end of namespaces, and what each namespace starts with;
+//! - [`endpoints`]: the Pods behind each Service;
+//! - [`traffic`]: a node's packet filter for Services and NetworkPolicies.
 
 pub mod condition;
+pub mod endpoints;
 pub mod gc;
 pub mod handler;
 pub mod name;
@@ -23,7 +27,10 @@ pub mod node;
 mod outcome;
 pub mod patch;
 pub mod scheduler;
+pub mod storage;
 pub mod time;
+pub mod traffic;
+pub mod version;
 pub mod vm;
 pub mod vmi;
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test")]
 
 mod golden {
+    pub mod endpoints;
     pub mod gc;
     pub mod instance;
     pub mod machine;
@@ -13,4 +14,5 @@ mod golden {
     pub mod pod;
     pub mod scheduler;
     pub mod teller;
+    pub mod traffic;
 }

@@ -27,6 +27,11 @@ pub(super) fn node(name: &str) -> UserInfo {
     user(&format!("system:node:{name}"), &["system:nodes", AUTHENTICATED])
 }
 
+/// What carries Services and policies out on the nodes.
+pub(super) fn network() -> UserInfo {
+    user("system:kube-proxy", &[AUTHENTICATED])
+}
+
 fn user(name: &str, groups: &[&str]) -> UserInfo {
     UserInfo {
         username: name.to_owned(),

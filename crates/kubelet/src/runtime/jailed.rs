@@ -48,7 +48,7 @@ struct Inner {
     cgroups: Manager,
     network: NodeNetwork,
     privileged: bool,
-    resolver: String,
+    resolver: Resolver,
     processes: Mutex<BTreeMap<String, Arc<Process>>>,
 }
 
@@ -80,7 +80,7 @@ impl Jails {
             cgroups,
             network: NodeNetwork::prepare(config.network.clone())?,
             privileged: rustix::process::geteuid().is_root(),
-            resolver: Resolver::of_host(Path::new("/")).to_text(),
+            resolver: Resolver::of_host(Path::new("/")),
             processes: Mutex::default(),
         })))
     }
@@ -161,7 +161,8 @@ impl Inner {
             .cgroups
             .create(&group_name(&order.uid), &plan.limits)
             .map_err(failed("cannot limit the Pod's resources"))?;
-        let spec = jail::spec(&directory, plan, &group, log, &self.resolver, self.privileged);
+        let resolver = self.resolver.of_pod(&plan.dns).to_text();
+        let spec = jail::spec(&directory, plan, &group, log, &resolver, self.privileged);
         let launch =
             host::jail::start(&self.config.helper, &spec).map_err(failed("cannot make the Pod's jail"))?;
         record.process = Some(launch.first().clone());

@@ -1,4 +1,15 @@
-//! Pods on a bridge, for root.
+//! Pods of a node that root runs: each has a link of its own to the node, which routes between them.
+//!
+//! ```text
+//!   Pod 10.244.0.2  eth0 ── iv…p0002 ┐
+//!                                    ├─ node (10.244.0.1 on ic…) ── uplink
+//!   Pod 10.244.0.3  eth0 ── iv…p0003 ┘
+//! ```
+//!
+//! No two Pods share a segment, so that none can take another's hardware address or answer in its place, and
+//! everything between them passes the node's packet filter. A Pod can send with its own address only: the node drops
+//! what it would not send back the same way. The bridge `ic…` has no ports; it holds the node's address, and the links
+//! of Pods that an earlier release connected.
 
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -6,6 +17,7 @@ use std::net::Ipv4Addr;
 use super::NodeNetworkConfig;
 use super::addresses::Addresses;
 use crate::link::Stack;
+use crate::masquerade::POD_INTERFACE;
 use crate::{Cidr, Error, namespace, nft, sysctl};
 
 /// MTU where the host has no default route to take it from.
@@ -33,6 +45,16 @@ impl Names {
             link_prefix: format!("iv{id}p"),
             table: format!("{TABLE_PREFIX}{id}"),
         }
+    }
+
+    /// Returns the pattern that the names of the host's ends of Pods' links follow.
+    pub(crate) fn links(&self) -> String {
+        format!("{}*", self.link_prefix)
+    }
+
+    /// Returns the name of one of the node's further tables.
+    pub(crate) fn table(&self, part: &str) -> String {
+        format!("{}_{part}", self.table)
     }
 
     /// Returns the name of the host's end of a Pod's link.
@@ -75,6 +97,8 @@ pub(crate) fn prepare(
         stack.address(&bridge, Cidr::new(gateway, network.prefix)).await?;
         stack.up(&bridge).await?;
         nft::replace_table(&names.table, &rules(names, network, peers))?;
+        // Pods of an earlier release share the bridge's segment; for them it answers in the others' place.
+        let _ = sysctl::write(&format!("ipv4/conf/{}/proxy_arp", names.bridge), "1");
         let off = sysctl::read("ipv4/ip_forward")? == "0";
         if let Err(error) = sysctl::write("ipv4/ip_forward", "1") {
             // A container often shows this read-only. Pods then reach their node, but nothing beyond.
@@ -109,16 +133,22 @@ pub(crate) fn translate(
 
 fn rules(names: &Names, network: Cidr, peers: &[Cidr]) -> String {
     let bridge = &names.bridge;
+    let links = names.links();
+    let gateway = network.host(1).unwrap_or(network.address);
     let peers =
         peers.iter().fold(String::new(), |rules, peer| rules + &format!("    ip daddr {peer} accept\n"));
     format!(
-        "  chain postrouting {{
-    type nat hook postrouting priority 100; policy accept;
-{peers}    ip saddr {network} oifname != \"{bridge}\" masquerade
-  }}
-  chain forward {{
-    type filter hook forward priority 0; policy accept;
+        "  chain spoofed {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname \"{links}\" fib saddr . iif oif missing drop
+    iifname \"{links}\" ip daddr 127.0.0.0/8 drop
     iifname \"{bridge}\" ip saddr != {network} drop
+    iifname \"{bridge}\" ip daddr 127.0.0.0/8 drop
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority 100; policy accept;
+    oifname \"{links}\" ip saddr 127.0.0.0/8 snat to {gateway}
+{peers}    ip saddr {network} ip daddr != {network} masquerade
   }}
 "
     )
@@ -141,7 +171,35 @@ pub(crate) fn attach(
     own: Cidr,
     gateway: Ipv4Addr,
 ) -> Result<(), Error> {
-    connect(namespace, names, &namespace::of_process(pid)?, own, gateway)
+    let pod = namespace::of_process(pid)?;
+    let link = names.link(own.address);
+    let alone = Cidr::new(own.address, 32);
+    namespace::run(namespace, || async {
+        let stack = Stack::open()?;
+        let bridge = stack.find(&names.bridge).await?;
+        let bridge = bridge.ok_or_else(|| Error::NoInterface(names.bridge.clone()))?;
+        // A link of this name is left over from a Pod that held the address before.
+        stack.remove(&link).await?;
+        stack.wire(&link, POD_INTERFACE, &pod, bridge.mtu).await?;
+        let near = stack.find(&link).await?.ok_or_else(|| Error::NoInterface(link.clone()))?;
+        stack.route_behind(alone, &near, Some(gateway)).await?;
+        // Only for ports of Services on the node's own loopback; where settings are read-only, they are not there.
+        let _ = sysctl::write(&format!("ipv4/conf/{link}/route_localnet"), "1");
+        Ok(())
+    })?;
+    namespace::run(Some(&pod), || async {
+        let stack = Stack::open()?;
+        for link in stack.links().await? {
+            if link.name == "lo" {
+                stack.up(&link).await?;
+            } else if link.name == POD_INTERFACE {
+                stack.address(&link, alone).await?;
+                stack.up(&link).await?;
+                stack.route_behind(Cidr::new(gateway, 32), &link, None).await?;
+            }
+        }
+        stack.default_route(gateway).await
+    })
 }
 
 /// Makes a link between the bridge and the namespace `pod`, and configures its end there.
@@ -159,14 +217,14 @@ pub(crate) fn connect(
         let bridge = bridge.ok_or_else(|| Error::NoInterface(names.bridge.clone()))?;
         // A link of this name is left over from a Pod that held the address before.
         stack.remove(&link).await?;
-        stack.veth(&link, bridge.index, super::super::masquerade::POD_INTERFACE, pod, bridge.mtu).await
+        stack.veth(&link, bridge.index, POD_INTERFACE, pod, bridge.mtu).await
     })?;
     namespace::run(Some(pod), || async {
         let stack = Stack::open()?;
         for link in stack.links().await? {
             if link.name == "lo" {
                 stack.up(&link).await?;
-            } else if link.name == super::super::masquerade::POD_INTERFACE {
+            } else if link.name == POD_INTERFACE {
                 stack.address(&link, own).await?;
                 stack.up(&link).await?;
             }
@@ -193,7 +251,9 @@ pub(crate) fn teardown(namespace: Option<&File>, names: &Names, addresses: &Addr
             }
         }
         stack.remove(&names.bridge).await?;
-        nft::remove_table(&names.table)?;
+        for table in std::iter::once(names.table.clone()).chain(super::filter::tables(names)) {
+            nft::remove_table(&table)?;
+        }
         let others = nft::tables()?.iter().any(|table| table.starts_with(TABLE_PREFIX));
         if switched_on && !others {
             sysctl::write("ipv4/ip_forward", "0")?;

@@ -1,7 +1,7 @@
 //! The network of Pods: an address, a way out, and everything found again and removed.
 //!
-//! As root, a node has a bridge; each Pod has a veth pair between the bridge and its own namespace, and an
-//! nft table of the node's own translates what leaves. As an ordinary user, each Pod has a `pasta` process
+//! As root, each Pod has a veth pair between the node and its own namespace; the node routes, and an
+//! nft table of the node's own translates what leaves. [`Filter`] holds what Services and policies add to it. As an ordinary user, each Pod has a `pasta` process
 //! that carries its connections; nothing is made on the host.
 //!
 //! What a node holds is written to `addresses.json` in its state directory before it is used, so that a
@@ -9,7 +9,10 @@
 
 pub(crate) mod addresses;
 pub(crate) mod bridge;
+mod filter;
 mod pasta;
+
+pub use filter::{Filter, Part};
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

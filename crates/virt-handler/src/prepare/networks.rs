@@ -1,7 +1,6 @@
 //! Interfaces behind the Pod's address.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use api::kubevirt::v1::VirtualMachineInstance;
 use launcher_channel::Descriptors;
@@ -29,19 +28,14 @@ pub(crate) fn nics(
     helper: &host::Helper,
 ) -> Result<Nics, Error> {
     let Some(wanted) = model::network::masquerade(instance)? else { return Ok(Nics::default()) };
-    let host = Resolver::of_host(Path::new("/"));
-    let own = instance.spec.dns_config.as_ref();
-    let mut dns: Vec<_> = own
-        .and_then(|config| config.nameservers.as_ref())
-        .into_iter()
-        .flatten()
-        .filter_map(|address| address.parse().ok())
-        .collect();
-    let mut search: Vec<_> = own.and_then(|config| config.searches.clone()).unwrap_or_default();
-    if instance.spec.dns_policy.as_deref() != Some("None") {
-        dns.extend(host.servers);
-        search.extend(host.search);
-    }
+    // What the kubelet gave the Pod: the cluster's settings, or the machine's own.
+    let inside = format!("/proc/{pid}/root/etc/resolv.conf");
+    let text = std::fs::read_to_string(&inside).unwrap_or_else(|error| {
+        tracing::warn!(%error, "{inside} cannot be read: the guest gets no name servers");
+        String::new()
+    });
+    let Resolver { servers: dns, search, .. } = Resolver::parse(&text);
+    let search = model::network::search_domains(instance, search);
     let (network, prefix) = wanted.network;
     let spec = MasqueradeSpec {
         interface: wanted.interface.clone(),

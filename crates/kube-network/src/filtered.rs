@@ -1,0 +1,149 @@
+//! Services and policies as rules of the node's packet filter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube_ext::{Api, ApiError, Cache, Change, Context, Queue, Tasks, work};
+use network::pod::{Filter, Part};
+use parking_lot::Mutex;
+use plan::endpoints::Pod;
+use plan::traffic::{self, LocalNode, Policy};
+
+use crate::view;
+
+/// When rules that were refused are tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+type Labels = BTreeMap<String, String>;
+
+struct Rules {
+    node: LocalNode,
+    filter: Filter,
+    services: Cache<v1::Service>,
+    slices: Cache<EndpointSlice>,
+    pods: Cache<Pod>,
+    policies: Cache<Policy>,
+    namespaces: Cache<Labels>,
+    /// What was loaded last.
+    loaded: Mutex<BTreeMap<Part, String>>,
+}
+
+/// Adds the agent's work to `tasks`.
+pub(crate) fn start(context: &Context, node: String, filter: Filter, tasks: &mut Tasks) {
+    let client = &context.client;
+    let queue: Queue<Part> = Queue::new(context.clock.clone());
+    let services = Cache::builder(Api::<v1::Service>::new(client), view::service)
+        .on_change(wake(&queue, &[Part::Services]))
+        .start(context, tasks);
+    let slices = Cache::builder(Api::<EndpointSlice>::new(client), view::slice)
+        .index(view::owner)
+        .on_change(wake(&queue, &[Part::Services]))
+        .start(context, tasks);
+    let pods = Cache::builder(Api::<v1::Pod>::new(client), |pod| Some(Pod::of(&pod)))
+        .on_change(wake(&queue, &[Part::Services, Part::Policies]))
+        .start(context, tasks);
+    let policies = Cache::builder(Api::<NetworkPolicy>::new(client), |policy| Some(Policy::of(&policy)))
+        .on_change(wake(&queue, &[Part::Policies]))
+        .start(context, tasks);
+    let namespaces = Cache::builder(Api::<v1::Namespace>::new(client), |namespace| {
+        Some(namespace.metadata.labels.unwrap_or_default())
+    })
+    .on_change(wake(&queue, &[Part::Policies]))
+    .start(context, tasks);
+    let rules = Arc::new(Rules {
+        node: LocalNode { name: node, links: filter.links() },
+        filter,
+        services,
+        slices,
+        pods,
+        policies,
+        namespaces,
+        loaded: Mutex::default(),
+    });
+    tasks.add(async move {
+        rules.services.synced().await;
+        rules.slices.synced().await;
+        rules.pods.synced().await;
+        rules.policies.synced().await;
+        rules.namespaces.synced().await;
+        queue.add(Part::Services);
+        queue.add(Part::Policies);
+        work(queue, 1, |part| {
+            let rules = Arc::clone(&rules);
+            async move { Ok::<_, ApiError>(rules.bring(part).await) }
+        })
+        .await;
+    });
+}
+
+/// Asks for a look at `parts` after each change.
+fn wake<P>(queue: &Queue<Part>, parts: &'static [Part]) -> impl Fn(&Change<P>) + Send + Sync + 'static {
+    let queue = queue.clone();
+    move |_| parts.iter().for_each(|part| queue.add(*part))
+}
+
+impl Rules {
+    /// Loads a table when it should say something else than it does.
+    async fn bring(&self, part: Part) -> Option<Duration> {
+        let body = match part {
+            Part::Services => self.services(),
+            Part::Policies => self.policies(),
+        };
+        if self.loaded.lock().get(&part) == Some(&body) {
+            return None;
+        }
+        let (filter, text) = (self.filter.clone(), body.clone());
+        let loaded = tokio::task::spawn_blocking(move || filter.replace(part, &text)).await;
+        match loaded {
+            Ok(Ok(())) => {
+                self.loaded.lock().insert(part, body);
+                None
+            }
+            Ok(Err(error)) => {
+                tracing::error!(node = self.node.name, ?part, %error, "the packet filter stays as it was");
+                Some(AGAIN)
+            }
+            Err(error) => {
+                tracing::error!(node = self.node.name, ?part, %error, "changing the packet filter broke off");
+                Some(AGAIN)
+            }
+        }
+    }
+
+    fn services(&self) -> String {
+        let services: Vec<traffic::Service> = self
+            .services
+            .all()
+            .iter()
+            .filter_map(|(key, service)| {
+                let slices = self.slices.by_index(&key.to_string());
+                let slices: Vec<&EndpointSlice> = slices.iter().map(|(_, slice)| &**slice).collect();
+                traffic::Service::of(service, &slices, &self.node.name)
+            })
+            .collect();
+        let pods = self.pods.all();
+        let addresses: BTreeSet<Ipv4Addr> = pods
+            .iter()
+            .filter(|(_, pod)| !pod.ended)
+            .filter_map(|(_, pod)| pod.address.as_deref()?.parse().ok())
+            .collect();
+        traffic::services(&services, &addresses)
+    }
+
+    fn policies(&self) -> String {
+        let policies: Vec<Policy> =
+            self.policies.all().into_iter().map(|(_, policy)| (*policy).clone()).collect();
+        if policies.is_empty() {
+            return String::new();
+        }
+        let pods: Vec<Pod> = self.pods.all().into_iter().map(|(_, pod)| (*pod).clone()).collect();
+        let namespaces: BTreeMap<String, Labels> =
+            self.namespaces.all().into_iter().map(|(key, labels)| (key.name, (*labels).clone())).collect();
+        traffic::policies(&policies, &pods, &namespaces, &self.node)
+    }
+}

@@ -1,0 +1,89 @@
+//! Network namespaces for tests, each held by a process.
+
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use network::pod::{NodeNetworkConfig, Uplink};
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A process that holds a network namespace.
+pub(crate) struct Holder(Child);
+
+impl Holder {
+    pub(crate) fn new(flags: &[&str]) -> Self {
+        let mut child = Command::new("unshare")
+            .args(flags)
+            .args(["sh", "-c", "echo ready; exec sleep 300"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare starts");
+        let mut ready = [0u8; 5];
+        child.stdout.as_mut().expect("its output").read_exact(&mut ready).expect("it is ready");
+        Self(child)
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+
+    pub(crate) fn namespace(&self) -> PathBuf {
+        format!("/proc/{}/ns/net", self.pid()).into()
+    }
+
+    /// Runs a command in the namespace and returns what it prints.
+    pub(crate) fn run(&self, command: &[&str]) -> String {
+        let target = self.pid().to_string();
+        let output = Command::new("nsenter").args(["-n", "-t", &target]).args(command).output();
+        String::from_utf8(output.expect("it runs").stdout).expect("text")
+    }
+
+    /// Listens in the namespace.
+    pub(crate) fn listen(&self, address: SocketAddr) -> TcpListener {
+        self.enter(move || TcpListener::bind(address).expect("it listens"))
+    }
+
+    /// Does something in the namespace.
+    pub(crate) fn enter<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let namespace = std::fs::File::open(self.namespace()).expect("the namespace");
+        std::thread::spawn(move || {
+            nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET).expect("it is entered");
+            work()
+        })
+        .join()
+        .expect("the thread ends")
+    }
+
+    /// Runs a command in the namespace and tells whether it succeeded.
+    pub(crate) fn status(&self, command: &[&str]) -> bool {
+        let target = self.pid().to_string();
+        let mut nsenter = Command::new("nsenter");
+        nsenter.args(["-n", "-t", &target]).args(command).stdout(Stdio::null()).stderr(Stdio::null());
+        nsenter.status().expect("it runs").success()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn config(state: &Path, namespace: PathBuf) -> NodeNetworkConfig {
+    NodeNetworkConfig {
+        instance: state.display().to_string(),
+        node: 0,
+        network: None,
+        state: state.to_owned(),
+        namespace: Some(namespace),
+        uplink: Uplink::Bridge,
+        peers: Vec::new(),
+    }
+}

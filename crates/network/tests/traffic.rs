@@ -1,0 +1,189 @@
+//! Services, policies and spoofing between Pods of one node, with the rules that the planner writes. Needs root.
+
+#![allow(clippy::panic, reason = "helpers of tests")]
+
+mod holder;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use holder::{Holder, config, is_root};
+use network::pod::{Attachment, Filter, NodeNetwork, Part};
+use plan::endpoints::Pod;
+use plan::traffic::{Endpoint, LocalNode, Peer, PeerPort, Policy, Port, Rule, Service};
+
+const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 9);
+
+/// Connects from inside a namespace; returns who the listener saw.
+fn connect(
+    from: &Holder,
+    to: impl Into<SocketAddr>,
+    listener: &TcpListener,
+) -> Result<IpAddr, std::io::Error> {
+    let to = to.into();
+    let stream = from.enter(move || TcpStream::connect_timeout(&to, Duration::from_millis(700)))?;
+    let (_, peer) = listener.accept()?;
+    drop(stream);
+    Ok(peer.ip())
+}
+
+/// A node with two Pods.
+struct Lab {
+    state: tempfile::TempDir,
+    node: Holder,
+    pods: [Holder; 2],
+    places: [Attachment; 2],
+    filter: Filter,
+}
+
+impl Lab {
+    fn new() -> (Self, NodeNetwork) {
+        let state = tempfile::tempdir().expect("a temporary directory");
+        let node = Holder::new(&["-n"]);
+        for command in [
+            &["ip", "link", "set", "lo", "up"][..],
+            // A way out: where nothing leads, nothing is refused either.
+            &["ip", "link", "add", "out", "type", "dummy"],
+            &["ip", "link", "set", "out", "up"],
+            &["ip", "route", "add", "default", "dev", "out"],
+        ] {
+            assert!(node.status(command), "{command:?}");
+        }
+        let pods = [Holder::new(&["-n"]), Holder::new(&["-n"])];
+        let config = config(state.path(), node.namespace());
+        let network = NodeNetwork::prepare(config.clone()).expect("the node's network");
+        let place = |number: usize| {
+            network.attach(&format!("uid-{number}"), pods[number].pid()).expect("the Pod is connected")
+        };
+        let places = [place(0), place(1)];
+        let filter = Filter::of(&config).expect("root has one");
+        (Self { state, node, pods, places, filter }, network)
+    }
+
+    fn pod(&self, number: usize, labels: &[(&str, &str)]) -> Pod {
+        Pod {
+            name: format!("pod-{number}"),
+            namespace: "shop".into(),
+            address: Some(self.places[number].address.to_string()),
+            node: Some("node-0".into()),
+            labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            ..Pod::default()
+        }
+    }
+}
+
+#[test]
+fn pods_reach_each_other_and_services_reach_pods() {
+    if !is_root() {
+        eprintln!("SKIPPED: links of Pods need root");
+        return;
+    }
+    let (lab, network) = Lab::new();
+    let [a, b] = &lab.pods;
+    let [at, bt] = &lab.places;
+    let listener = b.listen((Ipv4Addr::UNSPECIFIED, 8080).into());
+    assert_eq!(connect(a, (bt.address, 8080), &listener).expect("Pod to Pod"), at.address);
+
+    let endpoint = Endpoint { address: bt.address, port: 8080, local: true };
+    let port = Port {
+        protocol: "tcp".into(),
+        number: 80,
+        node_port: Some(30080),
+        inside: vec![endpoint],
+        outside: vec![endpoint],
+        ..Port::default()
+    };
+    let empty = Port { number: 81, node_port: Some(30081), inside: vec![], outside: vec![], ..port.clone() };
+    let service = Service {
+        name: "shop/web".into(),
+        addresses: vec![SERVICE],
+        ports: vec![port, empty],
+        sticky: false,
+    };
+    let rules = plan::traffic::services(&[service], &BTreeSet::new());
+    lab.filter.replace(Part::Services, &rules).expect("nft takes the rules");
+    lab.filter.replace(Part::Services, &rules).expect("and takes them again");
+
+    assert_eq!(connect(a, (SERVICE, 80), &listener).expect("a Service"), at.address);
+    assert_eq!(connect(b, (SERVICE, 80), &listener).expect("a Pod's own Service"), at.gateway);
+    assert_eq!(connect(a, (at.gateway, 30080), &listener).expect("a node's port"), at.address);
+    assert_eq!(
+        connect(&lab.node, (Ipv4Addr::LOCALHOST, 30080), &listener).expect("the node's loopback"),
+        at.gateway
+    );
+    assert_eq!(connect(&lab.node, (at.gateway, 30080), &listener).expect("the node itself"), at.gateway);
+    for refused in [(SERVICE, 81), (at.gateway, 30081)] {
+        let error = connect(a, refused, &listener).expect_err("nobody is behind it");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{refused:?}");
+    }
+    lab.filter.replace(Part::Services, "").expect("the rules are removed");
+    assert!(connect(a, (at.gateway, 30080), &listener).is_err());
+    network.teardown().expect("it is removed");
+    assert_eq!(lab.node.run(&["nft", "list", "ruleset"]), "");
+    assert_eq!(std::fs::read_dir(lab.state.path()).expect("the state").count(), 0);
+}
+
+#[test]
+fn policies_and_addresses_hold() {
+    if !is_root() {
+        eprintln!("SKIPPED: links of Pods need root");
+        return;
+    }
+    let (lab, network) = Lab::new();
+    let [a, b] = &lab.pods;
+    let [at, bt] = &lab.places;
+    let listener = b.listen((Ipv4Addr::UNSPECIFIED, 8080).into());
+    let other = b.listen((Ipv4Addr::UNSPECIFIED, 8081).into());
+    let host = lab.node.listen((Ipv4Addr::UNSPECIFIED, 9000).into());
+    let secret = lab.node.listen((Ipv4Addr::LOCALHOST, 9001).into());
+    connect(a, (at.gateway, 9000), &host).expect("the node's services");
+    assert!(connect(a, (at.gateway, 9001), &secret).is_err(), "its loopback is its own");
+
+    let pods = [lab.pod(0, &[("app", "web")]), lab.pod(1, &[("app", "db")])];
+    let node = LocalNode { name: "node-0".into(), links: lab.filter.links() };
+    let load = |policies: &[Policy]| {
+        let rules = plan::traffic::policies(policies, &pods, &BTreeMap::new(), &node);
+        lab.filter.replace(Part::Policies, &rules).expect("nft takes the rules");
+    };
+    let everybody = machinery_selector("");
+    let only = |peers: Vec<Peer>, first: u16| Rule {
+        peers,
+        ports: vec![PeerPort::Range { protocol: "tcp".into(), first, last: first }],
+    };
+    let web = Peer::Pods { namespaces: None, pods: machinery_selector("app=web") };
+    let policy = |ingress, egress| Policy {
+        name: "p".into(),
+        namespace: "shop".into(),
+        selector: everybody.clone(),
+        ingress,
+        egress,
+    };
+    load(&[policy(Some(vec![only(vec![web], 8080)]), None)]);
+    connect(a, (bt.address, 8080), &listener).expect("what is let pass");
+    assert!(connect(a, (bt.address, 8081), &other).is_err(), "another port");
+    connect(&lab.node, (bt.address, 8081), &other).expect("the node reaches its Pods");
+    let block = Peer::Block { network: "10.244.0.0/24".into(), except: vec![format!("{}/32", at.gateway)] };
+    load(&[policy(None, Some(vec![only(vec![block], 8081)]))]);
+    connect(a, (bt.address, 8081), &other).expect("what may leave");
+    assert!(connect(a, (bt.address, 8080), &listener).is_err(), "another port");
+    assert!(connect(a, (at.gateway, 9000), &host).is_err(), "the node is no exception");
+    load(&[]);
+    connect(a, (at.gateway, 9000), &host).expect("without policies everything passes");
+
+    // A Pod that takes its neighbour's address is not heard, not even by the node.
+    let ping = |source: Ipv4Addr| {
+        let (source, to) = (source.to_string(), at.gateway.to_string());
+        a.status(&["busybox", "ping", "-c1", "-W1", "-I", &source, &to])
+    };
+    assert!(ping(at.address), "its own address is heard");
+    a.run(&["ip", "addr", "add", &format!("{}/32", bt.address), "dev", "eth0"]);
+    assert!(!ping(bt.address), "another's is not");
+    connect(&lab.node, (bt.address, 8080), &listener).expect("its owner still has it");
+    network.teardown().expect("it is removed");
+    assert_eq!(lab.node.run(&["nft", "list", "ruleset"]), "");
+}
+
+fn machinery_selector(text: &str) -> machinery::selector::LabelSelector {
+    machinery::selector::LabelSelector::parse(text).expect("a selector")
+}

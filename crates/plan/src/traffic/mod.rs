@@ -1,0 +1,24 @@
+//! What a node's packet filter should do: Services to Pods, and what NetworkPolicies let pass.
+//!
+//! Both parts write the body of one nft table of the family `ip`, which the node's agent loads as a whole. The texts
+//! are deterministic: the same objects give the same text, so that nothing is loaded without a change.
+
+mod policies;
+mod policy;
+mod services;
+
+pub use self::policies::{LocalNode, policies};
+pub use self::policy::{Peer, PeerPort, Policy, Rule};
+pub use self::services::{Endpoint, Port, Service, services};
+
+/// Writes `name { kind; elements = { ... } }`; without the elements when there are none.
+fn collection(kind: &str, name: &str, types: &str, elements: &[String]) -> String {
+    let mut text = format!("  {kind} {name} {{\n    type {types}\n");
+    if !elements.is_empty() {
+        text.push_str("    elements = { ");
+        text.push_str(&elements.join(",\n                 "));
+        text.push_str(" }\n");
+    }
+    text.push_str("  }\n");
+    text
+}
