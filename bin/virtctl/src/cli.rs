@@ -1,0 +1,158 @@
+//! The command line.
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::command::completion::Completion;
+use crate::command::console::Console;
+use crate::command::expose::Expose;
+use crate::command::fslist::FilesystemList;
+use crate::command::guestosinfo::GuestOsInfo;
+use crate::command::options::Options;
+use crate::command::pause::Pause;
+use crate::command::port_forward::PortForward;
+use crate::command::reset::Reset;
+use crate::command::restart::Restart;
+use crate::command::scp::Scp;
+use crate::command::soft_reboot::SoftReboot;
+use crate::command::ssh::Ssh;
+use crate::command::start::Start;
+use crate::command::stop::Stop;
+use crate::command::unpause::Unpause;
+use crate::command::userlist::UserList;
+use crate::command::version::Version;
+use crate::command::vnc::Vnc;
+use crate::connection::Connection;
+
+/// Controls virtual machines on a Kubernetes cluster.
+#[derive(Debug, Parser)]
+#[command(name = "virtctl", args_override_self = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Completion(Completion),
+    Console(Console),
+    Expose(Expose),
+    Fslist(FilesystemList),
+    Guestosinfo(GuestOsInfo),
+    #[command(hide = true)]
+    Options(Options),
+    Pause(Pause),
+    PortForward(PortForward),
+    Reset(Reset),
+    Restart(Restart),
+    Scp(Scp),
+    SoftReboot(SoftReboot),
+    Ssh(Ssh),
+    Start(Start),
+    Stop(Stop),
+    Unpause(Unpause),
+    Userlist(UserList),
+    Version(Version),
+    Vnc(Vnc),
+}
+
+/// Returns how users call this program: it is kubectl's plug-in when its name ends so.
+pub(crate) fn program(argument: &str) -> String {
+    let name = argument.rsplit('/').next().unwrap_or_default();
+    match name.strip_suffix("-virt") {
+        Some(parent) => format!("{parent} virt"),
+        None => "virtctl".to_owned(),
+    }
+}
+
+/// Returns the command line with help that calls the program `program`.
+pub(crate) fn command(program: &str) -> clap::Command {
+    adapt(Cli::command().bin_name(program), program, true)
+}
+
+/// Returns the help of the flags that every command has, which the commands' own help leaves out.
+pub(crate) fn global_flags() -> String {
+    let only_flags = Cli::command().disable_help_flag(true).disable_help_subcommand(true);
+    only_flags.help_template("{options}").render_help().to_string()
+}
+
+/// Gives a command and those below it the shape of kubectl's help, and their examples the program's name.
+fn adapt(command: clap::Command, program: &str, root: bool) -> clap::Command {
+    let hint = format!(
+        "Use \"{program} options\" for a list of global command-line options (applies to all commands)."
+    );
+    let template = if root {
+        format!(
+            "{{about-with-newline}}\nAvailable Commands:\n{{subcommands}}\n\n\
+             Use \"{program} <command> --help\" for more information about a given command.\n{hint}\n"
+        )
+    } else {
+        format!(
+            "{{about-with-newline}}\nUsage:\n  {{usage}}{{after-help}}\n\nFlags:\n{{options}}\n\n{hint}\n"
+        )
+    };
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage:").trim().replace("virtctl", program);
+    let examples = command.get_after_help().map(|examples| examples.to_string().replace("virtctl", program));
+    let mut command = command.help_template(template).mut_args(|argument| {
+        let global = argument.is_global_set();
+        argument.hide_short_help(global).hide_long_help(global)
+    });
+    if !root {
+        command = command.override_usage(usage);
+    }
+    if let Some(examples) = examples {
+        command = command.after_help(examples);
+    }
+    command.mut_subcommands(|below| adapt(below, program, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help(program: &str, words: &[&str]) -> String {
+        let line = [&[program], words, &["--help"]].concat();
+        command(program).try_get_matches_from(line).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command("virtctl").debug_assert();
+    }
+
+    #[test]
+    fn help_shows_the_commands_flags_and_examples_and_where_the_others_are() {
+        let root = help("virtctl", &[]);
+        assert!(root.contains("soft-reboot") && !root.contains("--kubeconfig"), "{root}");
+        let start = help("virtctl", &["start"]);
+        for part in ["Usage:\n  virtctl start (VM) [flags]", "\n  virtctl start myvm", "--paused"] {
+            assert!(start.contains(part), "{part} in {start}");
+        }
+        assert!(!start.contains("--kubeconfig"), "{start}");
+        assert!(global_flags().contains("--kubeconfig"));
+    }
+
+    #[test]
+    fn as_kubectls_plug_in_it_calls_itself_so() {
+        assert_eq!(program("/usr/local/bin/kubectl-virt"), "kubectl virt");
+        assert_eq!(program("oc-virt"), "oc virt");
+        assert_eq!(program("./virtctl"), "virtctl");
+        let start = help("kubectl virt", &["start"]);
+        assert!(start.contains("  kubectl virt start (VM) [flags]"), "{start}");
+        assert!(start.contains("  kubectl virt start myvm") && !start.contains("virtctl"), "{start}");
+    }
+
+    #[test]
+    fn flags_are_written_as_kubectl_allows() {
+        let parse = |line: &str| Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let line = parse("virtctl -n a stop vm1 --force=true --grace-period -1 -v 3 --namespace=b");
+        assert_eq!(line.connection.namespace.as_deref(), Some("b"));
+        assert_eq!(line.connection.verbosity, 3);
+        parse("virtctl --v=9 ssh -l jdoe -t -oX=y -t --verbose vm/a --command -c");
+        parse("virtctl port-forward --stdio=false vm/a udp/1:2 3");
+        parse("virtctl vnc a --proxy-only --address=0.0.0.0 --port=5900");
+        parse("virtctl vnc screenshot a -f - -m");
+    }
+}

@@ -1,0 +1,81 @@
+//! The commands, one file each.
+
+pub(crate) mod completion;
+pub(crate) mod console;
+pub(crate) mod expose;
+pub(crate) mod fslist;
+pub(crate) mod guestosinfo;
+pub(crate) mod options;
+pub(crate) mod pause;
+pub(crate) mod port_forward;
+pub(crate) mod reset;
+pub(crate) mod restart;
+pub(crate) mod scp;
+pub(crate) mod screenshot;
+pub(crate) mod soft_reboot;
+pub(crate) mod ssh;
+pub(crate) mod start;
+pub(crate) mod stop;
+pub(crate) mod unpause;
+pub(crate) mod userlist;
+pub(crate) mod version;
+pub(crate) mod vnc;
+
+use clap::{ArgAction, Args};
+use serde_json::Value;
+
+use crate::usage::UsageError;
+
+/// Takes exactly `N` arguments.
+///
+/// # Errors
+/// When there are more or fewer.
+pub(crate) fn exactly<const N: usize>(arguments: &[String]) -> Result<&[String; N], UsageError> {
+    arguments.try_into().map_err(|_| UsageError::Count { expected: N, given: arguments.len() })
+}
+
+/// The flag of commands that can be tried.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct DryRun {
+    /// Have the server check the command without doing anything.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
+    dry_run: bool,
+}
+
+impl DryRun {
+    /// Returns whether it is only a try, and says so.
+    pub(crate) fn announced(self) -> bool {
+        if self.dry_run {
+            println!("Dry Run execution");
+        }
+        self.dry_run
+    }
+}
+
+/// The flags of commands that end a machine.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Force {
+    /// End the machine at once, without asking its guest; needs --grace-period=0. The guest may lose data.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
+    force: bool,
+    /// Seconds that the guest has to end by itself; needs --force.
+    #[arg(long, allow_negative_numbers = true, value_name = "seconds")]
+    grace_period: Option<i64>,
+}
+
+impl Force {
+    /// Returns the grace period, when one is forced.
+    ///
+    /// # Errors
+    /// When only one of the two flags is given.
+    pub(crate) fn grace_period(self) -> Result<Option<i64>, UsageError> {
+        if self.grace_period.is_some() == self.force { Ok(self.grace_period) } else { Err(UsageError::Force) }
+    }
+}
+
+/// Adds a field to a body.
+pub(crate) fn put(body: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Value::Object(fields) = body {
+        fields.insert(name.to_owned(), value.into());
+    }
+}

@@ -1,0 +1,70 @@
+//! `virtctl stop`
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+
+use super::{DryRun, Force, exactly, put};
+use crate::request::{Kind, NameError, Request, Verb, options};
+use crate::session::Session;
+
+/// Stop a virtual machine.
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "virtctl stop (VM) [flags]",
+    after_help = "Examples:\n  # Stop a virtual machine called 'myvm':\n  virtctl stop myvm\n\n  # Take the power from it:\n  virtctl stop myvm --force --grace-period=0"
+)]
+pub(crate) struct Stop {
+    #[arg(hide = true, value_name = "VM")]
+    arguments: Vec<String>,
+    #[command(flatten)]
+    force: Force,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+impl Stop {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the server does not agree.
+    pub(crate) async fn run(&self, session: &Session) -> Result<()> {
+        let [name] = exactly(&self.arguments)?;
+        let api = session.api().await?;
+        let dry_run = self.dry_run.announced();
+        let grace_period = self.force.grace_period()?;
+        let request = request(&api.namespace, name, grace_period, dry_run)?;
+        api.call(&request).await.map_err(|error| match grace_period {
+            None => anyhow!("error stopping VirtualMachine {error}"),
+            Some(_) => anyhow!("error force stopping VirtualMachine: {error}"),
+        })?;
+        println!("VM {name} was scheduled to stop");
+        Ok(())
+    }
+}
+
+fn request(
+    namespace: &str,
+    name: &str,
+    grace_period: Option<i64>,
+    dry_run: bool,
+) -> Result<Request, NameError> {
+    let mut body = options(dry_run);
+    if let Some(seconds) = grace_period {
+        put(&mut body, "gracePeriod", seconds);
+    }
+    Ok(Request::subresource(Verb::Put, namespace, Kind::Machine, name, "stop")?.with_body(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_grace_period_is_told_when_it_is_forced() {
+        let body = |grace_period, dry_run| request("ns", "vm1", grace_period, dry_run).unwrap().body.unwrap();
+        assert_eq!(body(None, false), json!({}));
+        assert_eq!(body(Some(0), false), json!({"gracePeriod": 0}));
+        assert_eq!(body(Some(7), true), json!({"dryRun": ["All"], "gracePeriod": 7}));
+    }
+}

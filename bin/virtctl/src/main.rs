@@ -1,0 +1,96 @@
+//! `virtctl`: starts, stops and enters virtual machines by the subresources of KubeVirt's API.
+//!
+//! A command is a file in `command`. It makes a [`request::Request`] of its arguments, which is pure, has
+//! [`api::Api`] send it, and words the outcome as KubeVirt's own virtctl does. Consoles, screens and forwarded ports are
+//! a [`tunnel::Tunnel`] each. A failure of any kind ends with 1.
+
+mod api;
+mod cli;
+mod command;
+mod connection;
+mod forward;
+mod local_client;
+mod log;
+mod refusal;
+mod request;
+mod session;
+mod target;
+mod terminal;
+mod tunnel;
+mod usage;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::FromArgMatches as _;
+
+use crate::cli::{Cli, Command};
+use crate::session::Session;
+
+fn main() -> ExitCode {
+    let program = cli::program(&std::env::args().next().unwrap_or_default());
+    let line = cli::command(&program);
+    let parsed = line.clone().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) if !error.use_stderr() => {
+            print!("{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("{}", usage::explain(&error, &program));
+            return ExitCode::FAILURE;
+        }
+    };
+    let Some(command) = cli.command else {
+        print!("{}", line.clone().render_help());
+        return ExitCode::SUCCESS;
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let session = Session::new(cli.connection);
+    let outcome = runtime.block_on(async {
+        let outcome = run(&command, &session).await;
+        if let Err(error) = &outcome {
+            if let Some(api) = session.refused_by()
+                && let Some(warning) = command::version::mismatch(api).await
+            {
+                eprintln!("{warning}");
+            }
+            eprintln!("{error}");
+        }
+        outcome
+    });
+    // A thread may still wait for a key; nobody needs it.
+    runtime.shutdown_background();
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn run(command: &Command, session: &Session) -> Result<()> {
+    match command {
+        Command::Completion(command) => command.run(),
+        Command::Console(command) => command.run(session).await,
+        Command::Expose(command) => command.run(session).await,
+        Command::Fslist(command) => command.run(session).await,
+        Command::Guestosinfo(command) => command.run(session).await,
+        Command::Options(command) => command.run(),
+        Command::Pause(command) => command.run(session).await,
+        Command::PortForward(command) => command.run(session).await,
+        Command::Reset(command) => command.run(session).await,
+        Command::Restart(command) => command.run(session).await,
+        Command::Scp(command) => command.run(session).await,
+        Command::SoftReboot(command) => command.run(session).await,
+        Command::Ssh(command) => command.run(session).await,
+        Command::Start(command) => command.run(session).await,
+        Command::Stop(command) => command.run(session).await,
+        Command::Unpause(command) => command.run(session).await,
+        Command::Userlist(command) => command.run(session).await,
+        Command::Version(command) => command.run(session).await,
+        Command::Vnc(command) => command.run(session).await,
+    }
+}

@@ -1,0 +1,217 @@
+//! What is asked of the server, as a value: building one does nothing, so tables can hold them.
+
+use serde_json::{Value, json};
+
+/// What a subresource belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `VirtualMachine`
+    Machine,
+    /// `VirtualMachineInstance`
+    Instance,
+    /// `VirtualMachineInstanceReplicaSet`
+    ReplicaSet,
+}
+
+impl Kind {
+    /// Name in paths.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Machine => "virtualmachines",
+            Self::Instance => "virtualmachineinstances",
+            Self::ReplicaSet => "virtualmachineinstancereplicasets",
+        }
+    }
+
+    /// Reads a type as users write it: any case, singular, plural or short.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        let word = word.to_lowercase();
+        Some(match word.as_str() {
+            "vm" | "vms" | "virtualmachine" | "virtualmachines" => Self::Machine,
+            "vmi" | "vmis" | "virtualmachineinstance" | "virtualmachineinstances" => Self::Instance,
+            "vmirs" | "vmirss" | "virtualmachineinstancereplicaset" | "virtualmachineinstancereplicasets" => {
+                Self::ReplicaSet
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// HTTP's verbs, as far as they are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Put,
+    Post,
+}
+
+impl Verb {
+    /// In capitals, as on the wire.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Put => "PUT",
+            Self::Post => "POST",
+        }
+    }
+
+    /// As a word in a sentence.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Get => "Get",
+            Self::Put => "Put",
+            Self::Post => "Post",
+        }
+    }
+}
+
+/// Why a request cannot be written.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum NameError {
+    #[error("resource name may not be empty")]
+    Empty,
+    #[error("invalid {what} {name:?}: [may not {fault}]")]
+    Unfit { what: &'static str, name: String, fault: String },
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Request {
+    pub(crate) verb: Verb,
+    /// Path with its query, fit to be sent.
+    pub(crate) path: String,
+    pub(crate) body: Option<Value>,
+    /// What is asked about, for answers that do not say it: plural and name.
+    pub(crate) about: Option<(&'static str, String)>,
+}
+
+impl Request {
+    /// Reads a path that belongs to no object.
+    pub(crate) fn read(path: impl Into<String>) -> Self {
+        Self { verb: Verb::Get, path: path.into(), body: None, about: None }
+    }
+
+    /// Asks for a part of a machine under `subresources.kubevirt.io`; `part` may have several segments.
+    pub(crate) fn subresource(
+        verb: Verb,
+        namespace: &str,
+        kind: Kind,
+        name: &str,
+        part: &str,
+    ) -> Result<Self, NameError> {
+        let object = object_path(namespace, kind, name)?;
+        Ok(Self {
+            verb,
+            path: format!("/apis/subresources.kubevirt.io/v1/{object}/{part}"),
+            body: None,
+            about: Some((kind.plural(), name.to_owned())),
+        })
+    }
+
+    /// Reads an object of `kubevirt.io`.
+    pub(crate) fn object(namespace: &str, kind: Kind, name: &str) -> Result<Self, NameError> {
+        let object = object_path(namespace, kind, name)?;
+        let about = Some((kind.plural(), name.to_owned()));
+        Ok(Self { verb: Verb::Get, path: format!("/apis/kubevirt.io/v1/{object}"), body: None, about })
+    }
+
+    /// Creates a Service.
+    pub(crate) fn create_service(namespace: &str, service: Value) -> Result<Self, NameError> {
+        let namespace = segment("namespace", namespace)?;
+        let path = format!("/api/v1/namespaces/{namespace}/services");
+        Ok(Self { verb: Verb::Post, path, body: Some(service), about: Some(("services", String::new())) })
+    }
+
+    /// Adds a body.
+    pub(crate) fn with_body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Adds a parameter, which must not need escaping.
+    pub(crate) fn with_parameter(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        let joint = if self.path.contains('?') { '&' } else { '?' };
+        self.path.push_str(&format!("{joint}{name}={value}"));
+        self
+    }
+}
+
+/// Body of a request that may be tried without consequences.
+pub(crate) fn options(dry_run: bool) -> Value {
+    if dry_run { json!({"dryRun": ["All"]}) } else { json!({}) }
+}
+
+fn object_path(namespace: &str, kind: Kind, name: &str) -> Result<String, NameError> {
+    let namespace = segment("namespace", namespace)?;
+    let name = segment("resource name", name)?;
+    Ok(format!("namespaces/{namespace}/{}/{name}", kind.plural()))
+}
+
+/// Makes one segment of a path. What would change the path's shape is refused, what would change its meaning escaped.
+fn segment(what: &'static str, name: &str) -> Result<String, NameError> {
+    let unfit = |fault: &str| NameError::Unfit { what, name: name.to_owned(), fault: fault.to_owned() };
+    match name {
+        "" => return Err(NameError::Empty),
+        "." | ".." => return Err(unfit(&format!("be '{name}'"))),
+        _ => {}
+    }
+    if let Some(bad) = name.chars().find(|character| matches!(character, '/' | '%')) {
+        return Err(unfit(&format!("contain '{bad}'")));
+    }
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':') {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    Ok(segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_place_in_the_path() {
+        let path = |name: &str| Request::object("ns", Kind::Machine, name).map(|request| request.path);
+        assert_eq!(path("vm1").unwrap(), "/apis/kubevirt.io/v1/namespaces/ns/virtualmachines/vm1");
+        assert_eq!(
+            path("a b?c#d").unwrap(),
+            "/apis/kubevirt.io/v1/namespaces/ns/virtualmachines/a%20b%3Fc%23d"
+        );
+        for (name, says) in [
+            ("", "resource name may not be empty"),
+            ("..", "invalid resource name \"..\": [may not be '..']"),
+            ("a/../b", "invalid resource name \"a/../b\": [may not contain '/']"),
+            ("a%2fb", "invalid resource name \"a%2fb\": [may not contain '%']"),
+        ] {
+            assert_eq!(path(name).unwrap_err().to_string(), says);
+        }
+        let foreign = Request::object("x/y", Kind::Machine, "vm1").unwrap_err();
+        assert_eq!(foreign.to_string(), "invalid namespace \"x/y\": [may not contain '/']");
+    }
+
+    #[test]
+    fn parameters_are_joined() {
+        let request = Request::subresource(Verb::Get, "ns", Kind::Instance, "vm1", "vnc/screenshot").unwrap();
+        let request = request.with_parameter("moveCursor", true).with_parameter("a", 1);
+        assert_eq!(
+            request.path,
+            "/apis/subresources.kubevirt.io/v1/namespaces/ns/virtualmachineinstances/vm1/vnc/screenshot?moveCursor=true&a=1"
+        );
+    }
+
+    #[test]
+    fn types_are_read_in_every_form() {
+        for word in ["vm", "VMs", "VirtualMachine", "virtualmachines"] {
+            assert_eq!(Kind::parse(word), Some(Kind::Machine), "{word}");
+        }
+        for word in ["vmi", "vmis", "virtualMachineInstance", "virtualmachineinstances"] {
+            assert_eq!(Kind::parse(word), Some(Kind::Instance), "{word}");
+        }
+        assert_eq!(Kind::parse("vmirs"), Some(Kind::ReplicaSet));
+        assert_eq!(Kind::parse("pod"), None);
+    }
+}
