@@ -165,6 +165,10 @@ pub mod condition {
     pub const MANUAL_RECOVERY_REQUIRED: &str = "ManualRecoveryRequired";
     /// The machine executes, but its guest has shown no sign of life.
     pub const BOOTING: &str = "Booting";
+    /// Of a node: its hypervisor can be used.
+    pub const HYPERVISOR_AVAILABLE: &str = "HypervisorAvailable";
+    /// Of a node: guests that its accelerator ran have shown no sign of life.
+    pub const ACCELERATOR_SUSPECT: &str = "AcceleratorSuspect";
     /// Fields are set that nothing in this installation honours yet; the instance stays unscheduled.
     pub const UNSUPPORTED: &str = "Unsupported";
 }
@@ -189,6 +193,8 @@ pub mod reason {
     pub const FAILED_CREATE: &str = "FailedCreate";
     /// Deletion failed.
     pub const FAILED_DELETE: &str = "FailedDelete";
+    /// Of a machine: its last instance failed.
+    pub const INSTANCE_FAILED: &str = "InstanceFailed";
     /// The machine's disks cannot move.
     pub const DISKS_NOT_LIVE_MIGRATABLE: &str = "DisksNotLiveMigratable";
     /// The machine's interfaces cannot move.
@@ -211,6 +217,10 @@ pub mod event {
     pub const CREATED: &str = "Created";
     /// The machine started.
     pub const STARTED: &str = "Started";
+    /// The processors were stopped.
+    pub const PAUSED: &str = "Paused";
+    /// The processors run again.
+    pub const RESUMED: &str = "Resumed";
     /// The power button was pressed.
     pub const SHUTTING_DOWN: &str = "ShuttingDown";
     /// The machine stopped.
@@ -219,6 +229,8 @@ pub mod event {
     pub const DELETED: &str = "Deleted";
     /// Bringing about the specification failed.
     pub const SYNC_FAILED: &str = "SyncFailed";
+    /// No node takes it.
+    pub const FAILED_SCHEDULING: &str = "FailedScheduling";
     /// The guest's kernel panicked.
     pub const GUEST_PANICKED: &str = "GuestPanicked";
     /// The guest has shown no sign of life.

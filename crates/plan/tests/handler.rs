@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plan::condition::Condition;
 use plan::handler::{
-    GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Status, Topology, Trouble, Volume,
-    step,
+    GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Room, Stall, Status, Topology,
+    Trouble, Volume, step,
 };
 
 fn now() -> Timestamp {
@@ -38,7 +38,12 @@ fn machine(phase: MachinePhase) -> Machine {
             link_up: true,
             ..GuestInterface::default()
         }],
-        volumes: vec![Volume { name: "root".to_owned(), target: "vda".to_owned(), size: 1 << 30 }],
+        volumes: vec![Volume {
+            name: "root".to_owned(),
+            target: "vda".to_owned(),
+            size: 1 << 30,
+            ..Volume::default()
+        }],
         executed_at: Some(now()),
         shows_life: true,
         changed_at: Some(now()),
@@ -51,6 +56,8 @@ fn observed(phase: &str, machine_phase: MachinePhase) -> Observed {
         instance: instance(phase),
         launcher: Launcher::Connected(machine(machine_phase)),
         trouble: None,
+        stall: Stall::default(),
+        accelerated: false,
         boot_patience: Duration::from_secs(180),
     }
 }
@@ -159,14 +166,18 @@ fn deleted_while_its_start_fails() {
 }
 
 #[test]
-fn a_disk_failed() {
+fn a_disk_is_full() {
     let mut observed = settled();
     observed.launcher = Launcher::Connected(Machine {
         reason: "IOError".to_owned(),
-        message: "disk root: No space left on device; the machine waits until it is resumed".to_owned(),
+        message: "disk root: No space left on device".to_owned(),
         ..machine(MachinePhase::Paused)
     });
+    let room = Room { mount: "/var/lib/ironclad".to_owned(), free: 0, needed: 16 << 20 };
+    observed.stall.rooms = vec![room];
     insta::assert_snapshot!(story(&observed));
+    // Space is back.
+    observed.stall.rooms[0].free = 1 << 30;
     if let Launcher::Connected(machine) = &mut observed.launcher {
         machine.changed_at = Some(now() - Duration::from_secs(15));
     }
@@ -189,6 +200,8 @@ fn a_guest_that_shows_no_sign_of_life() {
     assert_eq!(early.again.map(|again| again.after), Some(Duration::from_secs(10)));
     observed.launcher = since(180);
     insta::assert_snapshot!(story(&observed));
+    observed.accelerated = true;
+    insta::assert_snapshot!("the_accelerator_is_suspect", story(&observed));
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub type MachineRefusals = Arc<dyn Fn(&VirtualMachine) -> Vec<Refusal> + Send + 
 /// Settings.
 #[derive(Clone)]
 pub struct Config {
-    /// How launcher Pods are made.
+    /// How launcher Pods are made where the `KubeVirt` object does not say.
     pub launcher: launcher::Config,
     /// Version that instances are marked with.
     pub launcher_version: String,

@@ -16,10 +16,12 @@ use serde_json::{Value, json};
 
 use crate::caches::{Caches, InstanceFacts, InstanceView, PodFacts, PodView, Queues};
 use crate::config::Config;
+use crate::installation::Installation;
 
 struct Controller {
     context: Context,
     config: Config,
+    installation: Installation,
     caches: Caches,
     recorder: Recorder,
     instances: Api<InstanceView>,
@@ -33,6 +35,7 @@ struct Controller {
 pub(crate) fn start(
     context: &Context,
     config: &Config,
+    installation: Installation,
     caches: &Caches,
     queues: &Queues,
     recorder: &Recorder,
@@ -41,6 +44,7 @@ pub(crate) fn start(
     let controller = Arc::new(Controller {
         context: context.clone(),
         config: config.clone(),
+        installation,
         caches: caches.clone(),
         recorder: recorder.clone(),
         instances: Api::new(&context.client),
@@ -51,6 +55,7 @@ pub(crate) fn start(
     let (queue, parallel): (Queue, usize) = (queues.instances.clone(), config.parallel);
     tasks.add(async move {
         controller.caches.synced().await;
+        controller.installation.synced().await;
         work(queue, parallel, |key| {
             let controller = Arc::clone(&controller);
             async move { controller.reconcile(&key).await }
@@ -81,6 +86,7 @@ impl Controller {
             pod_refused: self.refused.lock().get(key).cloned(),
             instance: instance.clone(),
             pods: pods.into_iter().map(|(_, facts)| facts.pod.clone()).collect(),
+            node_problems: if instance.waits_for_node() { self.node_problems() } else { Vec::new() },
             launcher_version: self.config.launcher_version.clone(),
         };
         let plan = vmi::step(&observed, self.context.now());
@@ -89,6 +95,10 @@ impl Controller {
             act.perform(action).await?;
         }
         Ok(plan.again.map(|again| again.after))
+    }
+
+    fn node_problems(&self) -> Vec<String> {
+        self.caches.nodes.all().into_iter().filter_map(|(_, node)| node.problem.clone()).collect()
     }
 }
 
@@ -108,8 +118,8 @@ impl Act<'_> {
         let controller = self.controller;
         match action {
             Action::CreatePod { name } => {
-                let config = &controller.config.launcher;
-                let pod = launcher::pod(self.instance().await?, name, config);
+                let config = controller.installation.launcher();
+                let pod = launcher::pod(self.instance().await?, name, &config);
                 let created = controller.pods.create(&self.key.namespace, &pod).await;
                 self.created(name, created).await
             }

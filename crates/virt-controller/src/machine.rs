@@ -148,10 +148,13 @@ impl Act<'_> {
     async fn perform(&mut self, action: &Action) -> Result<(), ApiError> {
         let controller = self.controller;
         match action {
-            Action::AddFinalizer => {
+            Action::Adopt => {
                 let mut finalizers = self.vm.finalizers.clone();
-                finalizers.push(finalizer::VIRTUAL_MACHINE.to_owned());
-                self.change(json!({"metadata": {"finalizers": finalizers}})).await
+                if !self.vm.has_finalizer(finalizer::VIRTUAL_MACHINE) {
+                    finalizers.push(finalizer::VIRTUAL_MACHINE.to_owned());
+                }
+                let annotations = plan::version::annotations();
+                self.change(json!({"metadata": {"finalizers": finalizers, "annotations": annotations}})).await
             }
             Action::RemoveFinalizer => {
                 let mut finalizers = self.vm.finalizers.clone();

@@ -13,12 +13,39 @@ pub(crate) struct Defaults {
     pub(crate) smbios: SmbiosFacts,
     /// Seconds between memory statistics of the balloon; 0 turns them off.
     pub(crate) balloon_period_seconds: u32,
+    /// When a volume is too small for its disk.
+    pub(crate) small_volumes: SmallVolumes,
+}
+
+/// When a volume is too small for the disk that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SmallVolumes {
+    /// How much less than asked for is good enough, in percent.
+    pub(crate) tolerance_percent: u32,
+    /// Bytes of a volume that no disk takes.
+    pub(crate) reserve_bytes: u64,
+}
+
+impl SmallVolumes {
+    fn of(kubevirt: &KubeVirt) -> Self {
+        let developer = kubevirt.spec.configuration.developer_configuration.as_ref();
+        let tolerance = developer.and_then(|own| own.pvc_tolerate_less_space_up_to_percent);
+        let reserve = developer.and_then(|own| own.minimum_reserve_pvc_bytes);
+        Self {
+            tolerance_percent: tolerance.and_then(|percent| u32::try_from(percent).ok()).unwrap_or(10),
+            reserve_bytes: reserve.unwrap_or(128 << 10),
+        }
+    }
 }
 
 impl Defaults {
     fn of(kubevirt: &KubeVirt) -> Self {
         let config = ClusterConfig::new(kubevirt);
-        Self { smbios: config.smbios, balloon_period_seconds: config.balloon_period_seconds }
+        Self {
+            smbios: config.smbios,
+            balloon_period_seconds: config.balloon_period_seconds,
+            small_volumes: SmallVolumes::of(kubevirt),
+        }
     }
 }
 

@@ -7,21 +7,22 @@ use std::time::Duration;
 
 use api::kubevirt::v1::VirtualMachineInstance;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use kube_ext::{
     Api, ApiError, Backoff, Cache, Context, Key, ObjectRef, Patch, Queue, Recorder, Severity, resources,
 };
 use parking_lot::Mutex;
-use plan::handler::{self, Action, Launcher, Machine, MachinePhase, Observed, Trouble};
-use wire::launcher::v1::MachineState;
+use plan::handler::{self, Action, Launcher, MachinePhase, Observed, Trouble};
 use wire::launcher::v1::machine_state::Phase;
+use wire::machine::Accelerator;
 
 use crate::installation::Installation;
 use crate::keep::{Keep, Kept};
+use crate::observe::machine;
 use crate::prepare::{self, Prepared};
 use crate::session::{Session, Sessions};
+use crate::stall::Stalls;
 use crate::view::View;
-use crate::{Config, keep};
+use crate::{Config, gather, keep, node, room};
 
 /// A launcher that is on its way answers within milliseconds; one that is being replaced within seconds.
 const SOON: Duration = Duration::from_millis(10);
@@ -49,6 +50,8 @@ pub(crate) enum Error {
     Prepare(#[from] prepare::Error),
     #[error("the preparation of the machine was broken off")]
     BrokenOff,
+    #[error("the machine's disks have no room: {0}")]
+    NoRoom(plan::handler::Room),
     #[error("{message}")]
     NotStarted { reason: String, message: String },
     #[error(
@@ -66,6 +69,7 @@ impl Error {
             Self::Keep(_) => "StateDirectoryFailed",
             Self::Prepare(error) => error.reason(),
             Self::BrokenOff => "PreparationFailed",
+            Self::NoRoom(_) => "NoSpace",
             Self::NotStarted { reason, .. } => reason.as_str(),
             Self::Silent { .. } => "LauncherSilent",
         };
@@ -81,13 +85,15 @@ pub(crate) struct Instances {
     queue: Queue,
     keep: Keep,
     recorder: Recorder,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     /// Identity of what was last seen under a key, to clean up when the object is gone.
     identities: Mutex<BTreeMap<Key, String>>,
     /// Looks in vain since the launcher last answered.
     looks: Mutex<BTreeMap<Key, u32>>,
     /// What stopped the last attempt, and how many there were in a row.
     troubles: Mutex<BTreeMap<Key, (Trouble, u32)>>,
+    /// Machines that stand still because a disk failed.
+    stalls: Stalls,
     installation: Installation,
 }
 
@@ -108,12 +114,18 @@ impl Instances {
             queue,
             keep,
             recorder,
-            sessions: Sessions::default(),
+            sessions: Arc::default(),
             identities: Mutex::default(),
             looks: Mutex::default(),
             troubles: Mutex::default(),
+            stalls: Stalls::default(),
             installation,
         }
+    }
+
+    /// Returns the sessions with launchers.
+    pub(crate) fn sessions(&self) -> Arc<Sessions> {
+        self.sessions.clone()
     }
 
     /// Forgets instances that went while no agent ran.
@@ -146,12 +158,23 @@ impl Instances {
             return Ok(None);
         }
         let session = self.session(key, &view).await;
-        let launcher = session.as_ref().ok().and_then(Session::state).map_or(Launcher::Silent, |state| {
-            Launcher::Connected(machine(&state, self.keep.machine(&uid).as_ref()))
-        });
+        let kept = self.keep.machine(&uid);
+        let state = session.as_ref().ok().and_then(Session::state);
+        let launcher =
+            state.map_or(Launcher::Silent, |state| Launcher::Connected(machine(&state, kept.as_ref())));
+        let pod = self.pod_directory(view.pod_on(&self.config.node_name).unwrap_or_default());
+        let disks = kept.iter().flat_map(|kept| &kept.record.disks).map(|disk| disk.name.as_str());
+        let stall = self.stalls.observe(key, &launcher, &pod, disks, self.context.now());
         let silent = launcher == Launcher::Silent;
         let trouble = self.troubles.lock().get(key).map(|(trouble, _)| trouble.clone());
-        let observed = Observed { instance, launcher, trouble, boot_patience: self.config.boot_patience };
+        let observed = Observed {
+            instance,
+            launcher,
+            trouble,
+            stall,
+            accelerated: self.config.hypervisor.accelerator == Accelerator::Kvm,
+            boot_patience: self.config.boot_patience,
+        };
         let plan = handler::step(&observed, self.context.now());
         for action in &plan.actions {
             tracing::debug!(instance = %key, %action, "acting");
@@ -178,6 +201,7 @@ impl Instances {
     fn forget(&self, key: &Key) {
         self.looks.lock().remove(key);
         self.troubles.lock().remove(key);
+        self.stalls.forget(key);
         if let Some(uid) = self.identities.lock().remove(key) {
             self.sessions.close(&uid);
             self.keep.forget(&uid);
@@ -261,8 +285,12 @@ impl Instances {
                 let Some(session) = session else { return Ok(()) };
                 session.client.shutdown(*grace_seconds).await?;
             }
+            Action::SuspectAccelerator { message } => {
+                node::suspect_accelerator(&self.config, &self.context, &self.recorder, message).await?;
+            }
             Action::Resume => {
                 let Some(session) = session else { return Ok(()) };
+                self.stalls.tried(key, self.context.now());
                 session.client.resume().await?;
             }
             Action::Write { patch } => {
@@ -289,18 +317,27 @@ impl Instances {
     async fn start(&self, key: &Key, view: &View, session: &Session) -> Result<(), Error> {
         let uid = &view.metadata.uid;
         let instance = Api::<VirtualMachineInstance>::new(&self.context.client).get(key).await?;
-        let secrets = self.secrets(key, &instance).await?;
+        let launcher = view.pod_on(&self.config.node_name).unwrap_or_default();
+        let gathered = gather::gather(&self.context.client, key, &instance, launcher).await?;
         let pod = self.pod_directory(view.pod_on(&self.config.node_name).unwrap_or_default());
+        let short = room::of_disks(&pod, std::iter::empty()).into_iter().find(plan::handler::Room::is_short);
+        if let Some(room) = short {
+            return Err(Error::NoRoom(room));
+        }
         let (config, pid) = (self.config.clone(), session.client.peer_pid());
         let previous = self.keep.machine(uid).map(|kept| kept.record);
         let defaults = self.installation.defaults();
         let prepared = tokio::task::spawn_blocking(move || {
-            prepare::machine(&config, defaults, &instance, &secrets, &pod, pid, previous.as_ref())
+            prepare::machine(&config, defaults, &instance, &gathered, &pod, pid, previous.as_ref())
         })
         .await
         .map_err(|_| Error::BrokenOff)??;
-        let Prepared { record, descriptors, pod_ips, volume_sizes } = prepared;
-        let kept = Kept { record, pod_ips, volume_sizes };
+        let Prepared { record, descriptors, pod_ips, volume_sizes, claims, notices } = prepared;
+        for (reason, message) in notices {
+            let object = ObjectRef::new(&resources::VIRTUAL_MACHINE_INSTANCE, key.clone(), uid.clone());
+            self.recorder.record(&object, Severity::Normal, reason, &message);
+        }
+        let kept = Kept { record, pod_ips, volume_sizes, claims };
         self.keep.remember(uid, &kept)?;
         let state = session.client.start(&kept.record, descriptors).await?;
         if state.phase() == Phase::Failed {
@@ -309,102 +346,7 @@ impl Instances {
         Ok(())
     }
 
-    /// Reads the Secrets that the instance's seeds are made from. They go into the seed and nowhere else.
-    async fn secrets(
-        &self,
-        key: &Key,
-        instance: &VirtualMachineInstance,
-    ) -> Result<BTreeMap<String, model::cloudinit::SecretData>, Error> {
-        let api = Api::<Secret>::new(&self.context.client);
-        let mut found = BTreeMap::new();
-        for name in model::cloudinit::secrets(instance) {
-            if let Some(secret) = api.find(&Key::new(&key.namespace, &name)).await? {
-                let data =
-                    secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
-                found.insert(name, data);
-            }
-        }
-        Ok(found)
-    }
-
     fn pod_directory(&self, pod: &str) -> PathBuf {
         self.config.kubelet_root.join("pods").join(pod)
     }
-}
-
-/// A time as launchers report it; 0 is none.
-fn instant(milliseconds: u64) -> Option<Timestamp> {
-    let milliseconds = i64::try_from(milliseconds).ok().filter(|milliseconds| *milliseconds > 0)?;
-    Timestamp::from_millisecond(milliseconds).ok()
-}
-
-/// Joins what the launcher reports with what was prepared.
-fn machine(state: &MachineState, kept: Option<&Kept>) -> Machine {
-    use handler::{GuestInterface, Topology};
-    let mut machine = Machine {
-        phase: match state.phase() {
-            Phase::Unspecified | Phase::Idle => MachinePhase::Idle,
-            Phase::Starting => MachinePhase::Starting,
-            Phase::Running => MachinePhase::Running,
-            Phase::Paused => MachinePhase::Paused,
-            Phase::ShuttingDown => MachinePhase::ShuttingDown,
-            Phase::ShutOff => MachinePhase::ShutOff,
-            Phase::Crashed => MachinePhase::Crashed,
-            Phase::Failed => MachinePhase::Failed,
-        },
-        reason: state.reason.clone(),
-        message: state.message.clone(),
-        agent_connected: state.agent_connected,
-        executed_at: instant(state.executed_at_ms),
-        shows_life: state.first_output_at_ms != 0
-            || state.agent_connected
-            || state.interfaces.iter().any(|interface| !interface.addresses.is_empty()),
-        changed_at: instant(state.changed_at_ms),
-        guest_os: state.guest_os.as_ref().map(|os| {
-            serde_json::json!({
-                "id": os.id, "kernelRelease": os.kernel_release, "kernelVersion": os.kernel_version,
-                "machine": os.machine, "name": os.name, "prettyName": os.pretty_name,
-                "version": os.version, "versionId": os.version_id,
-            })
-        }),
-        ..Machine::default()
-    };
-    let Some(kept) = kept else { return machine };
-    let record = &kept.record;
-    machine.machine_type.clone_from(&record.machine_type);
-    machine.memory = record.memory.size;
-    machine.topology =
-        Topology { sockets: record.cpu.sockets, cores: record.cpu.cores, threads: record.cpu.threads };
-    machine.volumes = kept.volumes();
-    for nic in &record.nics {
-        let reported = state.interfaces.iter().find(|interface| interface.mac.eq_ignore_ascii_case(&nic.mac));
-        let mut sources = vec!["domain".to_owned()];
-        if reported.is_some_and(|interface| interface.sources.iter().any(|source| source == "guest-agent")) {
-            sources.push("guest-agent".to_owned());
-        }
-        // A machine behind its Pod is reached at the Pod's addresses; its own are between the two of them.
-        machine.interfaces.push(GuestInterface {
-            name: nic.name.clone(),
-            mac: nic.mac.clone(),
-            addresses: kept.pod_ips.clone(),
-            pod_interface: network::masquerade::POD_INTERFACE.to_owned(),
-            guest_name: reported.map(|interface| interface.guest_name.clone()).unwrap_or_default(),
-            sources,
-            link_up: nic.link_up,
-        });
-    }
-    let unknown = |mac: &str| !record.nics.iter().any(|nic| nic.mac.eq_ignore_ascii_case(mac));
-    for interface in
-        state.interfaces.iter().filter(|interface| !interface.mac.is_empty() && unknown(&interface.mac))
-    {
-        machine.interfaces.push(GuestInterface {
-            mac: interface.mac.clone(),
-            addresses: interface.addresses.clone(),
-            guest_name: interface.guest_name.clone(),
-            sources: interface.sources.clone(),
-            link_up: true,
-            ..GuestInterface::default()
-        });
-    }
-    machine
 }

@@ -33,6 +33,9 @@ pub(crate) struct Kept {
     pub(crate) pod_ips: Vec<String>,
     /// Sizes of disks, by volume.
     pub(crate) volume_sizes: std::collections::BTreeMap<String, u64>,
+    /// What the status shows of the claims that disks are in, by volume.
+    #[serde(default)]
+    pub(crate) claims: std::collections::BTreeMap<String, serde_json::Value>,
 }
 
 impl Kept {
@@ -54,6 +57,7 @@ impl Kept {
                 name: disk.name.clone(),
                 target: target(disk.bus),
                 size: self.volume_sizes.get(&disk.name).copied().unwrap_or(0),
+                claim: self.claims.get(&disk.name).cloned(),
             })
             .collect()
     }

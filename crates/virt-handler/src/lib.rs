@@ -8,15 +8,22 @@
 //! The agent may die at any moment. Guests do not notice: a new agent finds the launchers by their Pods, knows the
 //! session secrets and the machine records from its state directory ([`keep`]), and goes on.
 
+mod door;
+mod gather;
+mod guest_facts;
 mod installation;
 mod instance;
 mod keep;
 mod node;
+mod observe;
 mod prepare;
+mod room;
 mod session;
+mod stall;
+mod streams;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +32,9 @@ use std::time::Duration;
 use kube_ext::{Api, Cache, Context, Queue, Recorder, Select, Tasks, work};
 use wire::machine::{Accelerator, Architecture};
 
+pub use crate::door::{Door, DoorError, Opened};
+
+use crate::door::Behind;
 use crate::installation::Installation;
 use crate::instance::Instances;
 use crate::keep::Keep;
@@ -66,6 +76,8 @@ pub struct Hypervisor {
     pub machine_types: Vec<String>,
     /// Processor models.
     pub cpu_models: Vec<String>,
+    /// Processor features that guests can have; `None` where only their start shows it.
+    pub cpu_features: Option<BTreeSet<String>>,
 }
 
 /// Runs the agent until `shutdown` ends. Machines go on without it.
@@ -75,6 +87,19 @@ pub struct Hypervisor {
 pub async fn run(
     config: Config,
     context: Context,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), keep::Error> {
+    run_with_door(config, context, &Door::default(), shutdown).await
+}
+
+/// Runs the agent until `shutdown` ends, and opens `door` to its machines.
+///
+/// # Errors
+/// When the state directory cannot be used.
+pub async fn run_with_door(
+    config: Config,
+    context: Context,
+    door: &Door,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), keep::Error> {
     let keep = Keep::open(&config.state_directory)?;
@@ -98,6 +123,14 @@ pub async fn run(
         recorder,
         installation,
     ));
+    door.open_to(Behind {
+        node: config.node_name.clone(),
+        kubelet_root: config.kubelet_root.clone(),
+        helper: config.helper.clone(),
+        cache: cache.clone(),
+        sessions: instances.sessions(),
+        viewers: parking_lot::Mutex::default(),
+    });
     tasks.add(async move {
         synced.0.await;
         synced.1.await;

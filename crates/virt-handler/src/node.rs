@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::names::{annotation, label};
+use api::names::{annotation, condition, event, label};
 use k8s_openapi::api::core::v1::Node;
-use kube_ext::{Api, Context, Key, Patch};
-use serde_json::json;
+use kube_ext::{Api, ApiError, Context, Key, ObjectRef, Patch, Recorder, Severity, resources};
+use serde_json::{Value, json};
 use wire::machine::Accelerator;
 
 use crate::Config;
@@ -37,6 +37,34 @@ pub(crate) async fn heartbeat(config: Arc<Config>, context: Context) {
         };
         context.clock.sleep(wait).await;
     }
+}
+
+/// Says at the node that its accelerator may be what keeps guests from booting. It stays until somebody takes the
+/// condition away: that one guest boots says little about the others.
+pub(crate) async fn suspect_accelerator(
+    config: &Config,
+    context: &Context,
+    recorder: &Recorder,
+    message: &str,
+) -> Result<(), ApiError> {
+    let nodes = Api::<Node>::new(&context.client);
+    let key = Key::cluster(&config.node_name);
+    let node = nodes.patch_status(&key, &Patch::Strategic(suspicion("True", message, context))).await?;
+    let object = ObjectRef::new(&resources::NODE, key, node.metadata.uid.unwrap_or_default());
+    recorder.record(&object, Severity::Warning, event::NO_BOOT_PROGRESS, message);
+    Ok(())
+}
+
+fn suspicion(status: &str, message: &str, context: &Context) -> Value {
+    let now = plan::time::stamp(context.now()).to_string();
+    json!({ "status": { "conditions": [{
+        "type": condition::ACCELERATOR_SUSPECT,
+        "status": status,
+        "reason": event::NO_BOOT_PROGRESS,
+        "message": message,
+        "lastHeartbeatTime": now,
+        "lastTransitionTime": now,
+    }] } })
 }
 
 /// What the node offers.

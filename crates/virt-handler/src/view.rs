@@ -18,7 +18,7 @@ pub(crate) struct View {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Spec {
-    termination_grace_period_seconds: Option<u64>,
+    termination_grace_period_seconds: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -41,7 +41,9 @@ impl View {
     /// Returns what a step looks at.
     pub(crate) fn observed(&self) -> handler::Instance {
         let deleting = self.metadata.is_deleting();
-        let grace = self.spec.termination_grace_period_seconds;
+        // One below zero never gets a machine, but must not hide the others from this agent either.
+        let grace =
+            self.spec.termination_grace_period_seconds.map(|seconds| u64::try_from(seconds).unwrap_or(0));
         let asked =
             self.metadata.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         handler::Instance {

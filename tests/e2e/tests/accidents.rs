@@ -50,9 +50,21 @@ fn a_killed_supervisor_is_replaced_and_a_killed_hypervisor_is_started_anew() {
     until("an event says how the machine ended", PATIENCE, || {
         installation.events("hello", "Stopped").iter().any(|message| message.contains("SIGKILL"))
     });
+    let told = until_some("the machine keeps saying it while its instance is gone", PATIENCE, || {
+        let machine = installation.get("vm", "default", "hello")?;
+        (machine["status"]["printableStatus"] == "CrashLoopBackOff").then_some(())?;
+        self::uid(&installation, "hello").is_none().then_some(())?;
+        installation.condition("vm", "hello", "Failure")
+    });
+    assert!(told.contains("SIGKILL"), "{told}");
+    let machine = installation.get("vm", "default", "hello").expect("the machine is there");
+    assert_eq!(machine["status"]["startFailure"]["consecutiveFailCount"], 1, "{machine}");
     until("another instance runs", PATIENCE, || {
         phase(&installation, "hello").as_deref() == Some("Running")
             && self::uid(&installation, "hello").is_some_and(|other| other != uid)
+    });
+    until("nothing is said of the failure any more", PATIENCE, || {
+        installation.condition("vm", "hello", "Failure").is_none()
     });
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::images::image;
 use crate::paths::{guest, kubectl, program};
 use crate::processes::kill;
+use crate::small_disk::SmallDisk;
 use crate::wait::until;
 
 /// Who runs the installation.
@@ -33,11 +34,13 @@ pub struct Options {
     pub boot_patience: u32,
     /// A program that the installation does not find until [`Installation::uncover`]. Needs root.
     pub covered: Option<&'static str>,
+    /// Folders of the data directory that are file systems of their own, with their sizes in MiB. Needs root.
+    pub small: &'static [(&'static str, u64)],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { user: User::Own, nodes: 1, images: true, boot_patience: 600, covered: None }
+        Self { user: User::Own, nodes: 1, images: true, boot_patience: 600, covered: None, small: &[] }
     }
 }
 
@@ -66,6 +69,8 @@ impl Output {
 /// A running installation.
 #[derive(Debug)]
 pub struct Installation {
+    /// Unmounted before the directory is removed.
+    disks: Vec<SmallDisk>,
     directory: tempfile::TempDir,
     options: Options,
 }
@@ -78,7 +83,10 @@ impl Installation {
     pub fn start(options: Options) -> Self {
         let directory =
             tempfile::Builder::new().prefix("ironclad-").tempdir().expect("a temporary directory");
-        let installation = Self { directory, options };
+        let data = directory.path().join("data");
+        let small = options.small.iter();
+        let disks = small.map(|(folder, size)| SmallDisk::mount(&data.join(folder), *size)).collect();
+        let installation = Self { disks, directory, options };
         if installation.options.user == User::Ordinary {
             let nobody = rustix::fs::Uid::from_raw(ORDINARY_ID);
             let nogroup = rustix::fs::Gid::from_raw(ORDINARY_ID);
@@ -140,7 +148,11 @@ impl Installation {
         in_mounts_of(self.pid(), &["umount", program]);
     }
 
-    fn pid(&self) -> i32 {
+    /// Returns the process of the control plane.
+    ///
+    /// # Panics
+    /// When nothing runs.
+    pub fn pid(&self) -> i32 {
         let lock = self.data_dir().join("run/ironclad.lock");
         std::fs::read_to_string(lock).expect("a running installation").trim().parse().expect("a process ID")
     }
@@ -168,6 +180,15 @@ impl Installation {
         let about = |event: &Value| event["involvedObject"]["name"] == name && event["reason"] == reason;
         let events = self.list("events").into_iter().filter(about);
         events.filter_map(|event| event["message"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Returns the file system that [`Options::small`] put on `folder`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn disk(&self, folder: &str) -> &SmallDisk {
+        let wanted = self.data_dir().join(folder);
+        self.disks.iter().find(|disk| disk.path() == wanted).expect("a folder of Options::small")
     }
 
     /// Returns the data directory.
@@ -201,6 +222,18 @@ impl Installation {
         run(command, None)
     }
 
+    /// Starts a component by itself, as the installation's administrator: `ironclad ARGUMENTS`. Its words go into `log`.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn component(&self, arguments: &[&str], log: std::fs::File) -> std::process::Child {
+        self.lend(&program("ironclad-launcher"));
+        let mut command = self.command(&self.lend(&program("ironclad")));
+        command.args(arguments).env("IRONCLAD_DATA_DIR", self.data_dir()).env("KUBECONFIG", self.kubeconfig());
+        let copy = log.try_clone().expect("a log can be shared");
+        command.stdin(Stdio::null()).stdout(log).stderr(copy).spawn().expect("starting a component")
+    }
+
     /// Runs kubectl on this installation as its administrator.
     ///
     /// # Panics
@@ -217,6 +250,19 @@ impl Installation {
         let mut command = self.client();
         command.args(arguments);
         run(command, input)
+    }
+
+    /// Runs a kubectl command that opens an editor; `editor` is a script that changes the file `$1`.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn kubectl_editing(&self, arguments: &[&str], editor: &str) -> Output {
+        let script = self.directory.path().join("editor");
+        std::fs::write(&script, editor).expect("writing the editor");
+        let mut command = self.client();
+        command.args(arguments).env("KUBE_EDITOR", format!("sh {}", script.display()));
+        command.env("KUBECTL", kubectl());
+        run(command, None)
     }
 
     /// Starts kubectl without waiting for it; its output goes into `stdout`.
@@ -346,7 +392,12 @@ impl Drop for Installation {
         if std::thread::panicking() {
             eprintln!("{}", self.story());
         }
-        let output = self.ironclad(&["down", "--purge", "--grace-period", "0"]);
+        // What is mounted cannot be removed; it goes with the directory.
+        let mut words = vec!["down", "--grace-period", "0"];
+        if self.disks.is_empty() {
+            words.push("--purge");
+        }
+        let output = self.ironclad(&words);
         if !output.success && !std::thread::panicking() {
             eprintln!("ironclad down: {}{}", output.stdout, output.stderr);
         }

@@ -18,6 +18,11 @@ pub enum Action {
     },
     /// Let the processors run again.
     Resume,
+    /// Tell at the node that its accelerator may be what keeps guests from booting.
+    SuspectAccelerator {
+        /// What was seen.
+        message: String,
+    },
     /// Change the status, provided that the instance has not changed since.
     Write {
         /// Merge patch of the instance.
@@ -31,6 +36,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start => f.write_str("start the machine"),
+            Self::SuspectAccelerator { message } => write!(f, "suspect the accelerator: {message}"),
             Self::Resume => f.write_str("resume the machine"),
             Self::Shutdown { grace_seconds } => {
                 write!(f, "press the power button, kill after {grace_seconds} s")

@@ -38,6 +38,21 @@ pub(super) fn judge(conditions: &mut Vec<Condition>, observed: &Observed, machin
     condition::set(conditions, Condition::new(kind::BOOTING, true, NO_BOOT_PROGRESS, message), now);
 }
 
+/// Returns what speaks against the node's accelerator, when this guest's silence is news: where KVM is there without
+/// working, guests spin for ever, and people look for the fault in them.
+pub(super) fn suspicion(observed: &Observed, wanted: &[Condition]) -> Option<String> {
+    let known = condition::is_true(&observed.instance.status.conditions, kind::BOOTING);
+    let news = observed.accelerated && !known && condition::is_true(wanted, kind::BOOTING);
+    news.then(|| {
+        format!(
+            "The guest of instance {} has executed under KVM for more than {} s without a sign of life. If that happens \
+             to guests that boot elsewhere, this machine's KVM does not work: look at `ironclad doctor`",
+            observed.instance.name,
+            observed.boot_patience.as_secs()
+        )
+    })
+}
+
 fn silent_since(observed: &Observed, machine: &Machine) -> Option<Timestamp> {
     let waits = machine.phase == MachinePhase::Running && !machine.shows_life && !observed.instance.deleting;
     machine.executed_at.filter(|_| waits)

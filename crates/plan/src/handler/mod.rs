@@ -15,9 +15,8 @@
 mod action;
 mod life;
 mod observed;
+mod stall;
 mod status;
-
-use std::time::Duration;
 
 use api::names::{condition, event, phase, reason};
 use jiff::Timestamp;
@@ -26,7 +25,12 @@ pub use self::action::Action;
 pub use self::observed::{
     GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Status, Topology, Trouble, Volume,
 };
+pub use self::stall::{Room, Stall};
+use crate::condition::Condition;
 use crate::{Notice, Plan, patch, time};
+
+/// Reason of a machine's end when its guest gave up.
+const GUEST_PANICKED: &str = "GuestPanicked";
 
 /// Decides what an instance on this node needs now.
 pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
@@ -40,6 +44,9 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     if let Some(change) = patch::between(&instance.status, &wanted) {
         plan.push(Action::Write { patch: serde_json::json!({ "status": change }) });
         tell(observed, &wanted, &mut plan);
+        if let Some(message) = life::suspicion(observed, &wanted.conditions) {
+            plan.push(Action::SuspectAccelerator { message });
+        }
     }
     if let Launcher::Connected(machine) = &observed.launcher {
         command(observed, machine, now, &mut plan);
@@ -49,11 +56,6 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     }
     plan
 }
-
-/// Between two attempts to go on after a disk failed, for example for want of space.
-const RESUME_AFTER: Duration = Duration::from_secs(15);
-/// Reason of a pause that the hypervisor made because a disk failed.
-const IO_ERROR: &str = "IOError";
 
 /// What the machine is told to do.
 fn command(observed: &Observed, machine: &Machine, now: Timestamp, plan: &mut Plan<Action>) {
@@ -77,13 +79,11 @@ fn command(observed: &Observed, machine: &Machine, now: Timestamp, plan: &mut Pl
                 plan.push(Action::Tell(Notice::normal(event::SHUTTING_DOWN, message)));
             }
         }
-        MachinePhase::Paused if machine.reason == IO_ERROR => {
-            match machine.changed_at.and_then(|at| time::left(at, RESUME_AFTER, now)) {
-                Some(wait) => plan.look_again(wait, "the machine is resumed after its disk failed"),
-                None => plan.push(Action::Resume),
-            }
-        }
-        _ => {}
+        _ => match stall::next(machine, &observed.stall, now) {
+            stall::Next::Nothing => {}
+            stall::Next::Resume => plan.push(Action::Resume),
+            stall::Next::Wait(wait, why) => plan.look_again(wait, why),
+        },
     }
 }
 
@@ -95,24 +95,40 @@ fn tell(observed: &Observed, wanted: &Status, plan: &mut Plan<Action>) {
             plan.push(Action::Tell(Notice::normal(event::STARTED, "The machine runs")));
         }
         phase::SUCCEEDED => plan.push(Action::Tell(Notice::normal(event::STOPPED, why()))),
-        phase::FAILED => plan.push(Action::Tell(Notice::warning(event::STOPPED, why()))),
+        phase::FAILED => {
+            if matches!(&observed.launcher, Launcher::Connected(machine) if machine.reason == GUEST_PANICKED)
+            {
+                plan.push(Action::Tell(Notice::warning(event::GUEST_PANICKED, why())));
+            }
+            plan.push(Action::Tell(Notice::warning(event::STOPPED, why())));
+        }
         _ => {}
     }
-    let news = |kind: &str| {
-        let known = crate::condition::find(&observed.instance.status.conditions, kind);
-        let now = crate::condition::find(&wanted.conditions, kind)?;
-        known.is_none_or(|known| known.message != now.message || known.reason != now.reason).then_some(now)
-    };
-    let warnings = [
-        (condition::SYNCHRONIZED, event::SYNC_FAILED),
-        (condition::BOOTING, event::NO_BOOT_PROGRESS),
-        (condition::PAUSED, event::IO_ERROR),
-    ];
-    for (kind, event) in warnings {
-        let told =
-            news(kind).filter(|told| kind != condition::PAUSED || told.reason() == reason::PAUSED_IO_ERROR);
-        if let Some(told) = told {
-            plan.push(Action::Tell(Notice::warning(event, told.message())));
+    let known = |kind: &str| crate::condition::find(&observed.instance.status.conditions, kind);
+    let now = |kind: &str| crate::condition::find(&wanted.conditions, kind);
+    for (kind, event) in
+        [(condition::SYNCHRONIZED, event::SYNC_FAILED), (condition::BOOTING, event::NO_BOOT_PROGRESS)]
+    {
+        let told = |now: &&Condition| {
+            known(kind).is_none_or(|known| known.message != now.message || known.reason != now.reason)
+        };
+        if let Some(now) = now(kind).filter(told) {
+            plan.push(Action::Tell(Notice::warning(event, now.message())));
         }
+    }
+    let (was, is) = (known(condition::PAUSED), now(condition::PAUSED));
+    match (was, is) {
+        // How much room is left changes; that there is too little is told once.
+        (was, Some(is)) if was.is_none_or(|was| was.reason != is.reason) => {
+            plan.push(Action::Tell(if is.reason() == reason::PAUSED_IO_ERROR {
+                Notice::warning(event::IO_ERROR, is.message())
+            } else {
+                Notice::normal(event::PAUSED, "The machine stands still")
+            }));
+        }
+        (Some(_), None) if after == phase::RUNNING => {
+            plan.push(Action::Tell(Notice::normal(event::RESUMED, "The machine runs again")));
+        }
+        _ => {}
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::stall::Stall;
 use crate::condition::Condition;
 use crate::vmi::PhaseTime;
 
@@ -20,6 +21,10 @@ pub struct Observed {
     pub launcher: Launcher,
     /// What stopped the last attempt to bring about the specification, while that lasts.
     pub trouble: Option<Trouble>,
+    /// What is known about its disks, if they fail.
+    pub stall: Stall,
+    /// Whether guests run under KVM here, which can be there and still hang every ordinary guest.
+    pub accelerated: bool,
     /// How long a guest may take to its first sign of life before people are told.
     pub boot_patience: Duration,
 }
@@ -191,6 +196,8 @@ pub struct Volume {
     pub target: String,
     /// Size of the disk in bytes; 0 when it is not known.
     pub size: u64,
+    /// The claim that it is in, in the shape of the object.
+    pub claim: Option<Value>,
 }
 
 /// Why the specification could not be brought about.
@@ -227,6 +234,12 @@ impl fmt::Display for Observed {
                     write!(f, ", no sign of life since {at}")?;
                 }
             }
+        }
+        for room in &self.stall.rooms {
+            write!(f, "\n{}: {} of {} bytes that are needed are free", room.mount, room.free, room.needed)?;
+        }
+        if let Some(tried) = self.stall.tried_at {
+            write!(f, "\nresumed {} times, last at {tried}", self.stall.attempts)?;
         }
         if let Some(trouble) = &self.trouble {
             write!(f, "\ntrouble: {}: {} (again at {})", trouble.reason, trouble.message, trouble.retry_at)?;

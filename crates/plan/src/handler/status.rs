@@ -4,7 +4,7 @@ use api::names::{condition as kind, phase, reason};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{GuestInterface, IO_ERROR, Launcher, Machine, MachinePhase, Observed, Status, life};
+use super::{GuestInterface, Launcher, Machine, MachinePhase, Observed, Status, life, stall};
 use crate::condition::{self, Condition};
 use crate::time;
 use crate::vmi::PhaseTime;
@@ -56,7 +56,7 @@ fn of_machine(status: &mut Status, observed: &Observed, machine: &Machine, now: 
     if live || machine.phase == MachinePhase::ShuttingDown {
         shape(status, machine);
     }
-    conditions(status, machine, live, now);
+    conditions(status, observed, machine, live, now);
     life::judge(&mut status.conditions, observed, machine, now);
 }
 
@@ -89,6 +89,9 @@ fn shape(status: &mut Status, machine: &Machine) {
             if volume.size > 0 {
                 value["size"] = json!(volume.size);
             }
+            if let Some(claim) = &volume.claim {
+                value["persistentVolumeClaimInfo"] = claim.clone();
+            }
             value
         })
         .collect();
@@ -120,12 +123,13 @@ fn interface(interface: &GuestInterface) -> Value {
     value
 }
 
-fn conditions(status: &mut Status, machine: &Machine, live: bool, now: Timestamp) {
+fn conditions(status: &mut Status, observed: &Observed, machine: &Machine, live: bool, now: Timestamp) {
     let conditions = &mut status.conditions;
-    if machine.phase == MachinePhase::Paused {
+    if stall::judge(conditions, machine, &observed.stall, now) {
+        // Told there.
+    } else if machine.phase == MachinePhase::Paused {
         let reason = match machine.reason.as_str() {
-            "" => reason::PAUSED_BY_USER,
-            IO_ERROR => reason::PAUSED_IO_ERROR,
+            "" | "Paused" | "StartedPaused" => reason::PAUSED_BY_USER,
             other => other,
         };
         condition::set(conditions, Condition::new(kind::PAUSED, true, reason, machine.message.clone()), now);

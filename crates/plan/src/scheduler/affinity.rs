@@ -7,7 +7,7 @@ use super::{AntiAffinity, Node, NodeTerm, Pod, Requirement};
 /// Tells whether the node carries the labels and meets one of the terms that the Pod requires.
 pub(super) fn allows(pod: &Pod, node: &Node) -> bool {
     let selected = pod.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value));
-    selected && (pod.required.is_empty() || pod.required.iter().any(|term| meets(term, node)))
+    selected && meets_any(&pod.required, node)
 }
 
 /// Tells whether the node meets all requirements of a term. A term without requirements meets nothing.
@@ -18,6 +18,11 @@ pub(super) fn meets(term: &NodeTerm, node: &Node) -> bool {
     let name = BTreeMap::from([("metadata.name".to_owned(), node.name.clone())]);
     term.labels.iter().all(|requirement| holds(requirement, &node.labels))
         && term.fields.iter().all(|requirement| holds(requirement, &name))
+}
+
+/// Tells whether the node meets one of the terms; no terms are no requirement.
+pub fn meets_any(terms: &[NodeTerm], node: &Node) -> bool {
+    terms.is_empty() || terms.iter().any(|term| meets(term, node))
 }
 
 fn holds(requirement: &Requirement, labels: &BTreeMap<String, String>) -> bool {

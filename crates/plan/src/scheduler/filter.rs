@@ -2,7 +2,7 @@
 
 use api::names::label::SCHEDULABLE;
 
-use super::{Node, Pod, Taint, Toleration, affinity};
+use super::{Node, Pod, PodClaim, Taint, Toleration, affinity};
 
 /// Returns the reasons against a node in Kubernetes' words. The first kind of reason ends the search, except for
 /// resources, of which all that lack are named.
@@ -29,6 +29,14 @@ pub(super) fn refusals(pod: &Pod, node: &Node, nodes: &[Node]) -> Vec<String> {
     if let Some(taint) = hard.into_iter().find(|taint| !tolerated(&pod.tolerations, taint)) {
         return vec![format!("node(s) had untolerated taint {{{}: {}}}", taint.key, taint.value)];
     }
+    let reachable = pod.claims.iter().all(|claim| match claim {
+        PodClaim::Bound { nodes, .. } => affinity::meets_any(nodes, node),
+        PodClaim::Delayed { selected: Some(selected), .. } => *selected == node.name,
+        PodClaim::Delayed { .. } | PodClaim::Unusable { .. } => true,
+    });
+    if !reachable {
+        return one("node(s) didn't match PersistentVolume's node affinity");
+    }
     let lacking = lacking(pod, node);
     if !lacking.is_empty() {
         return lacking;
@@ -44,7 +52,8 @@ pub(super) fn refusals(pod: &Pod, node: &Node, nodes: &[Node]) -> Vec<String> {
 
 fn lacking(pod: &Pod, node: &Node) -> Vec<String> {
     let free = |name: &str| {
-        node.allocatable.get(name).copied().unwrap_or(0) - node.used.get(name).copied().unwrap_or(0)
+        let used = node.used.get(name).copied().unwrap_or(0);
+        node.allocatable.get(name).copied().unwrap_or(0).saturating_sub(used)
     };
     let mut lacking = Vec::new();
     if node.allocatable.contains_key("pods") && free("pods") < 1000 {
@@ -86,7 +95,8 @@ pub(super) fn score(pod: &Pod, node: &Node) -> f64 {
     let endured = soft.filter(|taint| !tolerated(&pod.tolerations, taint)).count();
     let free = ["cpu", "memory"].map(|name| {
         let all = node.allocatable.get(name).copied().unwrap_or(0) as f64;
-        let used = node.used.get(name).copied().unwrap_or(0) + pod.requests.get(name).copied().unwrap_or(0);
+        let asked = pod.requests.get(name).copied().unwrap_or(0);
+        let used = node.used.get(name).copied().unwrap_or(0).saturating_add(asked);
         if all > 0.0 { 1.0 - used as f64 / all } else { 0.0 }
     });
     f64::from(preferred) * 2.0 - endured as f64 * 100.0 + free.iter().sum::<f64>() / 2.0

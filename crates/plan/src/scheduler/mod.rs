@@ -7,8 +7,9 @@ mod observed;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use self::affinity::meets_any;
 pub use self::observed::{
-    AntiAffinity, Node, NodeTerm, Observed, Pod, Requests, Requirement, Taint, Toleration,
+    AntiAffinity, Node, NodeTerm, Observed, Pod, PodClaim, Requests, Requirement, Taint, Toleration,
 };
 use crate::{Notice, Plan};
 
@@ -17,6 +18,13 @@ use crate::{Notice, Plan};
 pub enum Action {
     /// Bind the Pod to a node.
     Bind {
+        /// The node.
+        node: String,
+    },
+    /// Have the volume of a claim made on a node; the Pod is bound once it is there.
+    SelectNode {
+        /// The claim.
+        claim: String,
         /// The node.
         node: String,
     },
@@ -33,6 +41,13 @@ pub enum Action {
 pub fn step(observed: &Observed) -> Plan<Action> {
     let mut plan = Plan::nothing();
     let pod = &observed.pod;
+    if let Some(why) = pod.claims.iter().find_map(|claim| match claim {
+        PodClaim::Unusable { why } => Some(why),
+        _ => None,
+    }) {
+        refuse(pod, format!("0/{} nodes are available: {why}.", observed.nodes.len()), &mut plan);
+        return plan;
+    }
     let mut refusals: BTreeMap<String, usize> = BTreeMap::new();
     let mut fitting = Vec::new();
     for node in &observed.nodes {
@@ -50,6 +65,9 @@ pub fn step(observed: &Observed) -> Plan<Action> {
         order.then_with(|| b.name.cmp(&a.name))
     });
     if let Some(node) = best {
+        if await_volumes(pod, &node.name, &mut plan) {
+            return plan;
+        }
         plan.push(Action::Bind { node: node.name.clone() });
         plan.push(Action::Tell(Notice::normal(
             "Scheduled",
@@ -57,12 +75,30 @@ pub fn step(observed: &Observed) -> Plan<Action> {
         )));
         return plan;
     }
-    let message = explain(observed.nodes.len(), &refusals);
+    refuse(pod, explain(observed.nodes.len(), &refusals), &mut plan);
+    plan
+}
+
+/// Says why there is no node, if that is news.
+fn refuse(pod: &Pod, message: String, plan: &mut Plan<Action>) {
     if pod.known_message.as_deref() != Some(&message) {
         plan.push(Action::Unschedulable { message: message.clone() });
         plan.push(Action::Tell(Notice::warning("FailedScheduling", message)));
     }
-    plan
+}
+
+/// Has volumes made on the node that was chosen; tells whether there are any to wait for.
+fn await_volumes(pod: &Pod, node: &str, plan: &mut Plan<Action>) -> bool {
+    let mut waits = false;
+    for claim in &pod.claims {
+        if let PodClaim::Delayed { name, selected } = claim {
+            waits = true;
+            if selected.as_deref() != Some(node) {
+                plan.push(Action::SelectNode { claim: name.clone(), node: node.to_owned() });
+            }
+        }
+    }
+    waits
 }
 
 /// Words it as Kubernetes does: how many nodes refuse, and how often each reason applies.
@@ -80,6 +116,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind { node } => write!(f, "bind to {node}"),
+            Self::SelectNode { claim, node } => write!(f, "have the volume of claim {claim} made on {node}"),
             Self::Unschedulable { message } => write!(f, "mark as unschedulable: {message}"),
             Self::Tell(notice) => notice.fmt(f),
         }

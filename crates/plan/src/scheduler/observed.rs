@@ -38,8 +38,34 @@ pub struct Pod {
     pub near: Vec<AntiAffinity>,
     /// Pods that it must not share a topology domain with.
     pub apart: Vec<AntiAffinity>,
+    /// What it needs of its claims.
+    pub claims: Vec<PodClaim>,
     /// Message of its `PodScheduled=False` condition, if there is one.
     pub known_message: Option<String>,
+}
+
+/// A claim of a Pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodClaim {
+    /// It cannot be used yet; the reason is told.
+    Unusable {
+        /// Why, in Kubernetes' words.
+        why: String,
+    },
+    /// Its volume is there.
+    Bound {
+        /// Name of the claim.
+        name: String,
+        /// Where the volume can be used: one of these must hold; empty: everywhere.
+        nodes: Vec<NodeTerm>,
+    },
+    /// Its volume is made where the Pod goes.
+    Delayed {
+        /// Name of the claim.
+        name: String,
+        /// Node that was chosen already.
+        selected: Option<String>,
+    },
 }
 
 /// A term of node affinity: all requirements must hold.
@@ -127,6 +153,16 @@ impl fmt::Display for Observed {
         }
         for (key, value) in &pod.node_selector {
             write!(f, "\n  only on {key}={value}")?;
+        }
+        for claim in &pod.claims {
+            match claim {
+                PodClaim::Unusable { why } => write!(f, "\n  {why}")?,
+                PodClaim::Bound { name, .. } => write!(f, "\n  claim {name} is bound")?,
+                PodClaim::Delayed { name, selected: None } => write!(f, "\n  claim {name} waits for it")?,
+                PodClaim::Delayed { name, selected: Some(node) } => {
+                    write!(f, "\n  claim {name} waits for a volume on {node}")?;
+                }
+            }
         }
         for node in &self.nodes {
             write!(f, "\nnode {}", node.name)?;

@@ -10,8 +10,8 @@ use crate::{Notice, patch};
 /// One thing to do for a machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Put this controller's finalizer on the machine.
-    AddFinalizer,
+    /// Put this controller's finalizer on the machine, and annotations that say which version of the API observed it.
+    Adopt,
     /// Take this controller's finalizer off the machine, which lets it go.
     RemoveFinalizer,
     /// Keep the current specification as a ControllerRevision (already there: fine).
@@ -43,7 +43,7 @@ pub enum Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AddFinalizer => f.write_str("add the finalizer"),
+            Self::Adopt => f.write_str("add the finalizer and the observed API version"),
             Self::RemoveFinalizer => f.write_str("remove the finalizer"),
             Self::KeepRevision { name } => write!(f, "keep revision {name}"),
             Self::CreateInstance { paused: false } => f.write_str("create the instance"),

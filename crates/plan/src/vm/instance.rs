@@ -15,6 +15,7 @@ pub fn instance(vm: &VirtualMachine, paused: bool) -> VirtualMachineInstance {
     if let Some(generation) = meta.generation {
         annotations.insert(annotation::VM_GENERATION.to_owned(), generation.to_string());
     }
+    annotations.extend(crate::version::annotations());
     let mut spec = template.spec.clone().unwrap_or_default();
     if paused {
         spec.start_strategy = Some("Paused".to_owned());

@@ -20,7 +20,7 @@ mod strategy;
 
 use std::time::Duration;
 
-use api::names::{event, finalizer};
+use api::names::{condition as kind, event, finalizer, reason};
 use jiff::Timestamp;
 
 pub use self::action::Action;
@@ -28,7 +28,7 @@ pub use self::failure::backoff;
 pub use self::instance::instance;
 pub use self::observed::{Instance, Observed, RunStrategy, StartFailure, StateChange, Status, Trouble, Vm};
 use self::strategy::Want;
-use crate::{Notice, Plan, name, patch};
+use crate::{Notice, Plan, condition, name, patch};
 
 /// How long news that only say "on its way" may wait. A start that is quicker is written once, as done.
 const COALESCE: Duration = Duration::from_secs(2);
@@ -66,8 +66,8 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     }
     // Owner references hold meanwhile, so this can wait until the start is out of the way.
     let busy = plan.actions.iter().any(moves) || plan.again.is_some_and(|again| again.why == PROGRESS);
-    if !vm.deleting && !busy && !vm.has_finalizer(finalizer::VIRTUAL_MACHINE) {
-        plan.push(Action::AddFinalizer);
+    if !vm.deleting && !busy && !(vm.marked && vm.has_finalizer(finalizer::VIRTUAL_MACHINE)) {
+        plan.push(Action::Adopt);
     }
     plan
 }
@@ -141,4 +141,15 @@ fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
         }
     }
     plan.push(Action::WriteStatus { patch: change });
+    let message = |status: &Status| condition::find(&status.conditions, kind::FAILURE)?.message.clone();
+    if let Some(failed) = condition::find(&wanted.conditions, kind::FAILURE)
+        && message(current) != message(&wanted)
+    {
+        let event = match failed.reason() {
+            reason::INSTANCE_FAILED => event::STOPPED,
+            reason::FAILED_DELETE => event::FAILED_DELETE,
+            _ => event::FAILED_CREATE,
+        };
+        plan.push(Action::Tell(Notice::warning(event, failed.message())));
+    }
 }

@@ -40,6 +40,8 @@ pub struct Vm {
     pub deleting: bool,
     /// Its finalizers.
     pub finalizers: Vec<String>,
+    /// Whether its annotations say which version of the API observed it.
+    pub marked: bool,
     /// `spec.runStrategy`, or what `spec.running` means.
     pub strategy: RunStrategy,
     /// The status as it is.
@@ -199,6 +201,8 @@ pub struct Instance {
     pub deleting: bool,
     /// Phase.
     pub phase: String,
+    /// Why the phase is what it is, for people.
+    pub why: String,
     /// Conditions.
     pub conditions: Vec<Condition>,
     /// Generation of the machine that it was made from.
@@ -254,6 +258,9 @@ impl fmt::Display for Observed {
             Some(instance) => {
                 let phase = if instance.phase.is_empty() { "no phase" } else { &instance.phase };
                 write!(f, "\ninstance {}: {phase}", instance.uid)?;
+                if !instance.why.is_empty() {
+                    write!(f, " ({})", instance.why)?;
+                }
                 if !instance.owned {
                     write!(f, ", not ours")?;
                 }

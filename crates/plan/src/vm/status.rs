@@ -3,7 +3,7 @@
 use api::names::{condition as kind, printable_status as printable, reason};
 use jiff::Timestamp;
 
-use super::{Instance, Observed, RunStrategy, StateChange, Status, failure};
+use super::{Instance, Observed, RunStrategy, StartFailure, StateChange, Status, failure};
 use crate::condition::{self, Condition};
 
 /// Conditions that belong to the machine; all others are the instance's.
@@ -31,7 +31,7 @@ pub(super) fn of(observed: &Observed, starting: bool, restart: bool, now: Timest
     if restart {
         status.state_change_requests.push(StateChange::start());
     }
-    status.conditions = conditions(observed, now);
+    status.conditions = conditions(observed, status.start_failure.as_ref(), now);
     status.printable_status = Some(printable_status(observed, &status, starting).to_owned());
     status
 }
@@ -64,7 +64,7 @@ fn consume_requests(status: &mut Status, instance: Option<&Instance>) {
     });
 }
 
-fn conditions(observed: &Observed, now: Timestamp) -> Vec<Condition> {
+fn conditions(observed: &Observed, failures: Option<&StartFailure>, now: Timestamp) -> Vec<Condition> {
     let vm = &observed.vm;
     let instance = observed.owned_instance();
     let mut conditions = vm.status.conditions.clone();
@@ -102,11 +102,14 @@ fn conditions(observed: &Observed, now: Timestamp) -> Vec<Condition> {
             }
         }
     }
-    match trouble(observed) {
-        Some((reason, message)) => {
+    match (trouble(observed), failures) {
+        (Some((reason, message)), _) => {
             condition::set(&mut conditions, Condition::new(kind::FAILURE, true, &reason, message), now);
         }
-        None => condition::remove(&mut conditions, kind::FAILURE),
+        (None, Some(failures)) if !instance.is_some_and(|instance| instance.phase == "Running") => {
+            last_failure(&mut conditions, instance, failures, now);
+        }
+        _ => condition::remove(&mut conditions, kind::FAILURE),
     }
     if observed.restart_required && instance.is_some() {
         let message = "The specification changed in what only a restart applies; restart the virtual machine";
@@ -116,6 +119,29 @@ fn conditions(observed: &Observed, now: Timestamp) -> Vec<Condition> {
         condition::remove(&mut conditions, kind::RESTART_REQUIRED);
     }
     conditions
+}
+
+/// Says how the last instance failed, and goes on saying so until another one runs: the instance itself is gone by then.
+fn last_failure(
+    conditions: &mut Vec<Condition>,
+    instance: Option<&Instance>,
+    failures: &StartFailure,
+    now: Timestamp,
+) {
+    let Some(failed) = instance.filter(|instance| instance.is_failed()) else {
+        let known = condition::find(conditions, kind::FAILURE);
+        if known.is_some_and(|known| known.reason() != reason::INSTANCE_FAILED) {
+            condition::remove(conditions, kind::FAILURE);
+        }
+        return;
+    };
+    let why = if failed.why.is_empty() { "no reason is known" } else { &failed.why };
+    let times = match failures.consecutive_fail_count {
+        1 => "The instance failed".to_owned(),
+        times => format!("The instance failed {times} times in a row, the last time"),
+    };
+    let message = format!("{times}: {why}");
+    condition::set(conditions, Condition::new(kind::FAILURE, true, reason::INSTANCE_FAILED, message), now);
 }
 
 fn trouble(observed: &Observed) -> Option<(String, String)> {
@@ -132,6 +158,26 @@ fn trouble(observed: &Observed) -> Option<(String, String)> {
         return Some((reason::FAILED_CREATE.to_owned(), message));
     }
     None
+}
+
+/// Words of a scheduler about a claim that is not there, in their order.
+const CLAIM_NOT_FOUND: &[&str] = &["persistentvolumeclaim \"", "\" not found"];
+/// Words of a scheduler about a claim that has no volume yet.
+const CLAIM_UNBOUND: &[&str] = &["unbound immediate PersistentVolumeClaims"];
+
+/// Tells whether the instance's Pod has no node for a reason with these words in it. Schedulers say it in no other way.
+fn waits_for(instance: &Instance, words: &[&str]) -> bool {
+    let unscheduled = condition::find(&instance.conditions, kind::POD_SCHEDULED).filter(|c| c.is_false());
+    unscheduled.is_some_and(|unscheduled| {
+        let mut rest = unscheduled.message();
+        words.iter().all(|word| match rest.find(word) {
+            Some(at) => {
+                rest = &rest[at + word.len()..];
+                true
+            }
+            None => false,
+        })
+    })
 }
 
 /// Returns the one word; the first that fits, in the order of the API.
@@ -156,6 +202,10 @@ fn printable_status(observed: &Observed, status: &Status, starting: bool) -> &'s
         printable::PAUSED
     } else if live.is_some_and(|instance| instance.phase == "Running") {
         printable::RUNNING
+    } else if live.is_some_and(|instance| waits_for(instance, CLAIM_NOT_FOUND)) {
+        printable::PVC_NOT_FOUND
+    } else if live.is_some_and(|instance| waits_for(instance, CLAIM_UNBOUND)) {
+        printable::WAITING_FOR_VOLUME_BINDING
     } else if live.is_some() && (because(kind::POD_SCHEDULED, "Unschedulable") || is(kind::UNSUPPORTED)) {
         printable::UNSCHEDULABLE
     } else if live.is_some() && is(kind::PROVISIONING) {

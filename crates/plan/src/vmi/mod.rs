@@ -117,12 +117,13 @@ fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
         plan.push(Action::Tell(Notice::warning(event::SYNC_FAILED, refusal.to_string())));
     } else {
         // What keeps the Pod from starting is told where people look, at the instance.
-        let stuck = |facts: &Facts| {
-            let condition = condition::find(&facts.status.conditions, kind::SYNCHRONIZED)?;
-            condition.message.clone()
-        };
-        if let Some(message) = stuck(after).filter(|message| stuck(before).as_ref() != Some(message)) {
-            plan.push(Action::Tell(Notice::warning(event::SYNC_FAILED, message)));
+        let kinds =
+            [(kind::SYNCHRONIZED, event::SYNC_FAILED), (kind::POD_SCHEDULED, event::FAILED_SCHEDULING)];
+        for (kind, event) in kinds {
+            let stuck = |facts: &Facts| condition::find(&facts.status.conditions, kind)?.message.clone();
+            if let Some(message) = stuck(after).filter(|message| stuck(before).as_ref() != Some(message)) {
+                plan.push(Action::Tell(Notice::warning(event, message)));
+            }
         }
     }
 }

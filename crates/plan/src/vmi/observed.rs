@@ -20,6 +20,8 @@ pub struct Observed {
     pub refusals: Vec<Refusal>,
     /// What stopped the last attempt to create the Pod, while that lasts.
     pub pod_refused: Option<String>,
+    /// What keeps nodes from taking any machine, a sentence for each, while the instance waits for one.
+    pub node_problems: Vec<String>,
     /// Version of the launcher that new Pods get.
     pub launcher_version: String,
 }
@@ -29,6 +31,8 @@ pub struct Observed {
 pub struct Refusal {
     /// Path of the field.
     pub field: String,
+    /// What it holds, shortened.
+    pub value: String,
     /// Why.
     pub reason: String,
     /// What to do about it.
@@ -37,7 +41,7 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.reason)?;
+        write!(f, "{} is {}: {}", self.field, self.value, self.reason)?;
         if !self.remedy.is_empty() {
             write!(f, "; {}", self.remedy)?;
         }
@@ -75,6 +79,11 @@ impl Instance {
         matches!(self.facts.phase(), phase::SCHEDULED | phase::RUNNING | phase::UNKNOWN)
     }
 
+    /// Tells whether no node has the instance yet, as far as its status says.
+    pub fn waits_for_node(&self) -> bool {
+        matches!(self.facts.phase(), "" | phase::PENDING | phase::SCHEDULING)
+    }
+
     /// Tells whether the instance has not had a Pod yet.
     pub fn awaits_pod(&self) -> bool {
         matches!(self.facts.phase(), "" | phase::PENDING)
@@ -85,7 +94,7 @@ impl Instance {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
-    /// The one label it sets: where the instance is.
+    /// The one label and the annotations that it sets.
     pub metadata: Labels,
     /// Status.
     pub status: Status,
@@ -98,13 +107,16 @@ impl Facts {
     }
 }
 
-/// Labels that this controller sets.
+/// Labels and annotations that this controller sets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Labels {
     /// Only `kubevirt.io/nodeName`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Only those of [`crate::version`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Status fields that this controller writes.
@@ -241,6 +253,9 @@ impl fmt::Display for Observed {
         }
         if let Some(refused) = &self.pod_refused {
             write!(f, "\n  the Pod was refused: {refused}")?;
+        }
+        for problem in &self.node_problems {
+            write!(f, "\n{problem}")?;
         }
         if self.pods.is_empty() {
             write!(f, "\nno Pod")?;

@@ -15,6 +15,7 @@ const RUNTIME_USER: u64 = 107;
 /// Returns labels and status as they should be.
 pub(super) fn of(observed: &Observed, now: Timestamp) -> Facts {
     let mut facts = observed.instance.facts.clone();
+    facts.metadata.annotations = crate::version::annotations();
     let pod = current_pod(observed);
     let (phase, why) = next_phase(observed, pod);
     let before = facts.phase().to_owned();
@@ -137,7 +138,11 @@ fn conditions(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, now: Ti
     let unscheduled = pod.and_then(|pod| condition::find(&pod.conditions, kind::POD_SCHEDULED));
     match unscheduled.filter(|scheduled| scheduled.is_false() && !is_final) {
         Some(scheduled) => {
-            let copy = Condition::new(kind::POD_SCHEDULED, false, scheduled.reason(), scheduled.message());
+            let mut message = scheduled.message().to_owned();
+            for problem in &observed.node_problems {
+                message = format!("{}. {problem}", message.trim_end_matches('.'));
+            }
+            let copy = Condition::new(kind::POD_SCHEDULED, false, scheduled.reason(), message);
             condition::set(conditions, copy, now);
         }
         None => condition::remove(conditions, kind::POD_SCHEDULED),

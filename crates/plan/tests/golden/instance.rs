@@ -24,6 +24,7 @@ impl World {
             pods: Vec::new(),
             refusals: Vec::new(),
             pod_refused: None,
+            node_problems: Vec::new(),
             launcher_version: "1.0".into(),
         };
         let mut world = Self { observed, story: Story::default() };
@@ -124,6 +125,10 @@ fn troubled_start() {
     let why = "0/1 nodes are available: 1 Insufficient memory.";
     world.pod().conditions = vec![Condition::new("PodScheduled", false, "Unschedulable", why)];
     world.scene("No node has room: news at once", 1);
+    let lacking = "node node-a: QEMU cannot be used: it is not there; install QEMU";
+    world.observed.node_problems = vec![lacking.into()];
+    world.scene("A node says what it lacks", 30);
+    world.observed.node_problems.clear();
     world.pod().conditions.clear();
     world.pod().node = "node-a".into();
     let message =
@@ -141,6 +146,7 @@ fn cannot_be_had() {
     let mut world = World::new();
     world.observed.refusals = vec![Refusal {
         field: "spec.domain.launchSecurity.sev".into(),
+        value: "{}".into(),
         reason: "no node of this installation offers AMD SEV".into(),
         remedy: "remove the field, or add a node with SEV".into(),
     }];

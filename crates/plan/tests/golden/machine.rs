@@ -18,6 +18,7 @@ impl World {
             uid: "vm-1".into(),
             generation: 1,
             finalizers: vec!["kubevirt.io/virtualMachineControllerFinalize".into()],
+            marked: true,
             strategy,
             ..Vm::default()
         };
@@ -52,7 +53,7 @@ impl World {
                     instance.deleting = true;
                 }
             }
-            Action::AddFinalizer => {
+            Action::Adopt => {
                 self.observed.vm.finalizers.push("kubevirt.io/virtualMachineControllerFinalize".into());
             }
             Action::SetStrategy(strategy) => self.observed.vm.strategy = *strategy,
@@ -149,6 +150,7 @@ fn crash_loop() {
     let mut second = 0;
     for attempt in 1..=3 {
         world.phase("Failed");
+        world.instance().why = "The hypervisor was killed by signal 9".into();
         world.scene(&format!("Attempt {attempt} fails: that is recorded first"), second + 1);
         world.scene("Then the instance goes", second + 1);
         world.gone();
@@ -249,6 +251,13 @@ fn words() {
         "0/1 nodes are available: 1 Insufficient memory.",
     ));
     world.scene("No node has room", 15);
+    for (second, why) in [
+        (15, "0/1 nodes are available: persistentvolumeclaim \"data\" not found."),
+        (16, "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."),
+    ] {
+        world.condition(Condition::new("PodScheduled", false, "Unschedulable", why));
+        world.scene("A claim is missing, or has no volume yet", second);
+    }
     plan::condition::remove(&mut world.instance().conditions, "PodScheduled");
     world.condition(Condition::new("Synchronized", false, "ErrImagePull", "image quay.local/x:1 not found"));
     world.scene("An image is missing", 16);

@@ -133,3 +133,45 @@ fn emulation_asks_for_no_accelerator() {
     let limits = spec.containers[0].resources.as_ref().unwrap().limits.as_ref().unwrap();
     assert_eq!(limits.keys().collect::<Vec<_>>(), ["devices.kubevirt.io/tun"]);
 }
+
+#[test]
+fn the_installation_says_how_launchers_are_made() {
+    let configuration = json!({
+        "defaultRuntimeClass": "fast",
+        "imagePullPolicy": "Always",
+        "additionalGuestMemoryOverheadRatio": "2",
+        "architectureConfiguration": {"defaultArchitecture": "arm64"},
+        "supportContainerResources": [
+            {"type": "guest-console-log", "resources": {"requests": {"cpu": "7m"}, "limits": {"memory": "70M"}}},
+        ],
+        "developerConfiguration": {
+            "useEmulation": true, "cpuAllocationRatio": 2, "memoryOvercommit": 200,
+            "nodeSelectors": {"example.test/pool": "machines"},
+        },
+    });
+    let config = config().configured(&serde_json::from_value(configuration).unwrap());
+    let domain = json!({"memory": {"guest": "1Gi"}, "cpu": {"sockets": 4}});
+    let pod = launcher::pod(&instance(json!({ "domain": domain })), "p", &config);
+    let spec = serde_json::to_value(pod.spec.unwrap()).unwrap();
+    assert_eq!(spec["runtimeClassName"], "fast");
+    assert_eq!(spec["nodeSelector"]["example.test/pool"], "machines");
+    assert_eq!(spec["nodeSelector"]["kubernetes.io/arch"], "arm64");
+    let (compute, console) = (&spec["containers"][0], &spec["initContainers"][0]);
+    assert_eq!(
+        (&compute["imagePullPolicy"], &console["imagePullPolicy"]),
+        (&json!("Always"), &json!("Always"))
+    );
+    assert_eq!(compute["resources"]["requests"]["cpu"], "2");
+    // Half of the guest's memory, and twice the usual 292 MiB beside it.
+    assert_eq!(compute["resources"]["requests"]["memory"], "1096Mi");
+    assert!(compute["resources"]["limits"].get("devices.kubevirt.io/kvm").is_none());
+    assert_eq!(console["resources"], json!({"requests": {"cpu": "7m"}, "limits": {"memory": "70M"}}));
+}
+
+#[test]
+fn what_the_installation_leaves_open_stays() {
+    let base = Config { use_emulation: true, cpu_allocation_ratio: 3, ..config() };
+    assert_eq!(base.configured(&api::kubevirt::v1::KubeVirtConfiguration::default()), base);
+    let zero = json!({"developerConfiguration": {"cpuAllocationRatio": 0, "memoryOvercommit": -1}});
+    assert_eq!(base.configured(&serde_json::from_value(zero).unwrap()), base);
+}

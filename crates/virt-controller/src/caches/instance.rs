@@ -73,6 +73,7 @@ impl InstanceFacts {
             created: instance.created,
             deleting: instance.deleting_since.is_some(),
             phase: instance.facts.phase().to_owned(),
+            why: status.reason.clone().unwrap_or_default(),
             conditions: status.conditions.clone(),
             generation: self.machine_generation,
             running_since: running
@@ -108,9 +109,12 @@ impl From<InstanceView> for InstanceFacts {
                 name: meta.name,
                 uid: meta.uid,
                 finalizers: meta.finalizers,
-                grace_seconds: grace.unsigned_abs(),
+                grace_seconds: u64::try_from(grace).unwrap_or(0),
                 facts: Facts {
-                    metadata: Labels { labels: node.into_iter().collect::<BTreeMap<_, _>>() },
+                    metadata: Labels {
+                        labels: node.into_iter().collect::<BTreeMap<_, _>>(),
+                        annotations: plan::version::keep(&meta.annotations),
+                    },
                     status: view.status.status,
                 },
             },

@@ -35,6 +35,7 @@ impl From<MachineView> for MachineFacts {
             name: meta.name,
             uid: meta.uid,
             generation: meta.generation.unwrap_or(1),
+            marked: plan::version::is_marked(&meta.annotations),
             finalizers: meta.finalizers,
             strategy: RunStrategy::from_spec(view.spec.run_strategy.as_deref(), view.spec.running),
             status: view.status,

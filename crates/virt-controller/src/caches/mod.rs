@@ -5,6 +5,8 @@ mod machine;
 mod node;
 mod pod;
 
+use std::collections::BTreeSet;
+
 use api::names::label;
 use kube_ext::{Api, Cache, Context, Key, Queue, Select, Tasks};
 
@@ -73,9 +75,18 @@ impl Caches {
             })
             .start(context, tasks);
 
-        let queue = queues.nodes.clone();
+        let (queue, others, waiting) = (queues.nodes.clone(), queues.instances.clone(), instances.clone());
         let nodes = Cache::builder(Api::<NodeView>::new(client), |view| Some(NodeFacts::from(view)))
-            .on_change(move |change| queue.add(change.key().clone()))
+            .on_change(move |change| {
+                queue.add(change.key().clone());
+                // Instances that wait for a node say what is wrong with the nodes.
+                let problems: BTreeSet<_> = change.sides().map(|node| node.problem.clone()).collect();
+                if problems.len() > 1 || problems.iter().any(Option::is_some) {
+                    let all = waiting.all().into_iter();
+                    all.filter(|(_, facts)| facts.instance.waits_for_node())
+                        .for_each(|(key, _)| others.add(key));
+                }
+            })
             .start(context, tasks);
         Self { machines, instances, pods, nodes }
     }

@@ -1,14 +1,23 @@
 //! The part of a node that the controllers look at.
 
-use api::names::{annotation, label};
+use api::names::{annotation, condition, label};
 use jiff::Timestamp;
 use kube_ext::{Meta, resources};
+use plan::condition::Condition;
 use serde::Deserialize;
 
 /// A node as it is read.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct NodeView {
     pub(crate) metadata: Meta,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    conditions: Vec<Condition>,
 }
 
 kube_ext::view!(NodeView => resources::NODE);
@@ -22,16 +31,21 @@ pub(crate) struct NodeFacts {
     pub(crate) schedulable: Option<bool>,
     /// The agent's last sign of life.
     pub(crate) heartbeat: Option<Timestamp>,
+    /// Why no machine can start on it, if that is so.
+    pub(crate) problem: Option<String>,
 }
 
 impl From<NodeView> for NodeFacts {
     fn from(view: NodeView) -> Self {
         let meta = view.metadata;
+        let hypervisor = plan::condition::find(&view.status.conditions, condition::HYPERVISOR_AVAILABLE);
+        let problem = hypervisor.filter(|hypervisor| hypervisor.is_false());
         let heartbeat = meta.annotations.get(annotation::HEARTBEAT);
         Self {
             schedulable: meta.labels.get(label::SCHEDULABLE).map(|value| value == "true"),
             // Written as a JSON string.
             heartbeat: heartbeat.and_then(|text| text.trim_matches('"').parse().ok()),
+            problem: problem.map(|problem| format!("node {}: {}", meta.name, problem.message())),
             uid: meta.uid,
         }
     }

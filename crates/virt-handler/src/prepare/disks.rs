@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use api::kubevirt::v1::{VirtualMachineInstance, Volume};
 use disk::{Format, SeedFile, probe};
 use launcher_channel::Descriptors;
-use model::amount;
-use model::cloudinit::{SecretData, documents};
 use model::record::VolumeFacts;
+use model::{amount, claims, cloudinit, config_volumes};
 use rustix::fs::{CWD, Mode, OFlags};
+use serde_json::Value;
 use wire::machine::DiskFormat;
 
-use super::Error;
 use super::images::ImageVolume;
-
-/// Label by which NoCloud finds its seed.
-const NO_CLOUD_LABEL: &str = "cidata";
+use super::layer::{Chain, Layer};
+use super::{Error, hosted};
+use crate::gather::Gathered;
+use crate::installation::SmallVolumes;
 
 /// The machine's disks, ready.
 #[derive(Debug, Default)]
@@ -26,45 +26,63 @@ pub(super) struct Disks {
     pub(super) facts: BTreeMap<String, VolumeFacts>,
     pub(super) descriptors: Descriptors,
     pub(super) sizes: BTreeMap<String, u64>,
+    /// What the status shows of the claims that disks are in, by volume.
+    pub(super) claims: BTreeMap<String, Value>,
+    /// What people should know: one word and one sentence each.
+    pub(super) notices: Vec<(&'static str, String)>,
 }
 
-/// One layer of a chain.
-struct Layer {
-    file: File,
-    format: DiskFormat,
+/// What disks are made from and by.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) gathered: &'a Gathered,
+    /// Directory of the launcher's Pod.
+    pub(super) pod: &'a Path,
+    pub(super) small_volumes: SmallVolumes,
 }
 
 /// Opens or makes every disk of the machine.
-pub(super) fn disks(
-    instance: &VirtualMachineInstance,
-    secrets: &BTreeMap<String, SecretData>,
-    pod: &Path,
-) -> Result<Disks, Error> {
+pub(super) fn disks(instance: &VirtualMachineInstance, means: Means<'_>) -> Result<Disks, Error> {
     let mut disks = Disks::default();
     let wanted = &instance.spec.domain.devices.disks;
     for volume in
         instance.spec.volumes.iter().filter(|volume| wanted.iter().any(|disk| disk.name == volume.name))
     {
-        let (chain, size) = chain(instance, volume, secrets, pod)?;
-        let formats = chain.iter().map(|layer| layer.format).collect();
-        disks.facts.insert(volume.name.clone(), VolumeFacts { chain: formats, direct_io: false });
-        disks.sizes.insert(volume.name.clone(), size);
-        for (depth, layer) in chain.into_iter().enumerate() {
+        let chain = chain(instance, volume, means)?;
+        let formats = chain.layers.iter().map(|layer| layer.format).collect();
+        let facts = VolumeFacts { chain: formats, direct_io: chain.direct_io };
+        disks.facts.insert(volume.name.clone(), facts);
+        disks.sizes.insert(volume.name.clone(), chain.size);
+        disks.notices.extend(chain.notice);
+        let claim = claims::of_volume(volume).and_then(|(name, _)| means.gathered.claims.get(name));
+        disks.claims.extend(claim.map(|claim| (volume.name.clone(), claim.shown.clone())));
+        for (depth, layer) in chain.layers.into_iter().enumerate() {
             disks.descriptors.push((format!("disk/{}/{depth}", volume.name), layer.file.into()));
         }
     }
     Ok(disks)
 }
 
-/// Returns the images of a volume from the one that is written down to the base, and the size of the disk.
-fn chain(
-    instance: &VirtualMachineInstance,
-    volume: &Volume,
-    secrets: &BTreeMap<String, SecretData>,
-    pod: &Path,
-) -> Result<(Vec<Layer>, u64), Error> {
+/// Opens or makes the images of one volume.
+fn chain(instance: &VirtualMachineInstance, volume: &Volume, means: Means<'_>) -> Result<Chain, Error> {
+    let Means { gathered, pod, small_volumes } = means;
     if let Some(source) = &volume.container_disk {
         return container_disk(volume, &source.image, source.path.as_deref(), pod);
+    }
+    if let Some((name, read_only)) = claims::of_volume(volume) {
+        let claim = gathered.claims.get(name).ok_or_else(|| Error::Volume {
+            volume: volume.name.clone(),
+            problem: format!(
+                "the PersistentVolumeClaim {name} does not exist; create it, or correct the name"
+            ),
+        })?;
+        if volume.ephemeral.is_some() {
+            return hosted::ephemeral(volume, name, pod, |size| overlay(volume, pod, size));
+        }
+        return hosted::claim(volume, name, read_only, claim, pod, small_volumes);
+    }
+    if let Some(source) = &volume.host_disk {
+        return hosted::host_disk(volume, source, small_volumes);
     }
     if let Some(source) = &volume.empty_disk {
         let size = amount::bytes(&source.capacity).filter(|size| *size > 0).ok_or_else(|| Error::Volume {
@@ -72,20 +90,15 @@ fn chain(
             problem: format!("emptyDisk.capacity {:?} is no size; write for example 2Gi", source.capacity.0),
         })?;
         let path = ephemeral(pod, volume, "img");
-        let file = disk::empty(&path, size).map_err(|source| Error::create(volume, size, &source))?;
-        return Ok((vec![Layer { file, format: DiskFormat::Raw }], size));
+        let file = disk::empty(&path, size).map_err(|source| Error::create(volume, &path, size, &source))?;
+        return Ok(Chain::raw(file, size));
     }
-    if let Some(seed) = documents(instance, volume, secrets)? {
-        let mut files = vec![
-            SeedFile { name: "user-data".to_owned(), content: seed.user_data },
-            SeedFile { name: "meta-data".to_owned(), content: seed.meta_data },
-        ];
-        files.extend(
-            seed.network_config.map(|content| SeedFile { name: "network-config".to_owned(), content }),
-        );
-        let image = disk::iso(NO_CLOUD_LABEL, &files)?;
-        let file = nameless(pod, &image)?;
-        return Ok((vec![Layer { file, format: DiskFormat::Raw }], image.len() as u64));
+    if let Some(seed) = cloudinit::seed(instance, volume, &gathered.secrets)? {
+        let files = seed.files.into_iter().map(|(name, content)| (name.to_owned(), content));
+        return optical(pod, seed.label, files);
+    }
+    if let Some(made) = config_volumes::disk(volume, &gathered.objects)? {
+        return optical(pod, &made.label, made.files.into_iter());
     }
     // Admission and virt-controller keep such instances away from nodes; one that came all the same is told so.
     Err(Error::Volume {
@@ -94,13 +107,15 @@ fn chain(
     })
 }
 
+/// A small optical disk of files. It is made anew at each start, so that it shows what its sources hold then.
+fn optical(pod: &Path, label: &str, files: impl Iterator<Item = (String, Vec<u8>)>) -> Result<Chain, Error> {
+    let files: Vec<_> = files.map(|(name, content)| SeedFile { name, content }).collect();
+    let image = disk::iso(label, &files)?;
+    Ok(Chain::raw(nameless(pod, &image)?, image.len() as u64))
+}
+
 /// A layer of the machine's own over the disk in a container image, which all machines share.
-fn container_disk(
-    volume: &Volume,
-    reference: &str,
-    path: Option<&str>,
-    pod: &Path,
-) -> Result<(Vec<Layer>, u64), Error> {
+fn container_disk(volume: &Volume, reference: &str, path: Option<&str>, pod: &Path) -> Result<Chain, Error> {
     let path = path.filter(|path| !path.is_empty());
     let unusable = |source: std::io::Error| Error::Volume {
         volume: volume.name.clone(),
@@ -125,14 +140,19 @@ fn container_disk(
         image: reference.to_owned(),
         source,
     })?;
-    let top = disk::overlay(&ephemeral(pod, volume, "qcow2"), known.virtual_size)
-        .map_err(|source| Error::create(volume, known.virtual_size, &source))?;
+    let top = overlay(volume, pod, known.virtual_size)?;
     let format = match known.format {
         Format::Raw => DiskFormat::Raw,
         Format::Qcow2 => DiskFormat::Qcow2,
     };
-    let chain = vec![Layer { file: top, format: DiskFormat::Qcow2 }, Layer { file: base, format }];
-    Ok((chain, known.virtual_size))
+    let layers = vec![Layer { file: top, format: DiskFormat::Qcow2 }, Layer { file: base, format }];
+    Ok(Chain::of(layers, known.virtual_size))
+}
+
+/// The layer that a machine writes to, over a base that it only reads.
+fn overlay(volume: &Volume, pod: &Path, size: u64) -> Result<File, Error> {
+    let path = ephemeral(pod, volume, "qcow2");
+    disk::overlay(&path, size).map_err(|source| Error::create(volume, &path, size, &source))
 }
 
 fn ephemeral_directory(pod: &Path) -> PathBuf {

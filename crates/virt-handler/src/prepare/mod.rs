@@ -2,7 +2,9 @@
 
 mod boot;
 mod disks;
+mod hosted;
 mod images;
+mod layer;
 mod networks;
 
 use std::collections::BTreeMap;
@@ -10,12 +12,14 @@ use std::path::{Path, PathBuf};
 
 use api::kubevirt::v1::{VirtualMachineInstance, Volume};
 use launcher_channel::Descriptors;
-use model::cloudinit::{CloudInitError, SecretData};
+use model::cloudinit::CloudInitError;
+use model::config_volumes::ConfigDiskError;
 use model::record::{NodeFacts, RecordError, machine_record};
 use wire::machine::MachineRecord;
 
-use crate::Config;
+use crate::gather::Gathered;
 use crate::installation::Defaults;
+use crate::{Config, room};
 
 pub(crate) use networks::nics;
 
@@ -26,6 +30,10 @@ pub(crate) struct Prepared {
     pub(crate) descriptors: Descriptors,
     pub(crate) pod_ips: Vec<String>,
     pub(crate) volume_sizes: BTreeMap<String, u64>,
+    /// What the status shows of the claims that disks are in, by volume.
+    pub(crate) claims: BTreeMap<String, serde_json::Value>,
+    /// What people should know: one word and one sentence each.
+    pub(crate) notices: Vec<(&'static str, String)>,
 }
 
 /// Why a machine cannot be made ready.
@@ -37,12 +45,16 @@ pub(crate) enum Error {
     Image { volume: String, image: String, source: disk::probe::Error },
     #[error("volume {volume}: {problem}")]
     Create { volume: String, problem: String },
+    #[error("volume {volume}: {problem}")]
+    Busy { volume: String, problem: String },
     #[error("cannot open {path}: {source}")]
     Open { path: PathBuf, source: std::io::Error },
     #[error("{field} is {value:?}: {problem}")]
     Boot { field: &'static str, value: String, problem: String },
     #[error(transparent)]
     CloudInit(#[from] CloudInitError),
+    #[error(transparent)]
+    ConfigDisk(#[from] ConfigDiskError),
     #[error(transparent)]
     Seed(#[from] disk::seed::Error),
     #[error("the machine's network: {0}")]
@@ -53,17 +65,18 @@ pub(crate) enum Error {
 
 impl Error {
     /// Says in a user's words why a disk of `size` bytes could not be made.
-    fn create(volume: &Volume, size: u64, error: &disk::create::Error) -> Self {
+    fn create(volume: &Volume, path: &Path, size: u64, error: &disk::create::Error) -> Self {
         use std::io::ErrorKind;
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
         let problem = match cause.map(std::io::Error::kind) {
-            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-                "no space is left for its disk on the node; free some below the data directory, or delete images that \
-                 no machine uses"
-                    .to_owned()
-            }
+            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => match room::at(path, room::NEEDED) {
+                Ok(room) => format!("its disk has no room: {room}"),
+                Err(_) => format!("no space is left for its disk {}; free some", path.display()),
+            },
             Some(ErrorKind::FileTooLarge) => {
-                format!("its disk of {size} bytes is larger than a file on this node can be; ask for a smaller one")
+                format!(
+                    "its disk of {size} bytes is larger than a file on this node can be; ask for a smaller one"
+                )
             }
             _ => format!("{error}: {}", cause.map(ToString::to_string).unwrap_or_default()),
         };
@@ -74,9 +87,10 @@ impl Error {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Volume { .. } | Self::Image { .. } | Self::Open { .. } => "VolumeUnusable",
+            Self::Busy { .. } => "VolumeInUse",
             Self::Create { .. } => "DiskCreationFailed",
             Self::Boot { .. } => "KernelUnusable",
-            Self::CloudInit(_) | Self::Seed(_) => "SeedFailed",
+            Self::CloudInit(_) | Self::ConfigDisk(_) | Self::Seed(_) => "SeedFailed",
             Self::Network(_) => "NetworkFailed",
             Self::Record(_) => "MachineImpossible",
         }
@@ -88,17 +102,19 @@ pub(crate) fn machine(
     config: &Config,
     defaults: Defaults,
     instance: &VirtualMachineInstance,
-    secrets: &BTreeMap<String, SecretData>,
+    gathered: &Gathered,
     pod: &Path,
     pid: i32,
     previous: Option<&MachineRecord>,
 ) -> Result<Prepared, Error> {
-    let disks = disks::disks(instance, secrets, pod)?;
+    let means = disks::Means { gathered, pod, small_volumes: defaults.small_volumes };
+    let disks = disks::disks(instance, means)?;
     let nics = nics(instance, pid, &config.helper)?;
     let facts = NodeFacts {
         architecture: config.hypervisor.architecture,
         accelerator: config.hypervisor.accelerator,
         machine_aliases: config.hypervisor.machine_aliases.clone(),
+        cpu_features: config.hypervisor.cpu_features.clone(),
         smbios: defaults.smbios,
         balloon_period_seconds: defaults.balloon_period_seconds,
         volumes: disks.facts,
@@ -108,5 +124,12 @@ pub(crate) fn machine(
     let mut descriptors = disks.descriptors;
     descriptors.extend(nics.descriptors);
     descriptors.extend(boot::descriptors(instance, pod)?);
-    Ok(Prepared { record, descriptors, pod_ips: nics.pod_ips, volume_sizes: disks.sizes })
+    Ok(Prepared {
+        record,
+        descriptors,
+        pod_ips: nics.pod_ips,
+        volume_sizes: disks.sizes,
+        claims: disks.claims,
+        notices: disks.notices,
+    })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hypervisor::{Attached, Event, Events, Machine, RunState};
+use hypervisor::{Attached, Event, Events, Machine, RunState, ShutdownCause};
 use hypervisor_qemu::Qemu;
 use launcher_channel::Refusal;
 use launcher_channel::seqpacket::Socket;
@@ -17,6 +17,8 @@ use super::adopt::Past;
 use super::agent::Guest;
 use super::ending::{self, Seen};
 use super::handle::Command;
+use super::reattach::Reattach;
+use super::reboot::Reboot;
 use super::serial::Port;
 use super::shutdown::Stage;
 use super::{interfaces, status};
@@ -72,6 +74,8 @@ pub(super) struct Supervisor {
     pub(super) live: Option<Live>,
     pub(super) seen: Seen,
     pub(super) stage: Stage,
+    pub(super) reboot: Reboot,
+    pub(super) reattach: Reattach,
     pub(super) reports: mpsc::Sender<Report>,
     reported: mpsc::Receiver<Report>,
     leases: BTreeMap<String, String>,
@@ -90,6 +94,8 @@ impl Supervisor {
             live: None,
             seen: Seen::default(),
             stage: Stage::None,
+            reboot: Reboot::None,
+            reattach: Reattach::default(),
             reports,
             reported,
             leases: BTreeMap::new(),
@@ -102,6 +108,7 @@ impl Supervisor {
         self.take_over(past).await;
         loop {
             let next = self.stage.next();
+            let reattach = self.reattach.next();
             tokio::select! {
                 // An end that has been seen counts before everything else.
                 biased;
@@ -122,6 +129,9 @@ impl Supervisor {
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
                     self.next_stage().await;
                 }
+                () = tokio::time::sleep_until(reattach.unwrap_or_else(Instant::now)), if reattach.is_some() => {
+                    self.reattach().await;
+                }
             }
         }
     }
@@ -137,6 +147,8 @@ impl Supervisor {
             Command::Pause(answer) => drop(answer.send(self.pause().await)),
             Command::Resume(answer) => drop(answer.send(self.resume().await)),
             Command::Reset(answer) => drop(answer.send(self.reset().await)),
+            Command::SoftReboot(answer) => drop(answer.send(self.soft_reboot().await)),
+            Command::Machine(answer) => drop(answer.send(self.machine())),
         }
     }
 
@@ -146,7 +158,7 @@ impl Supervisor {
         Ok(Arc::clone(&live.machine))
     }
 
-    fn undisturbed(&self) -> Result<Arc<dyn Machine>, Refusal> {
+    pub(super) fn undisturbed(&self) -> Result<Arc<dyn Machine>, Refusal> {
         if self.stage.is_ending() {
             return Err(Refusal::NotNow("the machine is shutting down".to_owned()));
         }
@@ -172,11 +184,16 @@ impl Supervisor {
     async fn happened(&mut self, event: Event) {
         match event {
             Event::Resumed | Event::Paused => self.refresh().await,
-            Event::Shutdown { .. } | Event::Panicked => self.see(&event),
+            Event::Shutdown { cause: ShutdownCause::Guest, .. } if self.powered_off_to_reboot().await => {}
+            Event::Shutdown { .. } | Event::Panicked | Event::Watchdog { .. } => self.see(&event),
+            Event::Reset { .. } => {
+                self.restarted();
+                self.reset_to_reboot().await;
+            }
             Event::IoError { disk, reason } => {
                 self.refresh().await;
                 if self.states.borrow().reason == "IOError" {
-                    let message = format!("disk {disk}: {reason}; the machine waits until it is resumed");
+                    let message = format!("disk {disk}: {reason}");
                     status::publish(&self.states, |state| state.message = message);
                 }
             }
@@ -185,7 +202,7 @@ impl Supervisor {
                     live.agent_open.send_replace(open);
                 }
             }
-            Event::PowerButton | Event::Reset { .. } | Event::Other { .. } => {
+            Event::PowerButton | Event::Other { .. } => {
                 tracing::debug!(?event, "the hypervisor tells");
             }
         }
@@ -196,14 +213,11 @@ impl Supervisor {
         match event {
             Event::Shutdown { cause, reason } => self.seen.shutdown = Some((*cause, reason.clone())),
             Event::Panicked => self.seen.panicked = true,
+            Event::Watchdog { action } => {
+                tracing::warn!(action, "the guest's watchdog has expired");
+                self.seen.watchdog = Some(action.clone());
+            }
             _ => {}
-        }
-    }
-
-    /// The control connection ends shortly before the process does; the shim's notice says how.
-    fn connection_lost(&mut self) {
-        if let Some(live) = &mut self.live {
-            live.events = None;
         }
     }
 
@@ -245,6 +259,16 @@ impl Supervisor {
         });
     }
 
+    /// Publishes that the guest starts anew.
+    fn restarted(&mut self) {
+        // What was seen belongs to the guest's life before.
+        self.seen.watchdog = None;
+        status::publish(&self.states, |state| {
+            state.resets += 1;
+            state.reset_at_ms = now_ms();
+        });
+    }
+
     /// Publishes what the machine does now.
     pub(super) async fn refresh(&mut self) {
         let Ok(machine) = self.machine() else { return };
@@ -252,7 +276,7 @@ impl Supervisor {
         let (phase, reason, message) = match state {
             RunState::Running | RunState::Created | RunState::Paused if self.stage.is_ending() => return,
             RunState::Running => (Phase::Running, "Started", "the machine runs".to_owned()),
-            RunState::IoError => (Phase::Paused, "IOError", "a disk failed; the machine waits".to_owned()),
+            RunState::IoError => (Phase::Paused, "IOError", "a disk failed".to_owned()),
             RunState::Panicked => (Phase::Paused, "GuestPanicked", "the guest panicked".to_owned()),
             RunState::Created => {
                 (Phase::Paused, "StartedPaused", "the machine waits to be resumed".to_owned())

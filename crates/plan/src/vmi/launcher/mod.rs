@@ -3,6 +3,8 @@
 //! Labels, annotations, resources and placement are the ones that outsiders read, as in KubeVirt. The containers are
 //! Ironclad's: `compute` runs the launcher's shim, `guest-console-log` shows the serial console's log.
 
+mod configured;
+mod ports;
 mod resources;
 mod volumes;
 
@@ -11,7 +13,8 @@ use std::collections::BTreeMap;
 use api::kubevirt::v1::VirtualMachineInstance;
 use api::names::{annotation, finalizer, label};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, Pod, PodSecurityContext, PodSpec, SeccompProfile, SecurityContext,
+    Capabilities, Container, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
+    SecurityContext,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
@@ -35,6 +38,14 @@ pub struct Config {
     pub use_emulation: bool,
     /// Virtual processors per real one that is asked for.
     pub cpu_allocation_ratio: u32,
+    /// Guest memory per memory that is asked for, in percent; machines that name a request get that.
+    pub memory_overcommit: u32,
+    /// Factor on the memory that a machine needs beside its guest's.
+    pub overhead_ratio: f64,
+    /// When the launcher's image is pulled: `Always`, `IfNotPresent`, `Never`.
+    pub pull_policy: String,
+    /// What the console log's container asks for and is limited to, where that is not the usual.
+    pub console_log_resources: Option<ResourceRequirements>,
     /// Architecture of instances that do not name one, as Kubernetes writes it.
     pub architecture: String,
     /// Whether nodes carry labels for the machine types they offer.
@@ -53,6 +64,10 @@ impl Default for Config {
             image: String::new(),
             use_emulation: false,
             cpu_allocation_ratio: 10,
+            memory_overcommit: 100,
+            overhead_ratio: 1.0,
+            pull_policy: "IfNotPresent".to_owned(),
+            console_log_resources: None,
             architecture: "amd64".to_owned(),
             machine_type_labels: true,
             console_log: true,
@@ -89,6 +104,7 @@ pub fn pod(vmi: &VirtualMachineInstance, name: &str, config: &Config) -> Pod {
             restart_policy: Some("Never".to_owned()),
             runtime_class_name: config.runtime_class.clone(),
             scheduler_name: spec.scheduler_name.clone(),
+            service_account_name: volumes::service_account(vmi),
             security_context: Some(PodSecurityContext {
                 fs_group: Some(USER),
                 run_as_group: Some(USER),
@@ -176,8 +192,9 @@ fn compute(
     Container {
         name: "compute".to_owned(),
         image: Some(config.image.clone()),
-        image_pull_policy: Some("IfNotPresent".to_owned()),
+        image_pull_policy: Some(config.pull_policy.clone()),
         command: Some(words.map(str::to_owned).to_vec()),
+        ports: ports::all(vmi),
         resources: Some(resources::requirements(vmi, config)),
         security_context: Some(restricted(&["NET_BIND_SERVICE"])),
         volume_mounts: Some(mounts),
@@ -192,9 +209,9 @@ fn console_log(config: &Config, mounts: Vec<k8s_openapi::api::core::v1::VolumeMo
     Container {
         name: "guest-console-log".to_owned(),
         image: Some(config.image.clone()),
-        image_pull_policy: Some("IfNotPresent".to_owned()),
+        image_pull_policy: Some(config.pull_policy.clone()),
         command: Some(words.map(str::to_owned).to_vec()),
-        resources: Some(resources::sidecar()),
+        resources: Some(config.console_log_resources.clone().unwrap_or_else(resources::sidecar)),
         restart_policy: Some("Always".to_owned()),
         security_context: Some(restricted(&[])),
         volume_mounts: Some(mounts),

@@ -30,7 +30,8 @@ const LEAST_CPU: u64 = 100;
 pub fn overhead(vmi: &VirtualMachineInstance) -> u64 {
     let domain = &vmi.spec.domain;
     let requested = listed(&domain.resources.requests, "memory").unwrap_or(0);
-    let mut overhead = requested / 512 + (FIXED + PER_CPU * vcpus(vmi) + PER_CPU) * MI;
+    let mut overhead =
+        requested / 512 + FIXED.saturating_add(PER_CPU.saturating_mul(vcpus(vmi) + 1)).saturating_mul(MI);
     if domain.devices.autoattach_graphics_device != Some(false) {
         overhead += GRAPHICS * MI;
     }
@@ -39,7 +40,7 @@ pub fn overhead(vmi: &VirtualMachineInstance) -> u64 {
     }
     let reserved = domain.memory.as_ref().and_then(|memory| memory.reserved_overhead.as_ref());
     let added = reserved.and_then(|reserved| reserved.added_overhead.as_ref());
-    overhead + added.and_then(|added| bytes(added.as_str())).unwrap_or(0)
+    overhead.saturating_add(added.and_then(|added| bytes(added.as_str())).unwrap_or(0))
 }
 
 /// Returns what the `compute` container requests and is limited to.
@@ -61,7 +62,11 @@ pub(super) fn requirements(vmi: &VirtualMachineInstance, config: &Config) -> Res
         requests.entry("cpu".to_owned()).or_insert_with(|| cpu_share(vmi, config));
     }
 
-    let overhead = if domain.resources.overcommit_guest_overhead == Some(true) { 0 } else { overhead(vmi) };
+    let overhead = if domain.resources.overcommit_guest_overhead == Some(true) {
+        0
+    } else {
+        (overhead(vmi) as f64 * config.overhead_ratio) as u64
+    };
     let hugepages =
         domain.memory.as_ref().and_then(|m| m.hugepages.as_ref()).and_then(|h| h.page_size.as_ref());
     let guest = guest_memory(domain).unwrap_or(0);
@@ -72,14 +77,18 @@ pub(super) fn requirements(vmi: &VirtualMachineInstance, config: &Config) -> Res
         limits.remove("memory");
         overhead
     } else {
-        listed(&domain.resources.requests, "memory").unwrap_or(guest) + overhead
+        let overcommitted = || guest.saturating_mul(100) / u64::from(config.memory_overcommit.max(1));
+        listed(&domain.resources.requests, "memory").unwrap_or_else(overcommitted).saturating_add(overhead)
     };
     let memory = ApiQuantity(Quantity::from_bytes(memory).canonical());
     requests.insert("memory".to_owned(), memory.clone());
     if dedicated {
         limits.insert("memory".to_owned(), memory);
     } else if let Some(limit) = listed(&domain.resources.limits, "memory").filter(|_| hugepages.is_none()) {
-        limits.insert("memory".to_owned(), ApiQuantity(Quantity::from_bytes(limit + overhead).canonical()));
+        limits.insert(
+            "memory".to_owned(),
+            ApiQuantity(Quantity::from_bytes(limit.saturating_add(overhead)).canonical()),
+        );
     }
     requests.insert("ephemeral-storage".to_owned(), ApiQuantity(EPHEMERAL_STORAGE.to_owned()));
     for device in devices(vmi, config) {

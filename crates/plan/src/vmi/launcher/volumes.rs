@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
     EmptyDirVolumeSource, ImageVolumeSource, LocalObjectReference, PersistentVolumeClaimVolumeSource, Volume,
     VolumeMount,
 };
+use model::claims;
 
 /// Run directory of the shim.
 pub(super) const PRIVATE_DIR: &str = "/var/run/kubevirt-private";
@@ -40,13 +41,13 @@ pub(super) fn all(vmi: &VirtualMachineInstance) -> (Vec<Volume>, Vec<VolumeMount
             volumes.push(image(&name, &disk.image, disk.image_pull_policy.as_ref()));
             mounts.push(mount(&name, format!("{CONTAINER_DISK_DIR}/{}", volume.name), true));
         }
-        let claim = volume.persistent_volume_claim.as_ref().map(|claim| (&claim.claim_name, claim.read_only));
-        let claim = claim.or_else(|| volume.data_volume.as_ref().map(|data| (&data.name, None)));
+        let claim = claims::of_volume(volume).map(|(name, reads)| (name, reads.then_some(true)));
+        let claim = claim.or_else(|| volume.data_volume.as_ref().map(|data| (data.name.as_str(), None)));
         if let Some((claim_name, read_only)) = claim {
             volumes.push(Volume {
                 name: volume.name.clone(),
                 persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                    claim_name: claim_name.clone(),
+                    claim_name: claim_name.to_owned(),
                     read_only,
                 }),
                 ..Volume::default()
@@ -76,6 +77,12 @@ pub(super) fn pull_secrets(vmi: &VirtualMachineInstance) -> Option<Vec<LocalObje
     names.dedup();
     let secrets: Vec<_> = names.into_iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     (!secrets.is_empty()).then_some(secrets)
+}
+
+/// Returns the service account that a volume of the instance shows to the guest.
+pub(super) fn service_account(vmi: &VirtualMachineInstance) -> Option<String> {
+    let accounts = vmi.spec.volumes.iter().filter_map(|volume| volume.service_account.as_ref());
+    accounts.filter_map(|account| account.service_account_name.clone()).next()
 }
 
 fn kernel_boot(vmi: &VirtualMachineInstance) -> Option<&api::kubevirt::v1::KernelBootContainer> {

@@ -1,0 +1,108 @@
+//! Run strategies, requests to start and stop, and guests that end by themselves.
+
+use std::time::Duration;
+
+use e2e::{BLANK, blank, container_disk, machine};
+use kit::{Installation, Options, repository, until, until_some};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn word(installation: &Installation, name: &str) -> Option<String> {
+    let machine = installation.get("vm", "default", name)?;
+    machine["status"]["printableStatus"].as_str().map(str::to_owned)
+}
+
+fn is(installation: &Installation, name: &str, wanted: &str) {
+    until(&format!("{name} is {wanted}"), PATIENCE, || word(installation, name).as_deref() == Some(wanted));
+}
+
+fn uid(installation: &Installation, name: &str) -> Option<String> {
+    let instance = installation.get("vmi", "default", name)?;
+    instance["metadata"]["uid"].as_str().map(str::to_owned)
+}
+
+/// Writes requests into the status, as the subresources do.
+fn request(installation: &Installation, name: &str, requests: &Value) {
+    let patch = json!({"status": {"stateChangeRequests": requests}}).to_string();
+    installation
+        .kubectl(&["patch", "vm", name, "--subresource", "status", "--type", "merge", "-p", &patch])
+        .expect("patching the status");
+}
+
+/// Waits until the controller has met all requests.
+fn met(installation: &Installation, name: &str) {
+    until(&format!("the requests of {name} are met"), PATIENCE, || {
+        let machine = installation.get("vm", "default", name);
+        machine.is_some_and(|vm| vm["status"]["stateChangeRequests"].is_null())
+    });
+}
+
+#[test]
+fn requests_start_stop_and_restart_a_machine() {
+    let installation = Installation::start(Options { images: false, ..Options::default() });
+    installation.load(BLANK, &[("disk/disk.img", &blank())]);
+    let with = |name: &str, strategy: &str| {
+        machine(name, &container_disk(BLANK)).replace("runStrategy: Always", &format!("runStrategy: {strategy}"))
+    };
+    installation.apply(&with("manual", "Manual"));
+    installation.apply(&with("halted", "Halted"));
+    is(&installation, "manual", "Stopped");
+    assert_eq!(uid(&installation, "manual"), None);
+
+    request(&installation, "manual", &json!([{"action": "Start"}]));
+    is(&installation, "manual", "Running");
+    met(&installation, "manual");
+    let first = uid(&installation, "manual").expect("its instance is there");
+    request(&installation, "manual", &json!([{"action": "Stop", "uid": first}, {"action": "Start"}]));
+    let second = until_some("another instance is there", PATIENCE, || {
+        uid(&installation, "manual").filter(|other| *other != first)
+    });
+    is(&installation, "manual", "Running");
+    met(&installation, "manual");
+    // A request about an instance that is gone stops nobody else.
+    request(&installation, "manual", &json!([{"action": "Stop", "uid": first}]));
+    met(&installation, "manual");
+    assert_eq!(uid(&installation, "manual").as_ref(), Some(&second));
+    request(&installation, "manual", &json!([{"action": "Stop", "uid": second}]));
+    is(&installation, "manual", "Stopped");
+
+    request(&installation, "halted", &json!([{"action": "Start", "data": {"paused": "true"}}]));
+    is(&installation, "halted", "Paused");
+    let machine = installation.get("vm", "default", "halted").expect("it is there");
+    assert_eq!(machine["spec"]["runStrategy"], "Always");
+    let paused = machine["status"]["conditions"].as_array().into_iter().flatten();
+    let paused = paused.into_iter().find(|condition| condition["type"] == "Paused").expect("it says so");
+    assert_eq!(paused["reason"], "PausedByUser");
+}
+
+#[test]
+fn a_guest_that_ends_is_treated_as_its_strategy_says() {
+    let installation = Installation::start(Options::default());
+    let example = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    let guest = |name: &str, strategy: &str, command: &str| {
+        example
+            .replace("name: hello\n", &format!("name: {name}\n"))
+            .replace("runStrategy: Always", &format!("runStrategy: {strategy}"))
+            .replace(r#"echo "GREETING" > /dev/console"#, command)
+    };
+    installation.apply(&guest("off", "RerunOnFailure", "poweroff -f"));
+    let dies = guest("dies", "RerunOnFailure", "sleep 2; echo c > /proc/sysrq-trigger")
+        .replace("          rng: {}\n", "          rng: {}\n          panicDevices: [{model: pvpanic}]\n");
+    installation.apply(&dies);
+
+    until("the instance whose guest went is told of", PATIENCE, || {
+        installation.events("off", "Stopped").iter().any(|message| message.contains("shut itself down"))
+    });
+    is(&installation, "off", "Stopped");
+    assert_eq!(uid(&installation, "off"), None, "one that ended well is not replaced");
+
+    let told = until_some("the machine says that its guest panicked", PATIENCE, || {
+        installation.condition("vm", "dies", "Failure")
+    });
+    assert!(told.contains("panicked"), "{told}");
+    assert!(!installation.events("dies", "GuestPanicked").is_empty());
+    until("one that failed is replaced", PATIENCE, || {
+        word(&installation, "dies").is_some_and(|word| ["Starting", "Running"].contains(&word.as_str()))
+    });
+}
