@@ -67,8 +67,11 @@ pub fn processors(root: &Root) -> Finding {
         "svm" => Some("AMD-V"),
         _ => None,
     });
-    let meaning =
-        format!("{count} x {model}, {}", virtualization.unwrap_or("no hardware virtualization visible"));
+    let virtualization = virtualization.map_or_else(
+        || "no hardware virtualization is visible".to_owned(),
+        |name| format!("{name} is visible"),
+    );
+    let meaning = format!("{count} x {model}; {virtualization}");
     Finding::good("processors", meaning)
 }
 
@@ -80,7 +83,7 @@ pub fn memory(root: &Root) -> Finding {
         line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
     };
     let available = kib("MemAvailable") * 1024;
-    let meaning = format!("{} MiB of {} MiB available", available >> 20, kib("MemTotal") >> 10);
+    let meaning = format!("{} MiB of {} MiB are free for machines", available >> 20, kib("MemTotal") >> 10);
     if available < LEAST_MEMORY {
         return Finding::limited("memory", meaning, "stop other programs or start smaller machines");
     }
@@ -99,7 +102,8 @@ pub fn space(directory: &Path) -> Finding {
     match rustix::fs::statvfs(existing) {
         Ok(stat) => {
             let free = stat.f_bavail * stat.f_frsize;
-            let meaning = format!("{} GiB free at {}", free >> 30, existing.display());
+            let meaning =
+                format!("{} GiB are free for images and disks at {}", free >> 30, existing.display());
             if free < LEAST_SPACE {
                 return Finding::limited("disk", meaning, "free some space or choose another --data-dir");
             }
@@ -203,7 +207,7 @@ mod tests {
     fn processors_are_counted_and_named() {
         let info = "processor\t: 0\nmodel name\t: Fast One\nflags\t\t: fpu vmx\nprocessor\t: 1\n";
         let (_guard, root) = host(&[("/proc/cpuinfo", info)]);
-        assert_eq!(processors(&root).meaning, "2 x Fast One, Intel VT-x");
+        assert_eq!(processors(&root).meaning, "2 x Fast One; Intel VT-x is visible");
     }
 
     #[test]
@@ -212,7 +216,7 @@ mod tests {
         let finding = memory(&root);
         assert_eq!(
             (finding.grade, finding.meaning.as_str()),
-            (Grade::Limited, "512 MiB of 2048 MiB available")
+            (Grade::Limited, "512 MiB of 2048 MiB are free for machines")
         );
     }
 

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::lock;
 use crate::manifest::{self, Descriptor, Document, Index, Manifest};
 use crate::reference::Reference;
-use crate::store::{Image, Store};
+use crate::store::{Image, Origin, Store};
 use crate::tarball::{Kind, Tarball};
 use crate::unpack::decompress;
 
@@ -145,7 +145,7 @@ impl Store {
                 Some(found) => {
                     let reference: Reference = found.parse()?;
                     let digest = self.image_of(descriptor, &reference.to_string())?;
-                    images.push(self.publish(&reference, digest)?);
+                    images.push(self.publish(&reference, digest, Origin::Archive)?);
                 }
                 None => unnamed.push(descriptor.clone()),
             }
@@ -158,7 +158,7 @@ impl Store {
             let index = Index { manifests: unnamed };
             let chosen = manifest::choose(&index, manifest::architecture(), name)?;
             let digest = self.image_of(chosen, name)?;
-            images.push(self.publish(&reference, digest)?);
+            images.push(self.publish(&reference, digest, Origin::Archive)?);
         }
         if images.is_empty() {
             let reason = "its images have no names; name the image with --name".to_owned();
@@ -242,7 +242,7 @@ impl Store {
             })?;
             let digest = self.0.blobs.put(&content, "a manifest")?;
             for name in names {
-                images.push(self.publish(&name.parse()?, digest)?);
+                images.push(self.publish(&name.parse()?, digest, Origin::Archive)?);
             }
         }
         if images.is_empty() {

@@ -6,6 +6,7 @@
 //! blobs/sha256/HEX     manifests, configurations and layers, named by their content
 //! references/HEX.json  which manifest a reference means; HEX is the SHA-256 of the reference
 //! unpacked/HEX/        the file tree of the manifest HEX, read-only, shared by everything that uses it
+//! users/HEX            a symbolic link's path, HEX its SHA-256: while it leads to a file tree, that tree is used
 //! staging/             what is not complete yet; emptied when the store is opened and nobody else has it open
 //! lock                 shared by whoever adds, exclusive for whoever removes
 //! ```
@@ -29,6 +30,7 @@ mod store;
 mod tarball;
 mod tree;
 mod unpack;
+mod users;
 
 pub use credentials::{Credential, Credentials};
 pub use digest::Digest;
@@ -39,3 +41,4 @@ pub use reference::Reference;
 pub use registry::{Access, PullPolicy};
 pub use remove::Removed;
 pub use store::{Image, Store};
+pub use users::{Space, Stored};

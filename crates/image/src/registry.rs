@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::lock;
 use crate::manifest::{self, Descriptor, Document, Manifest};
 use crate::reference::Reference;
-use crate::store::{Image, Store};
+use crate::store::{Image, Origin, Store};
 
 /// How long a connection may take, and how long a registry may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -135,7 +135,7 @@ impl<'a> Download<'a> {
         for blob in [&manifest.config].into_iter().chain(&manifest.layers) {
             self.blob(blob).await?;
         }
-        self.store.publish(self.reference, digest)
+        self.store.publish(self.reference, digest, Origin::Registry)
     }
 
     /// Fetches the manifest for this machine's processor.

@@ -29,7 +29,11 @@ impl Store {
     /// When the reference is invalid or its record cannot be removed.
     pub fn remove(&self, reference: &str) -> Result<bool, Error> {
         let _guard = lock::exclusive(&self.0.root)?;
-        let name = reference.parse::<Reference>()?.to_string();
+        self.forget_name(&reference.parse::<Reference>()?.to_string())
+    }
+
+    /// Takes a full name away; the caller keeps everybody out.
+    pub(crate) fn forget_name(&self, name: &str) -> Result<bool, Error> {
         for (path, other, _) in self.names()? {
             if other == name {
                 fs::remove_file(&path).map_err(Error::system("remove", &path))?;
@@ -46,6 +50,11 @@ impl Store {
     /// When something cannot be read or removed.
     pub fn collect(&self, used: &BTreeSet<Digest>) -> Result<Removed, Error> {
         let _guard = lock::exclusive(&self.0.root)?;
+        self.sweep(used)
+    }
+
+    /// Does the work of [`Store::collect`]; the caller keeps everybody out.
+    pub(crate) fn sweep(&self, used: &BTreeSet<Digest>) -> Result<Removed, Error> {
         let mut images = used.clone();
         images.extend(self.names()?.into_iter().map(|(_, _, digest)| digest));
         let mut kept = BTreeSet::new();

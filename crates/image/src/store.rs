@@ -30,6 +30,8 @@ pub struct Image {
     pub architecture: String,
     /// How it is meant to be run.
     pub settings: Settings,
+    /// Whether it was loaded by hand and therefore stays, however little space is left.
+    pub pinned: bool,
 }
 
 /// The images of one node. Clones share one store.
@@ -71,6 +73,23 @@ impl<T: Default> Locks<T> {
 struct Record {
     reference: String,
     digest: Digest,
+    /// Whether somebody loaded it by hand: nothing could bring it back, so it is never removed to make room.
+    /// Records of older releases do not say.
+    #[serde(default = "yes")]
+    pinned: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Where an image came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// An archive that somebody loaded.
+    Archive,
+    /// A registry, which has it still.
+    Registry,
 }
 
 impl Store {
@@ -87,7 +106,7 @@ impl Store {
     /// # Errors
     /// When the directories cannot be made.
     pub fn open_with(root: &Path, limits: Limits) -> Result<Self, Error> {
-        for name in ["blobs/sha256", "references", "unpacked", "staging"] {
+        for name in ["blobs/sha256", "references", "unpacked", "users", "staging"] {
             let path = root.join(name);
             fs::create_dir_all(&path).map_err(Error::system("make", &path))?;
         }
@@ -139,13 +158,30 @@ impl Store {
     /// # Errors
     /// When a layer is damaged or malicious, exceeds a limit, or there is no space.
     pub fn unpacked(&self, image: &Image) -> Result<PathBuf, Error> {
+        let _guard = lock::shared(&self.0.root)?;
+        self.tree(image)
+    }
+
+    /// Does what [`Store::unpacked`] does, and keeps the tree for as long as `link` will lead to it: the caller makes
+    /// that symbolic link within ten minutes.
+    ///
+    /// # Errors
+    /// Those of [`Store::unpacked`], or when the use cannot be written down.
+    pub fn unpacked_for(&self, image: &Image, link: &Path) -> Result<PathBuf, Error> {
+        let _guard = lock::shared(&self.0.root)?;
+        let tree = self.tree(image)?;
+        self.note_use(image.digest, link)?;
+        Ok(tree)
+    }
+
+    /// Finds the file tree or makes it; the caller keeps removers out.
+    fn tree(&self, image: &Image) -> Result<PathBuf, Error> {
         let target = self.tree_path(image.digest);
         if target.is_dir() {
             return Ok(target);
         }
         let lock = self.0.unpacking.of(&image.digest.hex());
         let _once = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let _guard = lock::shared(&self.0.root)?;
         if target.is_dir() {
             return Ok(target);
         }
@@ -191,8 +227,14 @@ impl Store {
     }
 
     /// Checks that everything of the manifest is here and gives it the name `reference`.
-    pub(crate) fn publish(&self, reference: &Reference, digest: Digest) -> Result<Image, Error> {
-        let record = Record { reference: reference.to_string(), digest };
+    pub(crate) fn publish(
+        &self,
+        reference: &Reference,
+        digest: Digest,
+        origin: Origin,
+    ) -> Result<Image, Error> {
+        let pinned = origin == Origin::Archive;
+        let record = Record { reference: reference.to_string(), digest, pinned };
         let image = self.image(&record)?.ok_or_else(|| Error::Document {
             what: format!("image {reference}"),
             reason: "a blob that its manifest names is missing".to_owned(),
@@ -217,6 +259,7 @@ impl Store {
             size: manifest.layers.iter().map(|layer| layer.size).sum(),
             architecture: config.architecture,
             settings: config.config.unwrap_or_default(),
+            pinned: record.pinned,
         }))
     }
 

@@ -128,3 +128,45 @@ async fn pulls_at_the_same_time_share_one_download() {
     assert_eq!(registry.asked(&digest(&image.layers[0])), 1);
     assert_eq!(registry.asked("/manifests/1"), 1);
 }
+
+#[tokio::test]
+async fn room_is_made_only_of_what_nobody_uses_and_nobody_loaded() {
+    let registry = Registry::start(None).await;
+    for name in ["used", "idle"] {
+        registry.push(name, "1", &build(&[layer("disk/a.img", name.as_bytes())]));
+    }
+    let (folder, store) = store();
+    let layout = folder.path().join("layout");
+    support::write_layout(&layout, &build(&[layer("x", b"loaded")]), "ironclad.local/loaded:1");
+    let loaded = store.load(&layout, None).unwrap().remove(0);
+    let mut links = Vec::new();
+    for name in ["used:1", "idle:1"] {
+        let name = registry.name(name);
+        let image = store.pull(&name, PullPolicy::IfNotPresent, &Access::default()).await.unwrap();
+        assert!(!image.pinned && loaded.pinned);
+        let link = folder.path().join(format!("link-{}", links.len()));
+        std::os::unix::fs::symlink(store.unpacked_for(&image, &link).unwrap(), &link).unwrap();
+        links.push(link);
+    }
+    // The one that was idle is used no more.
+    std::fs::remove_file(&links[1]).unwrap();
+    age(&folder.path().join("users"));
+    let used: Vec<bool> = store.stock().unwrap().iter().map(|stored| stored.used).collect();
+    assert_eq!(used, [false, true, false], "idle, used, loaded");
+    for name in ["used:1", "idle:1", "ironclad.local/loaded:1"] {
+        let name = if name.contains('/') { name.to_owned() } else { registry.name(name) };
+        store.make_room(Some(&name)).unwrap().unwrap();
+    }
+    let left: Vec<_> = store.stock().unwrap().into_iter().map(|stored| stored.image.reference).collect();
+    assert_eq!(left, [registry.name("used:1"), "ironclad.local/loaded:1".to_owned()]);
+    assert!(links[0].join("disk/a.img").exists(), "a tree in use stays");
+}
+
+/// Makes every file of a directory an hour older.
+fn age(directory: &std::path::Path) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
+        let modified = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(modified - std::time::Duration::from_secs(3600)).unwrap();
+    }
+}

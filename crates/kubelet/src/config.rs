@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use network::pod::NodeNetworkConfig;
 
 use crate::builtin::BuiltinImage;
+use crate::collection::Policy;
 
 /// One node's agent.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct KubeletConfig {
     pub node: String,
     /// Directory of this kubelet's Pods, state and volumes; made when it is missing.
     pub root: PathBuf,
+    /// Directory of this node's local volumes, a directory each; they outlive the kubelet's own files.
+    pub local_volumes: PathBuf,
     /// Runs the roles `pod-init` and `netns-exec`; usually this program.
     pub helper: host::Helper,
     /// Images that programs of the host stand for.
@@ -22,6 +25,8 @@ pub struct KubeletConfig {
     pub network: NodeNetworkConfig,
     /// Name of the control group that the Pods' groups are made in; no other kubelet of this machine has it.
     pub cgroup: String,
+    /// When room is made by removing images that no Pod uses; `None` when somebody else sees to that.
+    pub image_space: Option<Policy>,
     /// Whether `/dev/kvm` runs ordinary guests, so that Pods may ask for it.
     pub kvm: bool,
     /// Address that the node is reached at.

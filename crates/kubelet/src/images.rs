@@ -1,6 +1,6 @@
 //! Where volumes of type `image` come from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// When an image is fetched from its registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +63,42 @@ impl ImageError {
     }
 }
 
+/// An image of the store, as far as making room is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Full name.
+    pub reference: String,
+    /// Whether a Pod uses it.
+    pub used: bool,
+    /// Whether it stays, however little space is left: nothing could bring it back.
+    pub pinned: bool,
+}
+
+/// Space of the file system that the images are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub capacity: u64,
+    /// Bytes that can still be written.
+    pub available: u64,
+}
+
 /// A store of images.
 #[async_trait::async_trait]
 pub trait Images: Send + Sync {
-    /// Makes the files of an image available, fetching it as `policy` says.
-    async fn ensure(&self, reference: &str, policy: PullPolicy) -> Result<Unpacked, ImageError>;
+    /// Makes the files of an image available, fetching it as `policy` says, and keeps them for as long as the
+    /// symbolic link `link`, which the caller makes, leads to them.
+    async fn ensure(&self, reference: &str, policy: PullPolicy, link: &Path) -> Result<Unpacked, ImageError>;
+
+    /// Lists the images.
+    async fn stock(&self) -> Result<Vec<Stored>, ImageError>;
+
+    /// Measures the space.
+    async fn space(&self) -> Result<Space, ImageError>;
+
+    /// Removes an image unless it is used or pinned, and what belongs to no image. Returns whether it could be tried:
+    /// it cannot while an image is being added.
+    async fn remove(&self, reference: Option<&str>) -> Result<bool, ImageError>;
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@
 //! - [`status`]: what to report, as a pure function,
 //! - [`plan`]: how a Pod becomes a jail, as a pure function,
 //! - [`runtime`]: the host's side: directories, control groups, network, jail,
+//! - `volumes`, `local_volumes`: directories of Pods' volumes, and the end of those that outlived their Pods,
 //! - [`sync`]: carries actions out,
+//! - [`collection`]: removes images that no Pod uses when space runs short,
 //! - [`node`]: the Node object and its Lease,
 //! - [`logs`]: reads containers' logs.
 //!
@@ -23,8 +25,11 @@
 //! a condition that says so.
 
 pub mod builtin;
+mod claims;
+pub mod collection;
 pub mod config;
 pub mod images;
+mod local_volumes;
 pub mod logs;
 pub mod node;
 pub mod plan;

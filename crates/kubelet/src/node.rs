@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use host::Root;
@@ -10,8 +11,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube_ext::{Api, ApiError, Context, Key, Patch};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use crate::KubeletConfig;
+use crate::{KubeletConfig, local_volumes};
 
 /// Devices that Pods ask for by name, and where they are.
 pub const DEVICES: [(&str, &str); 3] = [
@@ -30,6 +32,21 @@ const LEASE_SECONDS: u64 = 40;
 const BEAT: Duration = Duration::from_secs(10);
 /// Beats between two reports of the status.
 const BEATS_PER_STATUS: u32 = 30;
+
+/// Whether the node's disk is short of space, told by whoever watches it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pressure(Arc<watch::Sender<Option<String>>>);
+
+impl Pressure {
+    /// Tells what is the matter; `None` when there is space.
+    pub(crate) fn set(&self, problem: Option<String>) {
+        self.0.send_if_modified(|known| {
+            let changes = *known != problem;
+            *known = problem;
+            changes
+        });
+    }
+}
 
 /// Facts of the machine that the Node shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +137,7 @@ fn status(
     release: &str,
     facts: &Facts,
     known: Option<&Node>,
+    pressure: Option<&str>,
     now: Timestamp,
 ) -> Value {
     let mut capacity = json!({
@@ -132,9 +150,13 @@ fn status(
         capacity[device] = json!(offered);
     }
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
+    let disk = match pressure {
+        None => ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        Some(problem) => ("DiskPressure", "True", "KubeletHasDiskPressure", problem),
+    };
     let conditions = [
         ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        disk,
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     ]
@@ -172,12 +194,15 @@ fn status(
 }
 
 /// Registers the Node and keeps it and its Lease fresh, for ever.
-pub(crate) async fn keep(config: KubeletConfig, context: Context) {
+pub(crate) async fn keep(config: KubeletConfig, context: Context, pressure: Pressure) {
+    let mut told = pressure.0.subscribe();
     let mut beat: u32 = 0;
     let mut registered = false;
     loop {
-        if !registered || beat.is_multiple_of(BEATS_PER_STATUS) {
-            match report(&config, &context).await {
+        let news = told.has_changed().unwrap_or(false);
+        if !registered || news || beat.is_multiple_of(BEATS_PER_STATUS) {
+            let pressure = told.borrow_and_update().clone();
+            match report(&config, &context, pressure.as_deref()).await {
                 Ok(()) => registered = true,
                 Err(error) => tracing::warn!(node = config.node, %error, "cannot report the node"),
             }
@@ -190,7 +215,7 @@ pub(crate) async fn keep(config: KubeletConfig, context: Context) {
     }
 }
 
-async fn report(config: &KubeletConfig, context: &Context) -> Result<(), ApiError> {
+async fn report(config: &KubeletConfig, context: &Context, pressure: Option<&str>) -> Result<(), ApiError> {
     let nodes = Api::<Node>::new(&context.client);
     let key = Key::cluster(&config.node);
     let known = match nodes.find(&key).await? {
@@ -206,8 +231,15 @@ async fn report(config: &KubeletConfig, context: &Context) -> Result<(), ApiErro
     if wanted.clone().any(|(name, value)| current.get(name).map(String::as_str) != value.as_str()) {
         nodes.patch(&key, &Patch::Merge(json!({ "metadata": { "labels": labels } }))).await?;
     }
+    let volumes = config.local_volumes.display().to_string();
+    let noted = known.metadata.annotations.as_ref().and_then(|notes| notes.get(local_volumes::ANNOTATION));
+    if noted != Some(&volumes) {
+        let notes = json!({ local_volumes::ANNOTATION: volumes });
+        nodes.patch(&key, &Patch::Merge(json!({ "metadata": { "annotations": notes } }))).await?;
+    }
     let facts = Facts::of(&Root::default(), config);
-    let patch = status(&config.node, config.address, &config.release, &facts, Some(&known), context.now());
+    let (address, release) = (config.address, &config.release);
+    let patch = status(&config.node, address, release, &facts, Some(&known), pressure, context.now());
     nodes.patch_status(&key, &Patch::Strategic(patch)).await.map(drop)
 }
 
@@ -274,7 +306,7 @@ mod tests {
             boot_id: "b".into(),
         };
         let address = IpAddr::from([192, 0, 2, 2]);
-        let mut status = status("node-0", address, "v0.1.0", &facts, None, Timestamp::UNIX_EPOCH);
+        let mut status = status("node-0", address, "v0.1.0", &facts, None, None, Timestamp::UNIX_EPOCH);
         status["status"]["nodeInfo"]["architecture"] = json!("of the machine");
         insta::assert_yaml_snapshot!(status);
     }

@@ -20,7 +20,7 @@ use crate::record::{End, Record};
 use crate::runtime::{Jails, Life, Order, PrepareError, Runtime, RuntimeError};
 use crate::step::{Action, Local, Trouble, step};
 use crate::view::PodView;
-use crate::{Images, KubeletConfig, node, status};
+use crate::{Images, KubeletConfig, claims, collection, local_volumes, node, status, volumes};
 
 /// Pods that are worked on at the same time.
 const PARALLEL: usize = 8;
@@ -62,6 +62,7 @@ pub(crate) async fn run_with(
 ) {
     let mut tasks = Tasks::new();
     let recorder = Recorder::start(&context, "kubelet", &mut tasks);
+    local_volumes::start(&config, &context, &recorder, &mut tasks);
     let queue = Queue::new(Arc::clone(&context.clock));
     let pods = {
         let queue = queue.clone();
@@ -71,6 +72,14 @@ pub(crate) async fn run_with(
             .start(&context, &mut tasks)
     };
     let (watch, watched) = mpsc::unbounded_channel();
+    let pressure = node::Pressure::default();
+    if let Some(policy) = config.image_space {
+        let (images, recorder, context) = (Arc::clone(&images), recorder.clone(), context.clone());
+        let (node, pressure) = (config.node.clone(), pressure.clone());
+        tasks.add(async move {
+            collection::keep_room(policy, &node, &*images, &recorder, &context, &pressure).await
+        });
+    }
     let kubelet = Arc::new(Kubelet {
         config: config.clone(),
         context: context.clone(),
@@ -99,7 +108,9 @@ pub(crate) async fn run_with(
             .await;
         }
     });
-    tasks.add(node::keep(config, context));
+    let (logs, clock) = (config.pods(), Arc::clone(&context.clock));
+    tasks.add(async move { crate::logs::bound::keep_bounded(&logs, &*clock).await });
+    tasks.add(node::keep(config, context, pressure));
     tasks.run(shutdown).await;
 }
 
@@ -317,7 +328,7 @@ impl Kubelet {
                 return Ok(Err(trouble(error.reason(), error.to_string(), retry)));
             }
         };
-        let images = match self.images(&plan).await {
+        let images = match self.images(uid, &plan).await {
             Ok(images) => images,
             Err(error) => return Ok(Err(trouble(error.reason(), error.to_string(), true))),
         };
@@ -342,6 +353,11 @@ impl Kubelet {
                         sources.add_config_map(name, object);
                     }
                 }
+                Reference::Claim(name) => {
+                    let key = Key::new(pod.namespace(), &name);
+                    let found = claims::find(&self.context.client, &key, &self.config.local_volumes).await?;
+                    sources.claims.extend(found.map(|found| (name, found)));
+                }
                 Reference::Secret(name) => {
                     let key = Key::new(pod.namespace(), &name);
                     if let Some(object) = Api::<Secret>::new(&self.context.client).find(&key).await? {
@@ -353,12 +369,17 @@ impl Kubelet {
         Ok(sources)
     }
 
-    async fn images(&self, plan: &PodPlan) -> Result<Vec<(String, std::path::PathBuf)>, ImageError> {
+    async fn images(
+        &self,
+        uid: &str,
+        plan: &PodPlan,
+    ) -> Result<Vec<(String, std::path::PathBuf)>, ImageError> {
         let mut images = Vec::new();
         for volume in &plan.volumes {
             if let VolumeSource::Image { reference, policy } = &volume.source {
                 let policy: PullPolicy = *policy;
-                let unpacked = self.images.ensure(reference, policy).await?;
+                let link = volumes::path(&self.config.pods().join(uid), volume);
+                let unpacked = self.images.ensure(reference, policy, &link).await?;
                 images.push((volume.name.clone(), unpacked.directory));
             }
         }

@@ -21,6 +21,13 @@ pub(crate) fn make(directory: &Path, plan: &PodPlan, owned: bool) -> io::Result<
                 std::fs::create_dir_all(&path)?;
                 give(&path, plan, owned, 0o2770)?;
             }
+            VolumeSource::Claim { path: directory, make, .. } => {
+                if *make {
+                    std::fs::create_dir_all(directory)?;
+                    give(directory, plan, owned, 0o2770)?;
+                }
+                link(&path, directory)?;
+            }
             VolumeSource::Files { files, .. } => {
                 std::fs::create_dir_all(&path)?;
                 for file in files {
@@ -35,13 +42,17 @@ pub(crate) fn make(directory: &Path, plan: &PodPlan, owned: bool) -> io::Result<
 
 /// Shows an unpacked image as the volume's directory.
 pub(crate) fn link_image(directory: &Path, volume: &Volume, unpacked: &Path) -> io::Result<()> {
-    let path = path(directory, volume);
+    link(&path(directory, volume), unpacked)
+}
+
+/// Has `path` lead to `target`.
+fn link(path: &Path, target: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    match std::fs::remove_file(&path) {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => std::os::unix::fs::symlink(unpacked, &path),
+        _ => std::os::unix::fs::symlink(target, path),
     }
 }
 

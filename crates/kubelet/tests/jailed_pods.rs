@@ -83,6 +83,7 @@ fn config(root: &Path, namespace: Option<PathBuf>) -> KubeletConfig {
     KubeletConfig {
         node: "node-0".into(),
         root: root.join("kubelet"),
+        local_volumes: root.join("volumes"),
         helper: helper(),
         builtin: vec![shell],
         network: NodeNetworkConfig {
@@ -95,6 +96,7 @@ fn config(root: &Path, namespace: Option<PathBuf>) -> KubeletConfig {
             peers: Vec::new(),
         },
         cgroup: format!("ironclad-test-{}", root.file_name().expect("a name").to_string_lossy()),
+        image_space: None,
         kvm: false,
         address: [127, 0, 0, 1].into(),
         release: "v0.1.0".into(),

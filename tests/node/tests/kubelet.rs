@@ -4,7 +4,7 @@
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, ServiceAccount};
 use kube_ext::{Api, Context, Delete, Key, Patch, Select, in_process};
 use kubelet::KubeletConfig;
 use kubelet::builtin::BuiltinImage;
-use kubelet::images::{ImageError, Images, PullPolicy, Unpacked};
+use kubelet::images::{ImageError, Images, PullPolicy, Space, Stored, Unpacked};
 use kubelet::logs::LogOptions;
 use machinery::admission::UserInfo;
 use network::pod::{NodeNetworkConfig, Uplink};
@@ -34,12 +34,24 @@ struct Shelf(Mutex<Option<PathBuf>>);
 
 #[async_trait::async_trait]
 impl Images for Shelf {
-    async fn ensure(&self, reference: &str, _: PullPolicy) -> Result<Unpacked, ImageError> {
+    async fn ensure(&self, reference: &str, _: PullPolicy, _: &Path) -> Result<Unpacked, ImageError> {
         let content = self.0.lock().expect("no test panics while it holds it");
         match &*content {
             Some(directory) => Ok(Unpacked { directory: directory.clone(), digest: "sha256:00".into() }),
             None => Err(ImageError::Pull(format!("{reference} is nowhere to be found"))),
         }
+    }
+
+    async fn stock(&self) -> Result<Vec<Stored>, ImageError> {
+        Ok(Vec::new())
+    }
+
+    async fn space(&self) -> Result<Space, ImageError> {
+        Ok(Space { capacity: 1, available: 1 })
+    }
+
+    async fn remove(&self, _: Option<&str>) -> Result<bool, ImageError> {
+        Ok(true)
     }
 }
 
@@ -91,6 +103,7 @@ impl World {
         KubeletConfig {
             node: NODE.into(),
             root: root.join("kubelet"),
+            local_volumes: root.join("volumes"),
             helper: host::Helper::new(env!("CARGO_BIN_EXE_node")),
             builtin: vec![shell],
             network: NodeNetworkConfig {
@@ -103,6 +116,7 @@ impl World {
                 peers: Vec::new(),
             },
             cgroup: format!("ironclad-test-{}", root.file_name().expect("a name").to_string_lossy()),
+            image_space: None,
             kvm: false,
             address: [127, 0, 0, 1].into(),
             release: "v0.1.0".into(),

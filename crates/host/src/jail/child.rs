@@ -49,10 +49,6 @@ fn run(control: &mut UnixStream) -> Result<(), Failure> {
     rustix::io::fcntl_setfd(&*control, rustix::io::FdFlags::CLOEXEC)
         .map_err(failed("cannot set up the channel to the kubelet"))?;
     let spec = read_spec(control)?;
-    for directory in &spec.cgroups {
-        std::fs::write(directory.join("cgroup.procs"), "0")
-            .map_err(failed(format_args!("cannot join the control group {}", directory.display())))?;
-    }
     // Opened here, while the host's rights and files are at hand.
     let log = File::options()
         .create(true)
@@ -122,10 +118,7 @@ fn clone_first_process() -> std::io::Result<Option<i32>> {
 
 /// Turns the first process into the Pod's program. Returns only on failure.
 fn become_program(control: &mut UnixStream, spec: &JailSpec, log: File) -> Result<(), Failure> {
-    let mut go = [0u8; 1];
-    if control.read(&mut go).unwrap_or(0) == 0 {
-        return Err("the kubelet went away before the Pod was complete".into());
-    }
+    await_word(control)?;
     nix::unistd::setsid().map_err(failed("cannot start a session"))?;
     nix::unistd::sethostname(&spec.hostname).map_err(failed("cannot set the Pod's host name"))?;
     for note in mounts::build(spec)? {
@@ -141,6 +134,7 @@ fn become_program(control: &mut UnixStream, spec: &JailSpec, log: File) -> Resul
     if spec.seccomp {
         seccomp::apply()?;
     }
+    await_word(control)?;
     report(control, &Report::Executing);
     let (name, arguments) = spec.arguments.split_first().ok_or("the Pod has no command")?;
     let mut command = Command::new(&spec.program);
@@ -155,6 +149,14 @@ fn become_program(control: &mut UnixStream, spec: &JailSpec, log: File) -> Resul
         .stderr(Stdio::from(error_log));
     let error = command.exec();
     Err(format!("cannot execute {} inside the Pod: {error}", spec.program.display()))
+}
+
+/// Waits for the kubelet's next word, of which there are two: the network is wired up; the control groups are joined.
+fn await_word(control: &mut UnixStream) -> Result<(), Failure> {
+    match control.read(&mut [0u8; 1]) {
+        Ok(1) => Ok(()),
+        _ => Err("the kubelet went away before the Pod was complete".into()),
+    }
 }
 
 /// Marks every descriptor but the standard ones to close at `execve`.

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //! kubelet ── start ──> pod-init ──────────────── clone ──> first process of the Pod
-//!    │                    │ joins the cgroups,                │ waits
-//!    │<── host pid ───────┘ makes the namespaces, exits       │
-//!    │  wires up the network namespace                        │
-//!    ├── proceed ────────────────────────────────────────────>│ builds its root, drops its rights
+//!    │                    │ makes the namespaces,             │ waits
+//!    │<── host pid ───────┘ exits                             │
+//!    │  wires up the network namespace; at the side,          │
+//!    │  moves the first process into the cgroups              │
+//!    ├── network is there ───────────────────────────────────>│ builds its root, drops its rights, waits
+//!    ├── cgroups are joined ─────────────────────────────────>│
 //!    │<── "executing" ────────────────────────────────────────┤ exec: the channel closes
 //! ```
 //!
 //! Both ends talk over one stream socket that is `pod-init`'s standard input. The first process is cloned as
 //! a *sibling* of `pod-init`, which makes it the kubelet's own child: it can be reaped. When the kubelet goes
-//! away before `proceed`, the first process sees the closed socket and ends.
+//! away before that, the first process sees the closed socket and ends.
 //!
 //! As root, the jail has the uid and gid of the Pod as they are. As an ordinary user, it has a user
 //! namespace in which the Pod's uid and gid stand for the user's own.

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,7 @@ pub struct Launch {
     log: String,
     record: ProcessRecord,
     notes: Vec<String>,
+    joining: JoinHandle<Result<(), String>>,
 }
 
 /// Makes the namespaces of a Pod and its first process, which then waits.
@@ -63,7 +66,15 @@ pub fn start(helper: &Helper, spec: &JailSpec) -> Result<Launch, Error> {
     // `pod-init` itself ends as soon as it has cloned, or has failed.
     let _ = init.wait();
     match first? {
-        Report::Waiting(pid) => Ok(Launch { channel: reader, log, record: ProcessRecord::of(pid)?, notes }),
+        Report::Waiting(pid) => {
+            let record = ProcessRecord::of(pid)?;
+            let cgroups = spec.cgroups.clone();
+            let joining = std::thread::Builder::new()
+                .name("cgroup-join".into())
+                .spawn(move || join_control_groups(&cgroups, pid))
+                .map_err(spawn)?;
+            Ok(Launch { channel: reader, log, record, notes, joining })
+        }
         Report::Failed(message) => Err(Error::Refused(message)),
         Report::Note(_) | Report::Executing => Err(Error::Ended { log }),
     }
@@ -80,12 +91,22 @@ impl Launch {
     /// On success the program runs. On failure the first process has ended, or is about to.
     pub fn proceed(mut self) -> Result<Vec<String>, Error> {
         let operation = "letting it proceed";
-        self.channel.get_mut().write_all(b"g").map_err(|source| Error::Channel { operation, source })?;
+        let say = |channel: &mut BufReader<UnixStream>, word| {
+            channel.get_mut().write_all(word).map_err(|source| Error::Channel { operation, source })
+        };
+        say(&mut self.channel, b"n")?;
+        match self.joining.join() {
+            Ok(joined) => joined.map_err(Error::Refused)?,
+            Err(_) => return Err(Error::Refused("joining the Pod's control groups was cut short".into())),
+        }
+        // It may have failed before it could hear this; its report says why.
+        let said = say(&mut self.channel, b"c");
         match await_report(&mut self.channel, &self.log, &mut self.notes)? {
             Report::Executing => {}
             Report::Failed(message) => return Err(Error::Refused(message)),
             Report::Note(_) | Report::Waiting(_) => return Err(Error::Ended { log: self.log }),
         }
+        said?;
         // Only a failed `execve` says more: a successful one closes the channel.
         match await_report(&mut self.channel, &self.log, &mut self.notes) {
             Err(Error::Ended { .. }) => Ok(self.notes),
@@ -94,6 +115,22 @@ impl Launch {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Moves the first process into the Pod's control groups.
+///
+/// Done from outside and at the side: the kernel lets a grace period pass before it moves a process, some ten
+/// milliseconds in which the Pod's network and root are made.
+fn join_control_groups(directories: &[PathBuf], pid: i32) -> Result<(), String> {
+    for directory in directories {
+        std::fs::write(directory.join("cgroup.procs"), pid.to_string()).map_err(|error| {
+            format!(
+                "cannot move the Pod's first process into the control group {}: {error}",
+                directory.display()
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Reads the next report that is no note.

@@ -71,19 +71,26 @@ impl Verdict {
     pub fn is_proven(&self) -> bool {
         matches!(self, Self::Proven { .. })
     }
+
+    /// Says what to do for guests to run under KVM, as part of a sentence; nothing where they do.
+    pub fn remedy(&self) -> &str {
+        match self {
+            Self::Proven { .. } => "",
+            Self::Suspect { .. } => "use bare metal or a host with nested virtualization",
+            Self::Absent { remedy, .. } => remedy,
+        }
+    }
 }
 
-/// What it means, and what to do, as part of a sentence.
+/// What was found, as part of a sentence.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Proven { loop_micros } => write!(f, "a trial guest ran as it should ({loop_micros} us)"),
-            Self::Suspect { reason } => write!(
-                f,
-                "/dev/kvm is there but cannot run ordinary guests: {reason}; use bare metal or a host with nested \
-                 virtualization, or go on with emulation"
-            ),
-            Self::Absent { reason, remedy } => write!(f, "{reason}; {remedy}"),
+            Self::Suspect { reason } => {
+                write!(f, "/dev/kvm is there but cannot run ordinary guests: {reason}")
+            }
+            Self::Absent { reason, .. } => f.write_str(reason),
         }
     }
 }
@@ -124,16 +131,12 @@ fn absent(error: &std::io::Error) -> Verdict {
     let (reason, remedy) = match error.kind() {
         std::io::ErrorKind::NotFound => (
             "there is no /dev/kvm".to_owned(),
-            "switch on virtualization in the firmware and load kvm_intel or kvm_amd, or go on with emulation",
+            "switch on virtualization in the firmware and load kvm_intel or kvm_amd",
         ),
-        std::io::ErrorKind::PermissionDenied => (
-            "this user may not open /dev/kvm".to_owned(),
-            "add the user to the group kvm and log in again, or go on with emulation",
-        ),
-        _ => (
-            format!("/dev/kvm cannot be opened: {error}"),
-            "look into the kernel's log, or go on with emulation",
-        ),
+        std::io::ErrorKind::PermissionDenied => {
+            ("this user may not open /dev/kvm".to_owned(), "add the user to the group kvm and log in again")
+        }
+        _ => (format!("/dev/kvm cannot be opened: {error}"), "look into the kernel's log"),
     };
     Verdict::Absent { reason, remedy: remedy.to_owned() }
 }

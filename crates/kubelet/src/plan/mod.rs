@@ -1,5 +1,6 @@
 //! How a Pod becomes a jail, as a pure function of its specification and of what that refers to.
 
+mod dns;
 mod files;
 mod sources;
 
@@ -10,9 +11,10 @@ use host::cgroup::Limits;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SecurityContext, Volume as ApiVolume};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use machinery::quantity::Quantity;
+use network::resolver::PodDns;
 
 pub use files::FileContent;
-pub use sources::{Reference, Sources, references};
+pub use sources::{Claimed, Reference, Sources, references};
 
 use crate::builtin::BuiltinImage;
 use crate::images::PullPolicy;
@@ -74,6 +76,8 @@ pub struct PodPlan {
     pub limits: Limits,
     /// Host name.
     pub hostname: String,
+    /// What its resolver should be.
+    pub dns: PodDns,
 }
 
 /// One volume.
@@ -97,6 +101,15 @@ pub enum VolumeSource {
         /// When to fetch it.
         policy: PullPolicy,
     },
+    /// What fills a claim: a directory that outlives the Pod.
+    Claim {
+        /// The directory.
+        path: PathBuf,
+        /// Whether it is made when it is missing: it is one of this node's own.
+        make: bool,
+        /// Whether it cannot be written.
+        read_only: bool,
+    },
     /// Files of ConfigMaps, Secrets or the Pod itself, read only.
     Files {
         /// Directory name of the volume's kind, as the Kubernetes kubelet has it.
@@ -112,8 +125,14 @@ impl VolumeSource {
         match self {
             Self::Empty => "kubernetes.io~empty-dir",
             Self::Image { .. } => "kubernetes.io~image",
+            Self::Claim { .. } => "kubernetes.io~local-volume",
             Self::Files { plugin, .. } => plugin,
         }
+    }
+
+    /// Tells whether the Pod may write.
+    pub fn is_writable(&self) -> bool {
+        matches!(self, Self::Empty | Self::Claim { read_only: false, .. })
     }
 }
 
@@ -191,6 +210,7 @@ impl PodPlan {
             volume_group,
             limits: limits(main),
             hostname: spec.hostname.clone().unwrap_or(name).chars().take(63).collect(),
+            dns: dns::of(&spec),
         })
     }
 }
@@ -339,12 +359,16 @@ fn plan_volume(volume: &ApiVolume, pod: &Pod, sources: &Sources) -> Result<Volum
         }
         let policy = PullPolicy::of(image.pull_policy.as_deref(), &reference);
         VolumeSource::Image { reference, policy }
+    } else if let Some(claim) = &volume.persistent_volume_claim {
+        let filled = sources.claim(&claim.claim_name)?;
+        let read_only = claim.read_only == Some(true);
+        VolumeSource::Claim { path: filled.path.clone(), make: filled.make, read_only }
     } else if let Some((plugin, files)) = files::of(volume, pod, sources)? {
         VolumeSource::Files { plugin, files }
     } else {
         return Err(unsupported(format!(
-            "volume {name} is of a type that is not available on embedded nodes; use emptyDir, image, configMap, \
-             secret, downwardAPI or projected"
+            "volume {name} is of a type that is not available on embedded nodes; use emptyDir, image, \
+             persistentVolumeClaim, configMap, secret, downwardAPI or projected"
         )));
     };
     Ok(Volume { name, source })

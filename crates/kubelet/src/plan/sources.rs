@@ -1,6 +1,7 @@
 //! The objects that a Pod refers to, and its environment out of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
 
@@ -13,6 +14,17 @@ pub enum Reference {
     ConfigMap(String),
     /// A Secret.
     Secret(String),
+    /// A claim.
+    Claim(String),
+}
+
+/// What fills a claim on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The directory.
+    pub path: PathBuf,
+    /// Whether it is made when it is missing: it is one of this node's own.
+    pub make: bool,
 }
 
 /// Content of the objects that a Pod refers to, as far as they exist.
@@ -22,6 +34,8 @@ pub struct Sources {
     pub config_maps: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     /// Secrets by name.
     pub secrets: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// Claims by name: the directory, or why there is none.
+    pub claims: BTreeMap<String, Result<Claimed, String>>,
 }
 
 impl Sources {
@@ -38,6 +52,17 @@ impl Sources {
         self.secrets.insert(name, data.collect());
     }
 
+    /// Finds the directory that fills a claim.
+    pub(super) fn claim(&self, name: &str) -> Result<&Claimed, PlanError> {
+        match self.claims.get(name) {
+            Some(Ok(claimed)) => Ok(claimed),
+            Some(Err(why)) => Err(PlanError::Missing(why.clone())),
+            None => {
+                Err(PlanError::Missing(format!("PersistentVolumeClaim {name} does not exist; create it")))
+            }
+        }
+    }
+
     /// Finds an object; a missing one is an error unless it is optional.
     pub(super) fn find(
         &self,
@@ -47,6 +72,8 @@ impl Sources {
         let (kind, name, found) = match reference {
             Reference::ConfigMap(name) => ("ConfigMap", name, self.config_maps.get(name)),
             Reference::Secret(name) => ("Secret", name, self.secrets.get(name)),
+            // Claims are no data; they are asked for by `claim`.
+            Reference::Claim(name) => ("PersistentVolumeClaim", name, None),
         };
         if found.is_none() && !optional {
             return Err(PlanError::Missing(format!("{kind} {name} does not exist; create it")));
@@ -75,6 +102,8 @@ pub fn references(pod: &Pod) -> BTreeSet<Reference> {
         if let Some(name) = volume.secret.as_ref().and_then(|source| source.secret_name.clone()) {
             found.insert(Reference::Secret(name));
         }
+        let claim = volume.persistent_volume_claim.as_ref();
+        found.extend(claim.map(|claim| Reference::Claim(claim.claim_name.clone())));
         let projected = volume.projected.iter().flat_map(|source| source.sources.iter().flatten());
         for source in projected {
             found.extend(source.config_map.as_ref().map(|source| Reference::ConfigMap(source.name.clone())));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use host::cgroup::Group;
 use host::jail::{Device, Entry, JailSpec, Limit, UserMap};
 
-use crate::plan::{PodPlan, VolumeSource};
+use crate::plan::PodPlan;
 use crate::record::ContainerLog;
 use crate::volumes;
 
@@ -39,7 +39,7 @@ pub(super) fn spec(
     entries.push(bind(directory.join("etc-hosts"), "/etc/hosts".into(), true));
     for mount in &plan.mounts {
         if let Some(volume) = plan.volumes.iter().find(|volume| volume.name == mount.volume) {
-            let read_only = mount.read_only || volume.source != VolumeSource::Empty;
+            let read_only = mount.read_only || !volume.source.is_writable();
             entries.push(bind(volumes::path(directory, volume), mount.path.clone(), read_only));
         }
     }

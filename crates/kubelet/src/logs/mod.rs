@@ -1,23 +1,27 @@
 //! Reads what a Pod's containers have written.
 //!
-//! Processes write straight into a file, so that they need nobody to run; the time of a line is therefore the
-//! one that it begins with (or has as JSON field `timestamp`), else that of the line before it.
+//! Processes write straight into a file, so that they need nobody to run, and the node sees to it that the file does
+//! not grow without end ([`bound`]). The time of a line is the one that it begins with (or has as JSON field
+//! `timestamp`), else that of the line before it ([`lines`]).
 
-use std::io::{self, SeekFrom};
+pub(crate) mod bound;
+mod lines;
+mod source;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, stream};
 use jiff::Timestamp;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
+use self::lines::Lines;
+use self::source::Source;
 use crate::record::Record;
 
 /// How often a followed file is looked at.
 const POLL: Duration = Duration::from_millis(200);
-const CHUNK: usize = 64 * 1024;
 
 /// What to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,8 +52,13 @@ pub enum LogError {
     #[error("the Pod has no container {0}")]
     NoContainer(String),
     /// Containers are not restarted.
-    #[error("container {0} has no previous run: containers are never restarted on embedded nodes")]
-    NoPrevious(String),
+    #[error("previous terminated container \"{container}\" in pod \"{pod}\" not found")]
+    NoPrevious {
+        /// Container.
+        container: String,
+        /// Pod.
+        pod: String,
+    },
     /// The file cannot be read.
     #[error("cannot read the log of container {container}")]
     Read {
@@ -73,30 +82,14 @@ pub async fn read(
     let log = record.logs.iter().find(|log| log.container == container);
     let log = log.ok_or_else(|| LogError::NoContainer(container.clone()))?;
     if options.previous {
-        return Err(LogError::NoPrevious(container));
+        return Err(LogError::NoPrevious { container, pod: record.name });
     }
     let failed = |source| LogError::Read { container: container.clone(), source };
-    let file = match File::open(&log.file).await {
-        Ok(mut file) => {
-            if let Some(lines) = options.tail_lines {
-                let start = tail(&mut file, lines).await.map_err(failed)?;
-                file.seek(SeekFrom::Start(start)).await.map_err(failed)?;
-            }
-            Some(file)
-        }
-        // Its writer has not come to it yet.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(error)),
-    };
-    let lines = (options.timestamps || options.since.is_some()).then(|| Lines {
-        time: record.started_at,
-        since: options.since,
-        timestamps: options.timestamps,
-        pending: Vec::new(),
-    });
+    let source = Source::open(&log.file, options.tail_lines).await.map_err(failed)?;
+    let lines = (options.timestamps || options.since.is_some())
+        .then(|| Lines::new(record.started_at, options.since, options.timestamps));
     let reader = Reader {
-        path: log.file.clone(),
-        file,
+        source,
         follow: options.follow,
         left: options.limit_bytes.unwrap_or(u64::MAX),
         lines,
@@ -109,36 +102,8 @@ pub async fn read(
     }))
 }
 
-/// Finds where the last `lines` lines begin.
-async fn tail(file: &mut File, lines: u64) -> io::Result<u64> {
-    let mut end = file.seek(SeekFrom::End(0)).await?;
-    let mut left = lines;
-    let mut first = true;
-    while end > 0 {
-        let size = end.min(CHUNK as u64);
-        let start = end - size;
-        file.seek(SeekFrom::Start(start)).await?;
-        let mut block = vec![0u8; size as usize];
-        file.read_exact(&mut block).await?;
-        for (index, byte) in block.iter().enumerate().rev() {
-            // The newline at the very end closes the last line, it does not begin another one.
-            let closes_last = first && index + 1 == block.len();
-            if *byte == b'\n' && !closes_last {
-                if left <= 1 {
-                    return Ok(if lines == 0 { end } else { start + index as u64 + 1 });
-                }
-                left -= 1;
-            }
-        }
-        first = false;
-        end = start;
-    }
-    if lines == 0 { file.seek(SeekFrom::End(0)).await } else { Ok(0) }
-}
-
 struct Reader {
-    path: PathBuf,
-    file: Option<File>,
+    source: Source,
     follow: bool,
     left: u64,
     lines: Option<Lines>,
@@ -151,17 +116,10 @@ struct Reader {
 impl Reader {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         while self.left > 0 {
-            if self.file.is_none() {
-                self.file = File::open(&self.path).await.ok();
-            }
-            let mut chunk = vec![0u8; CHUNK];
-            let read = match &mut self.file {
-                Some(file) => file.read(&mut chunk).await?,
-                None => 0,
-            };
-            chunk.truncate(read);
+            let chunk = self.source.read().await?;
+            let read = chunk.len();
             let bytes = match &mut self.lines {
-                Some(lines) => lines.take(&chunk),
+                Some(lines) => lines.take(&chunk, self.source.modified()),
                 None => chunk,
             };
             if !bytes.is_empty() {
@@ -193,61 +151,6 @@ impl Reader {
 
 fn has_ended(pods: &Path, uid: &str) -> bool {
     Record::load(pods, uid).is_none_or(|record| record.end.is_some())
-}
-
-/// Cuts bytes into lines and gives each its time.
-struct Lines {
-    time: Timestamp,
-    since: Option<Timestamp>,
-    timestamps: bool,
-    pending: Vec<u8>,
-}
-
-impl Lines {
-    /// Takes in more bytes; returns the lines that are complete and wanted.
-    fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.pending.extend_from_slice(bytes);
-        let mut out = Vec::new();
-        let complete = self.pending.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let lines: Vec<u8> = self.pending.drain(..complete).collect();
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            self.add(line, &mut out);
-        }
-        out
-    }
-
-    /// Returns the last line, which has no end.
-    fn rest(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let line = std::mem::take(&mut self.pending);
-        if !line.is_empty() {
-            self.add(&line, &mut out);
-        }
-        out
-    }
-
-    fn add(&mut self, line: &[u8], out: &mut Vec<u8>) {
-        if let Some(time) = time_of(line) {
-            self.time = time;
-        }
-        if self.since.is_some_and(|since| self.time < since) {
-            return;
-        }
-        if self.timestamps {
-            out.extend_from_slice(format!("{:.9} ", self.time).as_bytes());
-        }
-        out.extend_from_slice(line);
-    }
-}
-
-/// Reads the time that a line itself tells.
-fn time_of(line: &[u8]) -> Option<Timestamp> {
-    let line = std::str::from_utf8(line).ok()?.trim();
-    if line.starts_with('{') {
-        let object: serde_json::Value = serde_json::from_str(line).ok()?;
-        return object.get("timestamp")?.as_str()?.parse().ok();
-    }
-    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -325,6 +228,62 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn following_goes_on_in_the_next_file_and_what_was_before_is_shown_too() {
+        let (pods, file) = pod(false);
+        let previous = pods.path().join("log.1");
+        std::fs::write(&previous, "1\n2\n").expect("a rotated log");
+        std::fs::write(&file, "3\n4\n").expect("a log");
+        let tail = |lines| LogOptions { tail_lines: Some(lines), ..LogOptions::default() };
+        assert_eq!(text(pods.path(), LogOptions::default()).await, "1\n2\n3\n4\n");
+        assert_eq!(text(pods.path(), tail(1)).await, "4\n");
+        assert_eq!(text(pods.path(), tail(3)).await, "2\n3\n4\n");
+        let options = LogOptions { container: "c".into(), follow: true, ..tail(2) };
+        let stream = read(pods.path().to_owned(), "u", options).await.expect("a log");
+        let mut stream = Box::pin(stream);
+        assert_eq!(stream.try_next().await.expect("it is read"), Some(Bytes::from("3\n4\n")));
+        // Its writer rotates, having written a last line.
+        let mut log = std::fs::File::options().append(true).open(&file).expect("the log");
+        writeln!(log, "5").expect("it grows");
+        std::fs::rename(&file, &previous).expect("it is rotated");
+        std::fs::write(&file, "6\n").expect("a new log");
+        let mut seen = Vec::new();
+        while seen.len() < 4 {
+            seen.extend(stream.try_next().await.expect("it is read").expect("it goes on"));
+        }
+        assert_eq!(String::from_utf8_lossy(&seen), "5\n6\n");
+    }
+
+    #[tokio::test]
+    async fn a_log_without_times_is_as_new_as_its_file() {
+        let (pods, file) = pod(false);
+        std::fs::write(&file, "login:\n").expect("a console's log");
+        let since = |text: &str| LogOptions { since: text.parse().ok(), ..LogOptions::default() };
+        assert_eq!(text(pods.path(), since("2020-01-01T00:00:00Z")).await, "login:\n");
+        assert_eq!(text(pods.path(), since("2999-01-01T00:00:00Z")).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_bounded_log_begins_at_a_line_and_is_followed_on() {
+        let (pods, file) = pod(false);
+        let line = |number: usize| format!("line {number:04} of a long log\n");
+        let all: String = (0..4000).map(line).collect();
+        std::fs::write(&file, &all).expect("a long log");
+        let options = LogOptions { container: "c".into(), follow: true, ..LogOptions::default() };
+        let options = LogOptions { tail_lines: Some(1), ..options };
+        let stream = read(pods.path().to_owned(), "u", options).await.expect("a log");
+        let mut stream = Box::pin(stream);
+        assert_eq!(stream.try_next().await.expect("it is read"), Some(Bytes::from(line(3999))));
+        bound::bound(&file, 40_000).expect("it is bounded");
+        let left = text(pods.path(), LogOptions::default()).await;
+        assert!(left.len() < 40_000 && all.ends_with(&left) && left.starts_with("line "), "{}", left.len());
+        let tail = LogOptions { tail_lines: Some(100_000), ..LogOptions::default() };
+        assert_eq!(text(pods.path(), tail).await, left);
+        let mut log = std::fs::File::options().append(true).open(file).expect("the log");
+        write!(log, "{}", line(4000)).expect("it grows");
+        assert_eq!(stream.try_next().await.expect("it is read"), Some(Bytes::from(line(4000))));
+    }
+
+    #[tokio::test]
     async fn what_is_not_there_is_told() {
         let (pods, _) = pod(false);
         let pods = pods.path();
@@ -332,6 +291,6 @@ mod tests {
         assert!(matches!(read(pods.into(), "u", options("x")).await.err(), Some(LogError::NoContainer(_))));
         assert!(matches!(read(pods.into(), "v", options("c")).await.err(), Some(LogError::NotStarted(_))));
         let previous = LogOptions { previous: true, ..options("c") };
-        assert!(matches!(read(pods.into(), "u", previous).await.err(), Some(LogError::NoPrevious(_))));
+        assert!(matches!(read(pods.into(), "u", previous).await.err(), Some(LogError::NoPrevious { .. })));
     }
 }
