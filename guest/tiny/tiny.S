@@ -5,6 +5,7 @@
 #   the ACPI power button    powers off (ACPI S5)
 #   q                        powers off
 #   r                        resets through the keyboard controller
+#   p                        tells a panic device that it has panicked (I/O port 0x505)
 #   b                        prints 8192 lines of 64 characters
 # and echoes every other character. Between the timer's ticks it halts.
 #
@@ -72,6 +73,8 @@ input:
 	je off
 	cmp $'r', %al
 	je reset
+	cmp $'p', %al
+	je panic
 	cmp $'b', %al
 	je babble
 	call put
@@ -86,6 +89,12 @@ off:
 reset:
 	mov $0xfe, %al
 	out %al, $0x64
+	jmp idle
+
+panic:
+	mov $0x505, %dx
+	mov $1, %al
+	out %al, %dx
 	jmp idle
 
 babble:

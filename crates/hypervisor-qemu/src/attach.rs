@@ -83,6 +83,16 @@ impl Machine for QemuMachine {
         Ok(())
     }
 
+    async fn stand_still_on_shutdown(&self, still: bool) -> Result<(), Error> {
+        self.run(&command::SetAction { shutdown: if still { "pause" } else { "poweroff" } }).await?;
+        Ok(())
+    }
+
+    async fn screenshot(&self, file: &Path) -> Result<(), Error> {
+        self.run(&command::Screendump { filename: file.to_owned(), format: "png" }).await?;
+        Ok(())
+    }
+
     async fn set_link(&self, nic: &str, up: bool) -> Result<(), Error> {
         self.run(&command::SetLink { name: format!("nic-{nic}"), up }).await?;
         Ok(())
@@ -128,6 +138,7 @@ fn neutral(event: qmp::Event) -> Event {
         "RESET" => Event::Reset { cause },
         "SHUTDOWN" => Event::Shutdown { cause, reason: event.text("reason").to_owned() },
         "GUEST_PANICKED" => Event::Panicked,
+        "WATCHDOG" => Event::Watchdog { action: event.text("action").to_owned() },
         "BLOCK_IO_ERROR" => {
             Event::IoError { disk: disk(event.text("qom-path")), reason: event.text("reason").to_owned() }
         }

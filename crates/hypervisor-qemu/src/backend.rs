@@ -66,6 +66,7 @@ impl Qemu {
                 NicModel::Rtl8139,
                 NicModel::Pcnet,
                 NicModel::Ne2kPci,
+                NicModel::Igb,
             ],
             bios: true,
             uefi: true,
@@ -76,6 +77,12 @@ impl Qemu {
             memory_hotplug: true,
             hugepages: true,
             explicit_addresses: true,
+            inputs: true,
+            sound: true,
+            watchdog: true,
+            panic_devices: true,
+            io_threads: true,
+            timezones: true,
         };
         Self { program, firmware, capabilities }
     }

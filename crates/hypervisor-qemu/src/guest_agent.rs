@@ -4,13 +4,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hypervisor::{AgentError, GuestAgent, GuestInterface, GuestOs};
+use hypervisor::{AgentError, AgentFacts, FileSystem, GuestAgent, GuestInterface, GuestOs, GuestUser};
 use qmp::agent::{Agent, Error};
 use tokio::sync::Mutex;
 
 /// How long the agent may take; an emulated guest under load needs seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long file systems may take to be flushed.
+const FLUSHING: Duration = Duration::from_secs(60);
+/// How long an agent may take to refuse a restart.
+const REFUSING: Duration = Duration::from_secs(1);
+
+/// Most commands that are believed.
+const MOST_COMMANDS: usize = 256;
 /// Most interfaces, and addresses of one, that are believed.
 const MOST: usize = 64;
 /// Longest text that is believed, in characters.
@@ -97,6 +104,65 @@ impl GuestAgent for Channel {
                 .collect(),
         });
         Ok(believed.collect())
+    }
+
+    async fn facts(&self) -> Result<AgentFacts, AgentError> {
+        let info = self.ask(async |agent| agent.info(PATIENCE).await).await?;
+        let commands = info.supported_commands.into_iter().take(MOST_COMMANDS);
+        let commands = commands.map(|command| (cut(command.name), command.enabled)).collect();
+        Ok(AgentFacts { version: cut(info.version), commands })
+    }
+
+    async fn timezone(&self) -> Result<String, AgentError> {
+        let timezone = self.ask(async |agent| agent.timezone(PATIENCE).await).await?;
+        // As people write it: the name, and how far it is from UTC.
+        Ok(format!("{}, {}", cut(timezone.zone), timezone.offset))
+    }
+
+    async fn users(&self) -> Result<Vec<GuestUser>, AgentError> {
+        let users = self.ask(async |agent| agent.users(PATIENCE).await).await?;
+        let believed = users.into_iter().take(MOST).map(|user| GuestUser {
+            name: cut(user.user),
+            domain: cut(user.domain),
+            login_time: user.login_time,
+        });
+        Ok(believed.collect())
+    }
+
+    async fn file_systems(&self) -> Result<Vec<FileSystem>, AgentError> {
+        let systems = self.ask(async |agent| agent.file_systems(PATIENCE).await).await?;
+        let believed = systems.into_iter().take(MOST).map(|system| FileSystem {
+            device: cut(system.name),
+            mount_point: cut(system.mountpoint),
+            kind: cut(system.kind),
+            used_bytes: system.used_bytes,
+            total_bytes: system.total_bytes,
+            disks: system
+                .disk
+                .into_iter()
+                .take(MOST)
+                .map(|disk| (cut(disk.serial), cut(disk.bus_type)))
+                .collect(),
+        });
+        Ok(believed.collect())
+    }
+
+    async fn is_frozen(&self) -> Result<bool, AgentError> {
+        Ok(self.ask(async |agent| agent.freeze_status(PATIENCE).await).await? == "frozen")
+    }
+
+    async fn freeze(&self) -> Result<(), AgentError> {
+        self.ask(async |agent| agent.freeze(FLUSHING).await).await?;
+        Ok(())
+    }
+
+    async fn thaw(&self) -> Result<(), AgentError> {
+        self.ask(async |agent| agent.thaw(FLUSHING).await).await?;
+        Ok(())
+    }
+
+    async fn reboot(&self) -> Result<(), AgentError> {
+        self.ask(async |agent| agent.reboot(REFUSING).await).await
     }
 }
 

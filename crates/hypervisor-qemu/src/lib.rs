@@ -10,7 +10,8 @@
 //! | root port in slot N | `rpN` |
 //! | disk NAME | device `disk-NAME`, block nodes `dI-L` and `dI-L-file` (place I, layer L) |
 //! | interface NAME | device `nic-NAME`, host end `net-NAME` |
-//! | files in the run directory | [`CONTROL_SOCKET`], [`AGENT_SOCKET`], [`VNC_SOCKET`], [`VARIABLES`] |
+//! | files in the run directory | [`CONTROL_SOCKET`], [`AGENT_SOCKET`], [`VARIABLES`] |
+//! | files in the socket directory | [`VNC_SOCKET`] |
 
 mod args;
 mod attach;
@@ -26,8 +27,8 @@ pub use probe::probe;
 pub const CONTROL_SOCKET: &str = "qmp.sock";
 /// Host end of the guest agent's channel in the run directory.
 pub const AGENT_SOCKET: &str = "agent.sock";
-/// VNC socket in the run directory.
-pub const VNC_SOCKET: &str = "vnc.sock";
+/// VNC socket in the socket directory.
+pub const VNC_SOCKET: &str = "vnc-sock";
 /// UEFI variables of a machine whose variables do not outlive it, in the run directory.
 pub const VARIABLES: &str = "firmware-variables.fd";
 /// Channel of the first serial port in the invocation.

@@ -1,5 +1,6 @@
 //! Asks an installed QEMU what it is and can do.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -25,6 +26,8 @@ pub struct Facts {
     pub accelerators: Vec<Accelerator>,
     /// Processor models that its emulator knows.
     pub cpu_models: Vec<String>,
+    /// Processor features that guests can have under emulation.
+    pub emulated_features: BTreeSet<String>,
 }
 
 impl Facts {
@@ -115,6 +118,10 @@ async fn ask(stream: UnixStream, program: &Path) -> Result<Facts, qmp::Error> {
     let machines = client.run(&command::QueryMachines {}).await?;
     let types = client.run(&QomListTypes { implements: "accel" }).await?;
     let models = client.run(&command::QueryCpuDefinitions {}).await?;
+    // Without a machine it is the emulator that answers.
+    let everything = command::CpuModel { name: "max".to_owned(), props: serde_json::Map::new() };
+    let expanded =
+        client.run(&command::QueryCpuModelExpansion { kind: "full", model: everything }).await?.model.props;
     let version = client.version();
     let facts = Facts {
         program: program.to_owned(),
@@ -123,11 +130,21 @@ async fn ask(stream: UnixStream, program: &Path) -> Result<Facts, qmp::Error> {
         machines,
         accelerators: types.iter().filter_map(|kind| accelerator(&kind.name)).collect(),
         cpu_models: models.into_iter().map(|model| model.name).collect(),
+        emulated_features: features(&expanded),
     };
     match client.run(&command::Quit {}).await {
         Ok(_) | Err(qmp::Error::Closed) => Ok(facts),
         Err(error) => Err(error),
     }
+}
+
+/// Returns the names of what is on. Beside features these are some switches of the model, which nobody asks for.
+fn features(properties: &serde_json::Map<String, serde_json::Value>) -> BTreeSet<String> {
+    properties
+        .iter()
+        .filter(|(_, value)| **value == serde_json::Value::Bool(true))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 fn accelerator(kind: &str) -> Option<Accelerator> {

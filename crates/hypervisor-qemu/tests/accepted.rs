@@ -47,10 +47,15 @@ async fn accept((mut record, descriptors): Machine) {
     // Not every file system of a temporary directory can bypass the page cache.
     for disk in record.disks.iter_mut().filter(|disk| disk.cache == DiskCache::None) {
         disk.cache = DiskCache::Writeback;
+        disk.io = None;
     }
     let names = open_for(descriptors);
-    let surroundings =
-        Surroundings { descriptors: &names, run_directory: directory.path(), now: 1_700_000_000 };
+    let surroundings = Surroundings {
+        descriptors: &names,
+        run_directory: directory.path(),
+        socket_directory: directory.path(),
+        now: 1_700_000_000,
+    };
     let mut plan = Qemu::default().plan(&record, &surroundings).unwrap();
     // A tap needs a network of its own; the device in front of it does not care.
     for argument in &mut plan.args {
@@ -113,4 +118,9 @@ accepted! {
     disks_on_every_bus;
     processors_memory_identity_clock_and_graphics;
     network_models;
+    small_devices;
+    features_that_kvm_offers;
+    features_under_emulation;
+    disks_with_every_setting;
+    a_pool_of_threads_for_all_disks;
 }

@@ -14,8 +14,12 @@ use wire::machine::MachineRecord;
 
 fn plan_with(record: &MachineRecord, descriptors: &[&str]) -> Result<Invocation, PlanError> {
     let descriptors = open_for(descriptors);
-    let surroundings =
-        Surroundings { descriptors: &descriptors, run_directory: Path::new("/run/vm"), now: 1_700_000_000 };
+    let surroundings = Surroundings {
+        descriptors: &descriptors,
+        run_directory: Path::new("/run/vm"),
+        socket_directory: Path::new("/run/sockets"),
+        now: 1_700_000_000,
+    };
     let backend = Qemu::default();
     let plan = backend.plan(record, &surroundings);
     assert_eq!(plan, backend.plan(record, &surroundings), "a plan is pure");
@@ -27,13 +31,16 @@ fn print(invocation: &Invocation) -> String {
     let prepared = invocation.prepare.iter().map(|step| match step {
         Preparation::Copy { from, to } => format!("copy {} {}", from.display(), to.display()),
         Preparation::Remove { path } => format!("remove {}", path.display()),
+        Preparation::Need { path, .. } => format!("need {}", path.display()),
     });
     let inherited = invocation.descriptors.iter().map(|inherited| match &inherited.source {
         Source::Descriptor(name) => format!("{} < {name}", inherited.number),
         Source::Channel(name) => format!("{} <> {name}", inherited.number),
     });
+    let zone =
+        invocation.env.iter().filter(|(name, _)| name == "TZ").map(|(name, zone)| format!("{name}={zone}"));
     let program = std::iter::once(invocation.program.display().to_string());
-    let mut text = prepared.chain(inherited).chain(program).collect::<Vec<_>>().join("\n");
+    let mut text = prepared.chain(inherited).chain(zone).chain(program).collect::<Vec<_>>().join("\n");
     for argument in &invocation.args {
         let separator = if argument.starts_with('-') { "\n  " } else { " " };
         text.push_str(separator);
@@ -60,6 +67,11 @@ golden! {
     disks_on_every_bus;
     processors_memory_identity_clock_and_graphics;
     network_models;
+    small_devices;
+    features_that_kvm_offers;
+    features_under_emulation;
+    disks_with_every_setting;
+    a_pool_of_threads_for_all_disks;
 }
 
 #[test]
@@ -99,6 +111,7 @@ fn refusals_name_the_device_and_the_reason() {
             json!({"disks": [disk("d", "cdrom", "virtio", root(1), raw.clone())]}),
             "an optical drive needs the bus sata",
         ),
+        (json!({"disks": [disk("d", "disk", "virtio", root(1), json!([]))]}), "disk d: it has no image"),
         (
             json!({"disks": [disk("d", "disk", "virtio", json!({"type": "pci", "address": "0000:03:01.0"}), raw)]}),
             "PCI address 0000:03:01.0 is not of the form",

@@ -14,17 +14,21 @@ use hypervisor::contract::{self, Case, Harness, Trial, guest};
 use hypervisor::{Access, Attached, Backend, Error, Source, Surroundings, process};
 use hypervisor_qemu::{Qemu, attach};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use wire::machine::MachineRecord;
 
 struct Emulator;
 
 #[async_trait]
 impl Harness for Emulator {
-    async fn execute(&self) -> Result<Box<dyn Trial>, String> {
+    async fn execute(&self, record: MachineRecord) -> Result<Box<dyn Trial>, String> {
         let directory = tempfile::tempdir().unwrap();
-        let record = guest::record("boot/kernel").unwrap();
-        let descriptors = BTreeMap::from([("boot/kernel".to_owned(), Access::Read)]);
-        let surroundings =
-            Surroundings { descriptors: &descriptors, run_directory: directory.path(), now: 1_700_000_000 };
+        let descriptors = BTreeMap::from([(guest::KERNEL.to_owned(), Access::Read)]);
+        let surroundings = Surroundings {
+            descriptors: &descriptors,
+            run_directory: directory.path(),
+            socket_directory: directory.path(),
+            now: 1_700_000_000,
+        };
         let plan = Qemu::default().plan(&record, &surroundings).map_err(|error| error.to_string())?;
         let kernel = directory.path().join("kernel");
         std::fs::write(&kernel, guest::kernel()).unwrap();
@@ -53,6 +57,10 @@ struct Running {
 }
 
 impl Running {
+    fn press(&self, key: &[u8]) -> Result<(), String> {
+        (&self.serial).write_all(key).map_err(|error| error.to_string())
+    }
+
     fn reap(&self, options: WaitOptions) -> bool {
         let mut pid = self.pid.lock().unwrap();
         let Some(running) = *pid else { return true };
@@ -107,7 +115,15 @@ impl Trial for Running {
     }
 
     async fn guest_powers_off(&self) -> Result<(), String> {
-        (&self.serial).write_all(b"q").map_err(|error| error.to_string())
+        self.press(b"q")
+    }
+
+    async fn guest_resets(&self) -> Result<(), String> {
+        self.press(b"r")
+    }
+
+    async fn guest_panics(&self) -> Result<(), String> {
+        self.press(b"p")
     }
 
     async fn ended(&self) -> Result<(), String> {
@@ -141,6 +157,9 @@ cases! {
     reset = Reset;
     power_button = PowerButton;
     guest_powers_off = GuestPowersOff;
+    guest_resets = GuestResets;
+    restart_ends = RestartEnds;
+    guest_panics = GuestPanics;
     quit = Quit;
     reattach = Reattach;
     commands_after_end = CommandsAfterEnd;

@@ -15,6 +15,8 @@ async fn the_installed_qemu_is_understood() {
     assert_eq!(facts.machine("no-such-machine"), None);
     assert!(facts.accelerators.contains(&Accelerator::Tcg));
     assert!(facts.cpu_models.iter().any(|model| model == "max"));
+    assert!(facts.emulated_features.contains("sse4.2"), "{:?}", facts.emulated_features);
+    assert!(!facts.emulated_features.contains("hle"), "an emulator has no transactional memory");
 }
 
 #[tokio::test]

@@ -37,6 +37,43 @@ pub struct GuestInterface {
     pub addresses: Vec<String>,
 }
 
+/// An agent of a guest: its release and what it can be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentFacts {
+    /// Release.
+    pub version: String,
+    /// Commands that it knows, each with whether it obeys it.
+    pub commands: Vec<(String, bool)>,
+}
+
+/// Somebody who is logged in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GuestUser {
+    /// Name.
+    pub name: String,
+    /// Domain that the name is of; empty for most.
+    pub domain: String,
+    /// When the login was, in seconds since the epoch.
+    pub login_time: f64,
+}
+
+/// A mounted file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileSystem {
+    /// Name of the device that it is on.
+    pub device: String,
+    /// Where it is mounted.
+    pub mount_point: String,
+    /// Type, for example `ext4`.
+    pub kind: String,
+    /// Bytes in use.
+    pub used_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Serial number and bus of each disk below it.
+    pub disks: Vec<(String, String)>,
+}
+
 /// Why an agent did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -75,4 +112,20 @@ pub trait GuestAgent: Send + Sync + std::fmt::Debug {
     async fn hostname(&self) -> Result<String, AgentError>;
     /// Returns the guest's network interfaces.
     async fn interfaces(&self) -> Result<Vec<GuestInterface>, AgentError>;
+    /// Returns the agent's release and what it can be told.
+    async fn facts(&self) -> Result<AgentFacts, AgentError>;
+    /// Returns the guest's time zone, for example `UTC`.
+    async fn timezone(&self) -> Result<String, AgentError>;
+    /// Returns who is logged in.
+    async fn users(&self) -> Result<Vec<GuestUser>, AgentError>;
+    /// Returns what is mounted.
+    async fn file_systems(&self) -> Result<Vec<FileSystem>, AgentError>;
+    /// Returns whether file systems are held.
+    async fn is_frozen(&self) -> Result<bool, AgentError>;
+    /// Flushes and holds all file systems.
+    async fn freeze(&self) -> Result<(), AgentError>;
+    /// Releases all file systems.
+    async fn thaw(&self) -> Result<(), AgentError>;
+    /// Has the guest restart in order. Success means that it will, not that it has.
+    async fn reboot(&self) -> Result<(), AgentError>;
 }

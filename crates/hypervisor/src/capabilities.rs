@@ -35,6 +35,18 @@ pub struct Capabilities {
     pub hugepages: bool,
     /// Devices at PCI addresses that the user chose.
     pub explicit_addresses: bool,
+    /// Pointers.
+    pub inputs: bool,
+    /// Sound cards.
+    pub sound: bool,
+    /// Watchdogs.
+    pub watchdog: bool,
+    /// Devices by which a guest tells that it has panicked.
+    pub panic_devices: bool,
+    /// Threads that serve disks beside the main one.
+    pub io_threads: bool,
+    /// A clock that follows a time zone.
+    pub timezones: bool,
 }
 
 /// One thing that a record asks for and a backend cannot do.
@@ -76,6 +88,12 @@ impl Capabilities {
         need(self.cpu_hotplug || record.cpu.max_sockets == record.cpu.sockets, "CPU hot-plug".to_owned());
         need(self.memory_hotplug || record.memory.max == record.memory.size, "memory hot-plug".to_owned());
         need(self.hugepages || record.memory.hugepage_size.is_none(), "memory on huge pages".to_owned());
+        need(self.inputs || record.inputs.is_empty(), "input devices".to_owned());
+        need(self.sound || record.sound.is_none(), "sound".to_owned());
+        need(self.watchdog || record.watchdog.is_none(), "a watchdog".to_owned());
+        need(self.panic_devices || record.panic_devices.is_empty(), "panic devices".to_owned());
+        need(self.io_threads || record.io_threads == 0, "I/O threads".to_owned());
+        need(self.timezones || record.clock.timezone.is_none(), "a clock in local time".to_owned());
         for disk in &record.disks {
             need(self.disk_buses.contains(&disk.bus), format!("disk {}: bus {:?}", disk.name, disk.bus));
             need(

@@ -35,6 +35,8 @@ pub struct Surroundings<'a> {
     pub descriptors: &'a BTreeMap<DescriptorName, Access>,
     /// Directory for sockets and private files, as the hypervisor's process sees it. Nothing else writes here.
     pub run_directory: &'a Path,
+    /// Directory for sockets that the node's agent uses (the screen), as the hypervisor's process sees it.
+    pub socket_directory: &'a Path,
     /// The host's time in seconds since the epoch, for a clock that is not the host's own.
     pub now: i64,
 }
@@ -96,6 +98,13 @@ pub enum Preparation {
     Remove {
         /// The file.
         path: PathBuf,
+    },
+    /// A file of the node that has to be there.
+    Need {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong if it is not, and what to do.
+        remedy: String,
     },
 }
 

@@ -16,7 +16,7 @@ mod machine;
 pub mod process;
 pub mod simulated;
 
-pub use agent::{AgentError, GuestAgent, GuestInterface, GuestOs};
+pub use agent::{AgentError, AgentFacts, FileSystem, GuestAgent, GuestInterface, GuestOs, GuestUser};
 pub use capabilities::{Capabilities, Unsupported};
 pub use invocation::{Access, Backend, Inherited, Invocation, PlanError, Preparation, Source, Surroundings};
 pub use machine::{Attached, Error, Event, Events, Machine, RunState, ShutdownCause};

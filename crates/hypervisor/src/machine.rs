@@ -1,5 +1,6 @@
 //! A running machine, driven through its control socket.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -58,6 +59,11 @@ pub enum Event {
     },
     /// The guest reported a panic.
     Panicked,
+    /// The guest's watchdog expired.
+    Watchdog {
+        /// What it does now, in the hypervisor's word.
+        action: String,
+    },
     /// A disk failed.
     IoError {
         /// Name of the disk in the record, where known.
@@ -139,6 +145,13 @@ pub trait Machine: Send + Sync + std::fmt::Debug {
 
     /// Resets the machine as its reset button would; [`Event::Reset`] follows.
     async fn reset(&self) -> Result<(), Error>;
+
+    /// Says what a guest's own power-off leads to from now on: the end of the process, or a machine that stands still
+    /// ([`RunState::Ended`]) and can be reset and resumed. [`Event::Shutdown`] comes in both cases.
+    async fn stand_still_on_shutdown(&self, still: bool) -> Result<(), Error>;
+
+    /// Writes a picture of the screen to `file` as PNG. Without a graphics adapter it is refused.
+    async fn screenshot(&self, file: &Path) -> Result<(), Error>;
 
     /// Connects or disconnects the cable of the network interface `nic`, named as in the record.
     async fn set_link(&self, nic: &str, up: bool) -> Result<(), Error>;

@@ -23,6 +23,12 @@ pub enum SpawnError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The node lacks something.
+    #[error("{remedy}")]
+    Missing {
+        /// What is wrong, and what to do.
+        remedy: String,
+    },
     /// The process could not be made.
     #[error("execute {program}: {source}")]
     Execute {
@@ -39,6 +45,10 @@ pub fn prepare(invocation: &Invocation) -> Result<(), SpawnError> {
         let (what, done) = match step {
             Preparation::Copy { from, to } => (from, copy(from, to)),
             Preparation::Remove { path } => (path, remove(path)),
+            Preparation::Need { path, .. } if path.exists() => continue,
+            Preparation::Need { remedy, .. } => {
+                return Err(SpawnError::Missing { remedy: remedy.clone() });
+            }
         };
         done.map_err(|source| SpawnError::Prepare { what: what.display().to_string(), source })?;
     }

@@ -3,6 +3,7 @@
 //! It keeps the same promises as a real one, by the same [`crate::contract`], so that controllers and agents
 //! can be tried with thousands of machines on a laptop.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -10,7 +11,13 @@ use tokio::sync::{mpsc, watch};
 use wire::machine::MachineRecord;
 
 use crate::agent::AgentError;
-use crate::{Attached, Error, Event, GuestAgent, GuestInterface, GuestOs, Machine, RunState, ShutdownCause};
+use crate::{
+    AgentFacts, Attached, Error, Event, FileSystem, GuestAgent, GuestInterface, GuestOs, GuestUser, Machine,
+    RunState, ShutdownCause,
+};
+
+/// State of a machine whose guest powered off and that stands still.
+const STANDING: &str = "standing";
 
 /// How the simulated guest behaves.
 #[derive(Clone, Debug)]
@@ -30,6 +37,9 @@ impl Default for Guest {
 #[derive(Debug)]
 struct Inner {
     state: RunState,
+    /// Whether a power-off of the guest leaves the machine standing.
+    stands_still: bool,
+    frozen: bool,
     listeners: Vec<mpsc::UnboundedSender<Event>>,
 }
 
@@ -45,7 +55,8 @@ pub struct Simulation {
 impl Simulation {
     /// Makes the machine of `record`, its processors stopped.
     pub fn new(record: MachineRecord, guest: Guest) -> Self {
-        let inner = Inner { state: RunState::Created, listeners: Vec::new() };
+        let inner =
+            Inner { state: RunState::Created, stands_still: false, frozen: false, listeners: Vec::new() };
         Self {
             record: Arc::new(record),
             guest,
@@ -70,6 +81,23 @@ impl Simulation {
         self.end(ShutdownCause::Guest, "guest-shutdown");
     }
 
+    /// Resets the guest from inside.
+    pub fn reset_by_guest(&self) {
+        if self.record.reboot_ends {
+            self.end(ShutdownCause::Guest, "guest-reset");
+        } else {
+            self.inner().tell(&Event::Reset { cause: ShutdownCause::Guest });
+        }
+    }
+
+    /// Has the guest panic. Without a panic device nobody learns of it.
+    pub fn panic(&self) {
+        if !self.record.panic_devices.is_empty() {
+            self.inner().tell(&Event::Panicked);
+            self.end(ShutdownCause::Guest, "guest-panic");
+        }
+    }
+
     /// Returns when the machine has ended.
     pub async fn ended(&self) {
         // The sender is `self`'s own, so waiting cannot fail.
@@ -86,6 +114,10 @@ impl Simulation {
             return;
         }
         inner.tell(&Event::Shutdown { cause, reason: reason.to_owned() });
+        if inner.stands_still && cause == ShutdownCause::Guest {
+            inner.state = RunState::Other(STANDING.to_owned());
+            return;
+        }
         inner.state = RunState::Ended;
         inner.listeners.clear();
         drop(inner);
@@ -144,8 +176,26 @@ impl Machine for Simulation {
     }
 
     async fn reset(&self) -> Result<(), Error> {
-        self.alive()?.tell(&Event::Reset { cause: ShutdownCause::Host });
+        let mut inner = self.alive()?;
+        inner.frozen = false;
+        if inner.state == RunState::Other(STANDING.to_owned()) {
+            inner.state = RunState::Paused;
+        }
+        inner.tell(&Event::Reset { cause: ShutdownCause::Host });
         Ok(())
+    }
+
+    async fn stand_still_on_shutdown(&self, still: bool) -> Result<(), Error> {
+        self.alive()?.stands_still = still;
+        Ok(())
+    }
+
+    async fn screenshot(&self, _file: &Path) -> Result<(), Error> {
+        drop(self.alive()?);
+        Err(Error::Refused {
+            command: "take a picture".to_owned(),
+            reason: "a simulated machine has no screen".to_owned(),
+        })
     }
 
     async fn set_link(&self, nic: &str, _up: bool) -> Result<(), Error> {
@@ -213,5 +263,48 @@ impl GuestAgent for Simulation {
             addresses: nic.dhcp.iter().map(|lease| lease.address.to_string()).collect(),
         });
         Ok(interfaces.collect())
+    }
+
+    async fn facts(&self) -> Result<AgentFacts, AgentError> {
+        self.ping().await?;
+        Ok(AgentFacts { version: "simulated".to_owned(), commands: vec![("guest-ping".to_owned(), true)] })
+    }
+
+    async fn timezone(&self) -> Result<String, AgentError> {
+        self.ping().await?;
+        Ok("UTC".to_owned())
+    }
+
+    async fn users(&self) -> Result<Vec<GuestUser>, AgentError> {
+        self.ping().await?;
+        Ok(Vec::new())
+    }
+
+    async fn file_systems(&self) -> Result<Vec<FileSystem>, AgentError> {
+        self.ping().await?;
+        Ok(Vec::new())
+    }
+
+    async fn is_frozen(&self) -> Result<bool, AgentError> {
+        self.ping().await?;
+        Ok(self.inner().frozen)
+    }
+
+    async fn freeze(&self) -> Result<(), AgentError> {
+        self.ping().await?;
+        self.inner().frozen = true;
+        Ok(())
+    }
+
+    async fn thaw(&self) -> Result<(), AgentError> {
+        self.ping().await?;
+        self.inner().frozen = false;
+        Ok(())
+    }
+
+    async fn reboot(&self) -> Result<(), AgentError> {
+        self.ping().await?;
+        self.inner().tell(&Event::Reset { cause: ShutdownCause::Guest });
+        Ok(())
     }
 }

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use hypervisor::contract::{self, Case, Harness, Trial};
 use hypervisor::simulated::{Guest, Simulation};
 use hypervisor::{Attached, Error};
+use wire::machine::MachineRecord;
 
 struct Simulated;
 
 #[async_trait]
 impl Harness for Simulated {
-    async fn execute(&self) -> Result<Box<dyn Trial>, String> {
-        let record = contract::guest::record("kernel").map_err(|error| error.to_string())?;
+    async fn execute(&self, record: MachineRecord) -> Result<Box<dyn Trial>, String> {
         Ok(Box::new(SimulatedTrial(Simulation::new(record, Guest::default()))))
     }
 }
@@ -27,6 +27,14 @@ impl Trial for SimulatedTrial {
     }
     async fn guest_powers_off(&self) -> Result<(), String> {
         self.0.power_off();
+        Ok(())
+    }
+    async fn guest_resets(&self) -> Result<(), String> {
+        self.0.reset_by_guest();
+        Ok(())
+    }
+    async fn guest_panics(&self) -> Result<(), String> {
+        self.0.panic();
         Ok(())
     }
     async fn ended(&self) -> Result<(), String> {

@@ -16,6 +16,7 @@ fn document() -> String {
          - **honoured**: works as the API says.\n\
          - **refused**: accepted into the object; the machine stays unscheduled, with a condition that names the field, the reason\n  \
            and the remedy.\n\
+         - **honoured with KVM**: works where KVM runs the guest, changes nothing under emulation; answered with a warning.\n\
          - **no effect**: accepted, and answered with a warning that begins `ironclad:`.\n",
     );
     for kind in KINDS {
@@ -27,6 +28,7 @@ fn document() -> String {
                     (format!("only {}", values.join(", ")), format!("{reason}; {remedy}"))
                 }
                 State::Refused { reason, remedy } => ("refused".to_owned(), format!("{reason}; {remedy}")),
+                State::WithKvm { note } => ("honoured with KVM".to_owned(), note.to_owned()),
                 State::Harmless { note, .. } => ("no effect".to_owned(), note.to_owned()),
             };
             let path = if path.is_empty() { "everything else".to_owned() } else { format!("`{path}`") };

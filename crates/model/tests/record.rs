@@ -18,6 +18,7 @@ fn facts() -> NodeFacts {
         architecture: Architecture::Amd64,
         accelerator: Accelerator::Tcg,
         machine_aliases: BTreeMap::from([("q35".to_owned(), "pc-q35-10.0".to_owned())]),
+        cpu_features: None,
         smbios: SmbiosFacts::default(),
         balloon_period_seconds: 10,
         volumes: BTreeMap::from([(
@@ -116,6 +117,130 @@ fn a_machine_with_uefi_and_identity() {
     insta::assert_yaml_snapshot!("uefi", machine_record(&vmi, &facts(), None).unwrap());
 }
 
+/// A machine with most of the devices that there are.
+fn every_kind() -> Value {
+    json!({
+        "domain": {
+            "memory": {"guest": "512Mi"},
+            "cpu": {"cores": 2, "features": [{"name": "hle", "policy": "optional"}, {"name": "aes", "policy": "forbid"},
+                                             {"name": "sse4_2"}, {"name": "vmx", "policy": "force"}]},
+            "chassis": {"manufacturer": "m", "version": "v", "serial": "s", "asset": "a", "sku": "k"},
+            "firmware": {"bootloader": {"bios": {"useSerial": true}}},
+            "clock": {"timezone": "Asia/Tokyo", "timer": {
+                "hpet": {"present": false}, "pit": {"tickPolicy": "delay"}, "kvm": {}, "hyperv": {},
+                "rtc": {"tickPolicy": "catchup", "track": "guest"},
+            }},
+            "features": {
+                "smm": {"enabled": false}, "kvm": {"hidden": true}, "pvspinlock": {}, "apic": {"endOfInterrupt": true},
+                "hyperv": {"synictimer": {"direct": {}}, "spinlocks": {}, "vendorid": {"vendorid": "x"},
+                           "tlbflush": {"extended": {}}, "relaxed": {"enabled": false}},
+            },
+            "ioThreadsPolicy": "auto", "rebootPolicy": "Terminate",
+            "devices": {
+                "blockMultiQueue": true, "rng": {}, "video": {"type": "cirrus"},
+                "inputs": [{"name": "usb", "type": "tablet"}, {"name": "virtio", "type": "tablet", "bus": "virtio"}],
+                "sound": {"name": "sound", "model": "ac97"},
+                "watchdog": {"name": "dog", "i6300esb": {"action": "shutdown"}},
+                "panicDevices": [{}, {"model": "pvpanic"}],
+                "disks": [
+                    {"name": "root", "disk": {"bus": "virtio"}, "io": "native"},
+                    {"name": "own", "disk": {"bus": "virtio", "pciAddress": "0000:00:0a.0"}, "dedicatedIOThread": true,
+                     "errorPolicy": "enospace",
+                     "blockSize": {"custom": {"logical": 4096, "physical": 8192, "discardGranularity": 65536}}},
+                    {"name": "open", "cdrom": {"bus": "scsi", "tray": "open"}},
+                    {"name": "empty", "cdrom": {}},
+                ],
+                "interfaces": [{"name": "default", "masquerade": {}, "model": "igb", "acpiIndex": 7}],
+            },
+        },
+        "networks": [{"name": "default", "pod": {}}],
+        "volumes": [
+            {"name": "root", "containerDisk": {"image": "example.test/guest:1"}},
+            {"name": "own", "emptyDisk": {"capacity": "1Gi"}},
+            {"name": "open", "containerDisk": {"image": "example.test/tools:1"}},
+        ],
+    })
+}
+
+fn emulating() -> NodeFacts {
+    NodeFacts { cpu_features: Some(["aes", "sse4.2", "sse4-2"].map(str::to_owned).into()), ..facts() }
+}
+
+#[test]
+fn a_machine_with_many_devices() {
+    let mut spec = every_kind();
+    spec["domain"]["cpu"]["features"][1]["policy"] = json!("disable");
+    insta::assert_yaml_snapshot!("devices", machine_record(&instance(spec), &emulating(), None).unwrap());
+}
+
+#[test]
+fn a_new_device_moves_no_other() {
+    let first = machine_record(&instance(usual()), &facts(), None).unwrap();
+    let mut spec = usual();
+    let added = &mut spec["domain"]["devices"];
+    added["sound"] = json!({"name": "sound"});
+    added["watchdog"] = json!({"name": "dog", "i6300esb": {}});
+    added["inputs"] = json!([{"name": "pen", "type": "tablet", "bus": "virtio"}]);
+    added["panicDevices"] = json!([{"model": "pvpanic"}]);
+    added["disks"].as_array_mut().unwrap().insert(0, json!({"name": "new", "disk": {"bus": "virtio"}}));
+    spec["volumes"].as_array_mut().unwrap().push(json!({"name": "new", "emptyDisk": {"capacity": "1Gi"}}));
+    let second = machine_record(&instance(spec.clone()), &facts(), Some(&first)).unwrap();
+    let (before, after) = (slots::occupied(&first), slots::occupied(&second));
+    for (device, slot) in &before {
+        assert_eq!(after.get(device), Some(slot), "{device} has moved");
+    }
+    assert_eq!(after.len(), before.len() + 5);
+    // And a restart without them leaves the rest where it was, and them where they were when they come back.
+    let third = machine_record(&instance(spec), &facts(), Some(&second)).unwrap();
+    assert_eq!(third, second);
+}
+
+#[test]
+fn a_chosen_place_is_free_or_the_field_is_named() {
+    let with = |address: &str| {
+        let mut spec = usual();
+        spec["domain"]["devices"]["disks"][1]["disk"]["pciAddress"] = json!(address);
+        spec
+    };
+    // The lowest slot is what the interface would have taken.
+    let record = machine_record(&instance(with("0000:00:02.0")), &facts(), None).unwrap();
+    assert_eq!(record.disks[1].address, Address::Pci { address: "0000:00:02.0".to_owned() });
+    assert!(!slots::occupied(&record).values().any(|slot| *slot == 2), "{:?}", slots::occupied(&record));
+    let before = machine_record(&instance(usual()), &facts(), None).unwrap();
+    for (address, previous, words) in [
+        ("0000:04:10.0", None, "write 0000:00:SS.0"),
+        ("0000:00:1f.0", None, "write 0000:00:SS.0"),
+        ("0000:00:01.0", None, "graphics adapter"),
+        ("0000:00:02.0", Some(&before), "nic/default has held this place"),
+    ] {
+        let error = machine_record(&instance(with(address)), &facts(), previous).unwrap_err().to_string();
+        assert!(error.contains("disks[1].disk.pciAddress") && error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_node_without_a_feature_says_so() {
+    for (policy, name, words) in [
+        ("require", "hle", Some("do not offer the feature")),
+        ("", "hle", Some("do not offer the feature")),
+        ("forbid", "aes", Some("write disable to hide it")),
+        ("optional", "hle", None),
+        ("force", "hle", None),
+        ("require", "sse4.2", None),
+        ("forbid", "hle", None),
+    ] {
+        let mut spec = usual();
+        spec["domain"]["cpu"]["features"] = json!([{"name": name, "policy": policy}]);
+        let made = machine_record(&instance(spec.clone()), &emulating(), None);
+        match words {
+            Some(words) => assert!(made.unwrap_err().to_string().contains(words)),
+            None => assert!(made.is_ok(), "{policy} {name}: {made:?}"),
+        }
+        // Where the hardware decides, nothing is known before.
+        assert!(machine_record(&instance(spec), &facts(), None).is_ok());
+    }
+}
+
 #[test]
 fn what_cannot_be_made_names_its_field() {
     for (spec, words) in [
@@ -128,6 +253,25 @@ fn what_cannot_be_made_names_its_field() {
             "spec.domain.devices.disks[0].name is \"gone\"",
         ),
         (json!({"domain": {"devices": {}}}), "spec.domain.memory.guest"),
+        (
+            json!({"domain": {"devices": {}, "memory": {"guest": "64Mi"}, "clock": {"timezone": "../shadow"}}}),
+            "spec.domain.clock.timezone is \"../shadow\"",
+        ),
+        (
+            json!({"domain": {"devices": {}, "memory": {"guest": "64Mi"}, "ioThreadsPolicy": "supplementalPool",
+                              "ioThreads": {"supplementalPoolThreadCount": 4_000_000_000_u32}}}),
+            "spec.domain.ioThreads.supplementalPoolThreadCount is \"4000000000\": write at most 64",
+        ),
+        (
+            json!({"domain": {"devices": {"panicDevices": [{"model": "hyperv"}]}, "memory": {"guest": "64Mi"}}}),
+            "spec.domain.devices.panicDevices[0].model is \"hyperv\": it needs KVM",
+        ),
+        (
+            json!({"domain": {"devices": {"disks": [{"name": "d", "disk": {"bus": "virtio"}, "io": "native", "cache": "writeback"}]},
+                              "memory": {"guest": "64Mi"}},
+                   "volumes": [{"name": "d", "emptyDisk": {"capacity": "1Gi"}}]}),
+            "spec.domain.devices.disks[0].cache is \"writeback\": io: native works with",
+        ),
     ] {
         let error = machine_record(&instance(spec), &facts(), None).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
@@ -173,7 +317,7 @@ fn too_many_devices_are_refused() {
 /// Some disks and interfaces by number, each on a bus.
 fn devices() -> impl Strategy<Value = (BTreeMap<u8, usize>, BTreeSet<u8>)> {
     (
-        proptest::collection::btree_map(0u8..20, 0usize..4, 0..10),
+        proptest::collection::btree_map(0u8..20, 0usize..4, 0..7),
         proptest::collection::btree_set(0u8..8, 0..4),
     )
 }

@@ -105,6 +105,77 @@ pub struct Address {
     pub prefix: u8,
 }
 
+/// The agent as `guest-info` tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Info {
+    /// Release.
+    pub version: String,
+    /// Commands that it knows.
+    pub supported_commands: Vec<SupportedCommand>,
+}
+
+/// One command of an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct SupportedCommand {
+    /// Its name.
+    pub name: String,
+    /// Whether the agent obeys it.
+    pub enabled: bool,
+}
+
+/// A login as `guest-get-users` tells it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct User {
+    /// Name.
+    pub user: String,
+    /// Domain, on Windows.
+    pub domain: String,
+    /// When, in seconds since the epoch.
+    pub login_time: f64,
+}
+
+/// A time zone as `guest-get-timezone` tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Timezone {
+    /// Name; the agent may not know it.
+    pub zone: String,
+    /// Seconds east of UTC.
+    pub offset: i64,
+}
+
+/// A mounted file system as `guest-get-fsinfo` tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct FileSystem {
+    /// Device name.
+    pub name: String,
+    /// Where it is mounted.
+    pub mountpoint: String,
+    /// Type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Bytes in use.
+    pub used_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Disks below it.
+    pub disk: Vec<FileSystemDisk>,
+}
+
+/// A disk below a file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct FileSystemDisk {
+    /// Serial number.
+    pub serial: String,
+    /// Bus, for example `virtio`.
+    pub bus_type: String,
+}
+
 #[derive(Deserialize)]
 struct HostName {
     #[serde(rename = "host-name")]
@@ -167,6 +238,51 @@ impl Agent {
     /// Returns the guest's network interfaces.
     pub async fn interfaces(&mut self, patience: Duration) -> Result<Vec<Interface>, Error> {
         self.ask("guest-network-get-interfaces", None::<()>, patience).await
+    }
+
+    /// Returns the agent's release and commands.
+    pub async fn info(&mut self, patience: Duration) -> Result<Info, Error> {
+        self.ask("guest-info", None::<()>, patience).await
+    }
+
+    /// Returns the guest's time zone.
+    pub async fn timezone(&mut self, patience: Duration) -> Result<Timezone, Error> {
+        self.ask("guest-get-timezone", None::<()>, patience).await
+    }
+
+    /// Returns who is logged in.
+    pub async fn users(&mut self, patience: Duration) -> Result<Vec<User>, Error> {
+        self.ask("guest-get-users", None::<()>, patience).await
+    }
+
+    /// Returns what is mounted.
+    pub async fn file_systems(&mut self, patience: Duration) -> Result<Vec<FileSystem>, Error> {
+        self.ask("guest-get-fsinfo", None::<()>, patience).await
+    }
+
+    /// Returns `frozen` or `thawed`.
+    pub async fn freeze_status(&mut self, patience: Duration) -> Result<String, Error> {
+        self.ask("guest-fsfreeze-status", None::<()>, patience).await
+    }
+
+    /// Flushes and holds all file systems; returns how many.
+    pub async fn freeze(&mut self, patience: Duration) -> Result<u64, Error> {
+        self.ask("guest-fsfreeze-freeze", None::<()>, patience).await
+    }
+
+    /// Releases all file systems; returns how many.
+    pub async fn thaw(&mut self, patience: Duration) -> Result<u64, Error> {
+        self.ask("guest-fsfreeze-thaw", None::<()>, patience).await
+    }
+
+    /// Has the guest restart. An agent that obeys does not answer; only a refusal comes back.
+    pub async fn reboot(&mut self, patience: Duration) -> Result<(), Error> {
+        let mode = serde_json::json!({"mode": "reboot"});
+        match self.ask::<_, serde_json::Value>("guest-shutdown", Some(mode), patience).await {
+            // It is ending already.
+            Ok(_) | Err(Error::Timeout(_) | Error::Closed) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives any command and returns its answer within `patience`.

@@ -213,6 +213,32 @@ impl Command for SetLink {
     type Answer = Nothing;
 }
 
+/// Says what certain events lead to; what is left out stays as it is.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SetAction {
+    /// After the guest powered itself off: `poweroff` ends the process, `pause` leaves the machine standing.
+    pub shutdown: &'static str,
+}
+
+impl Command for SetAction {
+    const NAME: &'static str = "set-action";
+    type Answer = Nothing;
+}
+
+/// Writes a picture of the first screen to a file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Screendump {
+    /// The file, as QEMU sees it.
+    pub filename: std::path::PathBuf,
+    /// `png` or `ppm`.
+    pub format: &'static str,
+}
+
+impl Command for Screendump {
+    const NAME: &'static str = "screendump";
+    type Answer = Nothing;
+}
+
 /// Reads a property of an object.
 #[derive(Clone, Debug, Serialize)]
 pub struct QomGet {
@@ -241,4 +267,36 @@ pub struct QomSet {
 impl Command for QomSet {
     const NAME: &'static str = "qom-set";
     type Answer = Nothing;
+}
+
+/// Lists the properties that a processor model comes down to.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueryCpuModelExpansion {
+    /// `static` or `full`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The model.
+    pub model: CpuModel,
+}
+
+/// A processor model with its properties.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CpuModel {
+    /// Its name.
+    pub name: String,
+    /// Its properties; the features among them are truth values.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub props: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a processor model comes down to.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ExpandedCpuModel {
+    /// The model with all its properties.
+    pub model: CpuModel,
+}
+
+impl Command for QueryCpuModelExpansion {
+    const NAME: &'static str = "query-cpu-model-expansion";
+    type Answer = ExpandedCpuModel;
 }

@@ -5,7 +5,19 @@
 //! files: everything that is opened outside the Pod (disks, taps, firmware variables) is named by a
 //! [`DescriptorName`] and travels beside the record as an open descriptor.
 
+mod devices;
+mod disks;
+mod features;
+mod nics;
+
 use serde::{Deserialize, Serialize};
+
+pub use devices::{Input, InputBus, PanicDevice, Sound, SoundModel, Watchdog, WatchdogAction};
+pub use disks::{
+    BlockSize, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskIo, DiskLayer, ErrorPolicy,
+};
+pub use features::{Enlightenment, Features, Hyperv, MissedTicks, RtcTrack, Timers};
+pub use nics::{Dhcp, DhcpOption, Nic, NicModel};
 
 /// Version of [`MachineRecord`] that this release writes.
 pub const RECORD_VERSION: u32 = 1;
@@ -61,6 +73,27 @@ pub struct MachineRecord {
     /// Graphics adapter and VNC server; `None` for a headless machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graphics: Option<Graphics>,
+    /// Features of board and processor.
+    #[serde(default, skip_serializing_if = "Features::is_default")]
+    pub features: Features,
+    /// Pointers for the graphical console.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
+    /// Sound card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound: Option<Sound>,
+    /// Watchdog.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<Watchdog>,
+    /// Devices by which the guest tells that it has panicked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub panic_devices: Vec<PanicDevice>,
+    /// Number of threads that disks may do their work on, beside the hypervisor's main one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub io_threads: u32,
+    /// Whether a guest that restarts ends its machine (`rebootPolicy: Terminate`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reboot_ends: bool,
     /// Hot-pluggable root ports that nothing occupies yet: their PCI slots.
     #[serde(default)]
     pub spare_root_ports: Vec<u8>,
@@ -69,6 +102,12 @@ pub struct MachineRecord {
     pub start_paused: bool,
     /// Seconds between the ACPI power button and the kill.
     pub grace_period_seconds: u64,
+}
+
+/// Serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Instruction set of a guest, in Kubernetes' words.
@@ -155,6 +194,9 @@ pub struct Memory {
 pub struct Boot {
     /// Firmware that runs first.
     pub firmware: Firmware,
+    /// Whether a BIOS shows its messages on the serial console.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub firmware_on_serial: bool,
     /// A kernel loaded directly, past the firmware's own boot order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelBoot>,
@@ -212,69 +254,32 @@ pub struct Smbios {
     /// Chassis asset tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asset_tag: Option<String>,
+    /// Chassis manufacturer; the system's where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chassis_manufacturer: Option<String>,
+    /// Chassis version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chassis_version: Option<String>,
+    /// Chassis serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chassis_serial: Option<String>,
+    /// Chassis SKU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chassis_sku: Option<String>,
 }
 
 /// Real-time clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Clock {
-    /// Seconds between UTC and what the guest's clock shows at start.
+    /// Seconds between UTC and what the guest's clock shows at start; without meaning where a time zone is set.
     pub offset_seconds: i64,
-}
-
-/// One disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Disk {
-    /// Name in the specification; stable and unique.
-    pub name: String,
-    /// Device that the guest sees.
-    pub device: DiskDevice,
-    /// Controller that carries it.
-    pub bus: DiskBus,
-    /// Place on its bus.
-    pub address: Address,
-    /// Images from the one that is written (first) down to the base.
-    pub chain: Vec<DiskLayer>,
-    /// Whether the guest may not write.
-    #[serde(default)]
-    pub read_only: bool,
-    /// Serial number that the guest sees.
+    /// Time zone whose local time the guest's clock shows, for example `Europe/Berlin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub serial: Option<String>,
-    /// Place in the boot order, from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub boot_index: Option<u32>,
-    /// Host page cache.
-    pub cache: DiskCache,
-    /// What an I/O error does.
-    pub error_policy: ErrorPolicy,
-}
-
-/// Device kind of a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DiskDevice {
-    /// A hard disk.
-    Disk,
-    /// An optical drive.
-    Cdrom,
-    /// A SCSI logical unit passed through.
-    Lun,
-}
-
-/// Controller that carries a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DiskBus {
-    /// virtio-blk.
-    Virtio,
-    /// virtio-scsi.
-    Scsi,
-    /// AHCI.
-    Sata,
-    /// USB mass storage.
-    Usb,
+    pub timezone: Option<String>,
+    /// Timers.
+    #[serde(default, skip_serializing_if = "Timers::is_default")]
+    pub timers: Timers,
 }
 
 /// Place of a device on its bus.
@@ -299,132 +304,6 @@ pub enum Address {
         /// The unit, from 0.
         unit: u32,
     },
-}
-
-/// One image of a disk's chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DiskLayer {
-    /// The open image.
-    pub descriptor: DescriptorName,
-    /// Its format.
-    pub format: DiskFormat,
-}
-
-/// Image format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DiskFormat {
-    /// Plain bytes.
-    Raw,
-    /// QEMU's copy-on-write format.
-    Qcow2,
-}
-
-/// Use of the host's page cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DiskCache {
-    /// Bypass it (`O_DIRECT`).
-    None,
-    /// Read through it, write through it.
-    Writethrough,
-    /// Write back.
-    Writeback,
-}
-
-/// What an I/O error of a disk does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ErrorPolicy {
-    /// Pause the machine.
-    Stop,
-    /// Tell the guest.
-    Report,
-    /// Go on.
-    Ignore,
-}
-
-/// One network interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Nic {
-    /// Name in the specification; stable and unique.
-    pub name: String,
-    /// Device model that the guest sees.
-    pub model: NicModel,
-    /// Place on the PCI bus.
-    pub address: Address,
-    /// Hardware address, lower case with colons.
-    pub mac: String,
-    /// Maximum transmission unit offered to the guest; 0 leaves it alone.
-    pub mtu: u16,
-    /// Open tap device.
-    pub tap: DescriptorName,
-    /// Lease that the launcher hands out on this interface, and the bound socket it answers on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dhcp: Option<Dhcp>,
-    /// Place in the boot order, from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub boot_index: Option<u32>,
-    /// Link state at start.
-    pub link_up: bool,
-}
-
-/// Device model of a network interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NicModel {
-    /// virtio-net.
-    Virtio,
-    /// Intel 82540EM.
-    E1000,
-    /// Intel 82574L.
-    E1000e,
-    /// Realtek RTL8139.
-    Rtl8139,
-    /// AMD PCnet.
-    Pcnet,
-    /// NE2000 on PCI.
-    Ne2kPci,
-}
-
-/// What the DHCP responder of one interface hands out. It serves exactly one client, by MAC.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Dhcp {
-    /// UDP socket bound to port 67 on the guest-facing bridge, inside the Pod's network namespace.
-    pub socket: DescriptorName,
-    /// Address for the guest.
-    pub address: std::net::Ipv4Addr,
-    /// Prefix length of the guest's network.
-    pub prefix: u8,
-    /// Default gateway, also the server's own identifier.
-    pub gateway: std::net::Ipv4Addr,
-    /// Name servers.
-    #[serde(default)]
-    pub dns: Vec<std::net::Ipv4Addr>,
-    /// Search domains.
-    #[serde(default)]
-    pub search: Vec<String>,
-    /// Host name for the guest.
-    #[serde(default)]
-    pub hostname: String,
-    /// Interface MTU; 0 sends none.
-    #[serde(default)]
-    pub mtu: u16,
-    /// Boot file name, TFTP server, NTP servers and private options, verbatim.
-    #[serde(default)]
-    pub extra: Vec<DhcpOption>,
-}
-
-/// One DHCP option by code.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DhcpOption {
-    /// Option code (RFC 2132).
-    pub code: u8,
-    /// Raw value.
-    pub value: Vec<u8>,
 }
 
 /// Random number generator on the PCI bus.

@@ -13,7 +13,7 @@ pub(crate) const PORT: &str = "agent0";
 
 pub(super) fn add(builder: &mut Builder<'_>, agent: Option<&AgentChannel>) -> Result<(), PlanError> {
     let Some(agent) = agent else { return Ok(()) };
-    let place = pci::place("guest agent channel", &agent.address, Kind::Express)?;
+    let place = pci::place("guest agent channel", &agent.address, Kind::Integrated)?;
     pci::device(builder, "virtio-serial-pci", place, json!({"id": "serial-ports"}));
     let path = escape(&builder.socket(AGENT_SOCKET));
     builder.option("-chardev", format!("socket,id=agent,path={path},server=on,wait=off"));

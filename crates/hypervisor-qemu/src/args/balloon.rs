@@ -9,7 +9,7 @@ use super::pci::{self, Kind};
 
 pub(super) fn add(builder: &mut Builder<'_>, balloon: Option<&Balloon>) -> Result<(), PlanError> {
     let Some(balloon) = balloon else { return Ok(()) };
-    let place = pci::place("memory balloon", &balloon.address, Kind::Express)?;
+    let place = pci::place("memory balloon", &balloon.address, Kind::Integrated)?;
     // Pages that the guest has freed go back to the host without anybody asking.
     pci::device(
         builder,

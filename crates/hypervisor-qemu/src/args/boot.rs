@@ -40,6 +40,13 @@ pub(super) fn add(
     } else {
         (&files.code, &files.variables)
     };
+    for file in [code, template] {
+        let file_name = file.display();
+        builder.need(
+            file,
+            format!("UEFI firmware ({file_name}) is not on this node; install it (Debian: ovmf), the start is tried again"),
+        );
+    }
     let variables = if persistent {
         match builder.image("firmware variables", VARIABLES_DESCRIPTOR)? {
             (file, Access::ReadWrite) => file,

@@ -9,12 +9,16 @@ use serde_json::Value;
 /// First number that an inherited descriptor takes.
 const FIRST_NUMBER: i32 = 3;
 
+/// Where the system's library looks for time zones.
+const ZONES: &str = "/usr/share/zoneinfo";
+
 pub(crate) struct Builder<'a> {
     surroundings: &'a Surroundings<'a>,
     args: Vec<String>,
     inherited: Vec<Inherited>,
     prepare: Vec<Preparation>,
     numbers: BTreeMap<String, i32>,
+    timezone: Option<String>,
 }
 
 impl<'a> Builder<'a> {
@@ -25,6 +29,7 @@ impl<'a> Builder<'a> {
             inherited: Vec::new(),
             prepare: Vec::new(),
             numbers: BTreeMap::new(),
+            timezone: None,
         }
     }
 
@@ -101,16 +106,42 @@ impl<'a> Builder<'a> {
         text
     }
 
+    /// As [`Self::socket`], for one that is not the supervisor's alone.
+    pub(crate) fn public_socket(&mut self, name: &str) -> String {
+        let path = self.surroundings.socket_directory.join(name);
+        let text = path.display().to_string();
+        self.prepare.push(Preparation::Remove { path });
+        text
+    }
+
+    /// Has the start fail with `remedy` unless a file of the node is there.
+    pub(crate) fn need(&mut self, path: &Path, remedy: impl Into<String>) {
+        self.prepare.push(Preparation::Need { path: path.to_owned(), remedy: remedy.into() });
+    }
+
+    /// Has the process's local time be that of a time zone, which has to be known on the node.
+    pub(crate) fn timezone(&mut self, zone: &str) {
+        let remedy =
+            format!("the time zone {zone} is not known on this node; install tzdata, or write another");
+        self.need(&Path::new(ZONES).join(zone), remedy);
+        self.timezone = Some(zone.to_owned());
+    }
+
     fn run_directory(&self) -> &Path {
         self.surroundings.run_directory
     }
 
     pub(crate) fn finish(self, program: PathBuf) -> Invocation {
+        let env = [("PATH", "/usr/bin:/bin"), ("LC_ALL", "C")];
         Invocation {
             prepare: self.prepare,
             program,
             args: self.args,
-            env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LC_ALL".to_owned(), "C".to_owned())],
+            env: env
+                .into_iter()
+                .chain(self.timezone.as_deref().map(|zone| ("TZ", zone)))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             descriptors: self.inherited,
         }
     }

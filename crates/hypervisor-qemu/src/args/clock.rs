@@ -1,16 +1,29 @@
 //! The real-time clock.
 
-use wire::machine::Clock;
+use wire::machine::{Clock, MissedTicks, RtcTrack};
 
 use super::builder::Builder;
 
 /// `now` is the host's time in seconds since the epoch.
 pub(super) fn add(builder: &mut Builder<'_>, clock: &Clock, now: i64) {
-    let base = match clock.offset_seconds {
-        0 => "utc".to_owned(),
-        offset => date(now.saturating_add(offset)),
+    let base = match (&clock.timezone, clock.offset_seconds) {
+        (Some(zone), _) => {
+            builder.timezone(zone);
+            "localtime".to_owned()
+        }
+        (None, 0) => "utc".to_owned(),
+        (None, offset) => date(now.saturating_add(offset)),
     };
-    builder.option("-rtc", format!("base={base},driftfix=slew"));
+    let fix = match clock.timers.rtc_ticks {
+        None | Some(MissedTicks::Catchup) => "slew",
+        Some(MissedTicks::Delay | MissedTicks::Discard) => "none",
+    };
+    let follows = match clock.timers.rtc_track {
+        None => "",
+        Some(RtcTrack::Guest) => ",clock=vm",
+        Some(RtcTrack::Wall) => ",clock=host",
+    };
+    builder.option("-rtc", format!("base={base}{follows},driftfix={fix}"));
 }
 
 /// Writes a time as QEMU reads it: `2006-06-17T16:01:21`, in UTC.

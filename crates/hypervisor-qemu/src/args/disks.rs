@@ -2,11 +2,14 @@
 
 use hypervisor::{Access, PlanError};
 use serde_json::{Map, Value, json};
-use wire::machine::{Address, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskLayer, ErrorPolicy};
+use wire::machine::{
+    Address, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskIo, DiskLayer, ErrorPolicy,
+};
 
 use super::builder::{Builder, contradiction};
 use super::controllers::{SCSI_BUS, USB_BUS};
 use super::pci::{self, Kind};
+use super::threads;
 
 /// Ports of the chipset's SATA controller.
 const SATA_PORTS: u32 = 6;
@@ -14,17 +17,28 @@ const SATA_PORTS: u32 = 6;
 pub(super) fn add(builder: &mut Builder<'_>, disks: &[Disk]) -> Result<(), PlanError> {
     for (place, disk) in disks.iter().enumerate() {
         let label = format!("disk {}", disk.name);
-        let node = graph(builder, place, disk, &label)?;
-        device(builder, disk, &label, &node)?;
+        let node = match (disk.chain.is_empty(), disk.device) {
+            // A drive without a medium.
+            (true, DiskDevice::Cdrom) => None,
+            (true, _) => return Err(contradiction(label, "it has no image")),
+            (false, _) => graph(builder, place, disk, &label)?,
+        };
+        device(builder, disk, &label, node.as_deref())?;
     }
     Ok(())
 }
 
 /// Adds the nodes of a disk's chain and returns the top one.
-fn graph(builder: &mut Builder<'_>, place: usize, disk: &Disk, label: &str) -> Result<String, PlanError> {
-    if disk.chain.is_empty() {
-        return Err(contradiction(label, "it has no image"));
-    }
+fn graph(
+    builder: &mut Builder<'_>,
+    place: usize,
+    disk: &Disk,
+    label: &str,
+) -> Result<Option<String>, PlanError> {
+    let aio = disk.io.map(|io| match io {
+        DiskIo::Native => "native",
+        DiskIo::Threads => "threads",
+    });
     let mut below: Option<String> = None;
     for (layer, DiskLayer { descriptor, format }) in disk.chain.iter().enumerate().rev() {
         let node = format!("d{place}-{layer}");
@@ -45,6 +59,7 @@ fn graph(builder: &mut Builder<'_>, place: usize, disk: &Disk, label: &str) -> R
                 "auto-read-only": false,
                 "discard": "unmap",
                 "cache": cache,
+                "aio": aio,
             }),
         );
         let mut fields = Map::new();
@@ -71,10 +86,10 @@ fn graph(builder: &mut Builder<'_>, place: usize, disk: &Disk, label: &str) -> R
         builder.option("-blockdev", Value::Object(fields).to_string());
         below = Some(node);
     }
-    below.ok_or_else(|| contradiction(label, "it has no image"))
+    Ok(below)
 }
 
-fn device(builder: &mut Builder<'_>, disk: &Disk, label: &str, node: &str) -> Result<(), PlanError> {
+fn device(builder: &mut Builder<'_>, disk: &Disk, label: &str, node: Option<&str>) -> Result<(), PlanError> {
     let cdrom = disk.device == DiskDevice::Cdrom;
     let (driver, place) = match disk.bus {
         DiskBus::Virtio if cdrom => {
@@ -92,16 +107,28 @@ fn device(builder: &mut Builder<'_>, disk: &Disk, label: &str, node: &str) -> Re
             (if cdrom { "scsi-cd" } else { "scsi-hd" }, place)
         }
         DiskBus::Usb if cdrom => {
-            return Err(contradiction(label, "an optical drive cannot be on the bus usb"));
+            // USB's mass storage carries SCSI; only spelt out like this can it be an optical drive.
+            let bridge = format!("usb-{}", disk.name);
+            let carrier = format!("{bridge}.0");
+            builder.json("-device", json!({"driver": "usb-bot", "id": bridge, "bus": USB_BUS}));
+            ("scsi-cd", on(&carrier))
         }
         DiskBus::Usb => ("usb-storage", on(USB_BUS)),
     };
-    let policy = match disk.error_policy {
-        ErrorPolicy::Stop => "stop",
-        ErrorPolicy::Report => "report",
-        ErrorPolicy::Ignore => "ignore",
+    // A read that is ignored would hand the guest garbage, and needs no space.
+    let (on_write, on_read) = match disk.error_policy {
+        ErrorPolicy::Stop => ("stop", "stop"),
+        ErrorPolicy::Report => ("report", "report"),
+        ErrorPolicy::Ignore => ("ignore", "report"),
+        ErrorPolicy::Enospace => ("enospc", "report"),
     };
+    let written = !cdrom && node.is_some();
     let cached = if disk.cache == DiskCache::Writethrough { "off" } else { "on" };
+    let virtio = disk.bus == DiskBus::Virtio;
+    let mut place = place;
+    if let Some((property, threads)) = threads::property(&disk.io_threads).filter(|_| virtio) {
+        place.insert(property.to_owned(), threads);
+    }
     pci::device(
         builder,
         driver,
@@ -111,10 +138,13 @@ fn device(builder: &mut Builder<'_>, disk: &Disk, label: &str, node: &str) -> Re
             "drive": node,
             "serial": disk.serial,
             "bootindex": disk.boot_index,
-            "write-cache": if cdrom { Value::Null } else { cached.into() },
-            "werror": if cdrom { Value::Null } else { policy.into() },
-            // A read that is ignored would hand the guest garbage.
-            "rerror": if policy == "ignore" { "report" } else { policy },
+            "write-cache": written.then_some(cached),
+            "werror": written.then_some(on_write),
+            "rerror": node.map(|_| on_read),
+            "logical_block_size": disk.block_size.map(|size| size.logical),
+            "physical_block_size": disk.block_size.map(|size| size.physical),
+            "discard_granularity": disk.block_size.and_then(|size| size.discard_granularity),
+            "num-queues": (virtio && disk.queues > 0).then_some(disk.queues),
         }),
     );
     Ok(())

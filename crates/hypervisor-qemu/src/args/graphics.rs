@@ -8,14 +8,21 @@ use super::builder::{Builder, escape};
 use super::pci::{self, Kind};
 use crate::VNC_SOCKET;
 
+/// The one adapter that is no PCI device: firmware and system agree on a piece of memory.
+const FRAMEBUFFER: &str = "ramfb";
+
 pub(super) fn add(builder: &mut Builder<'_>, graphics: Option<&Graphics>) -> Result<(), PlanError> {
     let Some(graphics) = graphics else {
         builder.option("-display", "none");
         return Ok(());
     };
-    let place = pci::place("graphics adapter", &graphics.address, kind(&graphics.adapter))?;
-    pci::device(builder, &graphics.adapter, place, json!({"id": "video0"}));
-    let path = escape(&builder.socket(VNC_SOCKET));
+    if graphics.adapter == FRAMEBUFFER {
+        builder.json("-device", json!({"driver": FRAMEBUFFER, "id": "video0"}));
+    } else {
+        let place = pci::place("graphics adapter", &graphics.address, kind(&graphics.adapter))?;
+        pci::device(builder, &graphics.adapter, place, json!({"id": "video0"}));
+    }
+    let path = escape(&builder.public_socket(VNC_SOCKET));
     builder.option("-vnc", format!("unix:{path}"));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The machine type and what executes it.
 
 use hypervisor::PlanError;
-use wire::machine::{Accelerator, Firmware, MachineRecord};
+use wire::machine::{Accelerator, Firmware, MachineRecord, MissedTicks};
 
 use super::boot::Drives;
 use super::builder::{Builder, contradiction, escape};
@@ -30,6 +30,18 @@ pub(super) fn add(
         machine.push_str(",smm=on");
         builder.option("-global", "driver=cfi.pflash01,property=secure,value=on");
     }
+    let secure = matches!(record.boot.firmware, Firmware::Uefi { secure_boot: true, .. });
+    for (property, wanted) in [
+        ("smm", record.features.smm.filter(|_| !secure)),
+        ("hpet", record.clock.timers.hpet),
+        ("pit", record.clock.timers.pit),
+        // Without a screen of its own the firmware writes to the serial port.
+        ("graphics", (record.boot.firmware_on_serial && record.serial).then_some(false)),
+    ] {
+        if let Some(on) = wanted {
+            machine.extend([",", property, if on { "=on" } else { "=off" }]);
+        }
+    }
     for (slot, node) in drives.nodes() {
         machine.extend([",", slot, "=", node]);
     }
@@ -37,6 +49,18 @@ pub(super) fn add(
         machine.extend([",memory-backend=", memory::BACKEND]);
     }
     builder.option("-machine", machine);
+    if record.reboot_ends {
+        builder.option("-action", "reboot=shutdown");
+    }
+    let missed = match record.clock.timers.pit_ticks {
+        Some(MissedTicks::Delay) => Some("delay"),
+        Some(MissedTicks::Discard) => Some("discard"),
+        // What KVM's timer does anyway.
+        Some(MissedTicks::Catchup) | None => None,
+    };
+    if let Some(policy) = missed.filter(|_| record.accelerator == Accelerator::Kvm) {
+        builder.option("-global", format!("driver=kvm-pit,property=lost_tick_policy,value={policy}"));
+    }
     builder.option(
         "-accel",
         match record.accelerator {

@@ -12,15 +12,20 @@ mod controllers;
 mod cpu;
 mod disks;
 mod graphics;
+mod inputs;
 mod machine;
 mod memory;
 mod monitor;
 mod nics;
+mod panic;
 mod pci;
 mod rng;
 mod sandbox;
 mod serial;
 mod smbios;
+mod sound;
+mod threads;
+mod watchdog;
 
 use hypervisor::{Invocation, PlanError, Surroundings};
 use wire::machine::MachineRecord;
@@ -45,19 +50,24 @@ pub(crate) fn invocation(
     sandbox::add(&mut builder);
     let drives = boot::add(&mut builder, &qemu.firmware, record)?;
     machine::add(&mut builder, record, &drives)?;
-    cpu::add(&mut builder, &record.cpu, record.accelerator);
+    cpu::add(&mut builder, record);
     memory::add(&mut builder, &record.memory);
     smbios::add(&mut builder, &record.smbios);
     clock::add(&mut builder, &record.clock, surroundings.now);
     monitor::add(&mut builder);
     pci::add(&mut builder, record)?;
-    controllers::add(&mut builder, &record.disks);
+    controllers::add(&mut builder, record);
     serial::add(&mut builder, record.serial);
+    threads::add(&mut builder, record.io_threads);
     disks::add(&mut builder, &record.disks)?;
     nics::add(&mut builder, &record.nics)?;
     agent::add(&mut builder, record.agent.as_ref())?;
     rng::add(&mut builder, record.rng.as_ref())?;
     balloon::add(&mut builder, record.balloon.as_ref())?;
     graphics::add(&mut builder, record.graphics.as_ref())?;
+    inputs::add(&mut builder, &record.inputs)?;
+    sound::add(&mut builder, record.sound.as_ref())?;
+    watchdog::add(&mut builder, record.watchdog.as_ref())?;
+    panic::add(&mut builder, &record.panic_devices)?;
     Ok(builder.finish(qemu.program.clone()))
 }

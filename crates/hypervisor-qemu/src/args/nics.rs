@@ -25,6 +25,7 @@ pub(super) fn add(builder: &mut Builder<'_>, nics: &[Nic]) -> Result<(), PlanErr
                 "mac": nic.mac,
                 "host_mtu": (virtio && nic.mtu > 0).then_some(nic.mtu),
                 "bootindex": nic.boot_index,
+                "acpi-index": nic.acpi_index,
                 // The boot ROM is for interfaces that are booted from; the others save its memory and time.
                 "romfile": if nic.boot_index.is_none() { json!("") } else { json!(null) },
             }),
@@ -36,7 +37,7 @@ pub(super) fn add(builder: &mut Builder<'_>, nics: &[Nic]) -> Result<(), PlanErr
 /// Which kind of PCI device a model is.
 pub(super) fn kind(model: NicModel) -> Kind {
     match model {
-        NicModel::Virtio | NicModel::E1000e => Kind::Express,
+        NicModel::Virtio | NicModel::E1000e | NicModel::Igb => Kind::Express,
         NicModel::E1000 | NicModel::Rtl8139 | NicModel::Pcnet | NicModel::Ne2kPci => Kind::Conventional,
     }
 }
@@ -46,6 +47,7 @@ fn driver(model: NicModel) -> &'static str {
         NicModel::Virtio => "virtio-net-pci",
         NicModel::E1000 => "e1000",
         NicModel::E1000e => "e1000e",
+        NicModel::Igb => "igb",
         NicModel::Rtl8139 => "rtl8139",
         NicModel::Pcnet => "pcnet",
         NicModel::Ne2kPci => "ne2k_pci",

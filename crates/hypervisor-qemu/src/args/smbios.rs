@@ -18,14 +18,15 @@ pub(super) fn add(builder: &mut Builder<'_>, smbios: &Smbios) {
         ("family", &smbios.family),
     ];
     table(builder, 1, &system);
-    table(
-        builder,
-        3,
-        &[
-            ("manufacturer", smbios.manufacturer.as_str()),
-            ("asset", smbios.asset_tag.as_deref().unwrap_or_default()),
-        ],
-    );
+    let text = |given: &'_ Option<String>| given.clone().unwrap_or_default();
+    let chassis = [
+        ("manufacturer", smbios.chassis_manufacturer.as_ref().unwrap_or(&smbios.manufacturer)),
+        ("version", &text(&smbios.chassis_version)),
+        ("serial", &text(&smbios.chassis_serial)),
+        ("asset", &text(&smbios.asset_tag)),
+        ("sku", &text(&smbios.chassis_sku)),
+    ];
+    table(builder, 3, &chassis.map(|(name, text)| (name, text.as_str())));
 }
 
 fn table(builder: &mut Builder<'_>, kind: u8, fields: &[(&str, &str)]) {

@@ -169,7 +169,7 @@ pub(crate) fn processors_memory_identity_clock_and_graphics() -> Machine {
 }
 
 pub(crate) fn network_models() -> Machine {
-    let nics: Vec<Value> = ["virtio", "e1000", "e1000e", "rtl8139", "pcnet", "ne2kpci"]
+    let nics: Vec<Value> = ["virtio", "e1000", "e1000e", "rtl8139", "pcnet", "ne2kpci", "igb"]
         .iter()
         .enumerate()
         .map(|(place, model)| {
@@ -177,9 +177,101 @@ pub(crate) fn network_models() -> Machine {
                 "name": format!("n{place}"), "model": model,
                 "address": {"type": "rootPort", "slot": place + 1},
                 "mac": format!("02:00:00:00:00:0{place}"), "mtu": 0, "tap": format!("tap{place}"), "linkUp": true,
-                "bootIndex": if place == 0 { json!(1) } else { json!(null) }
+                "bootIndex": if place == 0 { json!(1) } else { json!(null) },
+                "acpiIndex": if place == 2 { json!(7) } else { json!(null) }
             })
         })
         .collect();
-    (with(json!({"nics": nics})), &["tap0", "tap1", "tap2", "tap3", "tap4", "tap5"])
+    (with(json!({"nics": nics})), &["tap0", "tap1", "tap2", "tap3", "tap4", "tap5", "tap6"])
+}
+
+pub(crate) fn small_devices() -> Machine {
+    let root = |slot: u8| json!({"type": "rootPort", "slot": slot});
+    let record = with(json!({
+        "serial": true,
+        "boot": {"firmware": {"type": "bios"}, "firmwareOnSerial": true},
+        "smbios": {
+            "uuid": "8d1f6f3c-3b43-4f0b-9d55-5d2a4f9d5f01", "manufacturer": "KubeVirt", "assetTag": "t-1",
+            "chassisManufacturer": "Sheet, Metal", "chassisVersion": "2", "chassisSerial": "c-1", "chassisSku": "k-1"
+        },
+        "graphics": {"adapter": "virtio-vga", "address": {"type": "pci", "address": "0000:00:01.0"}},
+        "inputs": [{"name": "a", "bus": "usb"}, {"name": "b", "bus": "virtio", "address": root(2)}],
+        "sound": {"model": "ich9", "address": root(3)},
+        "watchdog": {"action": "poweroff", "address": root(4)},
+        "panicDevices": [{"model": "isa"}, {"model": "pvpanic", "address": root(5)}],
+        "rebootEnds": true
+    }));
+    (record, &[])
+}
+
+fn features(accelerator: &str) -> MachineRecord {
+    with(json!({
+        "accelerator": accelerator,
+        "features": {
+            "smm": false, "hidden": true, "spinLocks": false, "endOfInterrupt": true,
+            "hyperv": {
+                "enlightenments": ["relaxed", "vapic", "vpindex", "runtime", "synic", "stimer", "stimerDirect", "reset",
+                                   "frequencies", "reenlightenment", "tlbFlush", "tlbFlushDirect", "tlbFlushExtended",
+                                   "ipi", "evmcs"],
+                "spinLockRetries": 8191, "vendorId": "Vendor"
+            }
+        },
+        "clock": {
+            "offsetSeconds": 0, "timezone": "Europe/Berlin",
+            "timers": {"hpet": false, "pit": true, "pitTicks": "discard", "rtcTicks": "delay", "rtcTrack": "guest",
+                       "kvmClock": false, "hypervClock": true}
+        },
+        "panicDevices": [{"model": "hyperv"}],
+        "graphics": {"adapter": "ramfb", "address": {"type": "pci", "address": "0000:00:01.0"}},
+        "sound": {"model": "ac97", "address": {"type": "rootPort", "slot": 3}}
+    }))
+}
+
+pub(crate) fn features_that_kvm_offers() -> Machine {
+    (features("kvm"), &[])
+}
+
+pub(crate) fn features_under_emulation() -> Machine {
+    (features("tcg"), &[])
+}
+
+pub(crate) fn disks_with_every_setting() -> Machine {
+    let root = |slot: u8| json!({"type": "rootPort", "slot": slot});
+    let unit = |unit: u32| json!({"type": "unit", "unit": unit});
+    let image = |name: &str| json!([{"descriptor": name, "format": "raw"}]);
+    let mut native = disk("native", "disk", "virtio", root(2), image("a"));
+    native["io"] = json!("native");
+    native["ioThreads"] = json!([2]);
+    native["queues"] = json!(4);
+    let mut large = disk("large", "disk", "virtio", root(3), image("b"));
+    large["blockSize"] = json!({"logical": 4096, "physical": 8192, "discardGranularity": 65536});
+    large["errorPolicy"] = json!("enospace");
+    large["cache"] = json!("writeback");
+    large["io"] = json!("threads");
+    large["ioThreads"] = json!([1]);
+    let mut scsi = disk("scsi", "disk", "scsi", unit(0), image("c"));
+    scsi["blockSize"] = json!({"logical": 512, "physical": 4096});
+    let record = with(json!({"ioThreads": 2, "disks": [
+        native,
+        large,
+        scsi,
+        disk("empty", "cdrom", "sata", unit(0), json!([])),
+        disk("usbcd", "cdrom", "usb", unit(0), image("d")),
+        disk("scsicd", "cdrom", "scsi", unit(1), json!([])),
+    ]}));
+    (record, &["a", "b", "c", "d"])
+}
+
+pub(crate) fn a_pool_of_threads_for_all_disks() -> Machine {
+    let mut pooled = disk(
+        "d",
+        "disk",
+        "virtio",
+        json!({"type": "rootPort", "slot": 2}),
+        json!([
+            {"descriptor": "a", "format": "raw"}
+        ]),
+    );
+    pooled["ioThreads"] = json!([1, 2, 3]);
+    (with(json!({"ioThreads": 3, "disks": [pooled]})), &["a"])
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use wire::machine::{MachineRecord, PanicDevice};
 
 use crate::{Attached, Error, Event, Events, Machine, RunState, ShutdownCause};
 
@@ -17,8 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Makes machines to try.
 #[async_trait]
 pub trait Harness: Sync {
-    /// Executes a fresh hypervisor process with a small guest, and does not attach to it.
-    async fn execute(&self) -> Result<Box<dyn Trial>, String>;
+    /// Executes a fresh hypervisor process that runs `record` with [`guest::kernel`] under the name
+    /// [`guest::KERNEL`], and does not attach to it.
+    async fn execute(&self, record: MachineRecord) -> Result<Box<dyn Trial>, String>;
 }
 
 /// One hypervisor process under trial. Dropping it ends the process.
@@ -30,6 +32,10 @@ pub trait Trial: Send + Sync {
     async fn guest_up(&self) -> Result<(), String>;
     /// Has the guest power itself off.
     async fn guest_powers_off(&self) -> Result<(), String>;
+    /// Has the guest reset itself.
+    async fn guest_resets(&self) -> Result<(), String>;
+    /// Has the guest tell its panic device that it has panicked.
+    async fn guest_panics(&self) -> Result<(), String>;
     /// Returns when the process has ended.
     async fn ended(&self) -> Result<(), String>;
 }
@@ -49,6 +55,12 @@ pub enum Case {
     PowerButton,
     /// A guest that powers itself off ends the machine.
     GuestPowersOff,
+    /// A guest that resets itself goes on in the same machine, and that is told.
+    GuestResets,
+    /// Where a restart ends the machine, a guest that resets itself does.
+    RestartEnds,
+    /// A guest's panic is told, and ends the machine.
+    GuestPanics,
     /// Quitting ends the process, running or not.
     Quit,
     /// The control connection may go and come back; the machine does not notice.
@@ -66,6 +78,9 @@ impl Case {
         Self::Reset,
         Self::PowerButton,
         Self::GuestPowersOff,
+        Self::GuestResets,
+        Self::RestartEnds,
+        Self::GuestPanics,
         Self::Quit,
         Self::Reattach,
         Self::CommandsAfterEnd,
@@ -91,7 +106,12 @@ pub async fn run(case: Case, harness: &dyn Harness) -> Result<(), Violation> {
 }
 
 async fn attempt(case: Case, harness: &dyn Harness) -> Result<(), String> {
-    let trial = harness.execute().await?;
+    let mut record = guest::record(guest::KERNEL).map_err(text)?;
+    record.reboot_ends = case == Case::RestartEnds;
+    if case == Case::GuestPanics {
+        record.panic_devices.push(PanicDevice::Isa);
+    }
+    let trial = harness.execute(record).await?;
     let Attached { machine, mut events } = trial.attach().await.map_err(text)?;
     match case {
         Case::MadeStopped => expect_state(&*machine, RunState::Created).await,
@@ -129,6 +149,28 @@ async fn attempt(case: Case, harness: &dyn Harness) -> Result<(), String> {
             machine.resume().await.map_err(text)?;
             trial.guest_up().await?;
             trial.guest_powers_off().await?;
+            ended_by_guest(&mut events).await?;
+            trial.ended().await
+        }
+        Case::GuestResets => {
+            machine.resume().await.map_err(text)?;
+            trial.guest_up().await?;
+            trial.guest_resets().await?;
+            until(&mut events, |event| *event == Event::Reset { cause: ShutdownCause::Guest }).await?;
+            expect_state(&*machine, RunState::Running).await
+        }
+        Case::RestartEnds => {
+            machine.resume().await.map_err(text)?;
+            trial.guest_up().await?;
+            trial.guest_resets().await?;
+            ended_by_guest(&mut events).await?;
+            trial.ended().await
+        }
+        Case::GuestPanics => {
+            machine.resume().await.map_err(text)?;
+            trial.guest_up().await?;
+            trial.guest_panics().await?;
+            until(&mut events, |event| *event == Event::Panicked).await?;
             ended_by_guest(&mut events).await?;
             trial.ended().await
         }

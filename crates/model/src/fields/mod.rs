@@ -339,7 +339,7 @@ mod tests {
                 "interfaces": [{"name": "a", "masquerade": {}}, {"name": "b", "bridge": {}}],
                 "tpm": {"persistent": true, "enabled": true},
             }},
-            "volumes": [{"name": "c", "sysprep": {"secret": {"name": "s"}}}],
+            "volumes": [{"name": "c", "memoryDump": {"claimName": "s"}}],
         }));
         let fields: Vec<String> = unsupported(&vmi).into_iter().map(|one| one.field).collect();
         assert_eq!(
@@ -347,7 +347,7 @@ mod tests {
             [
                 "spec.domain.devices.interfaces[1].bridge",
                 "spec.domain.devices.tpm",
-                "spec.volumes[0].sysprep"
+                "spec.volumes[0].memoryDump"
             ]
         );
     }

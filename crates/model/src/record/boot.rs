@@ -43,19 +43,16 @@ pub(super) fn boot(domain: &DomainSpec) -> Result<Boot, RecordError> {
             },
             None => Firmware::Bios,
         },
+        firmware_on_serial: firmware
+            .and_then(|firmware| firmware.bootloader.as_ref()?.bios.as_ref())
+            .is_some_and(|bios| bios.use_serial == Some(true)),
         kernel,
     })
 }
 
-/// UEFI's own driver knows the plain framebuffer best, a BIOS needs the adapter with a text mode.
-pub(super) fn graphics_adapter(boot: &Boot) -> &'static str {
-    match boot.firmware {
-        Firmware::Bios => "VGA",
-        Firmware::Uefi { .. } => "bochs-display",
-    }
-}
-
 pub(super) fn smbios(domain: &DomainSpec, facts: &SmbiosFacts, uuid: &str) -> Smbios {
+    let chassis = domain.chassis.clone().unwrap_or_default();
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     Smbios {
         uuid: uuid.to_owned(),
         serial: domain.firmware.as_ref().and_then(|firmware| firmware.serial.clone()),
@@ -64,6 +61,10 @@ pub(super) fn smbios(domain: &DomainSpec, facts: &SmbiosFacts, uuid: &str) -> Sm
         version: facts.version.clone(),
         family: facts.family.clone(),
         sku: facts.sku.clone(),
-        asset_tag: domain.chassis.as_ref().and_then(|chassis| chassis.asset.clone()),
+        asset_tag: chassis.asset,
+        chassis_manufacturer: given(chassis.manufacturer),
+        chassis_version: given(chassis.version),
+        chassis_serial: given(chassis.serial),
+        chassis_sku: given(chassis.sku),
     }
 }

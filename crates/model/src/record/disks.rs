@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 
 use api::kubevirt::v1::{Disk as SpecDisk, VirtualMachineInstance, Volume};
 use wire::machine::{
-    Address, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskLayer, ErrorPolicy, MachineRecord,
+    Address, BlockSize, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskIo, DiskLayer, ErrorPolicy,
+    MachineRecord,
 };
 
 use super::slots::Slots;
 use super::{NodeFacts, RecordError};
+
+/// Ports of the board's SATA controller.
+const SATA_PORTS: u32 = 6;
 
 pub(super) fn disks(
     vmi: &VirtualMachineInstance,
@@ -16,17 +20,18 @@ pub(super) fn disks(
     previous: Option<&MachineRecord>,
     slots: &mut Slots,
 ) -> Result<Vec<Disk>, RecordError> {
-    let mut units = Units::new(previous);
+    let mut units = Units::new(previous, &vmi.spec.domain.devices.disks);
     let mut disks = Vec::with_capacity(vmi.spec.domain.devices.disks.len());
     for (index, spec) in vmi.spec.domain.devices.disks.iter().enumerate() {
         let path = format!("spec.domain.devices.disks[{index}]");
-        let Some(volume) = vmi.spec.volumes.iter().find(|volume| volume.name == spec.name) else {
+        let volume = vmi.spec.volumes.iter().find(|volume| volume.name == spec.name);
+        if volume.is_none() && spec.cdrom.is_none() {
             return Err(RecordError::field(
                 format!("{path}.name"),
                 spec.name.as_str(),
                 "no volume has this name; add one to spec.volumes",
             ));
-        };
+        }
         disks.push(disk(spec, volume, &path, facts, slots, &mut units)?);
     }
     let by_kernel = vmi.spec.domain.firmware.as_ref().is_some_and(|firmware| firmware.kernel_boot.is_some());
@@ -41,10 +46,11 @@ struct Units {
 }
 
 impl Units {
-    /// Starts with the units that a previous record holds.
-    fn new(previous: Option<&MachineRecord>) -> Self {
+    /// Starts with the units that a previous record holds for disks that are still there: there are few.
+    fn new(previous: Option<&MachineRecord>, wanted: &[SpecDisk]) -> Self {
         let mut units = Self { kept: Vec::new(), taken: BTreeSet::new() };
-        for disk in previous.map(|record| record.disks.as_slice()).unwrap_or_default() {
+        let stays = |disk: &&Disk| wanted.iter().any(|spec| spec.name == disk.name);
+        for disk in previous.map(|record| record.disks.as_slice()).unwrap_or_default().iter().filter(stays) {
             if let Address::Unit { unit } = disk.address {
                 units.kept.push((disk.bus, disk.name.clone(), unit));
                 units.taken.insert((disk.bus as u8, unit));
@@ -67,7 +73,7 @@ impl Units {
 
 fn disk(
     spec: &SpecDisk,
-    volume: &Volume,
+    volume: Option<&Volume>,
     path: &str,
     facts: &NodeFacts,
     slots: &mut Slots,
@@ -102,30 +108,112 @@ fn disk(
         (DiskBus::Virtio, _) => slots.take(&format!("disk/{}", spec.name))?,
         (DiskBus::Scsi | DiskBus::Sata | DiskBus::Usb, _) => units.take(bus, &spec.name),
     };
+    if bus == DiskBus::Sata && matches!(address, Address::Unit { unit } if unit >= SATA_PORTS) {
+        return Err(RecordError::field(
+            format!("{path}.bus"),
+            "sata",
+            format!(
+                "the machine's SATA controller has {SATA_PORTS} ports; put this disk on the bus virtio or scsi"
+            ),
+        ));
+    }
     let known = facts.volumes.get(&spec.name);
+    let read_only = read_only || volume.is_some_and(only_read);
+    if read_only && device == DiskDevice::Disk && bus == DiskBus::Sata {
+        return Err(RecordError::field(
+            format!("{path}.disk.bus"),
+            "sata",
+            "a disk that is only read needs another bus; write virtio or scsi, or make it a cdrom",
+        ));
+    }
+    // An open tray holds nothing, whatever lies beside it.
+    let open = spec.cdrom.as_ref().is_some_and(|cdrom| cdrom.tray.as_deref() == Some("open"));
+    let medium = volume.filter(|_| !open);
+    let io = io(spec, path)?;
     Ok(Disk {
         name: spec.name.clone(),
         device,
         bus,
         address,
-        chain: chain(&spec.name, volume, known.map(|known| known.chain.as_slice())),
+        chain: medium.map_or_else(Vec::new, |volume| {
+            chain(&spec.name, volume, known.map(|known| known.chain.as_slice()))
+        }),
         read_only,
-        serial: spec.serial.clone().filter(|serial| !serial.is_empty()),
+        serial: serial(spec, bus, path)?,
         boot_index: spec.boot_order.and_then(|order| u32::try_from(order).ok()),
-        cache: cache(spec, volume, known.is_some_and(|known| known.direct_io), path)?,
+        cache: cache(spec, volume, io, known.is_some_and(|known| known.direct_io), path)?,
         error_policy: match spec.error_policy.as_deref() {
             None | Some("" | "stop") => ErrorPolicy::Stop,
             Some("report") => ErrorPolicy::Report,
             Some("ignore") => ErrorPolicy::Ignore,
+            Some("enospace") => ErrorPolicy::Enospace,
             Some(other) => {
                 return Err(RecordError::field(
                     format!("{path}.errorPolicy"),
                     other,
-                    "write one of stop, report, ignore",
+                    "write one of stop, report, ignore, enospace",
                 ));
             }
         },
+        io,
+        block_size: block_size(spec, path)?,
+        io_threads: Vec::new(),
+        queues: 0,
     })
+}
+
+/// SCSI's page for it holds 36 characters (QEMU refuses more); the other buses show what fits.
+fn serial(spec: &SpecDisk, bus: DiskBus, path: &str) -> Result<Option<String>, RecordError> {
+    const MOST: usize = 36;
+    match spec.serial.as_deref().filter(|serial| !serial.is_empty()) {
+        Some(serial) if bus == DiskBus::Scsi && serial.len() > MOST => Err(RecordError::field(
+            format!("{path}.serial"),
+            serial,
+            format!("on the scsi bus write at most {MOST} characters"),
+        )),
+        serial => Ok(serial.map(str::to_owned)),
+    }
+}
+
+fn io(spec: &SpecDisk, path: &str) -> Result<Option<DiskIo>, RecordError> {
+    Ok(match spec.io.as_deref() {
+        None | Some("" | "default") => None,
+        Some("native") => Some(DiskIo::Native),
+        Some("threads") => Some(DiskIo::Threads),
+        Some(other) => {
+            return Err(RecordError::field(format!("{path}.io"), other, "write native or threads"));
+        }
+    })
+}
+
+fn block_size(spec: &SpecDisk, path: &str) -> Result<Option<BlockSize>, RecordError> {
+    let Some(custom) = spec.block_size.as_ref().and_then(|size| size.custom.as_ref()) else {
+        return Ok(None);
+    };
+    let size = |field: &str, value: u64| {
+        u32::try_from(value).ok().filter(|size| size.is_power_of_two()).ok_or_else(|| {
+            RecordError::field(
+                format!("{path}.blockSize.custom.{field}"),
+                value.to_string(),
+                "write a power of two from 512 to 2097152",
+            )
+        })
+    };
+    let logical = size("logical", custom.logical.unwrap_or(512))?;
+    Ok(Some(BlockSize {
+        logical,
+        physical: size("physical", custom.physical.unwrap_or(u64::from(logical)))?,
+        discard_granularity: match custom.discard_granularity {
+            None | Some(0) => None,
+            Some(granularity) => Some(u32::try_from(granularity).map_err(|_| {
+                RecordError::field(
+                    format!("{path}.blockSize.custom.discardGranularity"),
+                    granularity.to_string(),
+                    "write a multiple of the logical size below 4 GiB",
+                )
+            })?),
+        },
+    }))
 }
 
 fn chain(name: &str, volume: &Volume, known: Option<&[DiskFormat]>) -> Vec<DiskLayer> {
@@ -143,12 +231,28 @@ fn chain(name: &str, volume: &Volume, known: Option<&[DiskFormat]>) -> Vec<DiskL
         .collect()
 }
 
-fn cache(spec: &SpecDisk, volume: &Volume, direct_io: bool, path: &str) -> Result<DiskCache, RecordError> {
+/// The kernel's asynchronous interface works past the page cache only.
+fn cache(
+    spec: &SpecDisk,
+    volume: Option<&Volume>,
+    io: Option<DiskIo>,
+    direct_io: bool,
+    path: &str,
+) -> Result<DiskCache, RecordError> {
+    let native = io == Some(DiskIo::Native);
     Ok(match spec.cache.as_deref() {
+        None | Some("" | "none") if native => DiskCache::None,
+        Some(other) if native => {
+            return Err(RecordError::field(
+                format!("{path}.cache"),
+                other,
+                "io: native works with cache: none only; write that, or io: threads",
+            ));
+        }
         Some("none") => DiskCache::None,
         Some("writethrough") => DiskCache::Writethrough,
         Some("writeback") => DiskCache::Writeback,
-        None | Some("") => default_cache(volume, direct_io),
+        None | Some("") => volume.map_or(DiskCache::Writeback, |volume| default_cache(volume, direct_io)),
         Some(other) => {
             return Err(RecordError::field(
                 format!("{path}.cache"),
@@ -171,6 +275,11 @@ fn default_cache(volume: &Volume, direct_io: bool) -> DiskCache {
 /// Returns whether what the guest writes is kept when the instance is gone.
 fn outlives(volume: &Volume) -> bool {
     volume.persistent_volume_claim.is_some() || volume.data_volume.is_some() || volume.host_disk.is_some()
+}
+
+/// Returns whether the volume itself cannot be written.
+fn only_read(volume: &Volume) -> bool {
+    volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(true))
 }
 
 /// Without a boot order the machine starts from its first hard disk, else from its first drive.

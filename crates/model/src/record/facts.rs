@@ -1,6 +1,6 @@
 //! What the node's agent knows when a machine is made: the node, and what it prepared for the instance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wire::machine::{Accelerator, Architecture, Dhcp, DiskFormat};
 
@@ -15,6 +15,8 @@ pub struct NodeFacts {
     pub machine_aliases: BTreeMap<String, String>,
     /// What the firmware shows where the instance says nothing.
     pub smbios: SmbiosFacts,
+    /// Processor features that guests can have here; `None` where only their start shows it.
+    pub cpu_features: Option<BTreeSet<String>>,
     /// Seconds between memory statistics of the balloon; 0 turns them off.
     pub balloon_period_seconds: u32,
     /// What is known of each volume's content, by volume name.

@@ -5,25 +5,26 @@
 //! address, whatever order the specification lists them in.
 
 mod boot;
+mod devices;
 mod disks;
 mod facts;
+mod features;
 mod nics;
 mod processor;
 pub mod slots;
+mod threads;
 
 use std::collections::BTreeSet;
 
 use api::kubevirt::v1::VirtualMachineInstance;
 use uuid::Uuid;
-use wire::machine::{
-    Address, AgentChannel, Balloon, Clock, Graphics, MachineRecord, Memory, RECORD_VERSION, Rng,
-};
+use wire::machine::{AgentChannel, Balloon, MachineRecord, Memory, RECORD_VERSION, Rng};
 
 pub use boot::{INITRD, KERNEL};
 pub use facts::{NicFacts, NodeFacts, SmbiosFacts, VolumeFacts};
 
 pub use nics::mac;
-use slots::{Exhausted, Slots};
+use slots::{NoSlot, Slots};
 
 use crate::amount;
 
@@ -65,9 +66,16 @@ impl RecordError {
     }
 }
 
-impl From<Exhausted> for RecordError {
-    fn from(_: Exhausted) -> Self {
-        Self::TooManyDevices { places: slots::LAST - slots::FIRST + 1 }
+impl From<NoSlot> for RecordError {
+    fn from(reason: NoSlot) -> Self {
+        match reason {
+            NoSlot::Exhausted => Self::TooManyDevices { places: slots::LAST - slots::FIRST + 1 },
+            NoSlot::Chosen { field, address, device } => Self::field(
+                field,
+                address,
+                format!("{device} has held this place since the machine first ran; write another"),
+            ),
+        }
     }
 }
 
@@ -82,30 +90,33 @@ pub fn machine_record(
 ) -> Result<MachineRecord, RecordError> {
     let spec = &vmi.spec;
     let domain = &spec.domain;
-    let devices = &domain.devices;
+    let specified = &domain.devices;
     let uid = vmi.metadata.uid.clone().unwrap_or_default();
     let name = vmi.metadata.name.clone().unwrap_or_default();
     let namespace = vmi.metadata.namespace.clone().unwrap_or_default();
 
+    let boot = boot::boot(domain)?;
+    let graphics = devices::graphics(domain, &boot)?;
     let mut slots = Slots::new(previous);
+    slots::reserve_chosen(domain, graphics.is_some(), &mut slots)?;
     let nics = nics::nics(vmi, facts, previous, &mut slots)?;
     let agent = AgentChannel { address: slots.take("agent")? };
-    let disks = disks::disks(vmi, facts, previous, &mut slots)?;
-    let balloon = if devices.autoattach_mem_balloon.unwrap_or(true) {
+    let mut disks = disks::disks(vmi, facts, previous, &mut slots)?;
+    let io_threads = threads::assign(domain, &mut disks)?;
+    let balloon = if specified.autoattach_mem_balloon.unwrap_or(true) {
         let address = slots.take("balloon")?;
         Some(Balloon { address, stats_period_seconds: facts.balloon_period_seconds })
     } else {
         None
     };
-    let rng = match &devices.rng {
+    let rng = match &specified.rng {
         Some(_) => Some(Rng { address: slots.take("rng")? }),
         None => None,
     };
-    let boot = boot::boot(domain)?;
-    let graphics = devices.autoattach_graphics_device.unwrap_or(true).then(|| Graphics {
-        adapter: boot::graphics_adapter(&boot).to_owned(),
-        address: Address::Pci { address: format!("0000:00:{:02x}.0", slots::GRAPHICS) },
-    });
+    let inputs = devices::inputs(&domain.devices, &mut slots)?;
+    let sound = devices::sound(&domain.devices, &mut slots)?;
+    let watchdog = devices::watchdog(&domain.devices, &mut slots)?;
+    let panic_devices = devices::panic_devices(&domain.devices, facts.accelerator, &mut slots)?;
 
     let mut record = MachineRecord {
         version: RECORD_VERSION,
@@ -114,18 +125,25 @@ pub fn machine_record(
         architecture: processor::architecture(spec, facts)?,
         machine_type: machine_type(vmi, facts, previous)?,
         accelerator: facts.accelerator,
-        cpu: processor::cpu(domain, facts.accelerator)?,
+        cpu: processor::cpu(domain, facts)?,
         memory: memory(vmi)?,
         boot,
         smbios: boot::smbios(domain, &facts.smbios, &machine_uuid(vmi)),
-        clock: Clock { offset_seconds: clock_offset(vmi) },
+        clock: features::clock(domain)?,
         disks,
         nics,
-        serial: devices.autoattach_serial_console.unwrap_or(true),
+        serial: specified.autoattach_serial_console.unwrap_or(true),
         rng,
         balloon,
         agent: Some(agent),
         graphics,
+        features: features::features(domain),
+        inputs,
+        sound,
+        watchdog,
+        panic_devices,
+        io_threads,
+        reboot_ends: domain.reboot_policy.as_deref() == Some("Terminate"),
         spare_root_ports: Vec::new(),
         start_paused: spec.start_strategy.as_deref() == Some("Paused"),
         grace_period_seconds: spec
@@ -134,7 +152,7 @@ pub fn machine_record(
     };
     let used: BTreeSet<u8> = slots::occupied(&record).into_values().collect();
     slots.release(&used);
-    record.spare_root_ports = slots.spare_ports(previous.is_some(), devices.disable_hotplug != Some(true));
+    record.spare_root_ports = slots.spare_ports(previous.is_some(), specified.disable_hotplug != Some(true));
     Ok(record)
 }
 
@@ -200,14 +218,4 @@ fn memory(vmi: &VirtualMachineInstance) -> Result<Memory, RecordError> {
         .and_then(|hugepages| hugepages.page_size.clone())
         .and_then(|size| amount::bytes(&size.as_str().into()));
     Ok(Memory { size, max: max.max(size), hugepage_size, shared: false })
-}
-
-fn clock_offset(vmi: &VirtualMachineInstance) -> i64 {
-    vmi.spec
-        .domain
-        .clock
-        .as_ref()
-        .and_then(|clock| clock.utc.as_ref())
-        .and_then(|utc| utc.offset_seconds)
-        .map_or(0, i64::from)
 }

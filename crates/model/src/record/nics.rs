@@ -41,9 +41,26 @@ pub(super) fn nics(
             dhcp: prepared.lease,
             boot_index: interface.boot_order.and_then(|order| u32::try_from(order).ok()),
             link_up: interface.state.as_deref() != Some("down"),
+            acpi_index: acpi_index(interface, index)?,
         });
     }
     Ok(nics)
+}
+
+/// Firmware has room for 16383 numbers, and 0 means none.
+fn acpi_index(interface: &Interface, index: usize) -> Result<Option<u32>, RecordError> {
+    const MOST: i64 = 16383;
+    let Some(number) = interface.acpi_index.map(i64::from).filter(|number| *number != 0) else {
+        return Ok(None);
+    };
+    match u32::try_from(number) {
+        Ok(fits) if number <= MOST => Ok(Some(fits)),
+        _ => Err(RecordError::field(
+            format!("spec.domain.devices.interfaces[{index}].acpiIndex"),
+            number.to_string(),
+            format!("write a number from 1 to {MOST}"),
+        )),
+    }
 }
 
 fn model(interface: &Interface, index: usize) -> Result<NicModel, RecordError> {
@@ -54,11 +71,12 @@ fn model(interface: &Interface, index: usize) -> Result<NicModel, RecordError> {
         Some("rtl8139") => NicModel::Rtl8139,
         Some("pcnet") => NicModel::Pcnet,
         Some("ne2k_pci") => NicModel::Ne2kPci,
+        Some("igb") => NicModel::Igb,
         Some(other) => {
             return Err(RecordError::field(
                 format!("spec.domain.devices.interfaces[{index}].model"),
                 other,
-                "write one of virtio, e1000, e1000e, rtl8139, pcnet, ne2k_pci",
+                "write one of virtio, e1000, e1000e, igb, rtl8139, pcnet, ne2k_pci",
             ));
         }
     })

@@ -21,33 +21,50 @@ pub(super) fn architecture(
     }
 }
 
-pub(super) fn cpu(domain: &DomainSpec, accelerator: Accelerator) -> Result<Cpu, RecordError> {
+pub(super) fn cpu(domain: &DomainSpec, facts: &NodeFacts) -> Result<Cpu, RecordError> {
     let topology = crate::resources::topology(domain);
     let cpu = domain.cpu.as_ref();
     let mut features = Vec::new();
     for feature in cpu.map(|cpu| cpu.features.as_slice()).unwrap_or_default() {
-        let enabled = match feature.policy.as_deref() {
-            // `optional` asks for the feature where it can be had: hypervisors leave out what they cannot give.
-            None | Some("" | "force" | "require" | "optional") => true,
-            Some("disable" | "forbid") => false,
-            Some(other) => {
-                return Err(RecordError::field(
-                    format!("spec.domain.cpu.features[{}].policy", feature.name),
-                    other,
-                    "write one of force, require, optional, disable, forbid",
-                ));
-            }
+        let Some(enabled) = policy(&feature.name, feature.policy.as_deref(), facts)? else {
+            continue;
         };
         features.push(CpuFeature { name: feature.name.clone(), enabled });
     }
     Ok(Cpu {
-        model: model(cpu.and_then(|cpu| cpu.model.as_deref()), accelerator).to_owned(),
+        model: model(cpu.and_then(|cpu| cpu.model.as_deref()), facts.accelerator).to_owned(),
         features,
         sockets: topology.sockets,
         cores: topology.cores,
         threads: topology.threads,
         max_sockets: cpu.and_then(|cpu| cpu.max_sockets).unwrap_or(topology.sockets).max(topology.sockets),
     })
+}
+
+/// Returns whether a feature is to be on or off; nothing for one that is wished for and not to be had.
+///
+/// What a node can offer is known where the emulator runs guests; elsewhere the hardware decides when the machine starts.
+fn policy(name: &str, policy: Option<&str>, facts: &NodeFacts) -> Result<Option<bool>, RecordError> {
+    let same = |known: &String| known.replace('_', "-").eq_ignore_ascii_case(&name.replace('_', "-"));
+    let offered = facts.cpu_features.as_ref().map(|known| known.iter().any(same));
+    let refused = |value: &str, reason: &str| {
+        Err(RecordError::field(format!("spec.domain.cpu.features[{name}].policy"), value, reason))
+    };
+    match policy {
+        Some("force") => Ok(Some(true)),
+        None | Some("" | "require") if offered == Some(false) => refused(
+            "require",
+            "this node's processors do not offer the feature; write optional, or remove it",
+        ),
+        None | Some("" | "require") => Ok(Some(true)),
+        Some("optional") => Ok((offered != Some(false)).then_some(true)),
+        Some("disable") => Ok(Some(false)),
+        Some("forbid") if offered == Some(true) => {
+            refused("forbid", "this node's processors offer the feature; write disable to hide it")
+        }
+        Some("forbid") => Ok(Some(false)),
+        Some(other) => refused(other, "write one of force, require, optional, disable, forbid"),
+    }
 }
 
 /// `host-model` and `host-passthrough` name what there is: the host's processor where the hardware runs the

@@ -28,6 +28,8 @@ pub(super) struct Seen {
     pub(super) shutdown: Option<(ShutdownCause, String)>,
     /// Whether the guest reported a panic.
     pub(super) panicked: bool,
+    /// What the guest's watchdog did when it expired.
+    pub(super) watchdog: Option<String>,
 }
 
 /// The final phase, one word and one sentence.
@@ -37,6 +39,14 @@ pub(super) type Verdict = (Phase, &'static str, String);
 pub(super) fn judge(exit: &Exit, seen: &Seen, last_words: &str) -> Verdict {
     if seen.panicked || matches!(&seen.shutdown, Some((_, reason)) if reason == "guest-panic") {
         return (Phase::Crashed, "GuestPanicked", "the guest panicked".to_owned());
+    }
+    if seen.watchdog.as_deref() == Some("poweroff") {
+        let message = "the guest's watchdog expired and ended the machine";
+        return (Phase::Crashed, "WatchdogExpired", message.to_owned());
+    }
+    if matches!(&seen.shutdown, Some((ShutdownCause::Guest, reason)) if reason == "guest-reset") {
+        let message = "the guest restarted, which ends this machine";
+        return (Phase::ShutOff, "GuestReset", message.to_owned());
     }
     if let Some((ShutdownCause::Guest, _)) = seen.shutdown {
         let message = match seen.wish {
@@ -118,7 +128,8 @@ mod tests {
     }
 
     fn seen(wish: Option<Wish>, shutdown: Option<(ShutdownCause, &str)>) -> Seen {
-        Seen { wish, shutdown: shutdown.map(|(cause, reason)| (cause, reason.to_owned())), panicked: false }
+        let shutdown = shutdown.map(|(cause, reason)| (cause, reason.to_owned()));
+        Seen { wish, shutdown, ..Seen::default() }
     }
 
     #[test]

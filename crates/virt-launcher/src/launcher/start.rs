@@ -122,6 +122,7 @@ impl Supervisor {
         let surroundings = Surroundings {
             descriptors: &names,
             run_directory: &self.options.run_dir,
+            socket_directory: &self.options.socket_dir,
             now: (now_ms() / 1000) as i64,
         };
         let invocation = self.backend.plan(record, &surroundings).map_err(|error| match error {
@@ -175,9 +176,7 @@ impl Supervisor {
                     return Ok(ours);
                 }
                 Some((Notice::NotExecuted { reason }, _)) => {
-                    let remedy =
-                        "install QEMU on the node (Debian: qemu-system-x86); the start is tried again";
-                    return Err(failure("HypervisorNotExecuted", format!("{reason}; {remedy}")));
+                    return Err(failure("HypervisorNotExecuted", reason));
                 }
                 Some((Notice::Terminate, _)) => self.terminate_later(),
                 Some(_) => {}

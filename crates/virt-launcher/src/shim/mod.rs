@@ -320,7 +320,9 @@ impl Shim {
         process::prepare(invocation).map_err(|error| error.to_string())?;
         let numbered = invocation.descriptors.iter().map(|inherited| inherited.number).zip(fds).collect();
         let executed_at_ms = now_ms();
-        let pid = process::spawn(invocation, numbered, log.as_fd()).map_err(|error| error.to_string())?;
+        let pid = process::spawn(invocation, numbered, log.as_fd()).map_err(|error| {
+            format!("{error}; install QEMU on the node (Debian: qemu-system-x86); the start is tried again")
+        })?;
         let running = Running { pid, executed_at_ms };
         self.write(files::HYPERVISOR, &running);
         Ok(running)
