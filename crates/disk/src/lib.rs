@@ -1,4 +1,4 @@
-//! Disk images: what they are, new ones, seeds for cloud-init, and opening what a tenant names.
+//! Disk images: what they are, new ones, optical ones made of files, and opening what a tenant names.
 //!
 //! Everything here is synchronous and short; callers on an async runtime run it where blocking is allowed.
 //! No function follows a reference inside an image: chains are built by the caller, layer by layer, from files it
@@ -6,6 +6,7 @@
 
 pub mod beneath;
 pub mod create;
+pub mod hosted;
 pub mod probe;
 pub mod seed;
 

@@ -1,4 +1,4 @@
-//! Seed volumes: small optical images that tell a guest who it is.
+//! Small optical images that are made of files: seeds that tell a guest who it is, and objects shown to it.
 
 use std::io::Cursor;
 
@@ -12,13 +12,16 @@ use std::sync::Arc;
 /// Room for the volume's own structures: descriptors, path tables and directories in two trees.
 const OVERHEAD: usize = 512 * 1024;
 
+/// Characters of a label (ECMA-119, 8.4.8).
+const LONGEST_LABEL: usize = 32;
+
 /// Bytes of a sector of an optical image.
 const SECTOR: usize = 2048;
 
 /// One file of a seed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SeedFile {
-    /// Name, for example `user-data`.
+    /// Path, for example `user-data` or `openstack/latest/user_data`.
     pub name: String,
     /// Content; may be a secret.
     pub content: Vec<u8>,
@@ -45,12 +48,15 @@ pub struct Error {
 /// When the writer refuses a name.
 pub fn iso(label: &str, files: &[SeedFile]) -> Result<Vec<u8>, Error> {
     let sectors: usize = files.iter().map(|file| file.content.len().div_ceil(SECTOR)).sum();
+    // Each name stands in two trees, with some bytes around it; each directory is a sector or more.
+    let names: usize = files.iter().map(|file| 2 * SECTOR * file.name.split('/').count()).sum();
+    if label.len() > LONGEST_LABEL {
+        let reason = format!("a label has at most {LONGEST_LABEL} characters; shorten volumeLabel");
+        return Err(Error { label: label.to_owned(), reason });
+    }
     let input = InputFiles {
         path_separator: PathSeparator::ForwardSlash,
-        files: files
-            .iter()
-            .map(|file| IsoFile::File { name: Arc::new(file.name.clone()), contents: file.content.clone() })
-            .collect(),
+        files: tree(files.iter().map(|file| (file.name.as_str(), file.content.as_slice())).collect()),
     };
     let options = IsoFormatOptions {
         volume_name: label.to_owned(),
@@ -71,10 +77,33 @@ pub fn iso(label: &str, files: &[SeedFile]) -> Result<Vec<u8>, Error> {
             hybrid_boot: None,
         },
     };
-    let mut image = Cursor::new(vec![0u8; OVERHEAD + sectors * SECTOR]);
+    let mut image = Cursor::new(vec![0u8; OVERHEAD + names + sectors * SECTOR]);
     IsoImageWriter::create(&mut image, input, options)
         .map_err(|error| Error { label: label.to_owned(), reason: error.to_string() })?;
     Ok(image.into_inner())
+}
+
+/// Sorts files into directories.
+fn tree(files: Vec<(&str, &[u8])>) -> Vec<IsoFile> {
+    let mut entries = Vec::new();
+    let mut directories: Vec<(&str, Vec<(&str, &[u8])>)> = Vec::new();
+    for (path, content) in files {
+        match path.split_once('/') {
+            None => entries.push(IsoFile::File {
+                name: Arc::new(path.to_owned()),
+                contents: content.to_vec(),
+            }),
+            Some((first, rest)) => match directories.iter_mut().find(|(name, _)| *name == first) {
+                Some((_, inner)) => inner.push((rest, content)),
+                None => directories.push((first, vec![(rest, content)])),
+            },
+        }
+    }
+    entries.extend(directories.into_iter().map(|(name, inner)| IsoFile::Directory {
+        name: Arc::new(name.to_owned()),
+        children: tree(inner),
+    }));
+    entries
 }
 
 #[cfg(test)]
@@ -109,6 +138,40 @@ mod tests {
                 assert_eq!(read.stdout, file.content, "{} with {extension:?}", file.name);
             }
         }
+    }
+
+    #[test]
+    fn directories_and_long_names_that_begin_alike_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seed.iso");
+        let file = |name: &str, content: &str| SeedFile { name: name.to_owned(), content: content.into() };
+        let files = [
+            file("openstack/latest/meta_data.json", "{}"),
+            file("openstack/latest/user_data", "#cloud-config"),
+            file("application-settings-1.properties", "one"),
+            file("application-settings-2.properties", "two"),
+        ];
+        std::fs::write(&path, iso("config-2", &files).unwrap()).unwrap();
+        for extension in ["-R", "-J"] {
+            for file in &files {
+                let read = Command::new("isoinfo")
+                    .args([extension, "-x", &format!("/{}", file.name), "-i"])
+                    .arg(&path)
+                    .output()
+                    .expect("isoinfo (genisoimage) is installed by make deps");
+                assert_eq!(read.stdout, file.content, "{} with {extension}", file.name);
+            }
+        }
+        let long = iso(&"x".repeat(33), &files).unwrap_err().to_string();
+        assert!(long.contains("shorten volumeLabel"), "{long}");
+    }
+
+    #[test]
+    fn many_files_have_room() {
+        let files: Vec<_> = (0..1000)
+            .map(|number| SeedFile { name: format!("folder-{}/file-{number}", number % 50), content: vec![1] })
+            .collect();
+        assert!(iso("cfgdata", &files).is_ok());
     }
 
     #[test]

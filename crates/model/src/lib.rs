@@ -10,9 +10,12 @@
 //! - [`lifecycle`]: the phases of an instance and the moves between them.
 
 pub mod amount;
+pub mod claims;
 pub mod cloudinit;
 pub mod config;
+pub mod config_volumes;
 pub mod defaults;
+pub mod downward;
 pub mod fields;
 pub mod lifecycle;
 pub mod network;

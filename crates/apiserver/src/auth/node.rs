@@ -59,6 +59,12 @@ pub(super) fn refusal(server: &ApiServer, user: &UserInfo, attributes: &Attribut
         (MACHINES, "virtualmachineinstances") if writes => {
             placed(server, MACHINES, resource, namespace, name).is_none_or(|machine| machine.is_on(node))
         }
+        ("", "persistentvolumes") if writes => on_node(server, resource, name, node),
+        ("", "serviceaccounts") if attributes.verb == "create" => {
+            attributes.subresource == "token" && needs(server, node, namespace, name)
+        }
+        // Public: every namespace has it for all its Pods.
+        ("", "configmaps") if name == "kube-root-ca.crt" => true,
         ("", "secrets" | "configmaps") => !name.is_empty() && needs(server, node, namespace, name),
         _ => true,
     };
@@ -86,6 +92,14 @@ impl Placed {
 fn placed(server: &ApiServer, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Placed> {
     let entry = server.object(&Collection::new(group, plural), &ObjectKey::new(namespace, name))?;
     serde_json::from_slice(&entry.bytes).ok()
+}
+
+/// Says whether a volume can be used on this node alone, as far as its affinity tells.
+fn on_node(server: &ApiServer, plural: &str, name: &str, node: &str) -> bool {
+    let Some(entry) = server.object(&Collection::new("", plural), &ObjectKey::new("", name)) else {
+        return true;
+    };
+    entry.parse().is_ok_and(|volume| holds(&volume["spec"]["nodeAffinity"], node))
 }
 
 /// Says whether a Pod or machine of the node mentions a Secret or ConfigMap of its namespace.

@@ -1,91 +1,143 @@
 //! Binds Pods to nodes. Judgement: [`plan::scheduler`].
 
-mod convert;
+mod claims;
+mod cluster;
+pub(crate) mod convert;
 mod node;
 mod pod;
 mod usage;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube_ext::{
-    Api, ApiError, Cache, Context, Key, Kind, ObjectRef, Patch, Queue, Recorder, Severity, Tasks, resources,
-    work,
+    Api, ApiError, Cache, Change, Context, Key, Kind, ObjectRef, PartialObject, Patch, Queue, Recorder,
+    Severity, Tasks, resources, work,
 };
 use parking_lot::Mutex;
 use plan::scheduler::{self, Action, Node, Observed};
+use plan::storage::annotation;
 use serde_json::json;
 
 use self::node::{NodeFacts, NodeView};
 use self::pod::{PodFacts, PodView};
 use self::usage::Usage;
+use crate::storage::{Caches, Work};
+
+pub(crate) use self::cluster::Cluster;
 
 /// Name of this scheduler in `spec.schedulerName`.
 pub(super) const NAME: &str = "default-scheduler";
 
+/// How long after its start the scheduler tells nobody that there is no node: nodes are registering.
+const SETTLING: Duration = Duration::from_secs(10);
+
 struct Scheduler {
     context: Context,
+    /// When nodes have had their time to register.
+    settled_at: Timestamp,
     recorder: Recorder,
     pods: Cache<PodFacts>,
     nodes: Cache<NodeFacts>,
     usage: Arc<Mutex<Usage>>,
     views: Api<PodView>,
     whole: Api<Pod>,
+    storage: Caches,
+    claims: Api<PartialObject>,
 }
 
-/// Adds the scheduler to `tasks`.
-pub(crate) fn start(context: &Context, recorder: &Recorder, tasks: &mut Tasks) {
-    let usage = Arc::new(Mutex::new(Usage::default()));
-    let queue: Queue = Queue::new(context.clock.clone());
-    let waiting = Arc::new(Mutex::new(std::collections::BTreeSet::<Key>::new()));
+/// Pods without a node, which get another look whenever something changes that they may wait for.
+#[derive(Clone)]
+pub(crate) struct Waiting {
+    keys: Arc<Mutex<BTreeSet<Key>>>,
+    queue: Queue,
+}
 
-    let (sums, ready, others) = (Arc::clone(&usage), queue.clone(), Arc::clone(&waiting));
+impl Waiting {
+    pub(crate) fn new(context: &Context) -> Self {
+        Self { keys: Arc::default(), queue: Queue::new(context.clock.clone()) }
+    }
+
+    /// Has every Pod that waits looked at again.
+    pub(crate) fn wake(&self) {
+        self.keys.lock().iter().cloned().for_each(|key| self.queue.add(key));
+    }
+}
+
+/// Adds the scheduler to `tasks`. Changes that concern claims go into `work`.
+pub(crate) fn start(
+    context: &Context,
+    recorder: &Recorder,
+    waiting: Waiting,
+    storage: Caches,
+    work_of_storage: Queue<Work>,
+    tasks: &mut Tasks,
+) -> Cluster {
+    let usage = Arc::new(Mutex::new(Usage::default()));
+    let queue = waiting.queue.clone();
+
+    let (sums, others, claims) = (Arc::clone(&usage), waiting.clone(), work_of_storage.clone());
     let pods = Cache::builder(Api::<PodView>::new(&context.client), |view| Some(PodFacts::from(view)))
         .on_change(move |change| {
             sums.lock().apply(change);
-            let freed = matches!(change, kube_ext::Change::Removed { .. })
+            let freed = matches!(change, Change::Removed { .. })
                 || change.sides().last().is_some_and(|pod| pod.ended);
             if freed {
-                // Room was made: whoever waits gets another look.
-                others.lock().iter().cloned().for_each(|key| ready.add(key));
+                // Room was made: whoever waits gets another look, and a claim may be free to go.
+                others.wake();
+                let names = change.sides().flat_map(|pod| &pod.claims);
+                let namespace = &change.key().namespace;
+                names.for_each(|name| claims.add(Work::Claim(Key::new(namespace, name))));
             }
             if change.sides().last().is_some_and(PodFacts::needs_node) {
-                ready.add(change.key().clone());
+                others.queue.add(change.key().clone());
             }
         })
         .start(context, tasks);
-    let (ready, others) = (queue.clone(), Arc::clone(&waiting));
+    let (others, claims) = (waiting.clone(), work_of_storage);
     let nodes = Cache::builder(Api::<NodeView>::new(&context.client), |view| Some(NodeFacts::from(view)))
-        .on_change(move |_| others.lock().iter().cloned().for_each(|key| ready.add(key)))
+        .on_change(move |_| {
+            others.wake();
+            claims.add(Work::Waiting);
+        })
         .start(context, tasks);
+    let cluster = Cluster { pods: pods.clone(), nodes: nodes.clone() };
 
     let scheduler = Arc::new(Scheduler {
         context: context.clone(),
+        settled_at: context.now().checked_add(SETTLING).unwrap_or(Timestamp::MAX),
         recorder: recorder.clone(),
         pods,
         nodes,
         usage,
         views: Api::new(&context.client),
         whole: Api::new(&context.client),
+        storage,
+        claims: Api::of(&context.client, resources::PERSISTENT_VOLUME_CLAIM),
     });
     tasks.add(async move {
         scheduler.pods.synced().await;
         scheduler.nodes.synced().await;
+        scheduler.storage.synced().await;
         // One at a time: each decision must see the one before.
         work(queue, 1, |key| {
-            let (scheduler, waiting) = (Arc::clone(&scheduler), Arc::clone(&waiting));
+            let (scheduler, waiting) = (Arc::clone(&scheduler), waiting.clone());
             async move {
                 // Before the look: a node that changes while it lasts calls for another one.
-                waiting.lock().insert(key.clone());
-                if let Outcome::Settled = scheduler.schedule(&key).await? {
-                    waiting.lock().remove(&key);
+                waiting.keys.lock().insert(key.clone());
+                let outcome = scheduler.schedule(&key).await?;
+                if let Outcome::Settled = outcome {
+                    waiting.keys.lock().remove(&key);
                 }
-                Ok(None::<Duration>)
+                Ok(if let Outcome::Later(after) = outcome { Some(after) } else { None })
             }
         })
         .await;
     });
+    cluster
 }
 
 /// What became of a Pod.
@@ -94,6 +146,8 @@ enum Outcome {
     Settled,
     /// No node will have it for now.
     Waits,
+    /// No node will have it, but nodes may still be registering: look again after a while, or when one changes.
+    Later(Duration),
 }
 
 impl Scheduler {
@@ -106,17 +160,26 @@ impl Scheduler {
         if whole.uid() != facts.uid {
             return Ok(Outcome::Settled);
         }
-        let pod = convert::pod(&whole);
+        let mut pod = convert::pod(&whole);
+        pod.claims = claims::of(&self.storage, &key.namespace, &facts.claims);
         let with_pods = !pod.near.is_empty() || !pod.apart.is_empty();
         let observed = Observed { pod, nodes: self.observe_nodes(with_pods) };
         let plan = scheduler::step(&observed);
         tracing::debug!(pod = %key, %plan, "planned");
         let mut outcome = Outcome::Waits;
+        let has_none = plan.actions.iter().any(|action| matches!(action, Action::Unschedulable { .. }));
+        let left = Duration::try_from(self.context.now().duration_until(self.settled_at)).unwrap_or_default();
+        if has_none && !left.is_zero() {
+            return Ok(Outcome::Later(left));
+        }
         for action in &plan.actions {
             match action {
                 Action::Bind { node } => {
                     self.bind(key, &facts, node).await?;
                     outcome = Outcome::Settled;
+                }
+                Action::SelectNode { claim, node } => {
+                    self.select_node(&Key::new(&key.namespace, claim), node).await?;
                 }
                 Action::Unschedulable { message } => {
                     self.mark(key, whole.resource_version(), message).await?;
@@ -170,6 +233,15 @@ impl Scheduler {
             self.pods.observe(key.clone(), &revision, Some(bound));
         }
         Ok(())
+    }
+
+    /// Says on a claim where its volume is to be made.
+    async fn select_node(&self, claim: &Key, node: &str) -> Result<(), ApiError> {
+        let patch = json!({"metadata": {"annotations": {annotation::SELECTED_NODE: node}}});
+        match self.claims.patch(claim, &Patch::Merge(patch)).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     async fn mark(&self, key: &Key, revision: &str, message: &str) -> Result<(), ApiError> {

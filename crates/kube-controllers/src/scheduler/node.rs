@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube_ext::{Meta, resources};
 use plan::condition::{self, Condition};
 use plan::scheduler::{Node, Taint};
+use plan::storage::annotation;
 use serde::Deserialize;
 
 use super::convert;
@@ -47,8 +48,10 @@ kube_ext::view!(NodeView => resources::NODE);
 
 /// A node as it is kept.
 #[derive(Clone, Debug)]
-pub(super) struct NodeFacts {
+pub(crate) struct NodeFacts {
     pub(super) node: Node,
+    /// Directory of its local volumes.
+    pub(super) local_volumes: Option<String>,
 }
 
 /// Compares what matters for placing; what is used is counted elsewhere.
@@ -58,7 +61,9 @@ impl PartialEq for NodeFacts {
             let node = &facts.node;
             (node.name.clone(), node.labels.clone(), node.cordoned, node.ready, node.taints.clone())
         };
-        key(self) == key(other) && self.node.allocatable == other.node.allocatable
+        key(self) == key(other)
+            && self.node.allocatable == other.node.allocatable
+            && self.local_volumes == other.local_volumes
     }
 }
 
@@ -68,6 +73,7 @@ impl From<NodeView> for NodeFacts {
         let has = if status.allocatable.is_empty() { status.capacity } else { status.allocatable };
         let taints = view.spec.taints.into_iter();
         Self {
+            local_volumes: view.metadata.annotations.get(annotation::LOCAL_VOLUMES).cloned(),
             node: Node {
                 name: view.metadata.name,
                 labels: view.metadata.labels,

@@ -28,6 +28,19 @@ struct Spec {
     scheduling_gates: Vec<IgnoredAny>,
     containers: Vec<ContainerView>,
     init_containers: Vec<ContainerView>,
+    volumes: Vec<VolumeView>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct VolumeView {
+    persistent_volume_claim: Option<ClaimView>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ClaimView {
+    claim_name: String,
 }
 
 /// What a container asks for.
@@ -48,7 +61,7 @@ kube_ext::view!(PodView => resources::POD);
 
 /// A Pod as it is kept.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct PodFacts {
+pub(crate) struct PodFacts {
     pub(super) uid: String,
     pub(super) node: Option<String>,
     pub(super) ended: bool,
@@ -56,6 +69,8 @@ pub(super) struct PodFacts {
     pub(super) requests: Requests,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) ours: bool,
+    /// Names of its claims.
+    pub(super) claims: Vec<String>,
 }
 
 impl PodFacts {
@@ -76,6 +91,11 @@ impl From<PodView> for PodFacts {
             ended: matches!(view.status.phase.as_str(), "Succeeded" | "Failed"),
             requests: convert::requests(&spec.containers, &spec.init_containers),
             labels: view.metadata.labels,
+            claims: spec
+                .volumes
+                .into_iter()
+                .filter_map(|volume| Some(volume.persistent_volume_claim?.claim_name))
+                .collect(),
             ours: ours && spec.scheduling_gates.is_empty(),
         }
     }

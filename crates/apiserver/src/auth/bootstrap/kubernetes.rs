@@ -82,6 +82,14 @@ const CONTROLLER_MANAGER: &str = "
     get | path | *
 ";
 
+/// Whoever carries Services and policies out on a node.
+const PROXY: &str = "
+    get,list,watch | - | endpoints,namespaces,nodes,pods,services
+    get,list,watch | discovery.k8s.io | endpointslices
+    get,list,watch | networking.k8s.io | networkpolicies
+    create,patch,update | -,events.k8s.io | events
+";
+
 const NODE: &str = "
     create | authentication.k8s.io | tokenreviews
     create | authorization.k8s.io | localsubjectaccessreviews,subjectaccessreviews
@@ -95,6 +103,7 @@ const NODE: &str = "
     get | - | configmaps,secrets
     get,list,watch | - | persistentvolumeclaims,persistentvolumes
     get,patch,update | - | persistentvolumeclaims/status
+    patch | - | persistentvolumes
     get | storage.k8s.io | volumeattachments
     get | - | serviceaccounts
     get,list,watch | storage.k8s.io | csidrivers
@@ -124,6 +133,8 @@ pub(super) fn objects() -> Vec<Value> {
         cluster_role("system:kube-scheduler", "", SCHEDULER),
         cluster_role("system:kube-controller-manager", "", CONTROLLER_MANAGER),
         cluster_role("system:node", "", NODE),
+        cluster_role("system:node-proxier", "", PROXY),
+        cluster_binding("system:node-proxier", "system:node-proxier", "user:system:kube-proxy"),
         cluster_binding("cluster-admin", "cluster-admin", "group:system:masters"),
         cluster_binding("system:discovery", "system:discovery", "group:system:authenticated"),
         cluster_binding(

@@ -62,6 +62,7 @@ const API: &str = "
     create | authorization.k8s.io | subjectaccessreviews
     create | authentication.k8s.io | tokenreviews
     get,list,watch | - | limitranges,namespaces,nodes,persistentvolumeclaims,pods,resourcequotas
+    delete | - | pods
     get,list,watch | storage.k8s.io | storageclasses
     get,list,patch,update,watch | kubevirt.io | virtualmachineinstances,virtualmachines
     patch,update | kubevirt.io | virtualmachines/status
@@ -106,6 +107,7 @@ const HANDLER: &str = "
     patch | - | nodes/status
     get,list,watch | - | pods
     get | - | configmaps,persistentvolumeclaims,persistentvolumes,secrets
+    create | - | serviceaccounts/token
     create,patch,update | -,events.k8s.io | events
     get,list,watch | migrations.kubevirt.io | migrationpolicies
     get,list,watch | export.kubevirt.io | virtualmachineexports
