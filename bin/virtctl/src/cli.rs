@@ -71,6 +71,11 @@ pub(crate) fn command(program: &str) -> clap::Command {
     adapt(Cli::command().bin_name(program), program, true)
 }
 
+/// Returns the command line with nothing left out, for completion.
+pub(crate) fn complete() -> clap::Command {
+    Cli::command()
+}
+
 /// Returns the help of the flags that every command has, which the commands' own help leaves out.
 pub(crate) fn global_flags() -> String {
     let only_flags = Cli::command().disable_help_flag(true).disable_help_subcommand(true);
@@ -96,8 +101,9 @@ fn adapt(command: clap::Command, program: &str, root: bool) -> clap::Command {
     let usage = usage.trim_start_matches("Usage:").trim().replace("virtctl", program);
     let examples = command.get_after_help().map(|examples| examples.to_string().replace("virtctl", program));
     let mut command = command.help_template(template).mut_args(|argument| {
-        let global = argument.is_global_set();
-        argument.hide_short_help(global).hide_long_help(global)
+        let hidden = argument.is_hide_set() || argument.is_global_set();
+        let switch = argument.get_num_args().is_some_and(|values| values.min_values() == 0);
+        argument.hide(hidden).hide_possible_values(switch).hide_default_value(switch)
     });
     if !root {
         command = command.override_usage(usage);

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use tokio::process::Command;
 
+use crate::log;
 use crate::session::Session;
 use crate::target::{Login, Target};
 
@@ -88,6 +89,7 @@ impl LocalClient {
     ) -> Result<()> {
         let mut command = Command::new(program);
         command.args(options.arguments(&self.proxy)).args(arguments);
+        log::detail(program, &format!("running: {:?}", command.as_std()));
         let ended = command.status().await.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => anyhow!("exec: {program:?}: executable file not found in $PATH"),
             _ => anyhow!("exec: {program:?}: {error}"),

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    log::set_verbosity(cli.connection.verbosity);
     let session = Session::new(cli.connection);
     let outcome = runtime.block_on(async {
         let outcome = run(&command, &session).await;

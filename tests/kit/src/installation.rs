@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::images::image;
-use crate::paths::{guest, kubectl, program};
+use crate::output::{Output, run};
+use crate::paths::{guest, program};
 use crate::processes::kill;
 use crate::small_disk::SmallDisk;
 use crate::wait::until;
@@ -44,34 +43,12 @@ impl Default for Options {
     }
 }
 
-/// What a finished program said.
-#[derive(Clone, Debug)]
-pub struct Output {
-    /// Whether it exited with 0.
-    pub success: bool,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-impl Output {
-    /// Returns standard output of a program that succeeded.
-    ///
-    /// # Panics
-    /// When it failed, with what it said.
-    pub fn expect(self, what: &str) -> String {
-        assert!(self.success, "{what} failed:\n{}{}", self.stdout, self.stderr);
-        self.stdout
-    }
-}
-
 /// A running installation.
 #[derive(Debug)]
 pub struct Installation {
     /// Unmounted before the directory is removed.
     disks: Vec<SmallDisk>,
-    directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
     options: Options,
 }
 
@@ -167,21 +144,6 @@ impl Installation {
         self.ironclad(&["image", "load", layout]).expect("loading an image");
     }
 
-    /// Returns the message of a condition of an object.
-    pub fn condition(&self, kind: &str, name: &str, condition: &str) -> Option<String> {
-        let object = self.get(kind, "default", name)?;
-        let conditions = object["status"]["conditions"].as_array()?;
-        let found = conditions.iter().find(|entry| entry["type"] == condition)?;
-        found["message"].as_str().map(str::to_owned)
-    }
-
-    /// Returns the messages of the Events with `reason` about the object `name`.
-    pub fn events(&self, name: &str, reason: &str) -> Vec<String> {
-        let about = |event: &Value| event["involvedObject"]["name"] == name && event["reason"] == reason;
-        let events = self.list("events").into_iter().filter(about);
-        events.filter_map(|event| event["message"].as_str().map(str::to_owned)).collect()
-    }
-
     /// Returns the file system that [`Options::small`] put on `folder`.
     ///
     /// # Panics
@@ -229,96 +191,12 @@ impl Installation {
     pub fn component(&self, arguments: &[&str], log: std::fs::File) -> std::process::Child {
         self.lend(&program("ironclad-launcher"));
         let mut command = self.command(&self.lend(&program("ironclad")));
-        command.args(arguments).env("IRONCLAD_DATA_DIR", self.data_dir()).env("KUBECONFIG", self.kubeconfig());
+        command
+            .args(arguments)
+            .env("IRONCLAD_DATA_DIR", self.data_dir())
+            .env("KUBECONFIG", self.kubeconfig());
         let copy = log.try_clone().expect("a log can be shared");
         command.stdin(Stdio::null()).stdout(log).stderr(copy).spawn().expect("starting a component")
-    }
-
-    /// Runs kubectl on this installation as its administrator.
-    ///
-    /// # Panics
-    /// When the program cannot be started.
-    pub fn kubectl(&self, arguments: &[&str]) -> Output {
-        self.kubectl_with(arguments, None)
-    }
-
-    /// Runs kubectl with `input` on its standard input.
-    ///
-    /// # Panics
-    /// When the program cannot be started.
-    pub fn kubectl_with(&self, arguments: &[&str], input: Option<&str>) -> Output {
-        let mut command = self.client();
-        command.args(arguments);
-        run(command, input)
-    }
-
-    /// Runs a kubectl command that opens an editor; `editor` is a script that changes the file `$1`.
-    ///
-    /// # Panics
-    /// When the program cannot be started.
-    pub fn kubectl_editing(&self, arguments: &[&str], editor: &str) -> Output {
-        let script = self.directory.path().join("editor");
-        std::fs::write(&script, editor).expect("writing the editor");
-        let mut command = self.client();
-        command.args(arguments).env("KUBE_EDITOR", format!("sh {}", script.display()));
-        command.env("KUBECTL", kubectl());
-        run(command, None)
-    }
-
-    /// Starts kubectl without waiting for it; its output goes into `stdout`.
-    ///
-    /// # Panics
-    /// When the program cannot be started.
-    pub fn kubectl_in_background(&self, arguments: &[&str], stdout: std::fs::File) -> std::process::Child {
-        let mut command = self.client();
-        command.args(arguments);
-        command
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("starting kubectl")
-    }
-
-    /// Applies a manifest.
-    ///
-    /// # Panics
-    /// When it is refused.
-    pub fn apply(&self, manifest: &str) {
-        self.kubectl_with(&["apply", "-f", "-"], Some(manifest)).expect("kubectl apply");
-    }
-
-    /// Reads one object.
-    pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
-        let output = self.kubectl(&["get", kind, "-n", namespace, name, "-o", "json"]);
-        output.success.then(|| serde_json::from_str(&output.stdout).expect("kubectl prints JSON"))
-    }
-
-    /// Reads all objects of a kind in every namespace.
-    ///
-    /// # Panics
-    /// When kubectl fails.
-    pub fn list(&self, kind: &str) -> Vec<Value> {
-        let output = self.kubectl(&["get", kind, "-A", "-o", "json"]).expect("kubectl get");
-        let list: Value = serde_json::from_str(&output).expect("kubectl prints JSON");
-        list["items"].as_array().cloned().unwrap_or_default()
-    }
-
-    /// Returns what the guest of a VirtualMachine has printed on its serial console.
-    pub fn console(&self, namespace: &str, name: &str) -> String {
-        let selector = format!("vm.kubevirt.io/name={name}");
-        let output = self.kubectl(&[
-            "logs",
-            "-n",
-            namespace,
-            "-l",
-            &selector,
-            "-c",
-            "guest-console-log",
-            "--tail",
-            "-1",
-        ]);
-        output.stdout
     }
 
     /// Returns everything that explains a failure: objects, events, log.
@@ -339,13 +217,13 @@ impl Installation {
         self.ironclad(&["down", "--purge", "--grace-period", "0"]).expect("ironclad down");
     }
 
-    fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.data_dir().join("kubeconfig")
     }
 
-    /// kubectl as the test's own user, who may read the installation's kubeconfig.
-    fn client(&self) -> Command {
-        let mut command = Command::new(kubectl());
+    /// Prepares a program of the test's own user that talks to this installation as its administrator, in an empty home.
+    pub fn client_program(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.current_dir("/").env("KUBECONFIG", self.kubeconfig()).env("HOME", self.directory.path());
         command
     }
@@ -408,24 +286,4 @@ fn in_mounts_of(pid: i32, words: &[&str]) {
     let mut command = Command::new("nsenter");
     command.args(["--mount", "--target", &pid.to_string()]).args(words);
     run(command, None).expect("changing what a process sees");
-}
-
-fn run(mut command: Command, input: Option<&str>) -> Output {
-    use std::io::Write as _;
-    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
-    let mut child = command
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
-    if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
-        pipe.write_all(text.as_bytes()).expect("the program reads its input");
-    }
-    let output = child.wait_with_output().expect("the program ends");
-    Output {
-        success: output.status.success(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
 }

@@ -31,7 +31,7 @@ impl Completion {
 
 fn script(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut cli::command("virtctl"), "virtctl", &mut script);
+    clap_complete::generate(shell, &mut cli::complete(), "virtctl", &mut script);
     script
 }
 
@@ -43,7 +43,7 @@ mod tests {
     fn each_shell_learns_commands_and_flags() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let script = String::from_utf8(script(shell)).unwrap();
-            for word in ["port-forward", "soft-reboot", "grace-period", "screenshot"] {
+            for word in ["port-forward", "soft-reboot", "grace-period", "screenshot", "kubeconfig"] {
                 assert!(script.contains(word), "{shell}: {word}");
             }
         }
