@@ -16,6 +16,7 @@ use crate::cache::{Caches, Entry, ObjectKey};
 use crate::extension::Extension;
 use crate::node::{NoNodes, NodeProxy};
 use crate::registry::{Collection, Registry};
+use crate::resource::quota::{self, Recount};
 use crate::resource::service::Allocator;
 use crate::{Body, InProcess, Result, body, route};
 
@@ -34,6 +35,7 @@ struct Inner {
     extensions: Vec<Arc<dyn Extension>>,
     nodes: Arc<dyn NodeProxy>,
     allocator: Allocator,
+    recount: Arc<Recount>,
     auth: Auth,
     settings: Settings,
 }
@@ -52,7 +54,7 @@ impl WeakServer {
 /// What an installation may choose.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Version that `/version` reports, such as `v1.35.0`.
+    /// Version that `/version` reports, such as `v1.35.6`.
     pub version: String,
     /// First three octets' worth of the service network, as `10.96.0.0/16`.
     pub service_network: (std::net::Ipv4Addr, u8),
@@ -63,7 +65,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            version: "v1.35.0".to_owned(),
+            version: "v1.35.6".to_owned(),
             service_network: (std::net::Ipv4Addr::new(10, 96, 0, 0), 16),
             namespaces: Vec::new(),
         }
@@ -180,6 +182,7 @@ impl Builder {
             extensions: self.extensions.clone(),
             nodes: self.nodes,
             allocator: Allocator::new(self.settings.service_network),
+            recount: Arc::default(),
             auth: Auth::new(self.auth),
             settings: self.settings,
         }));
@@ -188,7 +191,9 @@ impl Builder {
         for extension in &self.extensions {
             server.registry().set_extension(extension.group(), extension.resources());
         }
-        tokio::spawn(crate::housekeeping::run(WeakServer(Arc::downgrade(&server.0))));
+        let weak = WeakServer(Arc::downgrade(&server.0));
+        tokio::spawn(crate::housekeeping::run(weak.clone()));
+        tokio::spawn(quota::run(weak, Arc::clone(server.recount())));
         Ok(server)
     }
 }
@@ -254,6 +259,10 @@ impl ApiServer {
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.0.store
+    }
+
+    pub(crate) fn recount(&self) -> &Arc<Recount> {
+        &self.0.recount
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {

@@ -38,7 +38,8 @@ struct Entry {
     name: String,
     kind: String,
     namespaced: bool,
-    #[serde(default)]
+    /// Servers that list subresources alone leave it `null`.
+    #[serde(default, deserialize_with = "crate::api::null_as_empty")]
     verbs: Vec<String>,
 }
 

@@ -2,16 +2,25 @@
 
 #![allow(clippy::panic, reason = "a test that cannot go on panics; that is how it reports")]
 
+mod connection;
+mod descriptors;
 mod images;
 mod installation;
+mod kubectl;
 mod machine_state;
+mod output;
 mod paths;
 mod processes;
+mod small_disk;
 mod wait;
 
+pub use connection::break_connections;
+pub use descriptors::Descriptors;
 pub use images::image;
-pub use installation::{Installation, Options, Output, User};
+pub use installation::{Installation, Options, User};
 pub use machine_state::MachineState;
+pub use output::Output;
 pub use paths::{guest, kubectl, program, repository};
 pub use processes::{Processes, kill};
+pub use small_disk::SmallDisk;
 pub use wait::{until, until_none, until_some};

@@ -14,6 +14,7 @@ mod options;
 mod ownership;
 mod patch;
 mod present;
+pub(crate) mod quota;
 mod read;
 mod scale;
 pub mod service;

@@ -108,8 +108,9 @@ pub(crate) async fn commit(
         let revision = committed.revision;
         let previous = committed.previous.is_some().then(|| Arc::clone(&facets));
         let entry = Arc::new(Entry::new(key, revision, &stored, facets));
-        server.caches().apply(collection, Change { kind, entry: Arc::clone(&entry), previous });
+        server.caches().apply(collection.clone(), Change { kind, entry: Arc::clone(&entry), previous });
         server.caches().wait_for(revision).await;
+        server.recount().note(&server, &collection, &entry, kind, expected.is_none());
         Ok::<_, store::Error>(entry)
     });
     match task.await {

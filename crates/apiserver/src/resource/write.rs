@@ -13,7 +13,7 @@ use super::decode::Decoded;
 use super::ownership::{self, Ownership};
 use super::storage::{self, CommitError, Intent};
 use super::strategy::{self, Strategy};
-use super::{Call, FieldValidation, WriteOptions, metadata, present};
+use super::{Call, FieldValidation, WriteOptions, metadata, present, quota};
 use crate::cache::{Entry, Facets, ObjectKey, stored_bytes};
 use crate::registry::convert;
 use crate::{Result, auth};
@@ -174,6 +174,7 @@ async fn create_once(
     metadata::check_namespace(call, &resource, &name)?;
     check_escalation(call, &draft, None)?;
     (strategy.allocate)(call, &mut draft, None, options.dry_run)?;
+    let _charged = quota::charge(call, &draft, None, options.dry_run).await?;
     let taken = || Status::already_exists(&resource.gvr(), &name);
     if options.dry_run {
         if storage::current(&call.server, &resource, &key).await?.is_some() {
@@ -323,6 +324,7 @@ async fn update_once(
     if !ownership::changed(old, &mut draft) {
         return Ok(Some(Arc::clone(entry)));
     }
+    let _charged = quota::charge(call, &draft, Some(old), options.dry_run).await?;
     let stored = convert::to_storage(&resource, draft);
     if options.dry_run {
         let mut shown = stored;

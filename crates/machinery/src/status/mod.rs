@@ -289,11 +289,6 @@ impl Status {
         self
     }
 
-    /// The reason, if it is one of the known words.
-    pub fn known_reason(&self) -> Option<Reason> {
-        Reason::parse(&self.reason)
-    }
-
     /// Whether this is a failure for `reason`.
     pub fn is(&self, reason: Reason) -> bool {
         self.reason == reason.as_str()

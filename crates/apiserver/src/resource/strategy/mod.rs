@@ -5,10 +5,12 @@
 
 mod config;
 mod crd;
+mod job;
 mod limits;
 mod namespace;
 mod pod;
 mod pod_admission;
+mod pod_spec;
 mod policy;
 mod service;
 mod storage;

@@ -7,7 +7,7 @@ use machinery::quantity::Quantity;
 use machinery::status::Status;
 use serde_json::{Value, json};
 
-use super::{BASE, Strategy, items_mut, pod_admission, set_default, text, workload};
+use super::{BASE, Strategy, items_mut, pod_admission, pod_spec, set_default, text};
 use crate::Result;
 use crate::resource::Call;
 
@@ -16,7 +16,7 @@ pub(super) const STRATEGY: Strategy =
 
 fn default(draft: &mut Value) {
     let Some(spec) = draft.get_mut("spec").filter(|spec| spec.is_object()) else { return };
-    workload::default_pod_spec(spec);
+    pod_spec::default_pod_spec(spec);
     set_default(spec, "enableServiceLinks", true);
     let host_network = spec["hostNetwork"] == true;
     for container in containers_mut(spec) {
@@ -111,7 +111,7 @@ pub(super) fn grace(pod: &Value, wanted: Option<i64>) -> i64 {
 fn validate(call: &Call, pod: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     match old {
-        None => workload::validate_pod_spec(&pod["spec"], &Path::new("spec"), &mut errors),
+        None => pod_spec::validate_pod_spec(&pod["spec"], &Path::new("spec"), &mut errors),
         Some(old) if call.sub().is_empty() => validate_update(pod, old, &mut errors),
         Some(_) => {}
     }

@@ -7,7 +7,9 @@
 //! answer of a write is put in with [`Cache::observe`]; revisions decide which of the two is newer. Kubernetes
 //! guarantees since 1.35 that revisions of one resource can be compared as numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod state;
+
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,49 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
+pub use self::state::Change;
+use self::state::{Indexer, Item, State};
 use crate::{Api, Context, Event, Key, Kind, Select, Tasks, follow};
 
-/// A change of the picture.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change<P> {
-    /// The object is new (`before` is `None`) or its projection changed.
-    Applied {
-        /// Which object.
-        key: Key,
-        /// What was known of it.
-        before: Option<Arc<P>>,
-        /// What is known of it now.
-        after: Arc<P>,
-    },
-    /// The object is gone, or no longer has a projection.
-    Removed {
-        /// Which object.
-        key: Key,
-        /// What was last known of it.
-        before: Arc<P>,
-    },
-}
-
-impl<P> Change<P> {
-    /// Returns the key of the object.
-    pub fn key(&self) -> &Key {
-        match self {
-            Self::Applied { key, .. } | Self::Removed { key, .. } => key,
-        }
-    }
-
-    /// Returns every known side of the change, old before new.
-    pub fn sides(&self) -> impl Iterator<Item = &P> {
-        let (before, after) = match self {
-            Self::Applied { before, after, .. } => (before.as_deref(), Some(&**after)),
-            Self::Removed { before, .. } => (Some(&**before), None),
-        };
-        before.into_iter().chain(after)
-    }
-}
-
 type Project<K, P> = Arc<dyn Fn(K) -> Option<P> + Send + Sync>;
-type Indexer<P> = Arc<dyn Fn(&P) -> Option<String> + Send + Sync>;
 type Listener<P> = Box<dyn Fn(&Change<P>) + Send + Sync>;
 
 /// A shared, always ordered picture of one resource. Cheap to clone.
@@ -72,20 +36,6 @@ struct Shared<P> {
     synced: AtomicBool,
     /// Wakes who waits for the first list, in the order in which they began to wait.
     listed: Notify,
-}
-
-struct State<P> {
-    items: BTreeMap<Key, Item<P>>,
-    by_index: BTreeMap<String, BTreeSet<Key>>,
-    /// Everything up to this revision has been told by list or watch.
-    told: u64,
-    /// Keys seen by the list in progress.
-    listing: Option<BTreeSet<Key>>,
-}
-
-struct Item<P> {
-    revision: u64,
-    value: Arc<P>,
 }
 
 /// Describes a cache before it starts.
@@ -155,11 +105,6 @@ impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
     /// Tells whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Tells whether the first list is complete.
-    pub fn is_synced(&self) -> bool {
-        self.shared.synced.load(Ordering::Acquire)
     }
 
     /// Waits for the first list to be complete. Does not end when the cache's task was dropped before that.
@@ -235,64 +180,6 @@ impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
     }
 }
 
-impl<P: PartialEq> State<P> {
-    fn apply(
-        &mut self,
-        key: Key,
-        revision: u64,
-        value: Option<P>,
-        index: Option<&Indexer<P>>,
-    ) -> Option<Change<P>> {
-        let known = self.items.get_mut(&key);
-        if let Some(known) = &known
-            && revision != 0
-            && revision < known.revision
-        {
-            return None;
-        }
-        let Some(value) = value else { return self.remove(key, index) };
-        let before = match known {
-            Some(known) if *known.value == value => {
-                known.revision = revision;
-                return None;
-            }
-            Some(known) => Some(known.value.clone()),
-            None => None,
-        };
-        let after = Arc::new(value);
-        if let Some(index) = index {
-            let (old, new) = (before.as_deref().and_then(|p| index(p)), index(&after));
-            if old != new {
-                self.unindex(old, &key);
-                if let Some(new) = new {
-                    self.by_index.entry(new).or_default().insert(key.clone());
-                }
-            }
-        }
-        self.items.insert(key.clone(), Item { revision, value: after.clone() });
-        Some(Change::Applied { key, before, after })
-    }
-
-    fn remove(&mut self, key: Key, index: Option<&Indexer<P>>) -> Option<Change<P>> {
-        let item = self.items.remove(&key)?;
-        if let Some(index) = index {
-            self.unindex(index(&item.value), &key);
-        }
-        Some(Change::Removed { key, before: item.value })
-    }
-
-    fn unindex(&mut self, value: Option<String>, key: &Key) {
-        if let Some(value) = value
-            && let Some(keys) = self.by_index.get_mut(&value)
-        {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.by_index.remove(&value);
-            }
-        }
-    }
-}
-
 impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
     /// Takes in the answer of a write, so that the next read shows it. The object's kind and the projection must
     /// be those of the cache.
@@ -338,12 +225,7 @@ impl<K: Kind, P: PartialEq + Send + Sync + 'static> Builder<K, P> {
     pub fn start(self, context: &Context, tasks: &mut Tasks) -> Cache<P> {
         let cache = Cache {
             shared: Arc::new(Shared {
-                state: RwLock::new(State {
-                    items: BTreeMap::new(),
-                    by_index: BTreeMap::new(),
-                    told: 0,
-                    listing: None,
-                }),
+                state: RwLock::new(State::new()),
                 index: self.index,
                 listeners: self.listeners,
                 synced: AtomicBool::new(false),
@@ -384,35 +266,4 @@ impl<K, P> std::fmt::Debug for Builder<K, P> {
 /// Reads a revision; zero (unknown) where a server's revisions are not numbers.
 fn number(revision: &str) -> u64 {
     revision.parse().unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn state() -> State<u32> {
-        State { items: BTreeMap::new(), by_index: BTreeMap::new(), told: 0, listing: None }
-    }
-
-    #[test]
-    fn equal_projections_are_no_change_and_old_revisions_are_ignored() {
-        let (mut state, key) = (state(), Key::new("a", "x"));
-        assert!(state.apply(key.clone(), 5, Some(1), None).is_some());
-        assert!(state.apply(key.clone(), 6, Some(1), None).is_none(), "same projection");
-        assert!(state.apply(key.clone(), 4, Some(2), None).is_none(), "older revision");
-        assert!(state.apply(key.clone(), 4, None, None).is_none(), "older removal");
-        assert!(matches!(state.apply(key, 7, None, None), Some(Change::Removed { .. })));
-    }
-
-    #[test]
-    fn the_index_follows_the_projection() {
-        let (mut state, key) = (state(), Key::new("a", "x"));
-        let index: Indexer<u32> = Arc::new(|n| (*n > 0).then(|| n.to_string()));
-        state.apply(key.clone(), 1, Some(1), Some(&index));
-        assert!(state.by_index["1"].contains(&key));
-        state.apply(key.clone(), 2, Some(2), Some(&index));
-        assert!(!state.by_index.contains_key("1") && state.by_index["2"].contains(&key));
-        state.apply(key.clone(), 3, Some(0), Some(&index));
-        assert!(state.by_index.is_empty());
-    }
 }

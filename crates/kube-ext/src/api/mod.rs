@@ -1,12 +1,16 @@
 //! Typed access to one resource.
 
+mod request;
+
 use std::marker::PhantomData;
 
 use http::Request;
 use kube::Client;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
+pub use self::request::{Delete, List, Patch, Propagation, Select};
+pub(crate) use self::request::{encode, null_as_empty};
 use crate::{ApiError, Key, Kind, Resource};
 
 /// Reads and writes objects of one resource as `K`.
@@ -15,114 +19,6 @@ pub struct Api<K> {
     client: Client,
     resource: Resource,
     kind: PhantomData<fn() -> K>,
-}
-
-/// Which objects to list or watch. The default is all of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Select {
-    /// Only this namespace; empty means all.
-    pub namespace: String,
-    /// Label selector in its URL form.
-    pub labels: String,
-    /// Field selector in its URL form.
-    pub fields: String,
-}
-
-/// A page of objects.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(bound = "K: DeserializeOwned")]
-pub struct List<K> {
-    /// Revision and continuation.
-    #[serde(default)]
-    pub metadata: ListMeta,
-    /// Objects; a list that is empty may be `null`.
-    #[serde(default, deserialize_with = "null_as_empty")]
-    pub items: Vec<K>,
-}
-
-/// Metadata of a page.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListMeta {
-    /// Revision that the list shows.
-    pub resource_version: String,
-    /// Where the next page begins; empty on the last.
-    #[serde(rename = "continue")]
-    pub continue_token: String,
-}
-
-/// A change to an existing object.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Patch {
-    /// JSON merge patch. A `metadata.resourceVersion` inside makes it conditional.
-    Merge(Value),
-    /// Strategic merge patch (built-in kinds only).
-    Strategic(Value),
-    /// JSON patch: a list of operations.
-    Json(Value),
-    /// Server-side apply under this field manager's name.
-    Apply {
-        /// Field manager.
-        manager: String,
-        /// The fields that the manager wants.
-        object: Value,
-    },
-}
-
-/// What happens to the objects that the deleted one owns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Propagation {
-    /// They go after it.
-    Background,
-    /// They go before it.
-    Foreground,
-    /// They stay.
-    Orphan,
-}
-
-/// How to delete. The default is unconditional, with the kind's own grace and propagation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delete {
-    /// Delete only the object with this identity.
-    pub uid: Option<String>,
-    /// Delete only this state of the object.
-    pub resource_version: Option<String>,
-    /// Seconds to end in; zero means at once.
-    pub grace_seconds: Option<i64>,
-    /// What happens to owned objects.
-    pub propagation: Option<Propagation>,
-}
-
-impl Delete {
-    /// Deletes only the object with identity `uid`.
-    pub fn only(uid: impl Into<String>) -> Self {
-        Self { uid: Some(uid.into()), ..Self::default() }
-    }
-
-    fn body(&self) -> Value {
-        let mut body = json!({"apiVersion": "v1", "kind": "DeleteOptions"});
-        if self.uid.is_some() || self.resource_version.is_some() {
-            let mut preconditions = json!({});
-            if let Some(uid) = &self.uid {
-                preconditions["uid"] = json!(uid);
-            }
-            if let Some(version) = &self.resource_version {
-                preconditions["resourceVersion"] = json!(version);
-            }
-            body["preconditions"] = preconditions;
-        }
-        if let Some(seconds) = self.grace_seconds {
-            body["gracePeriodSeconds"] = json!(seconds);
-        }
-        if let Some(propagation) = self.propagation {
-            body["propagationPolicy"] = json!(match propagation {
-                Propagation::Background => "Background",
-                Propagation::Foreground => "Foreground",
-                Propagation::Orphan => "Orphan",
-            });
-        }
-        body
-    }
 }
 
 impl<K: Kind> Api<K> {
@@ -198,22 +94,24 @@ impl<K: Kind> Api<K> {
         subresource: &str,
         object: &impl Serialize,
     ) -> Result<(), ApiError> {
+        self.ask_subresource(key, subresource, object).await.map(drop)
+    }
+
+    /// Posts `object` to a subresource that answers with something of its own, such as a ServiceAccount's `token`.
+    pub async fn ask_subresource(
+        &self,
+        key: &Key,
+        subresource: &str,
+        object: &impl Serialize,
+    ) -> Result<Value, ApiError> {
         let operation = format!("create {subresource}");
-        let _: Value = self
-            .send("POST", &self.url(key, subresource), Some(body(object)?), &operation, &key.to_string())
-            .await?;
-        Ok(())
+        let url = self.url(key, subresource);
+        self.send("POST", &url, Some(body(object)?), &operation, &key.to_string()).await
     }
 
     /// Replaces an object; fails with a conflict when its resourceVersion is no longer current.
     pub async fn replace(&self, key: &Key, object: &impl Serialize) -> Result<K, ApiError> {
         self.send("PUT", &self.url(key, ""), Some(body(object)?), "replace", &key.to_string()).await
-    }
-
-    /// Replaces the status of an object.
-    pub async fn replace_status(&self, key: &Key, object: &impl Serialize) -> Result<K, ApiError> {
-        let url = self.url(key, "status");
-        self.send("PUT", &url, Some(body(object)?), "replace status of", &key.to_string()).await
     }
 
     /// Replaces a subresource, such as a Namespace's `finalize`; the answer is not looked at.
@@ -237,6 +135,35 @@ impl<K: Kind> Api<K> {
     /// Changes the status of an object.
     pub async fn patch_status(&self, key: &Key, patch: &Patch) -> Result<K, ApiError> {
         self.send_patch(&self.url(key, "status"), patch, "patch status of", key).await
+    }
+
+    /// Tries a change, or makes it: `dry_run` is the request's option of that name, `["All"]` for a trial. With
+    /// `subresource` empty the object itself is changed.
+    pub async fn patch_or_try(
+        &self,
+        key: &Key,
+        subresource: &str,
+        patch: &Patch,
+        dry_run: &[String],
+    ) -> Result<K, ApiError> {
+        let mut url = self.url(key, subresource);
+        if !dry_run.is_empty() {
+            let query: Vec<_> = dry_run.iter().map(|what| ("dryRun", what.clone())).collect();
+            url = format!("{url}?{}", encode(&query));
+        }
+        self.send_patch(&url, patch, "patch", key).await
+    }
+
+    /// Tries to create an object, or creates it: `dry_run` is the request's option of that name.
+    pub async fn create_or_try(
+        &self,
+        namespace: &str,
+        object: &impl Serialize,
+        dry_run: &[String],
+    ) -> Result<K, ApiError> {
+        let query: Vec<_> = dry_run.iter().map(|what| ("dryRun", what.clone())).collect();
+        let url = format!("{}?{}", self.resource.path(namespace), encode(&query));
+        self.send("POST", &url, Some(body(object)?), "create", namespace).await
     }
 
     /// Asks for the end of an object. An object that does not exist is an error ([`ApiError::is_not_found`]).
@@ -265,7 +192,8 @@ impl<K: Kind> Api<K> {
                 "application/apply-patch+yaml",
                 object,
                 format!(
-                    "{url}?{}",
+                    "{url}{}{}",
+                    if url.contains('?') { '&' } else { '?' },
                     encode(&[("fieldManager", manager.clone()), ("force", "true".to_owned())])
                 ),
             ),
@@ -314,84 +242,7 @@ impl<K> std::fmt::Debug for Api<K> {
     }
 }
 
-impl Select {
-    /// Selects by labels.
-    pub fn labels(selector: impl Into<String>) -> Self {
-        Self { labels: selector.into(), ..Self::default() }
-    }
-
-    /// Selects by fields.
-    pub fn fields(selector: impl Into<String>) -> Self {
-        Self { fields: selector.into(), ..Self::default() }
-    }
-
-    /// Narrows the selection to a namespace.
-    #[must_use]
-    pub fn within(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = namespace.into();
-        self
-    }
-
-    pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
-        [("labelSelector", &self.labels), ("fieldSelector", &self.fields)]
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| (name, value.clone()))
-            .collect()
-    }
-}
-
-/// Encodes a query string. Everything outside the unreserved characters is escaped.
-pub(crate) fn encode(query: &[(&str, String)]) -> String {
-    let mut text = String::new();
-    for (name, value) in query {
-        if !text.is_empty() {
-            text.push('&');
-        }
-        text.push_str(name);
-        text.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-                text.push(char::from(byte));
-            } else {
-                let hex = |digit: u8| char::from(b"0123456789ABCDEF"[usize::from(digit)]);
-                text.extend(['%', hex(byte >> 4), hex(byte & 15)]);
-            }
-        }
-    }
-    text
-}
-
 fn body(object: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(object)
         .map_err(|error| ApiError::new("write the request".to_owned(), kube::Error::SerdeError(error)))
-}
-
-fn null_as_empty<'de, D, K>(deserializer: D) -> Result<Vec<K>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    K: Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queries_are_escaped() {
-        assert_eq!(
-            encode(&[("labelSelector", "a=b,c in (d)".to_owned())]),
-            "labelSelector=a%3Db%2Cc%20in%20%28d%29"
-        );
-    }
-
-    #[test]
-    fn delete_options_carry_only_what_was_asked_for() {
-        assert_eq!(Delete::default().body(), json!({"apiVersion": "v1", "kind": "DeleteOptions"}));
-        let how = Delete { propagation: Some(Propagation::Orphan), ..Delete::only("u") };
-        assert_eq!(how.body()["preconditions"], json!({"uid": "u"}));
-        assert_eq!(how.body()["propagationPolicy"], "Orphan");
-    }
 }
