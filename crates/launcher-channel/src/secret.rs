@@ -30,7 +30,7 @@ impl Secret {
     /// Adopts `offered` if no secret is known yet, and says whether it is the right one.
     ///
     /// # Errors
-    /// The secret could not be made durable; nothing was adopted.
+    /// The secret could not be written; nothing was adopted.
     pub(crate) fn admit(&mut self, offered: &[u8]) -> io::Result<bool> {
         if let Some(known) = &self.known {
             return Ok(same(known, offered));
@@ -60,7 +60,7 @@ impl Secret {
             let written = rustix::io::write(&fd, rest)?;
             rest = &rest[written..];
         }
-        rustix::fs::fsync(&fd)?;
+        // Not synchronised: the secret outlives this process, and no process outlives a loss of power.
         rustix::fs::renameat_with(CWD, &draft, CWD, &self.file, rustix::fs::RenameFlags::NOREPLACE).or_else(
             |error| match error {
                 // Some file systems know no flags; nobody else writes here.

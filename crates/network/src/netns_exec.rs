@@ -8,7 +8,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::process::{ExitCode, Stdio};
+use std::process::{Child, ExitCode, Stdio};
 
 use nix::sched::CloneFlags;
 use rustix::net::{
@@ -69,36 +69,62 @@ struct Order {
     request: Request,
 }
 
-/// Has the helper carry out `request` in the namespaces of process `pid`.
+/// A request that the helper is at. It has ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Call {
+    socket: OwnedFd,
+    process: Child,
+}
+
+impl Call {
+    /// Has the helper carry out `request` in the namespaces of process `pid`.
+    pub(crate) fn begin(helper: &host::Helper, pid: i32, request: &Request) -> Result<Self, Error> {
+        let (socket, theirs) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(|errno| failed("make a socket for")(errno.into()))?;
+        let process = helper
+            .command(ROLE)
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(failed("start"))?;
+        let call = Self { socket, process };
+        let order = serde_json::json!({ "pid": pid, "request": request }).to_string();
+        send(&call.socket, order.as_bytes(), &[]).map_err(failed("talk to"))?;
+        Ok(call)
+    }
+
+    /// Waits for the next answer. Every request has one, [`Request::Masquerade`] two.
+    pub(crate) fn answer(&mut self) -> Result<(Response, Vec<OwnedFd>), Error> {
+        let (message, descriptors) = receive(&self.socket).map_err(failed("talk to"))?;
+        if message.is_empty() {
+            return Err(Error::Helper("the network helper ended without an answer".into()));
+        }
+        match serde_json::from_slice(&message) {
+            Ok(Response::Failed(message)) => Err(Error::Helper(message)),
+            Ok(response) => Ok((response, descriptors)),
+            Err(error) => Err(failed("understand")(error.into())),
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let _ = self.process.wait();
+    }
+}
+
+fn failed(what: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    move |cause| Error::System { operation: format!("{what} the network helper"), cause }
+}
+
+/// Has the helper carry out a request that has one answer.
 pub(crate) fn call(
     helper: &host::Helper,
     pid: i32,
     request: &Request,
 ) -> Result<(Response, Vec<OwnedFd>), Error> {
-    let failed = |what: &'static str| {
-        move |cause: std::io::Error| Error::System { operation: format!("{what} the network helper"), cause }
-    };
-    let (ours, theirs) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-            .map_err(|errno| failed("make a socket for")(errno.into()))?;
-    let mut process = helper
-        .command(ROLE)
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(failed("start"))?;
-    let order = serde_json::json!({ "pid": pid, "request": request }).to_string();
-    let answer = send(&ours, order.as_bytes(), &[]).and_then(|()| receive(&ours));
-    let _ = process.wait();
-    let (message, descriptors) = answer.map_err(failed("talk to"))?;
-    if message.is_empty() {
-        return Err(Error::Helper("the network helper ended without an answer".into()));
-    }
-    match serde_json::from_slice(&message) {
-        Ok(Response::Failed(message)) => Err(Error::Helper(message)),
-        Ok(response) => Ok((response, descriptors)),
-        Err(error) => Err(failed("understand")(error.into())),
-    }
+    Call::begin(helper, pid, request)?.answer()
 }
 
 /// Opens a TCP connection to `address` from inside the network namespace of process `pid`. Blocks until the
@@ -129,12 +155,16 @@ pub fn main() -> ExitCode {
         Ok(done) => done,
         Err(message) => (Response::Failed(message), Vec::new()),
     };
-    let Ok(message) = serde_json::to_vec(&response) else { return ExitCode::FAILURE };
-    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-    match send(&socket, &message, &borrowed) {
+    match answer(&socket, &response, &descriptors) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+fn answer(socket: &OwnedFd, response: &Response, descriptors: &[OwnedFd]) -> std::io::Result<()> {
+    let message = serde_json::to_vec(response)?;
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    send(socket, &message, &borrowed)
 }
 
 fn serve(socket: &OwnedFd) -> Result<(Response, Vec<OwnedFd>), String> {
@@ -144,8 +174,10 @@ fn serve(socket: &OwnedFd) -> Result<(Response, Vec<OwnedFd>), String> {
     enter(order.pid)?;
     match order.request {
         Request::Masquerade(spec) => {
-            let (facts, descriptors) = masquerade::inside(&spec).map_err(|error| error.to_string())?;
-            Ok((Response::Masquerade(facts), descriptors))
+            let (facts, descriptors, rules) = masquerade::inside(&spec).map_err(|error| error.to_string())?;
+            // Nobody listening any more is no reason to leave the rules half done.
+            let _ = answer(socket, &Response::Masquerade(facts), &descriptors);
+            rules.wait().map(|()| (Response::Done, Vec::new())).map_err(|error| error.to_string())
         }
         Request::Isolate { own, gateway } => {
             let result = crate::namespace::block_on(isolate(own, gateway));

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use kube_ext::{
     Api, ApiError, Backoff, Cache, Context, Key, ObjectRef, Patch, Queue, Recorder, Severity, resources,
 };
+use network::masquerade::PendingRules;
 use parking_lot::Mutex;
 use plan::handler::{self, Action, Launcher, MachinePhase, Observed, Trouble};
 use wire::launcher::v1::machine_state::Phase;
@@ -51,7 +52,7 @@ pub(crate) enum Error {
     #[error("the preparation of the machine was broken off")]
     BrokenOff,
     #[error("the machine's disks have no room: {0}")]
-    NoRoom(plan::handler::Room),
+    NoRoom(plan::room::Room),
     #[error("{message}")]
     NotStarted { reason: String, message: String },
     #[error(
@@ -250,22 +251,39 @@ impl Instances {
         let secret = self.keep.secret(uid, &*self.context.entropy)?;
         let directory = self.pod_directory(pod).join("volumes/kubernetes.io~empty-dir/sockets");
         let session = self.sessions.open(uid, pod, &directory, &secret, key, &self.queue).await?;
-        if session.client.hello().incarnation > 1
-            && let Some(kept) = self.keep.machine(uid)
+        if let Some(kept) = self.keep.machine(uid)
+            && (session.client.hello().incarnation > 1 || !kept.wired)
         {
             // The launcher was replaced: the machine went on, but the sockets that the old one answered on are gone.
-            self.hand_over_again(&session, key, &kept).await?;
+            // Or this agent was, before it knew that the network's rules are in force.
+            self.hand_over_again(&session, key, uid, kept).await?;
         }
         Ok(session)
     }
 
-    async fn hand_over_again(&self, session: &Session, key: &Key, kept: &Kept) -> Result<(), Error> {
+    async fn hand_over_again(
+        &self,
+        session: &Session,
+        key: &Key,
+        uid: &str,
+        kept: Kept,
+    ) -> Result<(), Error> {
         let instance = Api::<VirtualMachineInstance>::new(&self.context.client).get(key).await?;
         let (helper, pid) = (self.config.helper.clone(), session.client.peer_pid());
         let nic = tokio::task::spawn_blocking(move || prepare::nics(&instance, pid, &helper))
             .await
             .map_err(|_| Error::BrokenOff)??;
         session.client.start(&kept.record, nic.descriptors).await?;
+        self.wire(uid, kept, nic.rules).await
+    }
+
+    /// Waits until the rules of a machine's network are in force, and remembers that they are.
+    async fn wire(&self, uid: &str, kept: Kept, rules: Option<PendingRules>) -> Result<(), Error> {
+        if let Some(rules) = rules {
+            let waited = tokio::task::spawn_blocking(move || rules.wait());
+            waited.await.map_err(|_| Error::BrokenOff)?.map_err(prepare::Error::from)?;
+        }
+        self.keep.remember_wired(uid, kept)?;
         Ok(())
     }
 
@@ -320,7 +338,7 @@ impl Instances {
         let launcher = view.pod_on(&self.config.node_name).unwrap_or_default();
         let gathered = gather::gather(&self.context.client, key, &instance, launcher).await?;
         let pod = self.pod_directory(view.pod_on(&self.config.node_name).unwrap_or_default());
-        let short = room::of_disks(&pod, std::iter::empty()).into_iter().find(plan::handler::Room::is_short);
+        let short = room::of_disks(&pod, std::iter::empty()).into_iter().find(plan::room::Room::is_short);
         if let Some(room) = short {
             return Err(Error::NoRoom(room));
         }
@@ -332,18 +350,18 @@ impl Instances {
         })
         .await
         .map_err(|_| Error::BrokenOff)??;
-        let Prepared { record, descriptors, pod_ips, volume_sizes, claims, notices } = prepared;
+        let Prepared { record, descriptors, rules, pod_ips, volume_sizes, claims, notices } = prepared;
         for (reason, message) in notices {
             let object = ObjectRef::new(&resources::VIRTUAL_MACHINE_INSTANCE, key.clone(), uid.clone());
             self.recorder.record(&object, Severity::Normal, reason, &message);
         }
-        let kept = Kept { record, pod_ips, volume_sizes, claims };
+        let kept = Kept { record, pod_ips, volume_sizes, claims, wired: false };
         self.keep.remember(uid, &kept)?;
         let state = session.client.start(&kept.record, descriptors).await?;
         if state.phase() == Phase::Failed {
             return Err(Error::NotStarted { reason: state.reason, message: state.message });
         }
-        Ok(())
+        self.wire(uid, kept, rules).await
     }
 
     fn pod_directory(&self, pod: &str) -> PathBuf {

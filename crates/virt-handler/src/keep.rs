@@ -36,6 +36,14 @@ pub(crate) struct Kept {
     /// What the status shows of the claims that disks are in, by volume.
     #[serde(default)]
     pub(crate) claims: std::collections::BTreeMap<String, serde_json::Value>,
+    /// Whether the rules of its network are known to be in force.
+    #[serde(default = "yes")]
+    pub(crate) wired: bool,
+}
+
+/// Machines of agents that waited for the rules before the start.
+fn yes() -> bool {
+    true
 }
 
 impl Kept {
@@ -93,7 +101,8 @@ impl Keep {
         }
         let mut secret = vec![0; SECRET_LENGTH];
         entropy.fill(&mut secret);
-        replace(&path, &secret)?;
+        // It opens a process of this boot; after the next one there is none.
+        replace(&path, &secret, Outlives::Processes)?;
         Ok(secret)
     }
 
@@ -106,15 +115,25 @@ impl Keep {
             .ok()
     }
 
-    /// Remembers the machine of an instance.
+    /// Remembers the machine of an instance before it starts; survives a loss of power.
     pub(crate) fn remember(&self, uid: &str, kept: &Kept) -> Result<(), Error> {
+        self.write(uid, kept, Outlives::Power)
+    }
+
+    /// Remembers of a machine that was remembered before that its network is wired.
+    pub(crate) fn remember_wired(&self, uid: &str, kept: Kept) -> Result<(), Error> {
+        // A namespace is gone with the power as well.
+        self.write(uid, &Kept { wired: true, ..kept }, Outlives::Processes)
+    }
+
+    fn write(&self, uid: &str, kept: &Kept, outlives: Outlives) -> Result<(), Error> {
         let path = self.machines().join(uid);
         let text = serde_json::to_vec(kept).map_err(|error| Error {
             operation: "write",
             path: path.clone(),
             source: error.into(),
         })?;
-        replace(&path, &text)
+        replace(&path, &text, outlives)
     }
 
     /// Forgets an instance.
@@ -144,8 +163,17 @@ impl Keep {
     }
 }
 
+/// What a file is to survive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outlives {
+    /// The end of any process.
+    Processes,
+    /// A loss of power as well.
+    Power,
+}
+
 /// Replaces a file in one step, so that a crash leaves the old or the new one.
-fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+fn replace(path: &Path, content: &[u8], outlives: Outlives) -> Result<(), Error> {
     let failed = |source| Error { operation: "write", path: path.to_owned(), source };
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
@@ -157,7 +185,10 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
         .mode(0o600)
         .open(&partial)
         .map_err(failed)?;
-    file.write_all(content).and_then(|()| file.sync_data()).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
+    if outlives == Outlives::Power {
+        file.sync_data().map_err(failed)?;
+    }
     std::fs::rename(&partial, path).map_err(failed)
 }
 

@@ -40,7 +40,7 @@ impl Stalls {
         let mut all = self.0.lock();
         if failed {
             let rooms = room::of_disks(pod, disks);
-            if rooms.iter().any(plan::handler::Room::is_short) {
+            if rooms.iter().any(plan::room::Room::is_short) {
                 // Whoever waits for room begins anew once it is there.
                 all.remove(key);
             }

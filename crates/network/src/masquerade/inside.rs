@@ -7,13 +7,17 @@ use wire::machine::Dhcp;
 
 use super::{BRIDGE, BRIDGE_MAC, Facts, MasqueradeSpec, POD_INTERFACE, TAP, rules};
 use crate::link::Stack;
+use crate::nft::Transaction;
 use crate::{Cidr, Error, nft, sysctl, tap};
 
-/// Makes bridge, tap, rules and socket; the socket is the first of the descriptors, the tap the second.
-pub(super) async fn prepare(spec: &MasqueradeSpec) -> Result<(Facts, Vec<OwnedFd>), Error> {
+/// Makes bridge, tap, rules and socket; the socket is the first of the descriptors, the tap the second. The rules
+/// are in force once the transaction has ended.
+pub(super) async fn prepare(spec: &MasqueradeSpec) -> Result<(Facts, Vec<OwnedFd>, Transaction), Error> {
     let too_small = || Error::Exhausted(format!("the machine's network {} has no room for it", spec.network));
     let gateway = spec.network.host(1).ok_or_else(too_small)?;
     let machine = spec.network.host(2).ok_or_else(too_small)?;
+    // They name interfaces that need not be there yet, and `nft` takes longer than all the rest.
+    let rules = nft::begin_replacing(rules::TABLE, &rules::body(spec, gateway, machine))?;
     let stack = Stack::open()?;
     let outer = stack.find(POD_INTERFACE).await?.ok_or_else(|| Error::NoInterface(POD_INTERFACE.into()))?;
     let bridge = stack.bridge(BRIDGE, outer.mtu, Some(BRIDGE_MAC)).await?;
@@ -27,7 +31,6 @@ pub(super) async fn prepare(spec: &MasqueradeSpec) -> Result<(Facts, Vec<OwnedFd
     sysctl::write("ipv4/ip_forward", "1")?;
     // The Pod's own loopback reaches the machine as well; such packets cross the bridge.
     sysctl::write(&format!("ipv4/conf/{BRIDGE}/route_localnet"), "1")?;
-    nft::replace_table(rules::TABLE, &rules::body(spec, gateway, machine))?;
 
     let mtu = u16::try_from(outer.mtu).unwrap_or(u16::MAX);
     let lease = Dhcp {
@@ -44,7 +47,7 @@ pub(super) async fn prepare(spec: &MasqueradeSpec) -> Result<(Facts, Vec<OwnedFd
     let pod_ips: Vec<Ipv4Addr> = stack.addresses(&outer).await?.iter().map(|cidr| cidr.address).collect();
     let facts = Facts { has_tap: tap.is_some(), lease, mtu, pod_ips };
     let descriptors = std::iter::once(dhcp_socket()?).chain(tap).collect();
-    Ok((facts, descriptors))
+    Ok((facts, descriptors, rules))
 }
 
 /// Opens the DHCP server's socket on the bridge, and on nothing else.

@@ -17,7 +17,8 @@ use std::os::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 use wire::machine::{Dhcp, DhcpOption};
 
-use crate::netns_exec::{self, Request, Response};
+use crate::netns_exec::{Call, Request, Response};
+use crate::nft::Transaction;
 use crate::{Cidr, Error};
 
 /// Interface of the Pod that the machine stands behind.
@@ -102,6 +103,23 @@ pub struct Prepared {
     pub mtu: u16,
     /// Addresses of the Pod.
     pub pod_ips: Vec<Ipv4Addr>,
+    /// The rules that translate addresses, which may not be in force yet.
+    pub rules: PendingRules,
+}
+
+/// Rules that come into force while a machine starts, which takes longer.
+#[derive(Debug)]
+#[must_use = "whether the rules are in force is known after `wait`"]
+pub struct PendingRules(Call);
+
+impl PendingRules {
+    /// Waits until they are in force. Blocks for some milliseconds.
+    pub fn wait(mut self) -> Result<(), Error> {
+        match self.0.answer()? {
+            (Response::Done, _) => Ok(()),
+            _ => Err(Error::Helper("the network helper answered another question".into())),
+        }
+    }
 }
 
 /// What the helper process reports back besides descriptors.
@@ -116,10 +134,12 @@ pub(crate) struct Facts {
 
 /// Puts a machine behind the address of the Pod that process `pid` is in. Blocks for some milliseconds.
 ///
-/// May be repeated: what exists is kept, rules are replaced in one step, and a fresh socket is opened.
-/// `helper` runs [`netns_exec::main`] in the role [`netns_exec::ROLE`].
+/// Rules come into force at the side; see [`PendingRules`]. May be repeated: what exists is kept, rules are
+/// replaced in one step, and a fresh socket is opened.
+/// `helper` runs [`crate::netns_exec::main`] in the role [`crate::netns_exec::ROLE`].
 pub fn prepare(pid: i32, spec: &MasqueradeSpec, helper: &host::Helper) -> Result<Prepared, Error> {
-    let (response, descriptors) = netns_exec::call(helper, pid, &Request::Masquerade(spec.clone()))?;
+    let mut call = Call::begin(helper, pid, &Request::Masquerade(spec.clone()))?;
+    let (response, descriptors) = call.answer()?;
     let Response::Masquerade(facts) = response else {
         return Err(Error::Helper("the network helper answered another question".into()));
     };
@@ -133,10 +153,11 @@ pub fn prepare(pid: i32, spec: &MasqueradeSpec, helper: &host::Helper) -> Result
         lease: facts.lease,
         mtu: facts.mtu,
         pod_ips: facts.pod_ips,
+        rules: PendingRules(call),
     })
 }
 
 /// Prepares the calling process's network namespace; the helper's side of [`prepare`].
-pub(crate) fn inside(spec: &MasqueradeSpec) -> Result<(Facts, Vec<OwnedFd>), Error> {
+pub(crate) fn inside(spec: &MasqueradeSpec) -> Result<(Facts, Vec<OwnedFd>, Transaction), Error> {
     crate::namespace::block_on(inside::prepare(spec))
 }

@@ -16,7 +16,7 @@ use wire::machine::DiskFormat;
 
 use super::images::ImageVolume;
 use super::layer::{Chain, Layer};
-use super::{Error, hosted};
+use super::{Error, cloud_config, hosted};
 use crate::gather::Gathered;
 use crate::installation::SmallVolumes;
 
@@ -94,8 +94,9 @@ fn chain(instance: &VirtualMachineInstance, volume: &Volume, means: Means<'_>) -
         return Ok(Chain::raw(file, size));
     }
     if let Some(seed) = cloudinit::seed(instance, volume, &gathered.secrets)? {
+        let notice = cloud_config::complaint(&volume.name, &seed.files);
         let files = seed.files.into_iter().map(|(name, content)| (name.to_owned(), content));
-        return optical(pod, seed.label, files);
+        return Ok(Chain { notice, ..optical(pod, seed.label, files)? });
     }
     if let Some(made) = config_volumes::disk(volume, &gathered.objects)? {
         return optical(pod, &made.label, made.files.into_iter());

@@ -1,6 +1,8 @@
 //! What a machine needs from its node, opened and ready to hand over.
 
 mod boot;
+mod cloud_config;
+mod direct;
 mod disks;
 mod hosted;
 mod images;
@@ -15,6 +17,7 @@ use launcher_channel::Descriptors;
 use model::cloudinit::CloudInitError;
 use model::config_volumes::ConfigDiskError;
 use model::record::{NodeFacts, RecordError, machine_record};
+use network::masquerade::PendingRules;
 use wire::machine::MachineRecord;
 
 use crate::gather::Gathered;
@@ -28,6 +31,8 @@ pub(crate) use networks::nics;
 pub(crate) struct Prepared {
     pub(crate) record: MachineRecord,
     pub(crate) descriptors: Descriptors,
+    /// Rules that come into force while the machine starts.
+    pub(crate) rules: Option<PendingRules>,
     pub(crate) pod_ips: Vec<String>,
     pub(crate) volume_sizes: BTreeMap<String, u64>,
     /// What the status shows of the claims that disks are in, by volume.
@@ -51,6 +56,11 @@ pub(crate) enum Error {
     Open { path: PathBuf, source: std::io::Error },
     #[error("{field} is {value:?}: {problem}")]
     Boot { field: &'static str, value: String, problem: String },
+    #[error(
+        "spec.domain.cpu.model is {model:?}, which this node's hypervisor does not have; write one that \
+         `qemu-system-x86_64 -cpu help` lists, or leave it out"
+    )]
+    Model { model: String },
     #[error(transparent)]
     CloudInit(#[from] CloudInitError),
     #[error(transparent)]
@@ -69,7 +79,7 @@ impl Error {
         use std::io::ErrorKind;
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
         let problem = match cause.map(std::io::Error::kind) {
-            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => match room::at(path, room::NEEDED) {
+            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => match room::at(path) {
                 Ok(room) => format!("its disk has no room: {room}"),
                 Err(_) => format!("no space is left for its disk {}; free some", path.display()),
             },
@@ -92,7 +102,7 @@ impl Error {
             Self::Boot { .. } => "KernelUnusable",
             Self::CloudInit(_) | Self::ConfigDisk(_) | Self::Seed(_) => "SeedFailed",
             Self::Network(_) => "NetworkFailed",
-            Self::Record(_) => "MachineImpossible",
+            Self::Model { .. } | Self::Record(_) => "MachineImpossible",
         }
     }
 }
@@ -121,12 +131,18 @@ pub(crate) fn machine(
         nics: nics.facts,
     };
     let record = machine_record(instance, &facts, previous)?;
+    let models = &config.hypervisor.cpu_models;
+    if !["host", "max"].contains(&record.cpu.model.as_str()) && !models.contains(&record.cpu.model) {
+        return Err(Error::Model { model: record.cpu.model });
+    }
     let mut descriptors = disks.descriptors;
+    direct::apply(&record, &descriptors)?;
     descriptors.extend(nics.descriptors);
     descriptors.extend(boot::descriptors(instance, pod)?);
     Ok(Prepared {
         record,
         descriptors,
+        rules: nics.rules,
         pod_ips: nics.pod_ips,
         volume_sizes: disks.sizes,
         claims: disks.claims,

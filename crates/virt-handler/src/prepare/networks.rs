@@ -1,19 +1,27 @@
 //! Interfaces behind the Pod's address.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
 use api::kubevirt::v1::VirtualMachineInstance;
 use launcher_channel::Descriptors;
 use model::record::NicFacts;
 use network::Cidr;
-use network::masquerade::{MasqueradeSpec, Port, Protocol, prepare};
+use network::masquerade::{MasqueradeSpec, PendingRules, Port, Protocol, prepare};
 use network::resolver::Resolver;
 
 use super::Error;
 
+/// Bytes of a resolver's configuration that are read.
+const LONGEST_RESOLVER: u64 = 64 * 1024;
+
 /// The machine's interfaces, ready.
 #[derive(Debug, Default)]
 pub(crate) struct Nics {
+    /// Rules that come into force while the machine starts.
+    pub(crate) rules: Option<PendingRules>,
     pub(crate) facts: BTreeMap<String, NicFacts>,
     pub(crate) descriptors: Descriptors,
     pub(crate) pod_ips: Vec<String>,
@@ -28,13 +36,7 @@ pub(crate) fn nics(
     helper: &host::Helper,
 ) -> Result<Nics, Error> {
     let Some(wanted) = model::network::masquerade(instance)? else { return Ok(Nics::default()) };
-    // What the kubelet gave the Pod: the cluster's settings, or the machine's own.
-    let inside = format!("/proc/{pid}/root/etc/resolv.conf");
-    let text = std::fs::read_to_string(&inside).unwrap_or_else(|error| {
-        tracing::warn!(%error, "{inside} cannot be read: the guest gets no name servers");
-        String::new()
-    });
-    let Resolver { servers: dns, search, .. } = Resolver::parse(&text);
+    let Resolver { servers: dns, search, .. } = resolver(pid);
     let search = model::network::search_domains(instance, search);
     let (network, prefix) = wanted.network;
     let spec = MasqueradeSpec {
@@ -60,8 +62,22 @@ pub(crate) fn nics(
     }
     let facts = NicFacts { lease: Some(prepared.lease), mtu: prepared.mtu };
     Ok(Nics {
+        rules: Some(prepared.rules),
         facts: BTreeMap::from([(wanted.interface, facts)]),
         descriptors,
         pod_ips: prepared.pod_ips.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// Reads what the kubelet gave the Pod: the cluster's settings, or the machine's own.
+fn resolver(pid: i32) -> Resolver {
+    let root = format!("/proc/{pid}/root");
+    let mut text = String::new();
+    let read = File::open(&root)
+        .and_then(|root| disk::open_beneath(root, Path::new("etc/resolv.conf"), false))
+        .and_then(|file| file.take(LONGEST_RESOLVER).read_to_string(&mut text));
+    if let Err(error) = read {
+        tracing::warn!(%error, "the resolver below {root} cannot be read: the guest gets no name servers");
+    }
+    Resolver::parse(&text)
 }
