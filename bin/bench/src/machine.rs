@@ -41,3 +41,28 @@ pub(crate) fn manifest(name: &str, run_strategy: &str) -> Value {
         },
     })
 }
+
+/// Returns a VirtualMachine that runs once, has nothing to boot, and costs next to nothing.
+pub(crate) fn idle(name: &str) -> Value {
+    json!({
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "runStrategy": "Once",
+            "template": {"spec": {
+                "terminationGracePeriodSeconds": 0,
+                "domain": {
+                    "memory": {"guest": "32Mi"},
+                    "devices": {
+                        "autoattachGraphicsDevice": false,
+                        "disks": [{"name": "empty", "disk": {"bus": "virtio"}}],
+                        "interfaces": [{"name": "default", "masquerade": {}}],
+                    },
+                },
+                "networks": [{"name": "default", "pod": {}}],
+                "volumes": [{"name": "empty", "emptyDisk": {"capacity": "1Mi"}}],
+            }},
+        },
+    })
+}

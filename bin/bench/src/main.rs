@@ -3,6 +3,7 @@
 //! Times on a shared machine say little by themselves: where a peer can stand beside us, both run in interleaved pairs
 //! and the figure is the ratio with its interval.
 
+mod adopt;
 mod bare;
 mod machine;
 mod measure;
@@ -26,7 +27,7 @@ struct Arguments {
     /// Interleaved pairs of machine starts.
     #[arg(long, default_value_t = 10)]
     pairs: usize,
-    /// Machines that run at once for the memory figures.
+    /// Machines that run at once for the figures of memory and adoption.
     #[arg(long, default_value_t = 20)]
     machines: usize,
     /// Objects in the store for the figure per object.
@@ -49,6 +50,8 @@ enum Figure {
     Memory,
     /// Memory per stored machine object.
     Objects,
+    /// Time until every status is right after everything was killed.
+    Adopt,
 }
 
 fn main() -> Result<()> {
@@ -69,6 +72,9 @@ fn main() -> Result<()> {
     }
     if wanted(Figure::Objects) {
         memory::of_objects(&mut report, arguments.objects)?;
+    }
+    if wanted(Figure::Adopt) {
+        adopt::after_a_massacre(&mut report, arguments.machines)?;
     }
     println!("{report}");
     let json = serde_json::to_string_pretty(&report)?;

@@ -10,7 +10,8 @@ pub(crate) async fn choose(helper: &host::Helper) -> Accelerator {
         tracing::info!("guests run under KVM: {verdict}");
         Accelerator::Kvm
     } else {
-        tracing::warn!("guests are emulated, several times slower than with KVM, because {verdict}");
+        let remedy = verdict.remedy();
+        tracing::warn!(remedy, "guests are emulated, several times slower than with KVM, because {verdict}");
         Accelerator::Tcg
     }
 }

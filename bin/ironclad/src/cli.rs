@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -35,6 +36,11 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print every CustomResourceDefinition as YAML.
     Crds,
+    /// Print a script that completes this program's commands and options in a shell.
+    ///
+    /// bash: source <(ironclad completion bash); zsh: ironclad completion zsh > "${fpath[1]}/_ironclad"; fish: ironclad
+    /// completion fish > ~/.config/fish/completions/ironclad.fish
+    Completion(CompletionArgs),
     /// Manage the images of this machine's store.
     #[command(subcommand)]
     Image(ImageCommand),
@@ -44,9 +50,9 @@ pub(crate) enum Command {
     /// Run the controllers of virtual machines against a Kubernetes API.
     VirtController(ComponentArgs),
     /// Run the node agent against a Kubernetes API.
-    VirtHandler(NodeComponentArgs),
+    VirtHandler(VirtHandlerArgs),
     /// Run the Pods of one node as local processes against a Kubernetes API.
-    Kubelet(NodeComponentArgs),
+    Kubelet(KubeletArgs),
     /// Run scheduler, garbage collection and the other Kubernetes controllers of the embedded mode.
     KubeControllers(ComponentArgs),
     /// Enter a Pod's namespaces and become its first process.
@@ -69,6 +75,60 @@ pub(crate) struct DataDir {
     pub(crate) data_dir: Option<PathBuf>,
 }
 
+/// How the agent of a node judges its guests.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct GuestArgs {
+    /// Seconds that a guest may take to its first sign of life before its instance says that it shows none.
+    #[arg(long, env = "IRONCLAD_BOOT_PATIENCE", value_name = "SECONDS",
+          default_value_t = virt_handler::DEFAULT_BOOT_PATIENCE.as_secs())]
+    pub(crate) boot_patience: u64,
+}
+
+impl GuestArgs {
+    /// The patience as a duration.
+    pub(crate) fn boot_patience(self) -> Duration {
+        Duration::from_secs(self.boot_patience)
+    }
+}
+
+/// When a node makes room by removing pulled images that nothing uses. Loaded images stay.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ImageSpaceArgs {
+    /// Percentage of the images' file system in use from which images that nothing uses are removed.
+    #[arg(long, default_value_t = 85, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) image_gc_high_threshold: u8,
+    /// Percentage at which removing stops again.
+    #[arg(long, default_value_t = 80, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) image_gc_low_threshold: u8,
+    /// Seconds that an image must have been unused before it may be removed.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) minimum_image_age: u64,
+}
+
+impl ImageSpaceArgs {
+    /// The settings as the kubelet takes them.
+    pub(crate) fn policy(self) -> kubelet::collection::Policy {
+        kubelet::collection::Policy {
+            high_percent: self.image_gc_high_threshold,
+            low_percent: self.image_gc_low_threshold.min(self.image_gc_high_threshold),
+            least_age: Duration::from_secs(self.minimum_image_age),
+            ..kubelet::collection::Policy::default()
+        }
+    }
+
+    /// The settings as words of a command line.
+    pub(crate) fn words(self) -> [String; 6] {
+        [
+            "--image-gc-high-threshold".to_owned(),
+            self.image_gc_high_threshold.to_string(),
+            "--image-gc-low-threshold".to_owned(),
+            self.image_gc_low_threshold.to_string(),
+            "--minimum-image-age".to_owned(),
+            self.minimum_image_age.to_string(),
+        ]
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
@@ -82,6 +142,10 @@ pub(crate) struct UpArgs {
     /// Number of nodes: 0 is a control plane without an agent; more than 1 gives virtual nodes on this machine.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=32))]
     pub(crate) nodes: u8,
+    #[command(flatten)]
+    pub(crate) guests: GuestArgs,
+    #[command(flatten)]
+    pub(crate) image_space: ImageSpaceArgs,
     /// Descriptor on which the outcome of the start is reported.
     #[arg(long, hide = true)]
     pub(crate) ready_fd: Option<i32>,
@@ -173,4 +237,57 @@ pub(crate) struct NodeComponentArgs {
     /// Name of the node.
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KubeletArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeComponentArgs,
+    #[command(flatten)]
+    pub(crate) image_space: ImageSpaceArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VirtHandlerArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeComponentArgs,
+    #[command(flatten)]
+    pub(crate) guests: GuestArgs,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct CompletionArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Environment variables that options of `command` and its subcommands read.
+    fn variables(command: &clap::Command, found: &mut Vec<String>) {
+        let own = command.get_arguments().filter_map(|argument| argument.get_env());
+        found.extend(own.map(|name| name.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|below| variables(below, found));
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_environment_variable_is_documented() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let mut found = Vec::new();
+        variables(&Cli::command(), &mut found);
+        assert!(found.iter().any(|name| name == "IRONCLAD_BOOT_PATIENCE"), "{found:?}");
+        for name in found {
+            assert!(document.contains(&format!("`{name}`")), "docs/configuration.md does not tell of {name}");
+        }
+    }
 }

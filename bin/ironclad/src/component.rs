@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use effects::{SystemClock, SystemEntropy};
-use image::{Access, Store};
+use image::Store;
 use kube_ext::Context;
 use kubelet::builtin::BuiltinImage;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use wire::machine::Accelerator;
 
 use crate::accelerator;
-use crate::cli::{ComponentArgs, Global, NodeComponentArgs};
+use crate::cli::{ComponentArgs, Global, KubeletArgs, VirtHandlerArgs};
 use crate::layout::Layout;
 use crate::up::{installation, node};
 
@@ -37,36 +38,52 @@ pub(crate) fn kube_controllers(arguments: &ComponentArgs, global: &Global) -> Re
 }
 
 /// Runs the agent of a node's machines.
-pub(crate) fn virt_handler(arguments: &NodeComponentArgs, global: &Global) -> Result<()> {
+pub(crate) fn virt_handler(arguments: &VirtHandlerArgs, global: &Global) -> Result<()> {
+    let boot_patience = arguments.guests.boot_patience();
+    let arguments = &arguments.node;
     alone(global, async {
         let layout = Layout::of(&arguments.data)?;
         let context = context(&arguments.component.kubeconfig).await?;
         let kubelet = node::config(&arguments.node_name, &layout)?;
         let accelerator = accelerator::choose(&kubelet.helper).await;
-        let config = virt_handler::Config {
+        let stop = CancellationToken::new();
+        let agent = node::Agent {
             node_name: arguments.node_name.clone(),
             kubelet_root: kubelet.root,
             state_directory: layout.node(&arguments.node_name).join("virt-handler"),
             helper: kubelet.helper,
-            hypervisor: node::hypervisor(accelerator).await?,
-            boot_patience: node::boot_patience(),
+            boot_patience,
+            door: virt_handler::Door::default(),
+            stop: stop.clone(),
         };
-        Ok(virt_handler::run(config, context, stopped()?).await?)
+        let running = node::run_agent(agent, accelerator, context);
+        let stopping = async {
+            stopped()?.await;
+            stop.cancel();
+            std::future::pending::<Result<()>>().await
+        };
+        tokio::select! {
+            ended = running => ended,
+            failed = stopping => failed,
+        }
     })
 }
 
 /// Runs the Pods of a node.
-pub(crate) fn kubelet(arguments: &NodeComponentArgs, global: &Global) -> Result<()> {
+pub(crate) fn kubelet(arguments: &KubeletArgs, global: &Global) -> Result<()> {
+    let image_space = arguments.image_space.policy();
+    let arguments = &arguments.node;
     alone(global, async {
         let layout = Layout::of(&arguments.data)?;
         layout.create()?;
         let context = context(&arguments.component.kubeconfig).await?;
         let mut config = node::config(&arguments.node_name, &layout)?;
         config.kvm = accelerator::choose(&config.helper).await == Accelerator::Kvm;
+        config.image_space = Some(image_space);
         let program = crate::launcher::install(&layout.executables())?;
         config.builtin = vec![BuiltinImage::launcher(installation::LAUNCHER_REPOSITORY, &program)];
         let store = Store::open(&layout.images()).context("opening the image store")?;
-        let images = Arc::new(node::images::NodeImages { store, access: Access::default() });
+        let images = Arc::new(node::images::NodeImages { store, registries: layout.registries() });
         Ok(kubelet::run(config, context, images, stopped()?).await?)
     })
 }

@@ -43,8 +43,10 @@ pub(crate) fn run(arguments: &DownArgs) -> Result<()> {
             .context("removing the nodes' network")?;
     }
     if arguments.purge {
-        purge(&layout)?;
-        println!("removed {}", layout.root().display());
+        if layout.root().exists() {
+            purge(&layout)?;
+            println!("removed {}", layout.root().display());
+        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `ironclad image`: the images of this machine's store.
 
 use anyhow::{Context, Result};
-use image::{Access, Image, PullPolicy, Store};
+use image::{Image, PullPolicy, Store};
 
 use crate::cli::{DataDir, ImageCommand};
 use crate::layout::Layout;
@@ -28,7 +28,7 @@ pub(crate) fn run(command: ImageCommand) -> Result<()> {
         }
         ImageCommand::Pull { data, reference, plain_http } => {
             let store = open(&data)?;
-            let mut access = Access::default();
+            let mut access = Layout::of(&data)?.registries().access(&reference)?;
             if plain_http {
                 access.insecure.extend(reference.split('/').next().map(str::to_owned));
             }

@@ -10,6 +10,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::layout::Layout;
 
+/// How long a process that was killed may take to let go of the lock: its memory goes before its files do, and a program
+/// that it was about to start holds them for a moment longer.
+const LAST_BREATH: Duration = Duration::from_secs(5);
+
 /// The lock of a data directory, held for as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct Instance {
@@ -30,9 +34,15 @@ impl Instance {
             .truncate(false)
             .open(&path)
             .with_context(|| format!("opening {}", path.display()))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let holder = read_pid(&mut file)
-                .map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+        let deadline = Instant::now() + LAST_BREATH;
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            file.rewind()?;
+            let holder = read_pid(&mut file);
+            if holder.is_some_and(is_dying) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(10));
+                continue;
+            }
+            let holder = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
             bail!(
                 "{holder} already runs `ironclad up` on {}; stop it by `ironclad down`, or give this one a --data-dir of its own",
                 layout.root().display()
@@ -87,8 +97,52 @@ fn wait(handle: &impl std::os::fd::AsFd, patience: Duration) -> Result<bool> {
     }
 }
 
+/// Says whether a process has ended, even if something of it is still there.
+fn is_dying(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty()
+}
+
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::DataDir;
+
+    fn layout(directory: &std::path::Path) -> Layout {
+        let layout = Layout::of(&DataDir { data_dir: Some(directory.to_owned()) }).unwrap();
+        layout.create().unwrap();
+        layout
+    }
+
+    #[test]
+    fn a_second_one_is_told_who_is_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = layout(directory.path());
+        let first = Instance::claim(&layout).unwrap();
+        let refusal = Instance::claim(&layout).unwrap_err().to_string();
+        assert!(refusal.contains(&format!("process {}", std::process::id())), "{refusal}");
+        assert_eq!(Instance::running(&layout), Some(std::process::id()));
+        drop(first);
+        assert_eq!(Instance::running(&layout), None);
+    }
+
+    #[test]
+    fn one_that_is_dying_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = layout(directory.path());
+        let first = Instance::claim(&layout).unwrap();
+        // No process has the number 0.
+        std::fs::write(layout.lock(), "0").unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| Instance::claim(&layout).map(drop));
+            std::thread::sleep(Duration::from_millis(50));
+            drop(first);
+            second.join().unwrap().unwrap();
+        });
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::cli::DataDir;
+use crate::registries::Registries;
 
 /// The data directory of one installation.
 #[derive(Clone, Debug)]
@@ -58,6 +59,11 @@ impl Layout {
         self.root.join("images")
     }
 
+    /// What registries need to be reached.
+    pub(crate) fn registries(&self) -> Registries {
+        Registries::new(self.root.join("registries"))
+    }
+
     /// Logs of a detached `up`.
     pub(crate) fn logs(&self) -> PathBuf {
         self.root.join("logs")
@@ -86,6 +92,11 @@ impl Layout {
     /// Pods and volumes of one node.
     pub(crate) fn node(&self, name: &str) -> PathBuf {
         self.nodes().join(name)
+    }
+
+    /// Local volumes of one node, a directory each. They stay when the node is stopped.
+    pub(crate) fn volumes(&self, name: &str) -> PathBuf {
+        self.node(name).join("volumes")
     }
 
     fn run(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 
 mod accelerator;
 mod cli;
+mod completion;
 mod component;
 mod crds;
 mod demo;
@@ -11,6 +12,7 @@ mod image;
 mod instance;
 mod launcher;
 mod layout;
+mod registries;
 mod status;
 mod table;
 mod up;
@@ -49,6 +51,7 @@ fn run(command: Command, global: &cli::Global) -> anyhow::Result<()> {
         Command::Status(arguments) => status::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Crds => crds::run(),
+        Command::Completion(arguments) => completion::run(arguments),
         Command::Image(command) => image::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::VirtController(arguments) => component::virt_controller(&arguments, global),

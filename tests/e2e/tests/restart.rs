@@ -1,35 +1,77 @@
 //! Everything of ours may be killed; the guest goes on and the status is right again.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use kit::{Installation, Options, repository, until};
+use kit::{Installation, Options, Processes, break_connections, kill, repository, until, until_some};
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// What the guest runs: it tells its uptime each second, and echoes what a connection sends.
+const PROGRAM: &str = "(while sleep 1; do echo \"uptime $(cut -d. -f1 /proc/uptime)\" > /dev/console; done) & \
+                       nc -ll -p 7777 -e /bin/cat > /dev/null 2>&1 &";
 
 #[test]
-fn a_guest_outlives_the_control_plane_and_the_agent() {
+fn a_guest_and_its_connections_outlive_everything_of_ours() {
     let installation = Installation::start(Options::default());
     let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
-    let manifest = manifest.replace(
-        r#"echo "GREETING" > /dev/console"#,
-        r#"(while sleep 1; do echo "alive" > /dev/console; done) &"#,
-    );
-    installation.apply(&manifest);
-    until("the guest counts", PATIENCE, || heartbeats(&installation) > 0);
-    let uid = uid(&installation);
+    installation.apply(&manifest.replace(r#"echo "GREETING" > /dev/console"#, PROGRAM));
+    until("the guest counts", PATIENCE, || uptimes(&installation).len() > 1);
+    let uid = text(&installation, "/metadata/uid");
+    let processes = Processes::of(&uid).expect("its Pod runs");
+    let hypervisor = processes.hypervisor().expect("its hypervisor runs");
+    let launcher = || processes.launcher().expect("its supervisor runs");
+    // Without root, nobody reaches the guest but by port-forward; that it counts on has to do.
+    let is_root = rustix::process::geteuid().is_root();
+    let address = text(&installation, "/status/interfaces/0/ipAddress");
+    let mut session = is_root.then(|| Session::open(&address));
 
-    installation.kill();
-    installation.up();
-
-    assert_eq!(uid, self::uid(&installation), "the instance is the same");
-    let counted = heartbeats(&installation);
-    until("the guest goes on counting", PATIENCE, || heartbeats(&installation) > counted);
+    let accidents: [(&str, &dyn Fn()); 4] = [
+        ("the supervisor is killed", &|| {
+            let before = launcher();
+            kill(before);
+            until("another one runs", PATIENCE, || processes.launcher().is_some_and(|now| now != before));
+        }),
+        ("the hypervisor's control connection breaks", &|| {
+            if !is_root {
+                eprintln!("skipped: only root may reach into another process");
+                return;
+            }
+            assert_eq!(break_connections(launcher(), "qmp.sock"), 1, "there is one such connection");
+        }),
+        ("everything but the guest is killed", &|| {
+            kill(launcher());
+            installation.kill();
+            installation.up();
+        }),
+        ("the control plane is killed as soon as it stands", &|| {
+            installation.kill();
+            installation.up();
+            installation.kill();
+            installation.up();
+        }),
+    ];
+    for (accident, strike) in accidents {
+        let before = uptimes(&installation).len();
+        strike();
+        if let Some(session) = &mut session {
+            session.check(accident);
+        }
+        until(&format!("{accident}: the guest goes on"), PATIENCE, || {
+            uptimes(&installation).len() > before + 1
+        });
+        until(&format!("{accident}: the instance is ready"), PATIENCE, || {
+            text(&installation, "/status/phase") == "Running" && is_ready(&installation)
+        });
+        assert_eq!(text(&installation, "/metadata/uid"), uid, "{accident}: the instance is the same");
+        assert_eq!(processes.hypervisor(), Some(hypervisor), "{accident}: so is the hypervisor");
+    }
+    let told = uptimes(&installation);
+    assert!(told.is_sorted(), "the guest was not started again: {told:?}");
     let console = installation.console("default", "hello");
-    assert_eq!(
-        console.matches("guest: userspace up").count(),
-        1,
-        "the guest was not started again:\n{console}"
-    );
+    assert_eq!(console.matches("guest: userspace up").count(), 1, "it booted once:\n{console}");
+
+    // The new supervisor drives the machine as the first one would: its power button works.
     installation
         .kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"])
         .expect("deleting the machine");
@@ -54,11 +96,48 @@ fn an_acknowledged_write_outlives_the_api_server() {
     assert_eq!(count, 20);
 }
 
-fn heartbeats(installation: &Installation) -> usize {
-    installation.console("default", "hello").matches("alive").count()
+/// One TCP connection into the guest, for the whole test.
+struct Session {
+    stream: BufReader<TcpStream>,
+    sent: u32,
 }
 
-fn uid(installation: &Installation) -> String {
-    let instance = installation.get("vmi", "default", "hello").expect("the instance is there");
-    instance["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
+impl Session {
+    fn open(address: &str) -> Self {
+        let stream = until_some("the guest listens", PATIENCE, || {
+            let address = format!("{address}:7777").parse().expect("an address");
+            TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()
+        });
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+        let mut session = Self { stream: BufReader::new(stream), sent: 0 };
+        session.check("at first");
+        session
+    }
+
+    /// Sends a line that was never sent before and reads it back.
+    fn check(&mut self, when: &str) {
+        self.sent += 1;
+        let line = format!("line {}\n", self.sent);
+        self.stream.get_mut().write_all(line.as_bytes()).expect("the connection stands");
+        let mut echo = String::new();
+        self.stream.read_line(&mut echo).unwrap_or_else(|error| panic!("{when}: no echo: {error}"));
+        assert_eq!(echo, line, "{when}");
+    }
+}
+
+/// Uptimes in seconds that the guest has told.
+fn uptimes(installation: &Installation) -> Vec<u32> {
+    let console = installation.console("default", "hello");
+    console.lines().filter_map(|line| line.trim().strip_prefix("uptime ")?.parse().ok()).collect()
+}
+
+fn text(installation: &Installation, pointer: &str) -> String {
+    let instance = installation.get("vmi", "default", "hello").unwrap_or_default();
+    instance.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default().to_owned()
+}
+
+fn is_ready(installation: &Installation) -> bool {
+    let instance = installation.get("vmi", "default", "hello").unwrap_or_default();
+    let conditions = instance["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }

@@ -11,6 +11,7 @@ mod machine_state;
 mod output;
 mod paths;
 mod processes;
+mod registry;
 mod small_disk;
 mod wait;
 
@@ -22,5 +23,6 @@ pub use machine_state::MachineState;
 pub use output::Output;
 pub use paths::{guest, kubectl, program, repository};
 pub use processes::{Processes, kill};
+pub use registry::{REGISTRY_PASSWORD, REGISTRY_USER, Registry};
 pub use small_disk::SmallDisk;
 pub use wait::{until, until_none, until_some};

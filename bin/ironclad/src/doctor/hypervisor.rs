@@ -5,7 +5,7 @@ use std::path::Path;
 use host::probe::Finding;
 use hypervisor_qemu::probe;
 
-use crate::up::node::HYPERVISOR;
+use crate::up::node::hypervisor::{PROGRAM, REMEDY};
 
 /// Oldest major version that the argument lists are made for.
 const OLDEST: u32 = 8;
@@ -16,7 +16,7 @@ const UEFI: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 pub(super) async fn examine() -> Vec<Finding> {
     let mut findings = vec![program().await];
     findings.push(if Path::new(UEFI).exists() {
-        Finding::good("firmware", "UEFI and BIOS")
+        Finding::good("firmware", "machines may boot by UEFI and by BIOS")
     } else {
         Finding::limited(
             "firmware",
@@ -28,14 +28,10 @@ pub(super) async fn examine() -> Vec<Finding> {
 }
 
 async fn program() -> Finding {
-    let facts = match probe(Path::new(HYPERVISOR)).await {
+    let facts = match probe(Path::new(PROGRAM)).await {
         Ok(facts) => facts,
         Err(error) => {
-            return Finding::bad(
-                "hypervisor",
-                format!("QEMU cannot be used: {error}"),
-                "install it (make deps)",
-            );
+            return Finding::bad("hypervisor", format!("QEMU cannot be used: {error}"), REMEDY);
         }
     };
     let major: u32 = facts.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
@@ -54,7 +50,7 @@ async fn program() -> Finding {
         Some(machine) => Finding::good(
             "hypervisor",
             format!(
-                "QEMU {}, newest machine type {machine}, {} processor models",
+                "QEMU {} answers; machines that name no type get {machine}, and may choose among {} processor models",
                 facts.version,
                 facts.cpu_models.len()
             ),

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::accelerator;
 use crate::cli::DoctorArgs;
+use crate::instance::Instance;
 use crate::layout::Layout;
 use crate::up::node;
 
@@ -54,14 +55,36 @@ async fn examine(layout: &Layout) -> Result<Vec<Finding>> {
     findings.push(probe::control_groups(&root, "ironclad-doctor"));
     findings.push(probe::memory(&root));
     findings.push(probe::space(layout.root()));
+    findings.push(installation(layout));
     Ok(findings)
 }
 
+/// Says whether something runs here already, so that nobody looks for machines elsewhere.
+fn installation(layout: &Layout) -> Finding {
+    let root = layout.root().display();
+    match Instance::running(layout) {
+        Some(pid) => Finding::good(
+            "installation",
+            format!("`ironclad up` runs on {root} (process {pid}); `ironclad status` shows its machines"),
+        ),
+        None if layout.database().exists() => Finding::good(
+            "installation",
+            format!("{root} has objects, and nothing runs; `ironclad up` starts it"),
+        ),
+        None => Finding::good("installation", format!("none on {root} yet; `ironclad up` makes one")),
+    }
+}
+
 fn accelerator(verdict: &Verdict) -> Finding {
-    let remedy = "guests are emulated instead, several times slower; nothing else differs";
     match verdict {
-        Verdict::Proven { .. } => Finding::good("accelerator", format!("KVM: {verdict}")),
-        _ => Finding::limited("accelerator", verdict.to_string(), remedy),
+        Verdict::Proven { .. } => {
+            Finding::good("accelerator", format!("guests run at the processor's speed under KVM: {verdict}"))
+        }
+        _ => Finding::limited(
+            "accelerator",
+            format!("guests are emulated, several times slower, with nothing else missing: {verdict}"),
+            format!("{}, or go on with emulation", verdict.remedy()),
+        ),
     }
 }
 

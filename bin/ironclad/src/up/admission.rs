@@ -13,7 +13,7 @@ use super::Effects;
 /// The plug-in.
 #[derive(Debug)]
 pub(super) struct VirtApi {
-    admission: Admission,
+    admission: Arc<Admission>,
     objects: Arc<Objects>,
 }
 
@@ -25,7 +25,12 @@ impl VirtApi {
     pub(super) fn new(effects: &Effects) -> Arc<Self> {
         let objects = Arc::new(Objects::default());
         let admission = Admission::new(objects.clone(), effects.clock.clone(), effects.entropy.clone());
-        Arc::new(Self { admission, objects })
+        Arc::new(Self { admission: Arc::new(admission), objects })
+    }
+
+    /// Returns the answerer, which has the installation's configuration.
+    pub(super) fn admission(&self) -> Arc<Admission> {
+        self.admission.clone()
     }
 
     /// Follows the installation's configuration from now on, in the returned tasks.

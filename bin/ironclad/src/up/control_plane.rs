@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use api::kubevirt::v1::KubeVirt;
 use apiserver::ApiServer;
 use apiserver::serve::{Limits, listen};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube_ext::{Api, Context, Select};
 use machinery::admission::UserInfo;
 use store::{Retention, SqliteStore};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::VirtApi;
 use super::pki::Pki;
 use super::proxy::Nodes;
+use super::subresources::{Agents, Group};
 use super::{Effects, identity, installation};
 use crate::cli::UpArgs;
 use crate::layout::Layout;
@@ -26,6 +28,8 @@ pub(super) struct ControlPlane {
     server: ApiServer,
     authority: String,
     pub(super) address: SocketAddr,
+    /// The agents of this process's nodes, once they run.
+    pub(super) agents: Arc<Agents>,
     serving: JoinHandle<()>,
 }
 
@@ -45,6 +49,7 @@ impl ControlPlane {
         let store = opened.context("opening the state broke off")?;
         let store = store.with_context(|| format!("opening {}", layout.database().display()))?;
         let virt_api = VirtApi::new(effects);
+        let group = Arc::new(Group::default());
         let settings = apiserver::auth::Settings {
             token_key: Some(pki.token_key.clone()),
             ..apiserver::auth::Settings::default()
@@ -59,6 +64,7 @@ impl ControlPlane {
             .entropy(effects.entropy.clone())
             .auth(settings)
             .admission(virt_api.clone())
+            .extension(group.clone())
             .nodes(nodes)
             .crds(api::crd::all())
             .build()
@@ -69,21 +75,31 @@ impl ControlPlane {
         pki.write_kubeconfig(&layout.kubeconfig(), address)?;
         let tls =
             certs::server_config(pki.server.clone(), Some(&pki.authority)).context("configuring TLS")?;
+        let authority = pki.authority.certificate_pem().to_owned();
+        let fresh = pki.keep_fresh(layout.kubeconfig(), address, effects.clock.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(fresh));
         let (serving, ending) = (server.clone(), stop.clone());
         let serving =
             tokio::spawn(async move { serving.serve(listener, tls, Limits::default(), ending).await });
-        let plane = Self { server, authority: pki.authority.certificate_pem().to_owned(), address, serving };
-        let followed = virt_api.follow(plane.context(identity::component(api::names::account::API), effects));
+        let plane = Self { server, authority, address, agents: Arc::default(), serving };
+        let context = plane.context(identity::component(api::names::account::API), effects);
+        group.serve(context.clone(), virt_api.admission(), plane.agents.clone());
+        let followed = virt_api.follow(context);
         tokio::spawn(followed.run(stop.clone().cancelled_owned()));
         Ok(plane)
     }
 
-    /// Makes sure that the object which configures the installation is there.
+    /// Makes sure that the object which configures the installation is there, and a class of storage.
     pub(super) async fn install(&self, kubevirt: &KubeVirt, effects: &Effects) -> Result<()> {
         let context = self.context(identity::kubernetes(), effects);
         let api = Api::<KubeVirt>::new(&context.client);
         if api.list(&Select::default()).await.context("looking for the KubeVirt object")?.is_empty() {
             api.create(api::names::NAMESPACE, kubevirt).await.context("creating the KubeVirt object")?;
+        }
+        let classes = Api::<StorageClass>::new(&context.client);
+        // Whoever has chosen storage of his own keeps it.
+        if classes.list(&Select::default()).await.context("looking for storage classes")?.is_empty() {
+            classes.create("", &installation::storage_class()).await.context("creating the storage class")?;
         }
         Ok(())
     }

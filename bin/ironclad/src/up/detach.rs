@@ -30,6 +30,8 @@ pub(crate) fn detach(arguments: &UpArgs, global: &Global, layout: &Layout) -> Re
     command
         .args(["up", "--log", &global.log, "--listen", &arguments.listen.to_string()])
         .args(["--nodes", &arguments.nodes.to_string(), "--ready-fd", &writer.as_raw_fd().to_string()])
+        .args(["--boot-patience", &arguments.guests.boot_patience.to_string()])
+        .args(arguments.image_space.words())
         .arg("--data-dir")
         .arg(layout.root())
         .current_dir("/")

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use api::kubevirt::v1::{DeveloperConfiguration, KubeVirt, NetworkConfiguration};
+use plan::storage;
 use plan::vmi::{Refusal, launcher};
+use serde_json::{Value, json};
 use wire::machine::Accelerator;
 
 /// Repository of the launcher's image, which the kubelet has built in.
@@ -29,7 +31,29 @@ pub(crate) fn virt_controller(use_emulation: bool) -> virt_controller::Config {
 }
 
 fn refusal(field: model::fields::Unsupported) -> Refusal {
-    Refusal { field: field.field, reason: field.reason.to_owned(), remedy: field.remedy.to_owned() }
+    Refusal {
+        field: field.field,
+        value: field.value,
+        reason: field.reason.to_owned(),
+        remedy: field.remedy.to_owned(),
+    }
+}
+
+/// Returns the storage class that an installation begins with: directories of the nodes, made where the first machine
+/// that uses them runs.
+pub(super) fn storage_class() -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": storage::DEFAULT_CLASS,
+            "annotations": {storage::annotation::IS_DEFAULT_CLASS: "true"},
+        },
+        "provisioner": storage::PROVISIONER,
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "reclaimPolicy": "Delete",
+        "allowVolumeExpansion": false,
+    })
 }
 
 /// Returns the settings of Kubernetes' own controllers.

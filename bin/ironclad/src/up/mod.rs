@@ -11,6 +11,7 @@ pub(crate) mod installation;
 pub(crate) mod node;
 mod pki;
 mod proxy;
+mod subresources;
 
 use std::sync::Arc;
 
@@ -84,7 +85,7 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
         let accelerator = accelerator::choose(&node::helper()?).await;
         plane.install(&installation::kubevirt(Some(accelerator)), &effects).await?;
         plane.controllers(accelerator == Accelerator::Tcg, &effects, &stop, &mut tasks);
-        node::start(arguments.nodes, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
+        node::start(arguments, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
     }
     let mut terminate = signal(SignalKind::terminate()).context("listening for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for signals")?;

@@ -68,6 +68,7 @@ impl Supervisor {
             Ok(machine) => matches!(machine.state().await, Ok(RunState::Created)),
             Err(_) => false,
         };
+        self.forget_reboot().await;
         if made {
             if let Err(failure) = self.go().await {
                 self.fail(failure);

@@ -1,4 +1,5 @@
-//! The socket where consoles of the serial port connect: bytes both ways, for any number of them.
+//! The socket where consoles of the serial port connect: bytes both ways, for any number of them. Each is shown the
+//! last output first.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -45,9 +46,12 @@ pub(super) async fn serve(listener: UnixListener, port: Port) {
 }
 
 async fn attach(stream: UnixStream, port: Port) {
-    let mut output = port.output.subscribe();
+    let (last, mut output) = port.listen();
     let (mut reader, mut writer) = stream.into_split();
     let shown = async {
+        if writer.write_all(&last).await.is_err() {
+            return;
+        }
         loop {
             match output.recv().await {
                 Ok(piece) => {

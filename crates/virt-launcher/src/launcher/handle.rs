@@ -1,12 +1,16 @@
 //! The supervisor as the channel's commands see it: a queue to its task.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hypervisor::Machine;
 use launcher_channel::{Refusal, StartOrder};
 use tokio::sync::{mpsc, oneshot, watch};
-use wire::launcher::v1::MachineState;
+use wire::launcher::v1::{AskGuestRequest, GuestAnswer, MachineState};
 
+use super::questions;
 use super::status::is_final;
 
 /// How long a killed hypervisor may take to be gone.
@@ -16,11 +20,17 @@ const KILL_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) enum Command {
     Start(Box<StartOrder>, oneshot::Sender<Result<MachineState, Refusal>>),
-    Shutdown { grace_period_seconds: u64, answer: Answer },
+    Shutdown {
+        grace_period_seconds: u64,
+        answer: Answer,
+    },
     Kill(Answer),
     Pause(Answer),
     Resume(Answer),
     Reset(Answer),
+    SoftReboot(Answer),
+    /// For what takes its time and changes nothing here.
+    Machine(oneshot::Sender<Result<Arc<dyn Machine>, Refusal>>),
 }
 
 pub(super) type Answer = oneshot::Sender<Result<(), Refusal>>;
@@ -30,11 +40,16 @@ pub(super) type Answer = oneshot::Sender<Result<(), Refusal>>;
 pub(super) struct Handle {
     commands: mpsc::Sender<Command>,
     states: watch::Receiver<MachineState>,
+    run_dir: PathBuf,
 }
 
 impl Handle {
-    pub(super) fn new(commands: mpsc::Sender<Command>, states: watch::Receiver<MachineState>) -> Self {
-        Self { commands, states }
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        states: watch::Receiver<MachineState>,
+        run_dir: PathBuf,
+    ) -> Self {
+        Self { commands, states, run_dir }
     }
 
     async fn ask<T>(
@@ -80,6 +95,26 @@ impl launcher_channel::Supervisor for Handle {
 
     async fn reset(&self) -> Result<(), Refusal> {
         self.ask(Command::Reset).await
+    }
+
+    async fn soft_reboot(&self) -> Result<(), Refusal> {
+        self.ask(Command::SoftReboot).await
+    }
+
+    async fn freeze(&self, unfreeze_after_seconds: u64) -> Result<(), Refusal> {
+        questions::freeze(self.ask(Command::Machine).await?, unfreeze_after_seconds).await
+    }
+
+    async fn unfreeze(&self) -> Result<(), Refusal> {
+        questions::unfreeze(&*self.ask(Command::Machine).await?).await
+    }
+
+    async fn ask_guest(&self, wanted: AskGuestRequest) -> Result<GuestAnswer, Refusal> {
+        questions::ask(&*self.ask(Command::Machine).await?, wanted).await
+    }
+
+    async fn screenshot(&self) -> Result<Vec<u8>, Refusal> {
+        questions::screenshot(&*self.ask(Command::Machine).await?, &self.run_dir).await
     }
 
     fn states(&self) -> watch::Receiver<MachineState> {

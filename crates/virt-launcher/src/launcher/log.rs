@@ -1,7 +1,7 @@
 //! Logs that never grow beyond a bound.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,6 +44,28 @@ impl RotatedLog {
     }
 }
 
+/// Reads the last bytes, `most` of them, of the log at `path`; a log that is not there is empty.
+pub(super) fn last(path: &Path, most: usize) -> Vec<u8> {
+    let mut previous = path.to_owned().into_os_string();
+    previous.push(".1");
+    let mut bytes = end(path, most).unwrap_or_default();
+    if bytes.len() < most {
+        let mut before = end(Path::new(&previous), most - bytes.len()).unwrap_or_default();
+        before.append(&mut bytes);
+        bytes = before;
+    }
+    bytes
+}
+
+fn end(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(most as u64)))?;
+    let mut bytes = Vec::new();
+    file.take(most as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Wait between two looks at a log that another process writes.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -81,6 +103,9 @@ mod tests {
         assert_eq!((read("serial0.log.1").as_str(), read("serial0.log").as_str()), ("0123456789", "abc"));
         log.append(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ").unwrap();
         assert_eq!((read("serial0.log.1").as_str(), read("serial0.log").as_str()), ("KLMNOPQRST", "UVWXYZ"));
+        assert_eq!(last(&path, 9), b"RSTUVWXYZ");
+        assert_eq!(last(&path, 4), b"WXYZ");
+        assert_eq!(last(&directory.path().join("absent"), 4), b"");
     }
 
     #[tokio::test(start_paused = true)]

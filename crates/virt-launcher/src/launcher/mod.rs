@@ -38,6 +38,9 @@ mod handle;
 mod inherited;
 mod interfaces;
 mod log;
+mod questions;
+mod reattach;
+mod reboot;
 mod serial;
 mod shutdown;
 mod start;
@@ -97,7 +100,7 @@ async fn serve(options: Options, release: &str) -> Result<(), Error> {
         ..MachineState::default()
     });
     let (commands, received) = mpsc::channel(16);
-    let handle = handle::Handle::new(commands, states.subscribe());
+    let handle = handle::Handle::new(commands, states.subscribe(), options.run_dir.clone());
     let supervisor = supervisor::Supervisor::new(options, link, states);
     let past = adopt::Past { running, exit, kept, terminating };
     tokio::select! {

@@ -1,10 +1,12 @@
 //! Ending a machine: the power button, the grace period, the kill.
 
+use hypervisor::RunState;
 use launcher_channel::Refusal;
 use tokio::time::{Duration, Instant};
 use wire::launcher::v1::machine_state::Phase;
 
 use super::ending::Wish;
+use super::reboot::Reboot;
 use super::status;
 use super::supervisor::{Supervisor, failed};
 use crate::shim::protocol::Request;
@@ -57,6 +59,15 @@ impl Supervisor {
                 return Ok(());
             }
             Stage::Quitting { .. } | Stage::Killed => return Ok(()),
+        }
+        if self.reboot != Reboot::None {
+            // What it was asked to restart by now ends it.
+            self.no_more_reboot().await;
+        }
+        if matches!(machine.state().await, Ok(RunState::Ended)) {
+            self.seen.wish = Some(Wish::Shutdown);
+            self.stage = Stage::Quitting { deadline: now + CLOSING };
+            return machine.quit().await.map_err(failed);
         }
         // A paused guest cannot hear its power button.
         machine.resume().await.map_err(failed)?;

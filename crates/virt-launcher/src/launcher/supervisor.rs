@@ -191,11 +191,8 @@ impl Supervisor {
                 self.reset_to_reboot().await;
             }
             Event::IoError { disk, reason } => {
+                self.disk_failure = Some(format!("disk {disk}: {reason}"));
                 self.refresh().await;
-                if self.states.borrow().reason == "IOError" {
-                    let message = format!("disk {disk}: {reason}");
-                    status::publish(&self.states, |state| state.message = message);
-                }
             }
             Event::AgentChannel { open } => {
                 if let Some(live) = &self.live {
@@ -276,7 +273,10 @@ impl Supervisor {
         let (phase, reason, message) = match state {
             RunState::Running | RunState::Created | RunState::Paused if self.stage.is_ending() => return,
             RunState::Running => (Phase::Running, "Started", "the machine runs".to_owned()),
-            RunState::IoError => (Phase::Paused, "IOError", "a disk failed".to_owned()),
+            RunState::IoError => {
+                let cause = self.disk_failure.clone();
+                (Phase::Paused, "IOError", cause.unwrap_or_else(|| "a disk failed".to_owned()))
+            }
             RunState::Panicked => (Phase::Paused, "GuestPanicked", "the guest panicked".to_owned()),
             RunState::Created => {
                 (Phase::Paused, "StartedPaused", "the machine waits to be resumed".to_owned())

@@ -131,7 +131,9 @@ impl Teller {
 
 /// The sentence for a hypervisor that cannot be used.
 fn missing(why: &str) -> String {
-    format!("no machine can start on this node: QEMU cannot be used: {why}; {REMEDY}, nothing has to be restarted")
+    format!(
+        "no machine can start on this node: QEMU cannot be used: {why}; {REMEDY}, nothing has to be restarted"
+    )
 }
 
 /// Says whether one of `directories` holds the program.

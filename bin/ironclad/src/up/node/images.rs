@@ -1,37 +1,94 @@
 //! The kubelet's images come from the node's store.
 
 use std::error::Error as _;
+use std::path::Path;
 
 use image::{Access, PullPolicy, Store};
-use kubelet::images::{ImageError, Images, Unpacked};
+use kubelet::images::{ImageError, Images, Pull, Space, Stored, Unpacked};
+
+use crate::registries::Registries;
 
 /// The store of this installation.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeImages {
     pub(crate) store: Store,
-    pub(crate) access: Access,
+    pub(crate) registries: Registries,
 }
 
 #[async_trait::async_trait]
 impl Images for NodeImages {
-    async fn ensure(
-        &self,
-        reference: &str,
-        policy: kubelet::images::PullPolicy,
-    ) -> Result<Unpacked, ImageError> {
-        let policy = match policy {
+    async fn ensure(&self, reference: &str, pull: &Pull, link: &Path) -> Result<Unpacked, ImageError> {
+        let policy = match pull.policy {
             kubelet::images::PullPolicy::Always => PullPolicy::Always,
             kubelet::images::PullPolicy::IfNotPresent => PullPolicy::IfNotPresent,
             kubelet::images::PullPolicy::Never => PullPolicy::Never,
         };
-        let image =
-            self.store.pull(reference, policy, &self.access).await.map_err(|error| explain(&error))?;
-        let (store, digest) = (self.store.clone(), image.digest.to_string());
-        let directory = tokio::task::spawn_blocking(move || store.unpacked(&image))
+        let access = self.access(reference, pull)?;
+        let image = self.store.pull(reference, policy, &access).await.map_err(|error| explain_for(reference, &error))?;
+        let (store, digest, link) = (self.store.clone(), image.digest.to_string(), link.to_owned());
+        let directory = tokio::task::spawn_blocking(move || store.unpacked_for(&image, &link))
             .await
             .map_err(|_| ImageError::Pull(format!("unpacking {reference} broke off")))?
-            .map_err(|error| explain(&error))?;
+            .map_err(|error| explain_for(reference, &error))?;
         Ok(Unpacked { directory, digest })
+    }
+
+    async fn stock(&self) -> Result<Vec<Stored>, ImageError> {
+        let stored = |stored: image::Stored| Stored {
+            reference: stored.image.reference,
+            used: stored.used,
+            pinned: stored.image.pinned,
+        };
+        let stock = self.blocking(Store::stock).await?;
+        Ok(stock.into_iter().map(stored).collect())
+    }
+
+    async fn space(&self) -> Result<Space, ImageError> {
+        let space = self.blocking(Store::space).await?;
+        Ok(Space { capacity: space.capacity, available: space.available })
+    }
+
+    async fn remove(&self, reference: Option<&str>) -> Result<bool, ImageError> {
+        let reference = reference.map(str::to_owned);
+        let removed = self.blocking(move |store| store.make_room(reference.as_deref())).await?;
+        Ok(removed.is_some())
+    }
+}
+
+impl NodeImages {
+    /// Does the disk's work on a thread of its own.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, image::Error> + Send + 'static,
+    ) -> Result<T, ImageError> {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || work(&store))
+            .await
+            .map_err(|_| ImageError::Pull("the work on the image store broke off".to_owned()))?
+            .map_err(|error| explain(&error))
+    }
+}
+
+impl NodeImages {
+    /// Joins what this machine knows of the registry with what the Pod brings.
+    fn access(&self, reference: &str, pull: &Pull) -> Result<Access, ImageError> {
+        let access = self.registries.access(reference);
+        let mut access = access.map_err(|error| ImageError::Pull(format!("{reference}: {error:#}")))?;
+        for secret in &pull.secrets {
+            let added = access.credentials.add_docker_config(&secret.document);
+            added.map_err(|error| ImageError::Pull(format!("Secret {}: {error}", secret.name)))?;
+        }
+        Ok(access)
+    }
+}
+
+/// Explains what happened to one image, and names it where the error does not.
+fn explain_for(reference: &str, error: &image::Error) -> ImageError {
+    match (error, explain(error)) {
+        (image::Error::Space { .. }, ImageError::Pull(text)) => {
+            ImageError::Pull(format!("image {reference}: {text}"))
+        }
+        (_, explained) => explained,
     }
 }
 
@@ -47,7 +104,9 @@ fn explain(error: &image::Error) -> ImageError {
         text += "; correct the name or the way to its registry, or load the image by `ironclad image load ARCHIVE`";
     }
     match error {
-        image::Error::Reference { .. } => ImageError::InvalidName(text),
+        image::Error::Reference { .. } => {
+            ImageError::InvalidName(text + "; write it as NAME:TAG or REGISTRY/NAME:TAG, in lower case")
+        }
         _ => ImageError::Pull(text),
     }
 }

@@ -1,36 +1,37 @@
 //! The nodes of this process: for each a kubelet and the agent of its machines.
 
+pub(crate) mod hypervisor;
 pub(crate) mod images;
+mod traffic;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use image::{Access, Store};
+use image::Store;
+use kube_ext::{Recorder, Tasks};
 use kubelet::KubeletConfig;
 use kubelet::builtin::BuiltinImage;
 use network::nodes::{NodesConfig, VirtualNode};
 use network::pod::{NodeNetworkConfig, Uplink};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wire::machine::{Accelerator, Architecture};
+use virt_handler::Door;
+use wire::machine::Accelerator;
 
 use super::control_plane::ControlPlane;
 use super::proxy::Nodes;
 use super::{Effects, identity, installation};
+use crate::cli::UpArgs;
 use crate::layout::Layout;
+use hypervisor::Teller;
 use images::NodeImages;
 
-/// The hypervisor's program.
-pub(crate) const HYPERVISOR: &str = "qemu-system-x86_64";
-/// Environment variable with the seconds of [`boot_patience`].
-const BOOT_PATIENCE: &str = "IRONCLAD_BOOT_PATIENCE";
-
-/// Starts `count` nodes.
+/// Starts as many nodes as `arguments` say.
 pub(super) fn start(
-    count: u8,
+    arguments: &UpArgs,
     accelerator: Accelerator,
     layout: &Layout,
     plane: &ControlPlane,
@@ -41,9 +42,9 @@ pub(super) fn start(
 ) -> Result<()> {
     let program = crate::launcher::install(&layout.executables())?;
     let store = Store::open(&layout.images()).context("opening the image store")?;
-    let images = Arc::new(NodeImages { store, access: Access::default() });
-    let places = places(count, layout)?;
-    for number in 0..count {
+    let images = Arc::new(NodeImages { store, registries: layout.registries() });
+    let places = places(arguments.nodes, layout)?;
+    for number in 0..arguments.nodes {
         let name = node_name(number);
         let mut config = config(&name, layout)?;
         if let Some(place) = places.get(usize::from(number)) {
@@ -54,15 +55,32 @@ pub(super) fn start(
         config.builtin = vec![BuiltinImage::launcher(installation::LAUNCHER_REPOSITORY, &program)];
         config.kvm = accelerator == Accelerator::Kvm;
         config.network.node = number;
+        // The nodes of this process share one store; one of them makes room in it.
+        config.image_space = (number == 0).then(|| arguments.image_space.policy());
         nodes.add(&config.node, config.pods());
+        let agent = Agent {
+            node_name: config.node.clone(),
+            kubelet_root: config.root.clone(),
+            state_directory: layout.node(&config.node).join("virt-handler"),
+            helper: config.helper.clone(),
+            boot_patience: arguments.guests.boot_patience(),
+            door: Door::default(),
+            stop: stop.clone(),
+        };
+        plane.agents.add(&config.node, agent.door.clone());
+        let context = plane.context(identity::network(), effects);
+        let (network, stopped) = (traffic::config(&config), stop.clone().cancelled_owned());
+        tasks.spawn(async move {
+            kube_network::run(network, context, stopped).await;
+            Ok(())
+        });
         let context = plane.context(identity::node(&config.node), effects);
-        let agent = agent(&config, layout, stop.clone());
         let (images, stopped) = (images.clone(), stop.clone().cancelled_owned());
         tasks.spawn(
             async move { kubelet::run(config, context, images, stopped).await.context("the kubelet") },
         );
         let context = plane.context(identity::handler(&name), effects);
-        tasks.spawn(async move { agent_when_ready(agent, accelerator, context, number).await });
+        tasks.spawn(async move { run_agent(agent, accelerator, context).await });
     }
     Ok(())
 }
@@ -84,75 +102,49 @@ pub(crate) fn shared_network(layout: &Layout, count: u8) -> Result<NodesConfig> 
 }
 
 /// What an agent needs besides what its hypervisor says of itself.
-struct Agent {
-    node_name: String,
-    kubelet_root: std::path::PathBuf,
-    state_directory: std::path::PathBuf,
-    helper: host::Helper,
-    stop: CancellationToken,
-}
-
-fn agent(config: &KubeletConfig, layout: &Layout, stop: CancellationToken) -> Agent {
-    Agent {
-        node_name: config.node.clone(),
-        kubelet_root: config.root.clone(),
-        state_directory: layout.node(&config.node).join("virt-handler"),
-        helper: config.helper.clone(),
-        stop,
-    }
+pub(crate) struct Agent {
+    pub(crate) node_name: String,
+    pub(crate) kubelet_root: std::path::PathBuf,
+    pub(crate) state_directory: std::path::PathBuf,
+    pub(crate) helper: host::Helper,
+    pub(crate) boot_patience: Duration,
+    /// Through which virt-api reaches it.
+    pub(crate) door: Door,
+    pub(crate) stop: CancellationToken,
 }
 
 /// Runs an agent once its hypervisor can be asked; a node without one is there, but takes no machines.
-async fn agent_when_ready(
+pub(crate) async fn run_agent(
     agent: Agent,
     accelerator: Accelerator,
     context: kube_ext::Context,
-    number: u8,
 ) -> Result<()> {
-    let hypervisor = loop {
-        match hypervisor(accelerator).await {
-            Ok(found) => break found,
-            Err(error) => {
-                if number == 0 {
-                    tracing::error!("no machine can start: {error:#}");
-                }
-                tokio::select! {
-                    () = agent.stop.cancelled() => return Ok(()),
-                    () = context.clock.sleep(std::time::Duration::from_secs(10)) => {}
-                }
-            }
+    let mut events = Tasks::new();
+    let recorder = Recorder::start(&context, "virt-handler", &mut events);
+    let mut teller = Teller::new(&context, &agent.node_name, recorder);
+    let stopped = agent.stop.clone();
+    let work = async {
+        let hypervisor = teller.wait(accelerator).await;
+        let config = virt_handler::Config {
+            node_name: agent.node_name,
+            kubelet_root: agent.kubelet_root,
+            state_directory: agent.state_directory,
+            helper: agent.helper,
+            hypervisor,
+            boot_patience: agent.boot_patience,
+        };
+        let stopped = agent.stop.cancelled_owned();
+        let running = virt_handler::run_with_door(config, context.clone(), &agent.door, stopped);
+        tokio::select! {
+            ended = running => ended.context("the node's agent"),
+            () = teller.watch() => Ok(()),
         }
     };
-    let config = virt_handler::Config {
-        node_name: agent.node_name,
-        kubelet_root: agent.kubelet_root,
-        state_directory: agent.state_directory,
-        helper: agent.helper,
-        hypervisor,
-        boot_patience: boot_patience(),
-    };
-    virt_handler::run(config, context, agent.stop.cancelled_owned()).await.context("the node's agent")
-}
-
-/// Returns how long a guest may take to its first sign of life before its instance says that it shows none.
-#[allow(clippy::disallowed_methods, reason = "bin is where the environment is read")]
-pub(crate) fn boot_patience() -> std::time::Duration {
-    let own = std::env::var(BOOT_PATIENCE).ok().and_then(|seconds| seconds.parse().ok());
-    own.map_or(virt_handler::DEFAULT_BOOT_PATIENCE, std::time::Duration::from_secs)
-}
-
-/// Asks the node's hypervisor what it can do.
-pub(crate) async fn hypervisor(accelerator: Accelerator) -> Result<virt_handler::Hypervisor> {
-    let facts = hypervisor_qemu::probe(Path::new(HYPERVISOR)).await?;
-    let aliases: BTreeMap<_, _> =
-        facts.aliases().map(|(alias, concrete)| (alias.to_owned(), concrete.to_owned())).collect();
-    Ok(virt_handler::Hypervisor {
-        architecture: Architecture::Amd64,
-        accelerator,
-        machine_aliases: aliases,
-        machine_types: facts.machines.into_iter().map(|machine| machine.name).collect(),
-        cpu_models: facts.cpu_models,
-    })
+    tokio::select! {
+        biased;
+        ended = work => ended,
+        () = events.run(stopped.cancelled_owned()) => Ok(()),
+    }
 }
 
 /// Returns what identifies the node `name` on this machine: where its files are, what its links and groups are called.
@@ -179,6 +171,8 @@ pub(crate) fn config(name: &str, layout: &Layout) -> Result<KubeletConfig> {
         },
         cgroup: format!("ironclad-{}", short_name(&root)),
         root,
+        local_volumes: layout.volumes(name),
+        image_space: None,
         kvm: false,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         release: format!("v{}", env!("CARGO_PKG_VERSION")),

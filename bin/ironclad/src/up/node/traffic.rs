@@ -35,7 +35,8 @@ impl Dial for Dialer {
                 // Its number may be another process's by now.
                 matches!(process.open(), Ok(Some(_)))
             });
-            let process = process.ok_or_else(|| io::Error::other(format!("Pod {} does not run", target.pod)))?;
+            let process =
+                process.ok_or_else(|| io::Error::other(format!("Pod {} does not run", target.pod)))?;
             // The Pod forwards its loopback to the machine, as it does its address.
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, target.port));
             network::netns_exec::connect(process.pid, address, &helper).map_err(io::Error::other)

@@ -1,0 +1,118 @@
+//! `ironclad status`: what runs, and what is wrong, at a glance.
+
+mod footprint;
+mod problems;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
+use k8s_openapi::api::core::v1::Node;
+use kube_ext::{Api, Client, Select};
+use kubelet::record::Record;
+
+use crate::cli::StatusArgs;
+use crate::instance::Instance;
+use crate::layout::Layout;
+use crate::table;
+
+/// Prints the control plane, the nodes, the machines, and everything that is wrong.
+///
+/// # Errors
+/// When nothing runs or the API does not answer.
+pub(crate) fn run(arguments: &StatusArgs) -> Result<()> {
+    let layout = Layout::of(&arguments.data)?;
+    let Some(pid) = Instance::running(&layout) else {
+        let pods = local_pods(&layout);
+        let left = pods.values().filter(|pid| footprint::of(**pid).is_some()).count();
+        let guests = if left > 0 { format!("; {left} guests go on without it") } else { String::new() };
+        bail!("nothing runs on {}{guests}; start it by `ironclad up`", layout.root().display());
+    };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a runtime")?;
+    runtime.block_on(async {
+        let client = kube_ext::connect(&layout.kubeconfig()).await?;
+        let picture = Picture::take(&client, &layout).await.with_context(|| {
+            format!("process {pid} runs but its API does not answer; look into {}", layout.logs().display())
+        })?;
+        if !arguments.quiet {
+            let memory = footprint::of_one(pid).map(|kib| format!(", {} MiB", kib / 1024));
+            let memory = memory.unwrap_or_default();
+            println!("control plane: running (process {pid}{memory}), data in {}", layout.root().display());
+            println!("kubeconfig:    {}\n", layout.kubeconfig().display());
+            picture.print();
+        }
+        Ok(())
+    })
+}
+
+/// Returns the first process of every Pod on this machine, by the Pod's UID.
+fn local_pods(layout: &Layout) -> BTreeMap<String, i32> {
+    let nodes = std::fs::read_dir(layout.nodes()).into_iter().flatten().flatten();
+    let records = nodes.flat_map(|node| Record::all(&pods(&node.path())));
+    records
+        .filter_map(|(uid, record)| {
+            let record = record.filter(|record| record.end.is_none())?;
+            Some((uid, record.process?.pid))
+        })
+        .collect()
+}
+
+fn pods(node: &Path) -> std::path::PathBuf {
+    node.join("kubelet/pods")
+}
+
+/// What the API and this machine say at one moment.
+#[derive(Debug)]
+struct Picture {
+    nodes: Vec<Node>,
+    machines: Vec<VirtualMachine>,
+    instances: Vec<VirtualMachineInstance>,
+    /// First processes of Pods, by UID.
+    pods: BTreeMap<String, i32>,
+}
+
+impl Picture {
+    async fn take(client: &Client, layout: &Layout) -> Result<Self> {
+        let all = Select::default();
+        Ok(Self {
+            nodes: Api::new(client).list(&all).await?,
+            machines: Api::new(client).list(&all).await?,
+            instances: Api::new(client).list(&all).await?,
+            pods: local_pods(layout),
+        })
+    }
+
+    fn print(&self) {
+        if self.nodes.is_empty() {
+            println!("no nodes: this control plane has no agent, and machines stay unscheduled\n");
+        } else {
+            let nodes: Vec<_> = self.nodes.iter().map(rows::node).collect();
+            println!("{}", table::format(&rows::NODE, &nodes));
+        }
+        let machines = rows::machines(&self.machines, &self.instances, &|instance| self.held(instance));
+        if machines.is_empty() {
+            println!("no virtual machines yet: kubectl apply -f examples/hello.yaml");
+        } else {
+            print!("{}", table::format(&rows::MACHINE, &machines));
+        }
+        let problems = problems::of(&self.nodes, &self.machines, &self.instances);
+        if problems.is_empty() {
+            println!("\nnothing is wrong");
+        } else {
+            println!("\nwhat is wrong:");
+            for problem in problems {
+                println!("  {problem}");
+            }
+        }
+    }
+
+    /// Memory that the processes of an instance's Pods hold on this machine, in KiB.
+    fn held(&self, instance: &VirtualMachineInstance) -> Option<u64> {
+        let pods = instance.status.iter().flat_map(|status| status.active_pods.keys());
+        let held: Vec<_> = pods.filter_map(|uid| footprint::of(*self.pods.get(uid)?)).collect();
+        (!held.is_empty()).then(|| held.iter().sum())
+    }
+}

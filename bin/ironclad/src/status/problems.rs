@@ -1,0 +1,112 @@
+//! What is wrong: every condition that is not as it should be, as one sentence each.
+
+use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
+use api::names::condition as kind;
+use k8s_openapi::api::core::v1::Node;
+use kube_ext::Kind as _;
+
+use crate::up::node::hypervisor;
+
+/// Conditions that should hold; their message says why they do not.
+const SHOULD: [&str; 3] = [kind::SYNCHRONIZED, kind::POD_SCHEDULED, kind::PROVISIONING];
+/// Conditions that should not hold; their message says why they do.
+const SHOULD_NOT: [&str; 6] = [
+    kind::UNSUPPORTED,
+    kind::BOOTING,
+    kind::PAUSED,
+    kind::FAILURE,
+    kind::RESTART_REQUIRED,
+    kind::MANUAL_RECOVERY_REQUIRED,
+];
+
+/// Lists the problems: of nodes first, because they explain others. The same sentence is said once for each object.
+pub(super) fn of(
+    nodes: &[Node],
+    machines: &[VirtualMachine],
+    instances: &[VirtualMachineInstance],
+) -> Vec<String> {
+    let mut problems: Vec<String> = nodes.iter().flat_map(of_node).collect();
+    for machine in machines {
+        let conditions = machine.status.iter().flat_map(|status| &status.conditions);
+        let conditions = conditions.map(|c| (c.type_.as_str(), c.status.as_str(), c.message.as_deref()));
+        add(&mut problems, &format!("{}/{}", machine.namespace(), machine.name()), conditions);
+    }
+    for instance in instances {
+        let conditions = instance.status.iter().flat_map(|status| &status.conditions);
+        let conditions = conditions.map(|c| (c.type_.as_str(), c.status.as_str(), c.message.as_deref()));
+        add(&mut problems, &format!("{}/{}", instance.namespace(), instance.name()), conditions);
+    }
+    problems
+}
+
+fn add<'a>(
+    problems: &mut Vec<String>,
+    who: &str,
+    conditions: impl Iterator<Item = (&'a str, &'a str, Option<&'a str>)>,
+) {
+    for (kind, status, message) in conditions {
+        let wrong =
+            (status == "False" && SHOULD.contains(&kind)) || (status == "True" && SHOULD_NOT.contains(&kind));
+        let Some(message) = message.filter(|message| wrong && !message.is_empty()) else { continue };
+        let sentence = format!("{who}: {message}");
+        if !problems.contains(&sentence) {
+            problems.push(sentence);
+        }
+    }
+}
+
+fn of_node(node: &Node) -> Vec<String> {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .filter(|condition| match condition.type_.as_str() {
+            "Ready" | hypervisor::CONDITION => condition.status != "True",
+            _ => condition.status == "True" && condition.type_.ends_with("Pressure"),
+        })
+        .map(|condition| {
+            let why = condition.message.as_deref().filter(|message| !message.is_empty());
+            format!("node {}: {}", node.name(), why.unwrap_or(&condition.type_))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_problem_is_told_once_and_good_news_not_at_all() {
+        let nodes: Vec<Node> =
+            serde_json::from_value(json!([{"metadata": {"name": "node-0"}, "status": {"conditions": [
+                {"type": "Ready", "status": "True", "message": "kubelet is posting ready status"},
+                {"type": "DiskPressure", "status": "True", "message": "the disk is full"},
+                {"type": "HypervisorAvailable", "status": "False", "message": "QEMU is missing"},
+            ]}}]))
+            .unwrap();
+        let machines: Vec<VirtualMachine> = serde_json::from_value(
+            json!([{"metadata": {"namespace": "a", "name": "m"}, "status": {"conditions": [
+                {"type": "PodScheduled", "status": "False", "message": "no node has room"},
+                {"type": "Ready", "status": "False", "message": "Guest VM is not reported as running"},
+            ]}}]),
+        )
+        .unwrap();
+        let instances: Vec<VirtualMachineInstance> = serde_json::from_value(
+            json!([{"metadata": {"namespace": "a", "name": "m"}, "status": {"conditions": [
+                {"type": "PodScheduled", "status": "False", "message": "no node has room"},
+                {"type": "Booting", "status": "True", "message": "no sign of life"},
+                {"type": "Synchronized", "status": "True", "message": ""},
+            ]}}]),
+        )
+        .unwrap();
+        assert_eq!(
+            of(&nodes, &machines, &instances),
+            [
+                "node node-0: the disk is full",
+                "node node-0: QEMU is missing",
+                "a/m: no node has room",
+                "a/m: no sign of life",
+            ]
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! Long and rough lives, for `make soak`: machines made, killed and deleted at every moment, and nothing left behind.
+//!
+//! Built with `SOAK_SECONDS`, `SOAK_MACHINES` and `SOAK_SEED` in the environment, the second one lasts longer, juggles with
+//! more machines, or throws other dice.
+
+use std::time::{Duration, Instant};
+
+use e2e::{BLANK, blank, container_disk, machine};
+use kit::{Descriptors, Installation, MachineState, Options, Processes, until, until_none};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Whom an accident strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    ControlPlane,
+    Launcher,
+    Both,
+}
+
+#[test]
+#[ignore = "takes minutes; `make soak` runs it"]
+fn a_machine_reaches_its_state_whenever_somebody_is_killed() {
+    let installation = installation();
+    for victim in [Victim::ControlPlane, Victim::Launcher, Victim::Both] {
+        for after in [0, 30, 80, 150, 300, 600, 1200].map(Duration::from_millis) {
+            let when = format!("{victim:?} after {after:?}");
+            installation.apply(&machine("victim", &container_disk(BLANK)));
+            std::thread::sleep(after);
+            strike(&installation, victim, "victim");
+            until(&format!("{when}: the machine runs"), PATIENCE, || runs(&installation, "victim"));
+            assert_eq!(hypervisors("victim"), 1, "{when}: one hypervisor");
+            let pods = installation.list("pods");
+            assert_eq!(pods.len(), 1, "{when}: one Pod: {pods:#?}");
+            installation.kubectl(&["delete", "vm", "victim", "--wait=false"]).expect("deleting the machine");
+            std::thread::sleep(after);
+            strike(&installation, victim, "victim");
+            until(&format!("{when}: the machine is gone"), PATIENCE, || is_empty(&installation));
+            assert_eq!(hypervisors("victim"), 0, "{when}: no hypervisor");
+        }
+    }
+}
+
+#[test]
+#[ignore = "takes minutes; `make soak` runs it"]
+fn machines_that_come_and_go_leave_nothing_behind() {
+    let seconds = option_env!("SOAK_SECONDS").and_then(|text| text.parse().ok()).unwrap_or(60);
+    let machines = option_env!("SOAK_MACHINES").and_then(|text| text.parse().ok()).unwrap_or(8);
+    let seed: u64 = option_env!("SOAK_SEED").and_then(|text| text.parse().ok()).unwrap_or(1);
+    let installation = installation();
+    let nodes = installation.data_dir().join("nodes");
+    // The first machine also makes what the node keeps for all: the bridge, the NAT table, unpacked images.
+    installation.apply(&machine("first", &container_disk(BLANK)));
+    until("the first machine runs", PATIENCE, || runs(&installation, "first"));
+    empty(&installation);
+    let before = MachineState::take(&[&nodes]);
+    let open = Descriptors::of(installation.pid());
+
+    let mut dice = Dice(seed.max(1));
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let mut deeds = [0_u32; 4];
+    while Instant::now() < deadline {
+        let name = format!("rough-{}", dice.below(machines));
+        let deed = match dice.below(10) {
+            0..=4 => {
+                installation.apply(&machine(&name, &container_disk(BLANK)));
+                0
+            }
+            5..=7 => {
+                let how = if dice.below(2) == 0 { "--grace-period=0" } else { "--wait=false" };
+                installation.kubectl(&["delete", "vm", &name, "--wait=false", "--ignore-not-found", how]);
+                1
+            }
+            8 => {
+                strike(&installation, Victim::Launcher, &name);
+                2
+            }
+            _ => {
+                if let Some(pid) =
+                    processes(&installation, &name).and_then(|processes| processes.hypervisor())
+                {
+                    end(pid);
+                }
+                3
+            }
+        };
+        deeds[deed] += 1;
+        std::thread::sleep(Duration::from_millis(u64::from(dice.below(400))));
+    }
+    println!(
+        "seed {seed}: {} applied, {} deleted, {} launchers and {} hypervisors killed",
+        deeds[0], deeds[1], deeds[2], deeds[3]
+    );
+    empty(&installation);
+    until_none("nothing is left on the machine", Duration::from_secs(30), || {
+        MachineState::take(&[&nodes]).left_behind(&before)
+    });
+    until_none("nothing is left open", Duration::from_secs(30), || {
+        Descriptors::of(installation.pid()).beyond(&open, 4)
+    });
+}
+
+fn installation() -> Installation {
+    let installation = Installation::start(Options { images: false, ..Options::default() });
+    installation.load(BLANK, &[("disk/disk.img", &blank())]);
+    installation
+}
+
+fn empty(installation: &Installation) {
+    installation.kubectl(&["delete", "vm", "--all", "--wait=false"]).expect("deleting all machines");
+    until("all machines are gone", PATIENCE, || is_empty(installation));
+}
+
+fn is_empty(installation: &Installation) -> bool {
+    ["vm", "vmi", "pods"].iter().all(|kind| installation.list(kind).is_empty())
+}
+
+fn strike(installation: &Installation, victim: Victim, name: &str) {
+    if victim != Victim::ControlPlane
+        && let Some(pid) = processes(installation, name).and_then(|processes| processes.launcher())
+    {
+        end(pid);
+    }
+    if victim != Victim::Launcher {
+        installation.kill();
+        installation.up();
+    }
+}
+
+/// Kills a process that may be ending by itself at this very moment.
+fn end(pid: i32) {
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+fn processes(installation: &Installation, name: &str) -> Option<Processes> {
+    let instance = installation.get("vmi", "default", name)?;
+    Processes::of(instance["metadata"]["uid"].as_str()?)
+}
+
+fn runs(installation: &Installation, name: &str) -> bool {
+    installation.get("vmi", "default", name).is_some_and(|instance| {
+        let conditions = instance["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        instance["status"]["phase"] == "Running"
+            && conditions.iter().any(|entry| entry["type"] == "Ready" && entry["status"] == "True")
+    })
+}
+
+/// Counts the hypervisors of a machine.
+fn hypervisors(name: &str) -> usize {
+    let domain = format!("default_{name}");
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    pids.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .filter(|line| line.contains("qemu-system") && line.contains(&domain))
+        .count()
+}
+
+/// A small sequence that a seed determines.
+struct Dice(u64);
+
+impl Dice {
+    /// Throws a number below `bound`.
+    fn below(&mut self, bound: u32) -> u32 {
+        // Marsaglia's xorshift64.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % u64::from(bound.max(1))) as u32
+    }
+}
