@@ -15,6 +15,9 @@ use crate::Images;
 use crate::images::{ImageError, Space, Stored};
 use crate::node::Pressure;
 
+/// Space in bytes that is enough for machines to start and write, however full the file system is in percent.
+const SHORT: u64 = 4 << 30;
+
 /// When room is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -139,7 +142,8 @@ async fn make_room(
         }
         space = images.space().await?;
     }
-    Ok(is_fuller_than(policy.high_percent, space).then(|| {
+    let is_short = is_fuller_than(policy.high_percent, space) && space.available < SHORT;
+    Ok(is_short.then(|| {
         format!(
             "the images' file system is {} % full ({} MiB left) and no image can be removed: free some space, or \
              remove machines whose images are large",
@@ -155,14 +159,14 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::images::{PullPolicy, Unpacked};
+    use crate::images::{Pull, Unpacked};
 
     /// A store of images of ten bytes each on a file system of a hundred.
     struct Shelf(Mutex<Vec<Stored>>);
 
     #[async_trait::async_trait]
     impl Images for Shelf {
-        async fn ensure(&self, name: &str, _: PullPolicy, _: &Path) -> Result<Unpacked, ImageError> {
+        async fn ensure(&self, name: &str, _: &Pull, _: &Path) -> Result<Unpacked, ImageError> {
             Err(ImageError::Absent(name.to_owned()))
         }
 
