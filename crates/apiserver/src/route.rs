@@ -26,7 +26,7 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
         return Err(method_not_allowed());
     }
     if let Some(extension) = server.extension(&info.group) {
-        return extension.handle(&info, &user, Request::from_parts(parts, request_body)).await;
+        return Ok(extension.handle(&user, Request::from_parts(parts, request_body)).await);
     }
     let snapshot = server.registry().snapshot();
     let group = snapshot.group(&info.group);

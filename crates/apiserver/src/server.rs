@@ -189,7 +189,7 @@ impl Builder {
         crate::resource::storage::load(&server).await?;
         crate::resource::bootstrap::run(&server, self.crds).await?;
         for extension in &self.extensions {
-            server.registry().set_extension(extension.group(), extension.resources());
+            server.registry().set_extension(extension.group(), extension.versions());
         }
         let weak = WeakServer(Arc::downgrade(&server.0));
         tokio::spawn(crate::housekeeping::run(weak.clone()));

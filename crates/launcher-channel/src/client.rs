@@ -22,6 +22,9 @@ use crate::{COMMAND_SOCKET, DESCRIPTOR_SOCKET, Descriptors};
 /// How long a launcher may take to answer a hello or a descriptor batch.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The largest picture of a screen that is taken, in bytes.
+const LARGEST_PICTURE: usize = 64 << 20;
+
 /// Why a launcher could not be commanded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -183,6 +186,35 @@ impl Client {
     pub async fn reset(&self) -> Result<(), Error> {
         self.rpc.clone().reset(v1::Empty {}).await?;
         Ok(())
+    }
+
+    /// Has the guest restart in order; returns once that is under way.
+    pub async fn soft_reboot(&self) -> Result<(), Error> {
+        self.rpc.clone().soft_reboot(v1::Empty {}).await?;
+        Ok(())
+    }
+
+    /// Has the guest's agent hold its file systems, for so many seconds at most; 0 is for ever.
+    pub async fn freeze(&self, unfreeze_after_seconds: u64) -> Result<(), Error> {
+        self.rpc.clone().freeze(v1::FreezeRequest { unfreeze_after_seconds }).await?;
+        Ok(())
+    }
+
+    /// Releases held file systems.
+    pub async fn unfreeze(&self) -> Result<(), Error> {
+        self.rpc.clone().unfreeze(v1::Empty {}).await?;
+        Ok(())
+    }
+
+    /// Asks the guest's agent what is wanted.
+    pub async fn ask_guest(&self, wanted: v1::AskGuestRequest) -> Result<v1::GuestAnswer, Error> {
+        Ok(self.rpc.clone().ask_guest(wanted).await?.into_inner())
+    }
+
+    /// Takes a picture of the machine's screen, as PNG.
+    pub async fn screenshot(&self) -> Result<Vec<u8>, Error> {
+        let mut rpc = self.rpc.clone().max_decoding_message_size(LARGEST_PICTURE);
+        Ok(rpc.screenshot(v1::Empty {}).await?.into_inner().png)
     }
 
     /// Returns what the launcher knows of its machine now.

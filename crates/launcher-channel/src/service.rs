@@ -66,6 +66,16 @@ pub trait Supervisor: Send + Sync + 'static {
     async fn resume(&self) -> Result<(), Refusal>;
     /// Resets the machine.
     async fn reset(&self) -> Result<(), Refusal>;
+    /// Has the guest restart in order; returns once that is under way.
+    async fn soft_reboot(&self) -> Result<(), Refusal>;
+    /// Has the guest's agent hold its file systems, for so many seconds at most; 0 is for ever.
+    async fn freeze(&self, unfreeze_after_seconds: u64) -> Result<(), Refusal>;
+    /// Releases held file systems.
+    async fn unfreeze(&self) -> Result<(), Refusal>;
+    /// Asks the guest's agent what is wanted.
+    async fn ask_guest(&self, wanted: v1::AskGuestRequest) -> Result<v1::GuestAnswer, Refusal>;
+    /// Takes a picture of the screen, as PNG.
+    async fn screenshot(&self) -> Result<Vec<u8>, Refusal>;
     /// The machine's state, now and from now on.
     fn states(&self) -> tokio::sync::watch::Receiver<v1::MachineState>;
 }
@@ -180,6 +190,32 @@ impl<S: Supervisor> Launcher for Session<S> {
     async fn reset(&self, _: Request<v1::Empty>) -> Result<Response<v1::Empty>, Status> {
         self.supervisor()?.reset().await?;
         Ok(Response::new(v1::Empty {}))
+    }
+
+    async fn soft_reboot(&self, _: Request<v1::Empty>) -> Result<Response<v1::Empty>, Status> {
+        self.supervisor()?.soft_reboot().await?;
+        Ok(Response::new(v1::Empty {}))
+    }
+
+    async fn freeze(&self, request: Request<v1::FreezeRequest>) -> Result<Response<v1::Empty>, Status> {
+        self.supervisor()?.freeze(request.into_inner().unfreeze_after_seconds).await?;
+        Ok(Response::new(v1::Empty {}))
+    }
+
+    async fn unfreeze(&self, _: Request<v1::Empty>) -> Result<Response<v1::Empty>, Status> {
+        self.supervisor()?.unfreeze().await?;
+        Ok(Response::new(v1::Empty {}))
+    }
+
+    async fn ask_guest(
+        &self,
+        request: Request<v1::AskGuestRequest>,
+    ) -> Result<Response<v1::GuestAnswer>, Status> {
+        Ok(Response::new(self.supervisor()?.ask_guest(request.into_inner()).await?))
+    }
+
+    async fn screenshot(&self, _: Request<v1::Empty>) -> Result<Response<v1::Picture>, Status> {
+        Ok(Response::new(v1::Picture { png: self.supervisor()?.screenshot().await? }))
     }
 
     async fn state(&self, _: Request<v1::Empty>) -> Result<Response<v1::MachineState>, Status> {

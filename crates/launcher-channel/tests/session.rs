@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use launcher_channel::{Client, Error, Identity, Refusal, Secret, Server, StartOrder, Supervisor};
 use tokio::sync::watch;
 use tokio_stream::StreamExt;
-use wire::launcher::v1::{MachineState, machine_state::Phase};
+use wire::launcher::v1::{AskGuestRequest, GuestAnswer, MachineState, machine_state::Phase};
 use wire::machine::MachineRecord;
 
 const SECRET: &[u8] = b"0123456789abcdef";
@@ -63,6 +63,25 @@ impl Supervisor for Recorder {
     }
     async fn reset(&self) -> Result<(), Refusal> {
         Ok(())
+    }
+    async fn soft_reboot(&self) -> Result<(), Refusal> {
+        self.note("soft reboot");
+        Ok(())
+    }
+    async fn freeze(&self, seconds: u64) -> Result<(), Refusal> {
+        self.note(format!("freeze {seconds}"));
+        Ok(())
+    }
+    async fn unfreeze(&self) -> Result<(), Refusal> {
+        Err(Refusal::Failed("the guest agent does not answer".to_owned()))
+    }
+    async fn ask_guest(&self, wanted: AskGuestRequest) -> Result<GuestAnswer, Refusal> {
+        let version = if wanted.system { "8.2" } else { "" };
+        Ok(GuestAnswer { agent_version: version.to_owned(), ..GuestAnswer::default() })
+    }
+    async fn screenshot(&self) -> Result<Vec<u8>, Refusal> {
+        // Larger than what messages may be unless it is allowed.
+        Ok(vec![7; 6 << 20])
     }
     fn states(&self) -> watch::Receiver<MachineState> {
         self.state.subscribe()

@@ -1,8 +1,9 @@
-//! Admission of our kinds: what is filled in, refused, and warned of.
+//! The API of our kinds, beside storing them: admission, and what is done with machines.
 //!
-//! [`Admission`] answers the questions that an API server asks before it stores an object. Embedded it is called
-//! in process; in a cluster the same answers go out through a webhook. Deciding is `model`'s; here objects are
-//! read, held to their schema, and answers are worded.
+//! [`Admission`] answers the questions that an API server asks before it stores an object: what is filled in, refused,
+//! and warned of. [`subresource::Subresources`] answers `subresources.kubevirt.io`: start, stop, consoles, and so on.
+//! Embedded both are called in process; in a cluster the same answers go out through webhooks and as an aggregated API.
+//! Deciding what machines mean is `model`'s; here objects are read, held to their schema, and answers are worded.
 
 mod answer;
 mod installation;
@@ -11,6 +12,7 @@ mod lookup;
 mod machine;
 mod migration;
 mod schema;
+pub mod subresource;
 
 use std::sync::Arc;
 

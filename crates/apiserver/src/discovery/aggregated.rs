@@ -40,8 +40,12 @@ pub(super) fn document(snapshot: &Snapshot, core: bool, version: &str) -> Value 
 fn describe(group: &Group) -> Value {
     let metadata = if group.name.is_empty() { json!({}) } else { json!({"name": *group.name}) };
     let version = |own: &crate::registry::GroupVersion| {
-        let resources = own.resources.iter().map(|resource| resource_of(resource));
-        json!({"version": *own.version, "resources": resources.collect::<Vec<_>>(), "freshness": "Current"})
+        let resources = if own.foreign.is_empty() {
+            own.resources.iter().map(|resource| resource_of(resource)).collect()
+        } else {
+            from_list(&own.foreign)
+        };
+        json!({"version": *own.version, "resources": resources, "freshness": "Current"})
     };
     json!({"metadata": metadata, "versions": group.versions.iter().map(version).collect::<Vec<_>>()})
 }
@@ -64,6 +68,43 @@ fn resource_of(resource: &Resource) -> Value {
         shown["subresources"] = resource.subresources.iter().map(sub).collect();
     }
     shown
+}
+
+/// Groups the flat entries of an `APIResourceList`: subresources below their resource, which may have no entry itself.
+fn from_list(entries: &[Value]) -> Vec<Value> {
+    let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+    let kind_of = |entry: &Value| json!({"group": "", "version": "", "kind": text(entry, "kind")});
+    let mut resources: Vec<Value> = Vec::new();
+    for entry in entries {
+        let name = text(entry, "name");
+        let (plural, sub) = name.split_once('/').map_or((&*name, None), |(plural, sub)| (plural, Some(sub)));
+        let at = resources.iter().position(|known| known["resource"] == plural).unwrap_or_else(|| {
+            let scope = if entry["namespaced"] == true { "Namespaced" } else { "Cluster" };
+            resources.push(json!({
+                "resource": plural, "responseKind": json!({"group": "", "version": "", "kind": ""}),
+                "scope": scope, "singularResource": "", "verbs": null,
+            }));
+            resources.len() - 1
+        });
+        let resource = &mut resources[at];
+        match sub {
+            None => {
+                resource["responseKind"] = kind_of(entry);
+                resource["singularResource"] = entry["singularName"].clone();
+                resource["verbs"] = entry["verbs"].clone();
+            }
+            Some(sub) => {
+                let shown =
+                    json!({"subresource": sub, "responseKind": kind_of(entry), "verbs": entry["verbs"]});
+                match resource["subresources"].as_array_mut() {
+                    Some(listed) => listed.push(shown),
+                    None => resource["subresources"] = json!([shown]),
+                }
+            }
+        }
+    }
+    resources.sort_by(|a, b| a["resource"].as_str().cmp(&b["resource"].as_str()));
+    resources
 }
 
 /// A kind of a built-in resource's own group and version leaves both empty.

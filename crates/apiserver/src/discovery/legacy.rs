@@ -44,6 +44,13 @@ fn describe(group: &Group) -> Value {
 pub(super) fn resources(snapshot: &Snapshot, group: &str, version: &str) -> Option<Value> {
     let versions = &snapshot.group(group)?.versions;
     let found = versions.iter().find(|own| &*own.version == version)?;
+    if !found.foreign.is_empty() {
+        let version = format!("{group}/{version}");
+        let listed = &found.foreign;
+        return Some(
+            json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": listed}),
+        );
+    }
     let mut listed = Vec::new();
     for resource in &found.resources {
         listed.push(main(resource));

@@ -12,8 +12,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::extension::ServedVersion;
 use machinery::gvk::version_priority;
 
 pub use kind::{Collection, Column, Gvk, Gvr, Resource, ResourceRef, Subresource, Verb, api_version};
@@ -32,6 +34,8 @@ pub struct GroupVersion {
     pub version: Box<str>,
     /// Resources of the version.
     pub resources: Vec<ResourceRef>,
+    /// What discovery lists for a version that another component answers.
+    pub foreign: Vec<Value>,
 }
 
 /// One API group.
@@ -89,6 +93,12 @@ impl Snapshot {
         self.groups.iter().flat_map(|group| &group.versions).flat_map(|version| &version.resources)
     }
 
+    /// Returns the groups that others answer.
+    fn foreign(&self) -> Vec<Group> {
+        let others = |group: &&Group| group.versions.iter().any(|version| !version.foreign.is_empty());
+        self.groups.iter().filter(others).cloned().collect()
+    }
+
     fn insert(&mut self, resource: ResourceRef) {
         let at = self.groups.iter().position(|group| *group.name == *resource.group()).unwrap_or_else(|| {
             self.groups.push(Group { name: resource.group().into(), versions: Vec::new() });
@@ -97,7 +107,11 @@ impl Snapshot {
         let versions = &mut self.groups[at].versions;
         let at = versions.iter().position(|version| *version.version == *resource.version()).unwrap_or_else(
             || {
-                versions.push(GroupVersion { version: resource.version().into(), resources: Vec::new() });
+                versions.push(GroupVersion {
+                    version: resource.version().into(),
+                    resources: Vec::new(),
+                    foreign: Vec::new(),
+                });
                 versions.len() - 1
             },
         );
@@ -123,7 +137,8 @@ impl Default for Registry {
 impl Registry {
     /// Makes a registry of the built-in kinds.
     pub fn new() -> Self {
-        let snapshot = assemble(facts::resources().into_iter().map(Arc::new).collect(), Vec::new(), 1);
+        let snapshot =
+            assemble(facts::resources().into_iter().map(Arc::new).collect(), Vec::new(), Vec::new(), 1);
         Self { current: RwLock::new(Arc::new(snapshot)), generation: watch::Sender::new(1) }
     }
 
@@ -138,40 +153,57 @@ impl Registry {
     }
 
     /// Adds a group that another component answers.
-    pub fn set_extension(&self, group: &str, resources: Vec<Resource>) {
-        let resources = resources.into_iter().filter(|resource| resource.group() == group).map(Arc::new);
-        let mut current = self.current.write();
-        let (custom, mut built_in): (Vec<_>, Vec<_>) =
-            current.resources().cloned().partition(|resource| resource.custom);
-        built_in.retain(|resource| resource.group() != group);
-        built_in.extend(resources);
-        let generation = current.generation + 1;
-        *current = Arc::new(assemble(built_in, custom, generation));
-        drop(current);
-        self.generation.send_replace(generation);
+    pub fn set_extension(&self, group: &str, versions: Vec<ServedVersion>) {
+        let versions = versions.into_iter().map(|served| GroupVersion {
+            version: served.version,
+            resources: Vec::new(),
+            foreign: served.resources,
+        });
+        let added = Group { name: group.into(), versions: versions.collect() };
+        self.change(|current| {
+            let (custom, built_in) = current.resources().cloned().partition(|resource| resource.custom);
+            let mut foreign = current.foreign();
+            foreign.retain(|other| *other.name != *group);
+            foreign.push(added);
+            (built_in, custom, foreign)
+        });
     }
 
     /// Replaces the resources of one custom collection; an empty list unregisters it.
     pub fn set_custom(&self, collection: &Collection, resources: Vec<ResourceRef>) {
-        let mut current = self.current.write();
-        let (mut built_in, mut custom) = (Vec::new(), Vec::new());
-        for resource in current.resources() {
-            match resource.custom {
-                false => built_in.push(Arc::clone(resource)),
-                true if resource.collection != *collection => custom.push(Arc::clone(resource)),
-                true => {}
+        self.change(|current| {
+            let (mut built_in, mut custom) = (Vec::new(), Vec::new());
+            for resource in current.resources() {
+                match resource.custom {
+                    false => built_in.push(Arc::clone(resource)),
+                    true if resource.collection != *collection => custom.push(Arc::clone(resource)),
+                    true => {}
+                }
             }
-        }
-        custom.extend(resources);
+            custom.extend(resources);
+            (built_in, custom, current.foreign())
+        });
+    }
+
+    /// Makes the next snapshot of built-in resources, custom ones, and groups that others answer.
+    fn change(&self, parts: impl FnOnce(&Snapshot) -> (Vec<ResourceRef>, Vec<ResourceRef>, Vec<Group>)) {
+        let mut current = self.current.write();
+        let (built_in, custom, foreign) = parts(&current);
         let generation = current.generation + 1;
-        *current = Arc::new(assemble(built_in, custom, generation));
+        *current = Arc::new(assemble(built_in, custom, foreign, generation));
         drop(current);
         self.generation.send_replace(generation);
     }
 }
 
-/// Builds a snapshot: built-in groups as the facts order them, then custom groups by name with their versions by priority.
-fn assemble(built_in: Vec<ResourceRef>, mut custom: Vec<ResourceRef>, generation: u64) -> Snapshot {
+/// Builds a snapshot: built-in groups as the facts order them, then custom groups by name with their versions by priority,
+/// then the groups that others answer.
+fn assemble(
+    built_in: Vec<ResourceRef>,
+    mut custom: Vec<ResourceRef>,
+    foreign: Vec<Group>,
+    generation: u64,
+) -> Snapshot {
     let mut snapshot = Snapshot { generation, ..Snapshot::default() };
     for resource in built_in {
         snapshot.insert(resource);
@@ -183,6 +215,7 @@ fn assemble(built_in: Vec<ResourceRef>, mut custom: Vec<ResourceRef>, generation
     for resource in custom {
         snapshot.insert(resource);
     }
+    snapshot.groups.extend(foreign);
     snapshot
 }
 
@@ -199,5 +232,20 @@ mod tests {
         );
         assert_eq!(snapshot.kind("", "v1", "Pod").map(|r| r.plural().to_owned()), Some("pods".into()));
         assert_eq!(snapshot.groups.first().map(|group| &*group.name), Some(""));
+    }
+
+    #[test]
+    fn groups_of_others_stay_when_custom_kinds_come_and_go() {
+        let registry = Registry::new();
+        let entry = serde_json::json!({"name": "things/poke", "namespaced": true});
+        registry.set_extension(
+            "sub.example",
+            vec![ServedVersion { version: "v1".into(), resources: vec![entry.clone()] }],
+        );
+        registry.set_custom(&Collection::new("example", "things"), Vec::new());
+        let snapshot = registry.snapshot();
+        let group = snapshot.group("sub.example").expect("the group");
+        assert_eq!(group.versions[0].foreign, [entry]);
+        assert_eq!(snapshot.resources().filter(|resource| resource.group() == "sub.example").count(), 0);
     }
 }

@@ -74,6 +74,8 @@ pub(super) struct Supervisor {
     pub(super) live: Option<Live>,
     pub(super) seen: Seen,
     pub(super) stage: Stage,
+    /// What the hypervisor said when a disk failed last; kept, so that it is told in the same breath as the pause.
+    disk_failure: Option<String>,
     pub(super) reboot: Reboot,
     pub(super) reattach: Reattach,
     pub(super) reports: mpsc::Sender<Report>,
@@ -94,6 +96,7 @@ impl Supervisor {
             live: None,
             seen: Seen::default(),
             stage: Stage::None,
+            disk_failure: None,
             reboot: Reboot::None,
             reattach: Reattach::default(),
             reports,

@@ -1,0 +1,251 @@
+//! Console, screen and forwarded ports: judged, opened, and carried over a websocket.
+//!
+//! The other end is opened before the upgrade, so that a client learns from an ordinary answer what is wrong.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use effects::Clock;
+use http::{Request, Response, StatusCode};
+use machinery::status::Status;
+use parking_lot::Mutex;
+use tokio::net::{TcpStream, UdpSocket};
+use wire::agent::Channel;
+
+use super::datagrams::Datagrams;
+use super::node::{self, Stream};
+use super::objects::Instance;
+use super::refusal::{Refusal, answer};
+use super::route::Scope;
+use super::websocket;
+use super::{Body, Call};
+
+const NOT_RUNNING: &str = "VMI is not running";
+
+/// Streams of one instance at the same time.
+const PER_INSTANCE: usize = 64;
+/// Streams at the same time.
+const IN_ALL: usize = 1024;
+
+/// The streams that are open.
+#[derive(Debug, Default)]
+pub(super) struct Open(Mutex<HashMap<String, usize>>);
+
+/// One of them; ends with the value.
+#[derive(Debug)]
+struct Slot {
+    open: Arc<Open>,
+    instance: String,
+}
+
+impl Open {
+    fn take(self: &Arc<Self>, instance: &Instance) -> Result<Slot, Refusal> {
+        let uid = &instance.metadata.uid;
+        let mut open = self.0.lock();
+        let own = open.get(uid).copied().unwrap_or_default();
+        if own >= PER_INSTANCE || open.values().sum::<usize>() >= IN_ALL {
+            let message = format!("{own} streams to {} are open already; close some", instance.metadata.name);
+            return Err(Refusal::Status(Box::new(Status::too_many_requests(message, 1))));
+        }
+        open.insert(uid.clone(), own + 1);
+        Ok(Slot { open: self.clone(), instance: uid.clone() })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut open = self.open.0.lock();
+        let left = open.get(&self.instance).map_or(0, |count| count - 1);
+        if left == 0 {
+            open.remove(&self.instance);
+        } else {
+            open.insert(self.instance.clone(), left);
+        }
+    }
+}
+
+/// The serial console.
+pub(super) async fn console(
+    call: &Call<'_>,
+    open: &Arc<Open>,
+    clock: &Arc<dyn Clock>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Refusal> {
+    let instance = call.instance().await?;
+    if instance.spec.domain.devices.autoattach_serial_console == Some(false) {
+        return Err(Refusal::bad("No serial consoles are present."));
+    }
+    if instance.status.phase == "Failed" {
+        return Err(instance.conflict("VMI is in failed status"));
+    }
+    if !instance.is_running() {
+        return Err(Refusal::bad(NOT_RUNNING));
+    }
+    let reached = node::reach(call.nodes, &instance).await?;
+    let slot = open.take(&instance)?;
+    let target = reached.agent.open(&reached.target, Channel::Console).await.map_err(Refusal::internal)?;
+    carry(request, target, slot, clock)
+}
+
+/// The screen, as VNC.
+pub(super) async fn screen(
+    call: &Call<'_>,
+    open: &Arc<Open>,
+    clock: &Arc<dyn Clock>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Refusal> {
+    let instance = call.instance().await?;
+    judge_screen(&instance)?;
+    let reached = node::reach(call.nodes, &instance).await?;
+    let slot = open.take(&instance)?;
+    let channel = Channel::Vnc { preserve_session: preserves(request.uri().query().unwrap_or_default()) };
+    let target = reached.agent.open(&reached.target, channel).await.map_err(Refusal::internal)?;
+    carry(request, target, slot, clock)
+}
+
+/// A picture of the screen. Refusals are plain text, as the reference's.
+pub(super) async fn screenshot(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
+    picture(call).await.map_err(Refusal::as_text)
+}
+
+async fn picture(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
+    let instance = call.instance().await?;
+    judge_screen(&instance)?;
+    let reached = node::reach(call.nodes, &instance).await?;
+    let png = reached.agent.screenshot(&reached.target).await.map_err(Refusal::internal)?;
+    Ok(answer(StatusCode::OK, "image/png", png))
+}
+
+fn judge_screen(instance: &Instance) -> Result<(), Refusal> {
+    if instance.spec.domain.devices.autoattach_graphics_device == Some(false) {
+        return Err(Refusal::bad("No graphics devices are present."));
+    }
+    if instance.is_running() { Ok(()) } else { Err(Refusal::bad(NOT_RUNNING)) }
+}
+
+/// Whether the query asks not to disturb another viewer.
+fn preserves(query: &str) -> bool {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("preserveSession="));
+    matches!(value, Some("1" | "t" | "T" | "true" | "TRUE" | "True"))
+}
+
+/// A port of the guest.
+pub(super) async fn port(
+    call: &Call<'_>,
+    parameters: &[&str],
+    open: &Arc<Open>,
+    clock: &Arc<dyn Clock>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Refusal> {
+    if call.route.scope == Scope::Machine {
+        let machine = call.machine().await?;
+        if !machine.status.is_some_and(|status| status.created) {
+            return Err(Refusal::conflict(Scope::Machine, call.name, "VMI is not started"));
+        }
+    }
+    let instance = call.instance().await?;
+    if instance.is_paused() {
+        return Err(instance.conflict("VMI is paused"));
+    }
+    let Some(interface) = instance.status.interfaces.first() else {
+        return Err(Refusal::bad("no network interfaces are present"));
+    };
+    let channel = channel(parameters).map_err(|why| Refusal::internal(format!("dialing VM: {why}")))?;
+    let slot = open.take(&instance)?;
+    let agent = call.nodes.agent(&instance.status.node_name).await;
+    let target = match (agent, instance.is_on_node()) {
+        (Some(_), true) => {
+            let reached = node::reach(call.nodes, &instance).await?;
+            reached.agent.open(&reached.target, channel).await.map_err(|error| error.to_string())
+        }
+        // An agent of another process: its Pods are reached on the cluster's network.
+        _ => dial(&interface.ip_address, &channel).await,
+    };
+    carry(request, target.map_err(|why| Refusal::internal(format!("dialing VM: {why}")))?, slot, clock)
+}
+
+fn channel(parameters: &[&str]) -> Result<Channel, String> {
+    let text = parameters.first().copied().unwrap_or_default();
+    let port = text.parse::<u16>().ok().filter(|port| *port > 0);
+    let port = port.ok_or_else(|| format!("{text:?} is no port; give a number from 1 to 65535"))?;
+    match parameters.get(1).copied().unwrap_or("tcp") {
+        "tcp" => Ok(Channel::Tcp { port }),
+        "udp" => Ok(Channel::Udp { port }),
+        other => Err(format!("unknown protocol {other:?}; use tcp or udp")),
+    }
+}
+
+async fn dial(address: &str, channel: &Channel) -> Result<Box<dyn Stream>, String> {
+    let failed = |error: std::io::Error| format!("dial {address}: {error}");
+    match *channel {
+        Channel::Udp { port } => {
+            let own = if address.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
+            let socket = UdpSocket::bind(own).await.map_err(failed)?;
+            socket.connect((address, port)).await.map_err(failed)?;
+            Ok(Box::new(Datagrams(socket)))
+        }
+        Channel::Tcp { port } => {
+            let stream = TcpStream::connect((address, port)).await.map_err(failed)?;
+            // Keystrokes must not wait for more to send.
+            let _ = stream.set_nodelay(true);
+            Ok(Box::new(stream))
+        }
+        Channel::Console | Channel::Vnc { .. } => Err("only ports are dialled".to_owned()),
+    }
+}
+
+/// Answers the handshake and carries bytes from then on.
+fn carry(
+    mut request: Request<Body>,
+    target: Box<dyn Stream>,
+    slot: Slot,
+    clock: &Arc<dyn Clock>,
+) -> Result<Response<Body>, Refusal> {
+    let (response, accepted) = websocket::accept(&mut request)?;
+    let clock = clock.clone();
+    tokio::spawn(async move {
+        let _slot = slot;
+        accepted.carry(target, clock).await;
+    });
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_numbers_with_a_protocol() {
+        assert_eq!(channel(&["22"]), Ok(Channel::Tcp { port: 22 }));
+        assert_eq!(channel(&["53", "udp"]), Ok(Channel::Udp { port: 53 }));
+        for wrong in [&["abc"][..], &["0"], &["70000"], &["22", "sctp"]] {
+            assert!(channel(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_preserved_when_the_query_says_so() {
+        for (query, expected) in [
+            ("", false),
+            ("preserveSession=true", true),
+            ("a=b&preserveSession=1", true),
+            ("preserveSession=no", false),
+        ] {
+            assert_eq!(preserves(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn streams_of_one_instance_are_bounded() {
+        let open = Arc::new(Open::default());
+        let of = |uid: &str| -> Instance {
+            serde_json::from_value(serde_json::json!({"metadata": {"uid": uid}})).expect("an instance")
+        };
+        let slots: Vec<_> = (0..PER_INSTANCE).map(|_| open.take(&of("a")).expect("a slot")).collect();
+        assert!(open.take(&of("a")).is_err());
+        assert!(open.take(&of("b")).is_ok());
+        drop(slots);
+        assert!(open.take(&of("a")).is_ok());
+        assert!(open.0.lock().is_empty());
+    }
+}
