@@ -10,6 +10,17 @@ use crate::link::Stack;
 use crate::netns_exec::{self, Request, Response};
 use crate::{nft, tap};
 
+/// One rule of each kind that a machine's network needs.
+const RULES: &str = "  chain prerouting {
+    type filter hook prerouting priority -300; policy accept;
+    fib saddr . iif oif missing drop
+  }
+  chain postrouting {
+    type nat hook postrouting priority 100; policy accept;
+    masquerade
+  }
+";
+
 /// Something a machine's network is made of, and why it could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -78,6 +89,6 @@ pub(crate) fn try_all() -> Vec<Attempt> {
     vec![
         attempt("bridge", bridge),
         attempt("tap device", tap::open("probe-tap").map(drop)),
-        attempt("translation rules", nft::replace_table("probe", "")),
+        attempt("translation rules", nft::replace_table("probe", RULES)),
     ]
 }

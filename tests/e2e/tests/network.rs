@@ -1,0 +1,212 @@
+//! Machines in a network: they reach each other by Services, as far as policies let them, and are told their names.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use kit::{Installation, Options, User, until, until_some};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(180);
+const CLUSTER_IP: &str = "10.96.0.99";
+const NODE_PORT: u16 = 30777;
+
+/// A guest that runs `script`, with `more` in its specification.
+fn machine(name: &str, more: &str, script: &str) -> String {
+    let script = script.replace('\n', "\n                    ");
+    format!(
+        "apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata: {{name: {name}}}
+spec:
+  runStrategy: Always
+  template:
+    metadata:
+      labels: {{app: {name}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      {more}
+      domain:
+        memory: {{guest: 160Mi}}
+        firmware:
+          kernelBoot:
+            container:
+              image: ironclad.local/guest-kernel:0.1.0
+              kernelPath: /boot/vmlinuz
+              initrdPath: /boot/initrd.gz
+            kernelArgs: console=ttyS0 loglevel=4
+        devices:
+          autoattachGraphicsDevice: false
+          rng: {{}}
+          disks: [{{name: seed, disk: {{bus: virtio}}}}]
+          interfaces:
+            - name: default
+              masquerade: {{}}
+              ports: [{{name: http, port: 80}}, {{port: 81}}]
+      networks: [{{name: default, pod: {{}}}}]
+      volumes:
+        - name: seed
+          cloudInitNoCloud:
+            userData: |
+              #cloud-config
+              runcmd:
+                - |
+                    {script}
+---
+"
+    )
+}
+
+const SERVER: &str = r#"mkdir -p /www; echo "hello from server" > /www/index.html
+httpd -p 80 -h /www; httpd -p 82 -h /www
+echo "resolver: $(tr '\n' ' ' < /etc/resolv.conf)" > /dev/console"#;
+
+/// Asks for ever, and says what came.
+const CLIENT: &str = r#"(while sleep 1; do
+answer=$(printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 2 10.96.0.99 80 2>/dev/null | grep hello)
+echo "service: ${answer:-nobody}" > /dev/console
+done) &"#;
+
+const SERVICE: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: NodePort
+  clusterIP: 10.96.0.99
+  selector: {app: server}
+  ports: [{port: 80, targetPort: http, nodePort: 30777}]
+---
+";
+
+/// Lets only Pods with the label `app: WHO` reach the server.
+fn policy(who: &str) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{name: server}}
+spec:
+  podSelector: {{matchLabels: {{app: server}}}}
+  policyTypes: [Ingress]
+  ingress:
+    - from: [{{podSelector: {{matchLabels: {{app: {who}}}}}}}]
+      ports: [{{port: http}}]
+"
+    )
+}
+
+/// What a port of the host's loopback answers to a request for its page.
+fn page(port: u16) -> Option<String> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout is set");
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// How often the client has said `what`.
+fn said(installation: &Installation, what: &str) -> usize {
+    installation.console("default", "client").matches(&format!("service: {what}")).count()
+}
+
+fn says_again(installation: &Installation, what: &str) {
+    let before = said(installation, what);
+    until(&format!("the client says: {what}"), PATIENCE, || said(installation, what) > before);
+}
+
+/// The machine's addresses, once it has some.
+fn interface(installation: &Installation, name: &str) -> Value {
+    until_some("the machine shows an address", PATIENCE, || {
+        let instance = installation.get("vmi", "default", name)?;
+        let first = instance["status"]["interfaces"][0].clone();
+        first["ipAddress"].is_string().then_some(first)
+    })
+}
+
+#[test]
+fn machines_serve_each_other_as_far_as_policies_let_them() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: machines reach each other on nodes that root runs");
+        return;
+    }
+    let installation = Installation::start(Options::default());
+    let names = "subdomain: web
+      dnsPolicy: None
+      dnsConfig: {nameservers: [192.0.2.53], searches: [corp.example]}";
+    let manifest = [SERVICE, &machine("server", names, SERVER), &machine("client", "", CLIENT)].concat();
+    installation.apply(&manifest);
+
+    says_again(&installation, "hello from server");
+    let server = interface(&installation, "server");
+    let slices = installation.list("endpointslices");
+    let slice =
+        slices.iter().find(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == "web");
+    let slice = slice.expect("the Service has a slice");
+    assert_eq!(slice["endpoints"][0]["addresses"][0], server["ipAddress"]);
+    assert_eq!(slice["ports"][0]["port"], 80, "the name of the port was found in the Pod");
+    let endpoints = installation.get("endpoints", "default", "web").expect("the Service has Endpoints");
+    assert_eq!(endpoints["subsets"][0]["addresses"][0]["ip"], server["ipAddress"]);
+    assert_eq!(server["ipAddresses"][0], server["ipAddress"]);
+    until("the guest says its resolver", PATIENCE, || {
+        let console = installation.console("default", "server");
+        console.contains("resolver: search web.default.svc.cluster.local nameserver 192.0.2.53")
+    });
+    until("the node's port answers", PATIENCE, || {
+        page(NODE_PORT).is_some_and(|page| page.contains("hello from server"))
+    });
+
+    installation.apply(&policy("nobody"));
+    says_again(&installation, "nobody");
+    installation.apply(&policy("client"));
+    says_again(&installation, "hello from server");
+
+    // The control plane may go: rules and guests stay.
+    installation.kill();
+    says_by_itself(|| page(NODE_PORT));
+    installation.up();
+    says_again(&installation, "hello from server");
+
+    installation.kubectl(&[
+        "delete",
+        "networkpolicy,service,vm",
+        "server",
+        "web",
+        "client",
+        "--ignore-not-found",
+    ]);
+    until("nothing speaks of the Service any more", Duration::from_secs(30), || {
+        let rules = std::process::Command::new("nft").args(["list", "ruleset"]).output().expect("nft runs");
+        !String::from_utf8_lossy(&rules.stdout).contains(CLUSTER_IP)
+            && installation
+                .list("endpointslices")
+                .iter()
+                .all(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] != "web")
+            && installation.get("endpoints", "default", "web").is_none()
+    });
+}
+
+fn says_by_itself(page: impl Fn() -> Option<String>) {
+    let answer = page().expect("the node's port answers without the control plane");
+    assert!(answer.contains("hello from server"), "{answer}");
+}
+
+#[test]
+fn without_root_a_port_of_the_node_is_carried_and_a_policy_is_not_silently_ignored() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: becoming an ordinary user needs root");
+        return;
+    }
+    let installation = Installation::start(Options { user: User::Ordinary, ..Options::default() });
+    installation.apply(&[SERVICE, &machine("server", "", SERVER)].concat());
+    installation.apply(&policy("nobody"));
+    until("the node's port answers", PATIENCE, || {
+        page(NODE_PORT).is_some_and(|page| page.contains("hello from server"))
+    });
+    until("the policy's author is told", Duration::from_secs(10), || {
+        installation.events("server", "NotEnforced").iter().any(|message| message.contains("as root"))
+    });
+    installation.kubectl(&["delete", "service", "web"]).expect("deleting the Service");
+    until("the port is closed", Duration::from_secs(10), || page(NODE_PORT).is_none());
+}
