@@ -9,9 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path};
 
-use rustix::fs::{
-    AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid, openat2,
-};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid, openat2};
 
 use crate::beneath::open_beneath;
 
@@ -183,8 +181,7 @@ pub fn claim(file: &File, exclusive: bool) -> Result<(), Error> {
 /// # Errors
 /// When the file system does not tell.
 pub fn space(directory: &File) -> Result<u64, Error> {
-    let status =
-        rustix::fs::fstatvfs(directory).map_err(|error| Error::Io("find room for", error.into()))?;
+    let status = rustix::fs::fstatvfs(directory).map_err(|error| Error::Io("find room for", error.into()))?;
     Ok(status.f_bavail.saturating_mul(status.f_frsize))
 }
 

@@ -89,20 +89,21 @@ fn tree(files: Vec<(&str, &[u8])>) -> Vec<IsoFile> {
     let mut directories: Vec<(&str, Vec<(&str, &[u8])>)> = Vec::new();
     for (path, content) in files {
         match path.split_once('/') {
-            None => entries.push(IsoFile::File {
-                name: Arc::new(path.to_owned()),
-                contents: content.to_vec(),
-            }),
+            None => {
+                entries.push(IsoFile::File { name: Arc::new(path.to_owned()), contents: content.to_vec() })
+            }
             Some((first, rest)) => match directories.iter_mut().find(|(name, _)| *name == first) {
                 Some((_, inner)) => inner.push((rest, content)),
                 None => directories.push((first, vec![(rest, content)])),
             },
         }
     }
-    entries.extend(directories.into_iter().map(|(name, inner)| IsoFile::Directory {
-        name: Arc::new(name.to_owned()),
-        children: tree(inner),
-    }));
+    entries.extend(
+        directories.into_iter().map(|(name, inner)| IsoFile::Directory {
+            name: Arc::new(name.to_owned()),
+            children: tree(inner),
+        }),
+    );
     entries
 }
 
@@ -169,7 +170,10 @@ mod tests {
     #[test]
     fn many_files_have_room() {
         let files: Vec<_> = (0..1000)
-            .map(|number| SeedFile { name: format!("folder-{}/file-{number}", number % 50), content: vec![1] })
+            .map(|number| SeedFile {
+                name: format!("folder-{}/file-{number}", number % 50),
+                content: vec![1],
+            })
             .collect();
         assert!(iso("cfgdata", &files).is_ok());
     }

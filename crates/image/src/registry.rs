@@ -44,8 +44,10 @@ impl PullPolicy {
 pub struct Access {
     /// What they ask for.
     pub credentials: Credentials,
-    /// Registries (host, with its port) that are spoken to without TLS. Loopback addresses always are.
+    /// Registries (host, with its port) that are spoken to without TLS. Loopback addresses are, too.
     pub insecure: Vec<String>,
+    /// Registries that are spoken to by TLS although they are on this machine.
+    pub secure: Vec<String>,
     /// Further certificate authorities, as PEM.
     pub authorities: Vec<Vec<u8>>,
 }
@@ -105,7 +107,8 @@ struct Download<'a> {
 impl<'a> Download<'a> {
     fn new(store: &'a Store, reference: &'a Reference, access: &Access) -> Self {
         let registry = reference.inner().resolve_registry();
-        let plain = is_loopback(registry) || access.insecure.iter().any(|host| host == registry);
+        let secure = access.secure.iter().any(|host| host == registry);
+        let plain = (is_loopback(registry) && !secure) || access.insecure.iter().any(|host| host == registry);
         let config = ClientConfig {
             protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
             extra_root_certificates: access

@@ -1,5 +1,6 @@
 //! Where volumes of type `image` come from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// When an image is fetched from its registry.
@@ -26,6 +27,42 @@ impl PullPolicy {
                 _ => Self::Always,
             },
         }
+    }
+}
+
+/// How an image is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pull {
+    /// When.
+    pub policy: PullPolicy,
+    /// What its registry may ask for.
+    pub secrets: Vec<PullSecret>,
+}
+
+/// Credentials for registries.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PullSecret {
+    /// Name of the Secret.
+    pub name: String,
+    /// Docker's configuration document.
+    pub document: Vec<u8>,
+}
+
+impl std::fmt::Debug for PullSecret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "PullSecret({})", self.name)
+    }
+}
+
+impl PullSecret {
+    /// Reads a Secret of the types that hold such a document; `None` for others.
+    pub fn of(name: &str, mut data: BTreeMap<String, Vec<u8>>) -> Option<Self> {
+        let document = data.remove(".dockerconfigjson").or_else(|| {
+            // The older form is what the newer one has below `auths`.
+            let old: serde_json::Value = serde_json::from_slice(&data.remove(".dockercfg")?).ok()?;
+            serde_json::to_vec(&serde_json::json!({ "auths": old })).ok()
+        })?;
+        Some(Self { name: name.to_owned(), document })
     }
 }
 
@@ -86,9 +123,9 @@ pub struct Space {
 /// A store of images.
 #[async_trait::async_trait]
 pub trait Images: Send + Sync {
-    /// Makes the files of an image available, fetching it as `policy` says, and keeps them for as long as the
+    /// Makes the files of an image available, fetching it as `pull` says, and keeps them for as long as the
     /// symbolic link `link`, which the caller makes, leads to them.
-    async fn ensure(&self, reference: &str, policy: PullPolicy, link: &Path) -> Result<Unpacked, ImageError>;
+    async fn ensure(&self, reference: &str, pull: &Pull, link: &Path) -> Result<Unpacked, ImageError>;
 
     /// Lists the images.
     async fn stock(&self) -> Result<Vec<Stored>, ImageError>;
@@ -103,7 +140,18 @@ pub trait Images: Send + Sync {
 
 #[cfg(test)]
 mod tests {
-    use super::PullPolicy;
+    use super::{PullPolicy, PullSecret};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn both_forms_of_credentials_are_read() {
+        let of = |key: &str, text: &str| {
+            PullSecret::of("s", BTreeMap::from([(key.to_owned(), text.as_bytes().to_vec())]))
+        };
+        let new = of(".dockerconfigjson", r#"{"auths":{"a":{}}}"#).expect("the usual form");
+        assert_eq!(of(".dockercfg", r#"{"a":{}}"#).expect("the older form"), new);
+        assert_eq!((of("password", "x"), of(".dockercfg", "x")), (None, None));
+    }
 
     #[test]
     fn the_default_policy_depends_on_the_tag() {

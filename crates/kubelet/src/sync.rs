@@ -14,7 +14,7 @@ use kube_ext::{
 };
 use tokio::sync::mpsc;
 
-use crate::images::{ImageError, PullPolicy};
+use crate::images::{ImageError, Pull, PullSecret};
 use crate::plan::{PlanError, PodPlan, Reference, Sources, VolumeSource, references};
 use crate::record::{End, Record};
 use crate::runtime::{Jails, Life, Order, PrepareError, Runtime, RuntimeError};
@@ -328,7 +328,8 @@ impl Kubelet {
                 return Ok(Err(trouble(error.reason(), error.to_string(), retry)));
             }
         };
-        let images = match self.images(uid, &plan).await {
+        let secrets = self.pull_secrets(&pod).await?;
+        let images = match self.images(uid, &plan, secrets).await {
             Ok(images) => images,
             Err(error) => return Ok(Err(trouble(error.reason(), error.to_string(), true))),
         };
@@ -369,17 +370,49 @@ impl Kubelet {
         Ok(sources)
     }
 
+    /// Reads what registries may ask for. A Secret that is missing is told of; the image may need none.
+    async fn pull_secrets(&self, pod: &Pod) -> Result<Vec<PullSecret>, ApiError> {
+        let named = pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
+        let mut secrets = Vec::new();
+        for reference in named.into_iter().flatten() {
+            let key = Key::new(pod.namespace(), &reference.name);
+            let found = Api::<Secret>::new(&self.context.client).find(&key).await?;
+            let data = found.and_then(|secret| secret.data).unwrap_or_default();
+            let data = data.into_iter().map(|(key, value)| (key, value.0)).collect();
+            match PullSecret::of(&reference.name, data) {
+                Some(secret) => secrets.push(secret),
+                None => {
+                    let message = format!(
+                        "Secret {} is not there or holds no .dockerconfigjson: images are pulled without it; create it with \
+                         `kubectl create secret docker-registry`",
+                        reference.name
+                    );
+                    let key = Key::new(pod.namespace(), pod.name());
+                    self.tell(
+                        &key,
+                        pod.uid(),
+                        Severity::Warning,
+                        "FailedToRetrieveImagePullSecret",
+                        &message,
+                    );
+                }
+            }
+        }
+        Ok(secrets)
+    }
+
     async fn images(
         &self,
         uid: &str,
         plan: &PodPlan,
+        secrets: Vec<PullSecret>,
     ) -> Result<Vec<(String, std::path::PathBuf)>, ImageError> {
         let mut images = Vec::new();
         for volume in &plan.volumes {
             if let VolumeSource::Image { reference, policy } = &volume.source {
-                let policy: PullPolicy = *policy;
+                let pull = Pull { policy: *policy, secrets: secrets.clone() };
                 let link = volumes::path(&self.config.pods().join(uid), volume);
-                let unpacked = self.images.ensure(reference, policy, &link).await?;
+                let unpacked = self.images.ensure(reference, &pull, &link).await?;
                 images.push((volume.name.clone(), unpacked.directory));
             }
         }

@@ -126,7 +126,15 @@ impl Registry {
         }
         let kind = format!("Content-Type: {}", manifest["mediaType"].as_str().unwrap_or_default());
         let body = format!("@{}", manifest_file.display());
-        self.curl(&["-X", "PUT", "-H", &kind, "--data-binary", &body, &self.url(&format!("{name}/manifests/{tag}"))]);
+        self.curl(&[
+            "-X",
+            "PUT",
+            "-H",
+            &kind,
+            "--data-binary",
+            &body,
+            &self.url(&format!("{name}/manifests/{tag}")),
+        ]);
         reference
     }
 

@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, ServiceAccount};
 use kube_ext::{Api, Context, Delete, Key, Patch, Select, in_process};
 use kubelet::KubeletConfig;
 use kubelet::builtin::BuiltinImage;
-use kubelet::images::{ImageError, Images, PullPolicy, Space, Stored, Unpacked};
+use kubelet::images::{ImageError, Images, Pull, Space, Stored, Unpacked};
 use kubelet::logs::LogOptions;
 use machinery::admission::UserInfo;
 use network::pod::{NodeNetworkConfig, Uplink};
@@ -34,7 +34,7 @@ struct Shelf(Mutex<Option<PathBuf>>);
 
 #[async_trait::async_trait]
 impl Images for Shelf {
-    async fn ensure(&self, reference: &str, _: PullPolicy, _: &Path) -> Result<Unpacked, ImageError> {
+    async fn ensure(&self, reference: &str, _: &Pull, _: &Path) -> Result<Unpacked, ImageError> {
         let content = self.0.lock().expect("no test panics while it holds it");
         match &*content {
             Some(directory) => Ok(Unpacked { directory: directory.clone(), digest: "sha256:00".into() }),

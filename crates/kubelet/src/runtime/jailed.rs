@@ -121,7 +121,20 @@ impl Inner {
         self.cgroups.group(&group_name(uid))
     }
 
+    /// Refuses a start that would break off for want of space somewhere in its middle.
+    fn check_room(&self) -> Result<(), RuntimeError> {
+        // Where the system does not tell, the start finds out.
+        let Ok(space) = host::space::measure(&self.config.pods()) else { return Ok(()) };
+        let mount = space.mount.display().to_string();
+        let room = plan::room::Room { mount, free: space.free, needed: plan::room::NEEDED };
+        if room.is_short() {
+            return Err(RuntimeError { reason: "NoSpace", message: format!("the Pod has no room: {room}") });
+        }
+        Ok(())
+    }
+
     fn start(&self, order: &Order) -> Result<Record, RuntimeError> {
+        self.check_room()?;
         let directory = self.directory(&order.uid);
         let plan = &order.plan;
         let log = directory.join("containers").join(&plan.container).join("0.log");

@@ -13,6 +13,8 @@
 pub mod claim;
 mod fit;
 mod observed;
+#[cfg(test)]
+mod tests;
 pub mod volume;
 
 pub use self::observed::{Claim, ClaimRef, Class, Place, Volume};

@@ -95,7 +95,9 @@ fn claim_update(object: &Value, old: &Value, storage: &str, errors: &mut Vec<Fie
         errors.push(FieldError::forbidden(Path::new("spec"), detail));
     }
     let size = |text: &str| Quantity::parse(text).map(|quantity| quantity.bytes()).unwrap_or_default();
-    if size(storage) < size(text(old, &["status", "capacity", "storage"])) {
+    // A claim may have got more than it asked for; that alone is no shrinking.
+    let shrinks = size(storage) < size(text(old, &["spec", "resources", "requests", "storage"]));
+    if shrinks && size(storage) <= size(text(old, &["status", "capacity", "storage"])) {
         let detail = "field can not be less than status.capacity";
         errors.push(FieldError::forbidden(Path::new("spec.resources.requests.storage"), detail));
     }

@@ -1,0 +1,60 @@
+//! Images from a real registry: with a password, with certificates of its own, and when it breaks its word.
+
+use std::time::Duration;
+
+use e2e::{blank, container_disk, machine};
+use kit::{Installation, Options, REGISTRY_PASSWORD, REGISTRY_USER, Registry, until, until_some};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_private_image_needs_trust_and_a_secret_and_is_checked() {
+    let registry = Registry::start();
+    let reference = registry.push("team/blank", "1", &[("disk/disk.img", &blank())]);
+    let installation = Installation::start(Options { images: false, ..Options::default() });
+    let disk = container_disk(&reference);
+    let private = disk.replace("'}", "', imagePullSecret: pull}");
+    let told = |name: &str, sentence: &str| {
+        until_some(&format!("{name} says {sentence:?}"), PATIENCE, || {
+            installation.condition("vmi", name, "Synchronized").filter(|told| told.contains(sentence))
+        });
+    };
+
+    // A registry on this machine is spoken to without TLS, unless somebody says whom to trust.
+    installation.apply(&machine("early", &disk));
+    told("early", &reference);
+    let trusted = installation.data_dir().join("registries").join(registry.address());
+    std::fs::create_dir_all(&trusted).expect("a directory");
+    std::fs::write(trusted.join("ca.crt"), registry.authority()).expect("the authority");
+    until("without a secret it is refused", Duration::from_secs(90), || {
+        let told = installation.condition("vmi", "early", "Synchronized").unwrap_or_default();
+        told.to_lowercase().contains("unauthorized") || told.to_lowercase().contains("authenti")
+    });
+
+    // The Secret may come after the machine.
+    installation.apply(&machine("private", &private));
+    until("the missing secret is told", PATIENCE, || {
+        installation.list("events").iter().any(|event| event["reason"] == "FailedToRetrieveImagePullSecret")
+    });
+    let server = format!("--docker-server={}", registry.address());
+    let user = format!("--docker-username={REGISTRY_USER}");
+    let password = format!("--docker-password={REGISTRY_PASSWORD}");
+    installation
+        .kubectl(&["create", "secret", "docker-registry", "pull", &server, &user, &password])
+        .expect("creating the secret");
+    until("the machine runs", Duration::from_secs(90), || {
+        installation
+            .get("vmi", "default", "private")
+            .is_some_and(|instance| instance["status"]["phase"] == "Running")
+    });
+
+    // What the registry has stored is no longer what it was.
+    let broken = registry.push("team/broken", "1", &[("disk/disk.img", &vec![7; 2 << 20])]);
+    for blob in registry.blobs_above(2 << 20) {
+        let length = std::fs::metadata(&blob).expect("a blob").len();
+        std::fs::write(&blob, vec![8; usize::try_from(length).expect("it fits")]).expect("breaking it");
+    }
+    let broken = container_disk(&broken).replace("'}", "', imagePullSecret: pull}");
+    installation.apply(&machine("broken", &broken));
+    told("broken", "sha256:");
+}
