@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::teller::Story;
 use machinery::selector::LabelSelector;
-use plan::scheduler::{Action, AntiAffinity, Node, Observed, Pod, Requests, Taint, Toleration, step};
+use plan::scheduler::{
+    Action, AntiAffinity, Node, NodeTerm, Observed, Pod, PodClaim, Requests, Requirement, Taint, Toleration,
+    step,
+};
 
 fn amounts(list: &[(&str, i64)]) -> Requests {
     list.iter().map(|(name, amount)| ((*name).to_owned(), amount * 1000)).collect()
@@ -83,5 +86,31 @@ fn places() {
     let mut home = node("a");
     home.pods = vec![("shop".into(), labels(&[("app", "web")]))];
     tell("Away from its like", Pod { apart: vec![apart], ..pod() }, vec![home, node("b")]);
+
+    let near = NodeTerm {
+        labels: vec![Requirement {
+            key: "kubernetes.io/hostname".into(),
+            operator: "In".into(),
+            values: vec!["b".into()],
+        }],
+        ..NodeTerm::default()
+    };
+    let nodes = || vec![node("a"), node("b")];
+    let with = |claim: PodClaim| Pod { claims: vec![claim], ..pod() };
+    let missing = PodClaim::Unusable { why: "persistentvolumeclaim \"data\" not found".into() };
+    tell("A claim is missing", with(missing), nodes());
+    tell(
+        "A volume is on one node",
+        with(PodClaim::Bound { name: "data".into(), nodes: vec![near] }),
+        nodes(),
+    );
+    let delayed = |selected: Option<&str>| PodClaim::Delayed {
+        name: "data".into(),
+        selected: selected.map(str::to_owned),
+    };
+    tell("A claim waits for its first consumer", with(delayed(None)), nodes());
+    tell("Its volume is being made", with(delayed(Some("b"))), nodes());
+    tell("It was to be made on a node that is gone", with(delayed(Some("c"))), nodes());
+
     story.ends_as("scheduler");
 }
