@@ -1,6 +1,36 @@
 //! End-to-end tests stand in `tests/`: each starts an installation of its own and drives it as a user would. Here is
 //! what several of them use.
 
+use kit::{Installation, Options, repository};
+
+/// A machine that does not run.
+pub const HALTED: &str = r"
+apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata:
+  name: halted
+spec:
+  runStrategy: Halted
+  template:
+    spec:
+      domain:
+        memory: {guest: 64Mi}
+        devices: {}
+";
+
+/// Starts a control plane without an agent: objects only.
+pub fn control_plane() -> Installation {
+    Installation::start(Options { nodes: 0, images: false, ..Options::default() })
+}
+
+/// Returns a manifest of `examples/`.
+///
+/// # Panics
+/// When there is none of that name.
+pub fn example(name: &str) -> String {
+    std::fs::read_to_string(repository().join("examples").join(name)).expect("an example")
+}
+
 /// Reference of an image whose disk is empty: its machine executes and never boots.
 pub const BLANK: &str = "test.local/blank:1";
 

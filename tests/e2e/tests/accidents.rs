@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use e2e::{BLANK, blank, container_disk, machine};
-use kit::{Installation, Options, Processes, kill, repository, until, until_some};
+use e2e::{BLANK, blank, container_disk, example, machine};
+use kit::{Installation, Options, Processes, kill, until, until_some};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const HYPERVISOR: &str = "/usr/bin/qemu-system-x86_64";
@@ -25,7 +25,7 @@ fn runs(installation: &Installation, name: &str) {
 #[test]
 fn a_killed_supervisor_is_replaced_and_a_killed_hypervisor_is_started_anew() {
     let installation = Installation::start(Options::default());
-    let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    let manifest = example("hello.yaml");
     // The guest counts, and asks for its address again with every step: `obtained` comes with an answer only.
     let count = "(while sleep 1; do echo alive > /dev/console; udhcpc -f -n -q -t 3 -i eth0 2>&1 | grep obtained > /dev/console; done) &";
     installation.apply(&manifest.replace(r#"echo "GREETING" > /dev/console"#, count));

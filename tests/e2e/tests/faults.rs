@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use kit::{Installation, Options, guest, repository, until, until_some};
+use e2e::example;
+use kit::{Installation, Options, guest, until, until_some};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_missing_image_is_named_and_the_machine_starts_once_it_is_there() {
     let installation = Installation::start(Options { images: false, ..Options::default() });
-    let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    let manifest = example("hello.yaml");
     installation.apply(&manifest);
     until_some("the machine says that its image is missing", PATIENCE, || {
         let machine = installation.get("vm", "default", "hello")?;
@@ -31,7 +32,7 @@ fn a_missing_image_is_named_and_the_machine_starts_once_it_is_there() {
 #[test]
 fn a_missing_secret_is_named_and_the_machine_starts_once_it_is_there() {
     let installation = Installation::start(Options::default());
-    let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    let manifest = example("hello.yaml");
     let (head, _) = manifest.split_once("            userData: |").expect("the example has inline user data");
     installation.apply(&format!("{head}            secretRef:\n              name: seed\n"));
     until("the instance names the secret", PATIENCE, || {
@@ -53,7 +54,7 @@ fn a_missing_secret_is_named_and_the_machine_starts_once_it_is_there() {
 #[test]
 fn a_machine_is_stopped_and_started_by_its_run_strategy() {
     let installation = Installation::start(Options::default());
-    let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    let manifest = example("hello.yaml");
     installation.apply(&manifest);
     let phase = || {
         let instance = installation.get("vmi", "default", "hello")?;

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use kit::{Installation, Options, User, repository, until, until_some};
+use e2e::example;
+use kit::{Installation, Options, User, until, until_some};
 
 /// A guest under emulation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
-
-fn example(name: &str) -> String {
-    std::fs::read_to_string(repository().join("examples").join(name)).expect("an example")
-}
 
 fn boots_and_greets(user: User) {
     let installation = Installation::start(Options { user, ..Options::default() });

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use e2e::{BLANK, blank, container_disk, machine};
-use kit::{Installation, Options, repository, until, until_some};
+use e2e::{BLANK, blank, container_disk, example, machine};
+use kit::{Installation, Options, until, until_some};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Where disks, and where images of this installation are.
@@ -24,11 +24,11 @@ fn runs(installation: &Installation, name: &str) -> bool {
 
 /// The machine of the example with a disk that is larger than the node's file system, which its guest fills.
 fn greedy() -> String {
-    let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    let manifest = example("hello.yaml");
     let disk =
         "          disks:\n            - name: scratch\n              disk:\n                bus: virtio\n";
-    let volume = "      volumes:\n        - name: scratch\n          emptyDisk: {capacity: 512Mi}\n";
-    let fill = "dd if=/dev/zero of=/dev/vda bs=1M count=400 2> /dev/null; echo all written > /dev/console";
+    let volume = "      volumes:\n        - name: scratch\n          emptyDisk: {capacity: 256Mi}\n";
+    let fill = "dd if=/dev/zero of=/dev/vda bs=1M count=200 2> /dev/null; echo all written > /dev/console";
     manifest
         .replace("          disks:\n", disk)
         .replace("      volumes:\n", volume)
@@ -64,15 +64,23 @@ fn a_guest_that_fills_its_node_waits_and_goes_on() {
     let late = until_some("the second machine says that there is no room", PATIENCE, || {
         installation.condition("vm", "late", "Synchronized")
     });
-    assert!(late.contains(&mount) && late.contains("16 MiB are needed"), "{late}");
+    for part in [mount.as_str(), "16 MiB are needed", "free some there"] {
+        assert!(late.contains(part), "{late}");
+    }
 
     // It stands still, without another word.
-    let version = || installation.get("vmi", "default", "hello").expect("it is there")["metadata"].clone();
-    let before = version();
-    std::thread::sleep(Duration::from_secs(20));
-    assert_eq!(version()["resourceVersion"], before["resourceVersion"]);
+    let paused = || {
+        let instance = installation.get("vmi", "default", "hello").expect("it is there");
+        let conditions = instance["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.into_iter().find(|condition| condition["type"] == "Paused")
+    };
+    let before = paused();
+    std::thread::sleep(Duration::from_secs(12));
+    assert_eq!(paused(), before);
+    assert_eq!(installation.events("hello", "IOerror").len(), 1);
+    assert!(installation.events("hello", "Resumed").is_empty());
 
-    installation.disk(NODES).resize(768);
+    installation.disk(NODES).resize(512);
     until("the guest has written all", PATIENCE, || {
         installation.console("default", "hello").contains("all written")
     });

@@ -4,7 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use kit::{Installation, Options, Processes, break_connections, kill, repository, until, until_some};
+use e2e::example;
+use kit::{Installation, Options, Processes, break_connections, kill, until, until_some};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What the guest runs: it tells its uptime each second, and echoes what a connection sends.
@@ -14,7 +15,7 @@ const PROGRAM: &str = "(while sleep 1; do echo \"uptime $(cut -d. -f1 /proc/upti
 #[test]
 fn a_guest_and_its_connections_outlive_everything_of_ours() {
     let installation = Installation::start(Options::default());
-    let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    let manifest = example("hello.yaml");
     installation.apply(&manifest.replace(r#"echo "GREETING" > /dev/console"#, PROGRAM));
     until("the guest counts", PATIENCE, || uptimes(&installation).len() > 1);
     let uid = text(&installation, "/metadata/uid");

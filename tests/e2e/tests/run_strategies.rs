@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use e2e::{BLANK, blank, container_disk, machine};
-use kit::{Installation, Options, repository, until, until_some};
+use e2e::{BLANK, blank, container_disk, example, machine};
+use kit::{Installation, Options, until, until_some};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -43,7 +43,8 @@ fn requests_start_stop_and_restart_a_machine() {
     let installation = Installation::start(Options { images: false, ..Options::default() });
     installation.load(BLANK, &[("disk/disk.img", &blank())]);
     let with = |name: &str, strategy: &str| {
-        machine(name, &container_disk(BLANK)).replace("runStrategy: Always", &format!("runStrategy: {strategy}"))
+        machine(name, &container_disk(BLANK))
+            .replace("runStrategy: Always", &format!("runStrategy: {strategy}"))
     };
     installation.apply(&with("manual", "Manual"));
     installation.apply(&with("halted", "Halted"));
@@ -79,9 +80,9 @@ fn requests_start_stop_and_restart_a_machine() {
 #[test]
 fn a_guest_that_ends_is_treated_as_its_strategy_says() {
     let installation = Installation::start(Options::default());
-    let example = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    let hello = example("hello.yaml");
     let guest = |name: &str, strategy: &str, command: &str| {
-        example
+        hello
             .replace("name: hello\n", &format!("name: {name}\n"))
             .replace("runStrategy: Always", &format!("runStrategy: {strategy}"))
             .replace(r#"echo "GREETING" > /dev/console"#, command)

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use kit::{Installation, MachineState, Options, repository, until, until_none};
+use e2e::example;
+use kit::{Installation, MachineState, Options, until, until_none};
 
 #[test]
 fn a_deleted_machine_leaves_nothing_behind() {
     let installation = Installation::start(Options::default());
     let nodes = installation.data_dir().join("nodes");
-    let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    let manifest = example("hello.yaml");
     // The first machine also makes what the node keeps for all machines: the bridge, the NAT table, unpacked images.
     run_once(&installation, &manifest);
     let before = MachineState::take(&[&nodes]);
@@ -22,7 +23,7 @@ fn a_deleted_machine_leaves_nothing_behind() {
 fn down_removes_everything_that_up_made() {
     let before = MachineState::take(&[]);
     let installation = Installation::start(Options::default());
-    let manifest = std::fs::read_to_string(repository().join("examples/hello.yaml")).expect("an example");
+    let manifest = example("hello.yaml");
     installation.apply(&manifest);
     until("the machine runs", Duration::from_secs(120), || phase(&installation) == "Running");
     let data = installation.data_dir();
