@@ -8,6 +8,7 @@ pub mod kvm;
 pub mod probe;
 pub mod process;
 mod root;
+pub mod space;
 
 pub use root::Root;
 

@@ -26,6 +26,7 @@ pub mod namespace;
 pub mod node;
 mod outcome;
 pub mod patch;
+pub mod room;
 pub mod scheduler;
 pub mod storage;
 pub mod time;

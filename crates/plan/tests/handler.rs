@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plan::condition::Condition;
 use plan::handler::{
-    GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Room, Stall, Status, Topology,
-    Trouble, Volume, step,
+    GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Stall, Status, Topology, Trouble,
+    Volume, step,
 };
+use plan::room::Room;
 
 fn now() -> Timestamp {
     "2026-01-02T03:04:05Z".parse().unwrap()

@@ -63,6 +63,14 @@ pub(super) fn impossible(base: &str, spec: &VirtualMachineInstanceSpec) -> Vec<U
         }
     }
     for (index, volume) in spec.volumes.iter().enumerate() {
+        if volume.container_disk.as_ref().is_some_and(|disk| disk.image.is_empty()) {
+            refuse(
+                format!("volumes[{index}].containerDisk.image"),
+                "",
+                "no image is named",
+                "write REGISTRY/NAME:TAG, or the name of one that `ironclad image list` shows",
+            );
+        }
         if let Some(disk) = &volume.empty_disk
             && amount::bytes(&disk.capacity).is_none_or(|bytes| bytes == 0)
         {
@@ -195,6 +203,10 @@ mod tests {
             (mac("01:00:5e:00:00:01"), "spec.domain.devices.interfaces[0].macAddress"),
             (disk("0"), "spec.volumes[0].emptyDisk.capacity"),
             (disk("-1Gi"), "spec.volumes[0].emptyDisk.capacity"),
+            (
+                json!({"volumes": [{"name": "d", "containerDisk": {"image": ""}}]}),
+                "spec.volumes[0].containerDisk.image",
+            ),
             (json!({"terminationGracePeriodSeconds": -5}), "spec.terminationGracePeriodSeconds"),
         ] {
             assert_eq!(refused(spec.clone()), [field], "{spec}");

@@ -25,7 +25,7 @@ pub use self::action::Action;
 pub use self::observed::{
     GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Status, Topology, Trouble, Volume,
 };
-pub use self::stall::{Room, Stall};
+pub use self::stall::Stall;
 use crate::condition::Condition;
 use crate::{Notice, Plan, patch, time};
 

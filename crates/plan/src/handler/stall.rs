@@ -11,7 +11,6 @@
 //! Until a machine that was resumed has run for a while, its instance goes on to say that it is paused: an attempt that
 //! fails at once is no news.
 
-use std::fmt;
 use std::time::Duration;
 
 use api::names::{condition as kind, reason};
@@ -19,6 +18,7 @@ use jiff::Timestamp;
 
 use super::{Machine, MachinePhase};
 use crate::condition::{self, Condition};
+use crate::room::Room;
 use crate::time;
 
 /// What the hypervisor says when a disk has failed.
@@ -41,44 +41,6 @@ pub struct Stall {
     pub tried_at: Option<Timestamp>,
     /// Room on the file systems that hold the machine's disks; looked at only while it stands still.
     pub rooms: Vec<Room>,
-}
-
-/// Room on one file system.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Room {
-    /// Where the file system is mounted.
-    pub mount: String,
-    /// Bytes left for ordinary users.
-    pub free: u64,
-    /// Bytes that there must be.
-    pub needed: u64,
-}
-
-impl Room {
-    /// Tells whether there is too little.
-    pub fn is_short(&self) -> bool {
-        self.free < self.needed
-    }
-}
-
-impl fmt::Display for Room {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (left, needed) = (size(self.free), size(self.needed));
-        write!(
-            f,
-            "the file system at {} has {left} left and {needed} are needed; free some there: delete files or machines, or \
-             images that nobody uses by `ironclad image`",
-            self.mount
-        )
-    }
-}
-
-/// Bytes for people: whole MiB, so that a figure that moves a little is no news.
-fn size(bytes: u64) -> String {
-    if bytes == 0 {
-        return "nothing".to_owned();
-    }
-    if bytes < 1 << 20 { "less than 1 MiB".to_owned() } else { format!("{} MiB", bytes >> 20) }
 }
 
 impl Stall {

@@ -24,7 +24,11 @@ impl Images for NodeImages {
             kubelet::images::PullPolicy::Never => PullPolicy::Never,
         };
         let access = self.access(reference, pull)?;
-        let image = self.store.pull(reference, policy, &access).await.map_err(|error| explain_for(reference, &error))?;
+        let image = self
+            .store
+            .pull(reference, policy, &access)
+            .await
+            .map_err(|error| explain_for(reference, &error))?;
         let (store, digest, link) = (self.store.clone(), image.digest.to_string(), link.to_owned());
         let directory = tokio::task::spawn_blocking(move || store.unpacked_for(&image, &link))
             .await
