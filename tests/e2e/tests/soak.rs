@@ -92,11 +92,10 @@ fn machines_that_come_and_go_leave_nothing_behind() {
         deeds[0], deeds[1], deeds[2], deeds[3]
     );
     empty(&installation);
-    until_none("nothing is left on the machine", Duration::from_secs(30), || {
-        MachineState::take(&[&nodes]).left_behind(&before)
-    });
-    until_none("nothing is left open", Duration::from_secs(30), || {
-        Descriptors::of(installation.pid()).beyond(&open, 4)
+    until_none("nothing is left on the machine, and nothing open", Duration::from_secs(30), || {
+        let mut left = Descriptors::of(installation.pid()).beyond(&open, 4);
+        left.extend(MachineState::take(&[&nodes]).left_behind(&before));
+        left
     });
 }
 
