@@ -1,5 +1,6 @@
 //! The flags that say which server, as whom and in which namespace: kubectl's.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ pub(crate) struct Connection {
     /// UID to impersonate for the operation.
     #[arg(long = "as-uid", global = true, value_name = "string")]
     pub(crate) impersonate_uid: Option<String>,
+    /// Extra fact about the impersonated user, as key=value; may be repeated.
+    #[arg(long = "as-user-extra", global = true, value_name = "key=value", value_parser = extra)]
+    pub(crate) impersonate_extra: Vec<(String, String)>,
     /// File with the certificates of the server's certificate authority.
     #[arg(long, global = true, value_name = "file")]
     pub(crate) certificate_authority: Option<String>,
@@ -71,6 +75,11 @@ pub(crate) struct Connection {
 /// How long to wait for one answer; for ever when `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Patience(pub(crate) Option<Duration>);
+
+fn extra(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("key=value is needed")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
 
 fn patience(text: &str) -> Result<Patience, String> {
     let duration = match text.parse::<u64>() {
@@ -239,6 +248,12 @@ impl Connection {
         if !self.impersonate_group.is_empty() {
             user.impersonate_groups = Some(self.impersonate_group.clone());
         }
+        if !self.impersonate_extra.is_empty() {
+            let facts = user.impersonate_user_extra.insert(HashMap::new());
+            for (key, value) in &self.impersonate_extra {
+                facts.entry(key.clone()).or_insert_with(Vec::new).push(value.clone());
+            }
+        }
         Ok(())
     }
 
@@ -264,7 +279,9 @@ impl Connection {
         let single =
             single.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value.as_ref()?)));
         let groups = self.impersonate_group.iter().map(|group| format!("--as-group={group}"));
-        single.chain(groups).collect()
+        let facts =
+            self.impersonate_extra.iter().map(|(key, value)| format!("--as-user-extra={key}={value}"));
+        single.chain(groups).chain(facts).collect()
     }
 }
 
@@ -313,6 +330,7 @@ users:
             insecure_skip_tls_verify: Some(true),
             impersonate: Some("her".to_owned()),
             impersonate_group: vec!["a".to_owned(), "b".to_owned()],
+            impersonate_extra: [("k", "1"), ("k", "2")].map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec(),
             token: Some("other".to_owned()),
             ..Connection::default()
         };
@@ -322,6 +340,7 @@ users:
         assert_eq!(token(&user), "other");
         assert_eq!(user.impersonate.as_deref(), Some("her"));
         assert_eq!(user.impersonate_groups, Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(user.impersonate_user_extra.unwrap()["k"], ["1", "2"]);
         assert_eq!(context.namespace, None);
 
         let insecure = Connection { insecure_skip_tls_verify: Some(true), ..Connection::default() };

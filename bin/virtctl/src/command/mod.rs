@@ -24,6 +24,7 @@ pub(crate) mod vnc;
 use clap::{ArgAction, Args};
 use serde_json::Value;
 
+use crate::request::{Kind, NameError, Request, Verb, options};
 use crate::usage::UsageError;
 
 /// Takes exactly `N` arguments.
@@ -71,6 +72,21 @@ impl Force {
     pub(crate) fn grace_period(self) -> Result<Option<i64>, UsageError> {
         if self.grace_period.is_some() == self.force { Ok(self.grace_period) } else { Err(UsageError::Force) }
     }
+}
+
+/// Makes the request for an `action` that ends a machine's run. The grace period goes by another name for each action.
+pub(crate) fn ending(
+    namespace: &str,
+    machine: &str,
+    action: &str,
+    (field, grace_period): (&str, Option<i64>),
+    dry_run: bool,
+) -> Result<Request, NameError> {
+    let mut body = options(dry_run);
+    if let Some(seconds) = grace_period {
+        put(&mut body, field, seconds);
+    }
+    Ok(Request::subresource(Verb::Put, namespace, Kind::Machine, machine, action)?.with_body(body))
 }
 
 /// Adds a field to a body.

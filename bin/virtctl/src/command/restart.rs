@@ -3,8 +3,7 @@
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::{DryRun, Force, exactly, put};
-use crate::request::{Kind, NameError, Request, Verb, options};
+use super::{DryRun, Force, ending, exactly};
 use crate::session::Session;
 
 /// Restart a virtual machine.
@@ -32,7 +31,7 @@ impl Restart {
         let api = session.api().await?;
         let dry_run = self.dry_run.announced();
         let grace_period = self.force.grace_period()?;
-        let request = request(&api.namespace, name, grace_period, dry_run)?;
+        let request = ending(&api.namespace, name, "restart", (GRACE_PERIOD, grace_period), dry_run)?;
         api.call(&request).await.map_err(|error| match grace_period {
             None => anyhow!("error restarting VirtualMachine: {error}"),
             Some(_) => anyhow!("error force restarting VirtualMachine: {error}"),
@@ -42,18 +41,8 @@ impl Restart {
     }
 }
 
-fn request(
-    namespace: &str,
-    name: &str,
-    grace_period: Option<i64>,
-    dry_run: bool,
-) -> Result<Request, NameError> {
-    let mut body = options(dry_run);
-    if let Some(seconds) = grace_period {
-        put(&mut body, "gracePeriodSeconds", seconds);
-    }
-    Ok(Request::subresource(Verb::Put, namespace, Kind::Machine, name, "restart")?.with_body(body))
-}
+/// Name of the grace period in the body.
+const GRACE_PERIOD: &str = "gracePeriodSeconds";
 
 #[cfg(test)]
 mod tests {
@@ -62,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_grace_period_has_another_name_than_in_stop() {
-        let request = request("ns", "vm1", Some(0), false).unwrap();
+        let request = ending("ns", "vm1", "restart", (GRACE_PERIOD, Some(0)), false).unwrap();
         assert_eq!(request.body, Some(json!({"gracePeriodSeconds": 0})));
         assert!(request.path.ends_with("/virtualmachines/vm1/restart"));
     }

@@ -3,8 +3,7 @@
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::{DryRun, Force, exactly, put};
-use crate::request::{Kind, NameError, Request, Verb, options};
+use super::{DryRun, Force, ending, exactly};
 use crate::session::Session;
 
 /// Stop a virtual machine.
@@ -32,7 +31,7 @@ impl Stop {
         let api = session.api().await?;
         let dry_run = self.dry_run.announced();
         let grace_period = self.force.grace_period()?;
-        let request = request(&api.namespace, name, grace_period, dry_run)?;
+        let request = ending(&api.namespace, name, "stop", (GRACE_PERIOD, grace_period), dry_run)?;
         api.call(&request).await.map_err(|error| match grace_period {
             None => anyhow!("error stopping VirtualMachine {error}"),
             Some(_) => anyhow!("error force stopping VirtualMachine: {error}"),
@@ -42,18 +41,8 @@ impl Stop {
     }
 }
 
-fn request(
-    namespace: &str,
-    name: &str,
-    grace_period: Option<i64>,
-    dry_run: bool,
-) -> Result<Request, NameError> {
-    let mut body = options(dry_run);
-    if let Some(seconds) = grace_period {
-        put(&mut body, "gracePeriod", seconds);
-    }
-    Ok(Request::subresource(Verb::Put, namespace, Kind::Machine, name, "stop")?.with_body(body))
-}
+/// Name of the grace period in the body.
+const GRACE_PERIOD: &str = "gracePeriod";
 
 #[cfg(test)]
 mod tests {
@@ -62,7 +51,9 @@ mod tests {
 
     #[test]
     fn the_grace_period_is_told_when_it_is_forced() {
-        let body = |grace_period, dry_run| request("ns", "vm1", grace_period, dry_run).unwrap().body.unwrap();
+        let body = |grace_period, dry_run| {
+            ending("ns", "vm1", "stop", (GRACE_PERIOD, grace_period), dry_run).unwrap().body.unwrap()
+        };
         assert_eq!(body(None, false), json!({}));
         assert_eq!(body(Some(0), false), json!({"gracePeriod": 0}));
         assert_eq!(body(Some(7), true), json!({"dryRun": ["All"], "gracePeriod": 7}));
