@@ -1,3 +1,5 @@
+//! What a layer may and may not do to the directory that it is unpacked into.
+
 use super::*;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
