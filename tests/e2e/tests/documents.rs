@@ -40,13 +40,18 @@ fn commands(document: &str) -> String {
     commands
 }
 
-/// Runs the documents' commands on one installation.
-fn follow(documents: &[&str]) {
+/// Runs the commands of guides, which start and stop an installation, and then those of references, which need one.
+fn follow(guides: &[&str], references: &[&str]) {
     let directory = tempfile::Builder::new().prefix("ironclad-").tempdir().expect("a temporary directory");
     let data = directory.path().join("data");
     // Built before anything starts, so that what is missing is said at once.
     guest("guest-kernel.oci.tar");
-    let script: String = documents.iter().map(|document| commands(document)).collect();
+    let of = |documents: &[&str]| documents.iter().map(|document| commands(document)).collect::<String>();
+    let mut script = of(guides);
+    if !references.is_empty() {
+        script.push_str("ironclad up --detach\n");
+        script.push_str(&of(references));
+    }
     let script = script
         .replace("/var/lib/ironclad", data.to_str().expect("a path in UTF-8"))
         .replace("ironclad up", "ironclad up --listen 127.0.0.1:0");
@@ -57,6 +62,8 @@ fn follow(documents: &[&str]) {
         let mut command = Command::new("bash");
         command.args(["-euxo", "pipefail", "-c", script]).current_dir(repository()).stdin(Stdio::null());
         command.env("PATH", &path).env("HOME", directory.path()).env("IRONCLAD_DATA_DIR", &data);
+        // An editor that changes nothing.
+        command.env("KUBE_EDITOR", "true");
         command.output().expect("bash starts")
     };
     let output = shell(&script);
@@ -65,7 +72,7 @@ fn follow(documents: &[&str]) {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(
         output.status.success(),
-        "{documents:?} ended with {}:\n{}\n{}\nlog:\n{log}",
+        "{guides:?} {references:?} ended with {}:\n{}\n{}\nlog:\n{log}",
         output.status,
         said(&output.stdout),
         said(&output.stderr)
@@ -75,10 +82,25 @@ fn follow(documents: &[&str]) {
 
 #[test]
 fn the_readme_works() {
-    follow(&["README.md"]);
+    follow(&["README.md"], &[]);
 }
 
 #[test]
 fn the_guides_work() {
-    follow(&["docs/getting-started.md", "docs/concepts.md", "docs/troubleshooting.md"]);
+    let guides = ["docs/getting-started.md", "docs/concepts.md"];
+    let references =
+        ["docs/configuration.md", "docs/networking.md", "docs/storage.md", "docs/troubleshooting.md"];
+    follow(&guides, &references);
+}
+
+#[test]
+fn every_block_of_code_says_what_it_is() {
+    for folder in ["", "docs"] {
+        for entry in std::fs::read_dir(repository().join(folder)).expect("a folder").flatten() {
+            let name = entry.file_name().into_string().expect("a name in UTF-8");
+            if name.ends_with(".md") {
+                commands(Path::new(folder).join(name).to_str().expect("a path in UTF-8"));
+            }
+        }
+    }
 }
