@@ -44,7 +44,7 @@ pub(crate) fn start(context: &Context, node: String, filter: Filter, tasks: &mut
         .index(view::owner)
         .on_change(wake(&queue, &[Part::Services]))
         .start(context, tasks);
-    let pods = Cache::builder(Api::<v1::Pod>::new(client), |pod| Some(Pod::of(&pod)))
+    let pods = Cache::builder(Api::<view::PodView>::new(client), view::pod)
         .on_change(wake(&queue, &[Part::Services, Part::Policies]))
         .start(context, tasks);
     let policies = Cache::builder(Api::<NetworkPolicy>::new(client), |policy| Some(Policy::of(&policy)))

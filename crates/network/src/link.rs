@@ -59,11 +59,11 @@ impl Stack {
         self.find(name).await?.ok_or_else(|| Error::NoInterface(name.to_owned()))
     }
 
-    /// Makes a pair of links: `name` here, as a port of `bridge` and up, and `peer` in `namespace`.
+    /// Makes a pair of links: `name` here and up, as a port of `bridge` where there is one, and `peer` in `namespace`.
     pub(crate) async fn veth(
         &self,
         name: &str,
-        bridge: u32,
+        bridge: Option<u32>,
         peer: &str,
         namespace: impl AsFd,
         mtu: u32,
@@ -73,38 +73,16 @@ impl Stack {
             .mtu(mtu)
             .setns_by_fd(namespace.as_fd().as_raw_fd())
             .build();
-        let near = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
-            .name(name)
-            .mtu(mtu)
-            .controller(bridge)
-            .up()
-            .set_info_data(InfoData::Veth(InfoVeth::Peer(far)))
-            .build();
-        let operation = format!("make the link {name}");
-        self.handle.link().add(near).execute().await.map_err(Error::netlink(operation))
-    }
-
-    /// Makes a pair of links: `name` here, up and a port of nothing, and `peer` in `namespace`.
-    pub(crate) async fn wire(
-        &self,
-        name: &str,
-        peer: &str,
-        namespace: impl AsFd,
-        mtu: u32,
-    ) -> Result<(), Error> {
-        let far = LinkMessageBuilder::<LinkUnspec>::new()
-            .name(peer)
-            .mtu(mtu)
-            .setns_by_fd(namespace.as_fd().as_raw_fd())
-            .build();
-        let near = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+        let mut near = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
             .name(name)
             .mtu(mtu)
             .up()
-            .set_info_data(InfoData::Veth(InfoVeth::Peer(far)))
-            .build();
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(far)));
+        if let Some(bridge) = bridge {
+            near = near.controller(bridge);
+        }
         let operation = format!("make the link {name}");
-        self.handle.link().add(near).execute().await.map_err(Error::netlink(operation))
+        self.handle.link().add(near.build()).execute().await.map_err(Error::netlink(operation))
     }
 
     /// Makes a pair of links that are connected to each other, unless `name` exists.

@@ -43,8 +43,8 @@ impl Lab {
         let node = Holder::new(&["-n"]);
         for command in [
             &["ip", "link", "set", "lo", "up"][..],
-            // A way out: where nothing leads, nothing is refused either.
-            &["ip", "link", "add", "out", "type", "dummy"],
+            // A way out: where nothing leads, nothing is refused either. A bridge, because every kernel that runs Pods has them.
+            &["ip", "link", "add", "out", "type", "bridge"],
             &["ip", "link", "set", "out", "up"],
             &["ip", "route", "add", "default", "dev", "out"],
         ] {

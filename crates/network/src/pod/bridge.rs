@@ -72,11 +72,16 @@ pub(crate) fn namespace(config: &NodeNetworkConfig) -> Result<Option<File>, Erro
 pub(crate) fn foreign_routes(namespace: Option<&File>, names: &Names) -> Result<Vec<Cidr>, Error> {
     namespace::run(namespace, || async {
         let stack = Stack::open()?;
-        let own = stack.find(&names.bridge).await?.map(|link| link.index);
-        let routes = stack.routes().await?;
-        let foreign = routes
+        let links = stack.links().await?;
+        let is_own = |index: u32| {
+            let own = |name: &str| name == names.bridge || name.starts_with(&names.link_prefix);
+            links.iter().any(|link| link.index == index && own(&link.name))
+        };
+        let foreign = stack
+            .routes()
+            .await?
             .into_iter()
-            .filter(|(network, link)| network.prefix > 0 && (own.is_none() || *link != own));
+            .filter(|(network, link)| network.prefix > 0 && !link.is_some_and(is_own));
         Ok(foreign.map(|(network, _)| network).collect())
     })
 }
@@ -180,11 +185,13 @@ pub(crate) fn attach(
         let bridge = bridge.ok_or_else(|| Error::NoInterface(names.bridge.clone()))?;
         // A link of this name is left over from a Pod that held the address before.
         stack.remove(&link).await?;
-        stack.wire(&link, POD_INTERFACE, &pod, bridge.mtu).await?;
+        stack.veth(&link, None, POD_INTERFACE, &pod, bridge.mtu).await?;
         let near = stack.find(&link).await?.ok_or_else(|| Error::NoInterface(link.clone()))?;
         stack.route_behind(alone, &near, Some(gateway)).await?;
         // Only for ports of Services on the node's own loopback; where settings are read-only, they are not there.
         let _ = sysctl::write(&format!("ipv4/conf/{link}/route_localnet"), "1");
+        // Pods have IPv4 addresses only; the other family would pass by the node's packet filter.
+        let _ = sysctl::write(&format!("ipv6/conf/{link}/disable_ipv6"), "1");
         Ok(())
     })?;
     namespace::run(Some(&pod), || async {
@@ -217,7 +224,7 @@ pub(crate) fn connect(
         let bridge = bridge.ok_or_else(|| Error::NoInterface(names.bridge.clone()))?;
         // A link of this name is left over from a Pod that held the address before.
         stack.remove(&link).await?;
-        stack.veth(&link, bridge.index, POD_INTERFACE, pod, bridge.mtu).await
+        stack.veth(&link, Some(bridge.index), POD_INTERFACE, pod, bridge.mtu).await
     })?;
     namespace::run(Some(pod), || async {
         let stack = Stack::open()?;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// A Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,38 +134,94 @@ fn port(port: &v1::ServicePort) -> Option<ServicePort> {
     })
 }
 
-impl Pod {
-    /// Takes what matters of a Pod.
-    pub fn of(pod: &v1::Pod) -> Self {
-        let (spec, status) = (pod.spec.as_ref(), pod.status.as_ref());
-        let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or_default();
-        let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
-        let ready =
-            conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-        let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
+/// A Pod as it is read; fields that do not matter are skipped while parsing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodObject {
+    /// Metadata.
+    pub metadata: PodMeta,
+    spec: PodSpec,
+    status: PodStatus,
+}
+
+/// Metadata of a Pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodMeta {
+    /// Name.
+    pub name: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Identity over time.
+    pub uid: String,
+    /// Revision of this state.
+    pub resource_version: String,
+    labels: BTreeMap<String, String>,
+    deletion_timestamp: Option<IgnoredAny>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodSpec {
+    node_name: Option<String>,
+    hostname: Option<String>,
+    subdomain: Option<String>,
+    containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    ports: Vec<v1::ContainerPort>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodStatus {
+    phase: String,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+    conditions: Vec<PodCondition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodCondition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+impl From<PodObject> for Pod {
+    fn from(object: PodObject) -> Self {
+        let PodObject { metadata, spec, status } = object;
+        let ready = |condition: &PodCondition| condition.kind == "Ready" && condition.status == "True";
         Self {
-            name: pod.metadata.name.clone().unwrap_or_default(),
-            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
-            labels: pod.metadata.labels.clone().unwrap_or_default(),
-            address: status.and_then(|status| status.pod_ip.clone()).filter(|address| !address.is_empty()),
-            node: spec.and_then(|spec| spec.node_name.clone()),
-            ready,
-            deleting: pod.metadata.deletion_timestamp.is_some(),
-            ended: matches!(phase, "Succeeded" | "Failed"),
-            hostname: spec.and_then(|spec| spec.hostname.clone()),
-            subdomain: spec.and_then(|spec| spec.subdomain.clone()),
-            ports: containers
-                .iter()
-                .flat_map(|container| container.ports.iter().flatten())
-                .filter_map(|port| {
-                    Some(ContainerPort {
-                        name: port.name.clone().unwrap_or_default(),
-                        protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
-                        number: u16::try_from(port.container_port).ok()?,
-                    })
-                })
+            name: metadata.name,
+            namespace: metadata.namespace,
+            uid: metadata.uid,
+            labels: metadata.labels,
+            address: status.pod_ip.filter(|address| !address.is_empty()),
+            node: spec.node_name,
+            ready: status.conditions.iter().any(ready),
+            deleting: metadata.deletion_timestamp.is_some(),
+            ended: matches!(status.phase.as_str(), "Succeeded" | "Failed"),
+            hostname: spec.hostname,
+            subdomain: spec.subdomain,
+            ports: spec
+                .containers
+                .into_iter()
+                .flat_map(|container| container.ports)
+                .filter_map(named)
                 .collect(),
         }
     }
+}
+
+fn named(port: v1::ContainerPort) -> Option<ContainerPort> {
+    Some(ContainerPort {
+        name: port.name.unwrap_or_default(),
+        protocol: port.protocol.unwrap_or_else(|| "TCP".to_owned()),
+        number: u16::try_from(port.container_port).ok()?,
+    })
 }

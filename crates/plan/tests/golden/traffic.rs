@@ -8,7 +8,7 @@ use plan::endpoints::{self, Pod};
 use plan::traffic::{LocalNode, Policy, Service, policies, services};
 use serde_json::{Value, json};
 
-use super::endpoints::{pod, service};
+use super::endpoints::{known, pod, service};
 
 fn reviewed(name: &str, text: &str) {
     insta::with_settings!({
@@ -20,7 +20,7 @@ fn reviewed(name: &str, text: &str) {
 
 fn rules(spec: Value, pods: &[v1::Pod]) -> String {
     let service = service(spec);
-    let facts: Vec<Pod> = pods.iter().map(Pod::of).collect();
+    let facts: Vec<Pod> = pods.iter().map(known).collect();
     let slices = endpoints::slices(&endpoints::Service::of(&service).unwrap(), &facts);
     let slices: Vec<_> = slices.iter().collect();
     let addresses: BTreeSet<Ipv4Addr> =
@@ -74,7 +74,7 @@ fn policies_of_a_shop() {
         stranger,
     ]
     .iter()
-    .map(Pod::of)
+    .map(known)
     .collect();
     let namespaces = BTreeMap::from([
         ("shop".to_owned(), BTreeMap::new()),
