@@ -158,6 +158,7 @@ cases! {
     power_button = PowerButton;
     guest_powers_off = GuestPowersOff;
     guest_resets = GuestResets;
+    stands_still = StandsStill;
     restart_ends = RestartEnds;
     guest_panics = GuestPanics;
     quit = Quit;

@@ -147,7 +147,7 @@ pub trait Machine: Send + Sync + std::fmt::Debug {
     async fn reset(&self) -> Result<(), Error>;
 
     /// Says what a guest's own power-off leads to from now on: the end of the process, or a machine that stands still
-    /// ([`RunState::Ended`]) and can be reset and resumed. [`Event::Shutdown`] comes in both cases.
+    /// and can be reset and resumed. [`Event::Shutdown`] comes in both cases.
     async fn stand_still_on_shutdown(&self, still: bool) -> Result<(), Error>;
 
     /// Writes a picture of the screen to `file` as PNG. Without a graphics adapter it is refused.

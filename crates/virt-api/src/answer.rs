@@ -68,8 +68,18 @@ pub(crate) fn read<T: DeserializeOwned>(request: &Request, object: &Value) -> Re
     if let Some(sentence) = schema::bad_amount(&definition, object) {
         return Err(bad(sentence));
     }
-    serde_json::from_value(schema::without_nulls(object))
-        .map_err(|error| bad(format!("the {} cannot be read: {error}", request.kind.kind)))
+    let object = schema::without_nulls(object);
+    let error = match serde_json::from_value(object.clone()) {
+        Ok(read) => return Ok(read),
+        Err(error) => error.to_string(),
+    };
+    let reads = |object: &Value| {
+        serde_json::from_value::<T>(object.clone()).map_or_else(|e| e.to_string() != error, |_| true)
+    };
+    let kind = &request.kind.kind;
+    Err(bad(
+        schema::number_out_of_range(&object, reads).unwrap_or(format!("the {kind} cannot be read: {error}"))
+    ))
 }
 
 /// Holds the request's object to the schema of its kind.

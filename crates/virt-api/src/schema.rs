@@ -82,6 +82,57 @@ fn object(schema: &'static Schema, fields: &Map<String, Value>, path: &str, out:
     }
 }
 
+/// Returns the sentence for the number that keeps an object from being read: the first without which `reads` says that
+/// it would have been.
+pub(crate) fn number_out_of_range(object: &Value, reads: impl Fn(&Value) -> bool) -> Option<String> {
+    let mut suspects = Vec::new();
+    numbers(object, "", &mut suspects);
+    suspects.into_iter().find_map(|pointer| {
+        let mut without = object.clone();
+        let value = without.pointer_mut(&pointer)?;
+        let number = std::mem::replace(value, Value::from(1));
+        let path = path_of(&pointer);
+        reads(&without).then(|| format!("{path} is {number}: write a whole number from 0 to {}", u32::MAX))
+    })
+}
+
+/// Collects the pointers of numbers that a narrow field has no place for.
+fn numbers(value: &Value, pointer: &str, out: &mut Vec<String>) {
+    match value {
+        Value::Number(number) if number.as_u64().is_none_or(|number| number > u64::from(u32::MAX)) => {
+            out.push(pointer.to_owned());
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                numbers(item, &format!("{pointer}/{index}"), out);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, child) in fields {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                numbers(child, &format!("{pointer}/{name}"), out);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Writes a pointer as people write paths: `spec.volumes[0].name`.
+fn path_of(pointer: &str) -> String {
+    let mut path = String::new();
+    for step in pointer.split('/').skip(1) {
+        if step.bytes().all(|byte| byte.is_ascii_digit()) {
+            path.push_str(&format!("[{step}]"));
+        } else {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(&step.replace("~1", "/").replace("~0", "~"));
+        }
+    }
+    path
+}
+
 fn is_free_form(reference: &str) -> bool {
     reference.ends_with(".FieldsV1")
 }

@@ -126,15 +126,26 @@ fn what_is_wrong_is_refused_by_field() {
 }
 
 #[test]
+fn a_number_out_of_range_is_named() {
+    let mut object = instance();
+    object["spec"]["terminationGracePeriodSeconds"] = json!(-5);
+    object["spec"]["domain"]["cpu"] = json!({"cores": -1});
+    let admission = admission(Arc::new(NoLookup));
+    let response = now(admission.mutate(&request("VirtualMachineInstance", object)));
+    let message = response.status.unwrap().message;
+    assert!(message.contains("spec.domain.cpu.cores is -1: write a whole number"), "{message}");
+}
+
+#[test]
 fn what_is_not_honoured_is_warned_of() {
     let mut object = instance();
-    object["spec"]["domain"]["devices"]["blockMultiQueue"] = json!(true);
+    object["spec"]["domain"]["devices"]["clientPassthrough"] = json!({});
     let request = request("VirtualMachineInstance", object);
     let admission = admission(Arc::new(NoLookup));
     let response = now(admission.validate(&request));
     assert!(response.allowed);
     assert_eq!(response.warnings.len(), 1);
-    assert!(response.warnings[0].starts_with("ironclad: spec.domain.devices.blockMultiQueue"));
+    assert!(response.warnings[0].starts_with("ironclad: spec.domain.devices.clientPassthrough"));
 }
 
 #[test]

@@ -96,3 +96,114 @@ impl Agent for Local {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use apiserver::auth::attributes::Attributes;
+    use apiserver::auth::bootstrap;
+    use apiserver::auth::rbac::Policy;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Who may what: `v`iew, `e`dit, `a`dmin, `m`igrate, and everybody by the `d`efault role. Paths that nobody is
+    /// given stand here, too, so that a new path needs a decision.
+    const RIGHTS: &str = "
+        update expand-vm-spec vea
+        get virtualmachineinstances/vnc ea
+        get virtualmachineinstances/vnc/screenshot a
+        get virtualmachineinstances/console ea
+        get virtualmachineinstances/usbredir ea
+        get virtualmachineinstances/vsock -
+        get virtualmachineinstances/portforward ea
+        get virtualmachines/portforward ea
+        update virtualmachineinstances/backup -
+        update virtualmachineinstances/redefine-checkpoint -
+        update virtualmachineinstances/pause ea
+        update virtualmachineinstances/unpause ea
+        update virtualmachineinstances/freeze ea
+        update virtualmachineinstances/unfreeze ea
+        update virtualmachineinstances/reset ea
+        update virtualmachineinstances/softreboot ea
+        update virtualmachines/start ea
+        update virtualmachines/stop ea
+        update virtualmachines/restart ea
+        update virtualmachines/migrate m
+        get virtualmachines/expand-spec vea
+        get virtualmachines/objectgraph vea
+        update virtualmachines/evacuate/cancel ea
+        update virtualmachines/addvolume ea
+        update virtualmachines/removevolume ea
+        update virtualmachines/memorydump ea
+        update virtualmachines/removememorydump -
+        get virtualmachineinstances/guestosinfo vea
+        get virtualmachineinstances/userlist vea
+        get virtualmachineinstances/filesystemlist vea
+        update virtualmachineinstances/addvolume ea
+        update virtualmachineinstances/removevolume ea
+        get virtualmachineinstances/objectgraph vea
+        get virtualmachineinstances/sev/fetchcertchain vea
+        get virtualmachineinstances/sev/querylaunchmeasurement vea
+        update virtualmachineinstances/sev/setupsession ea
+        update virtualmachineinstances/sev/injectlaunchsecret ea
+        update virtualmachineinstances/evacuate/cancel ea
+        get version d
+        get guestfs d
+        get healthz -
+        get start-cluster-profiler -
+        get stop-cluster-profiler -
+        get dump-cluster-profiler -
+    ";
+
+    #[test]
+    fn every_path_is_given_to_the_roles_that_the_reference_gives_it_to() {
+        let mut objects: [Vec<Value>; 4] = Default::default();
+        for object in bootstrap::objects() {
+            objects[usize::from(object["kind"] == "ClusterRoleBinding") * 2].push(object);
+        }
+        let policy = Policy::new(&objects);
+        let roles = [
+            ('v', "kubevirt.io:view"),
+            ('v', "view"),
+            ('e', "kubevirt.io:edit"),
+            ('e', "edit"),
+            ('a', "kubevirt.io:admin"),
+            ('a', "admin"),
+            ('m', "kubevirt.io:migrate"),
+            ('d', "kubevirt.io:default"),
+        ];
+        let verbs = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+        let rows: Vec<Vec<&str>> = RIGHTS
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .filter(|row: &Vec<&str>| !row.is_empty())
+            .collect();
+        for (verb, resource, subresource) in subresource::rights() {
+            let path = if subresource.is_empty() {
+                resource.to_owned()
+            } else {
+                format!("{resource}/{subresource}")
+            };
+            let row = rows.iter().find(|row| (row[0], row[1]) == (verb, &*path));
+            let given = row.unwrap_or_else(|| panic!("{verb} {path} needs a row"))[2];
+            for (letter, role) in roles {
+                let rules = policy.rules_of_role(true, "", role).expect("the role");
+                for tried in verbs {
+                    let attributes = Attributes {
+                        verb: tried,
+                        group: subresource::GROUP,
+                        resource,
+                        subresource,
+                        ..Attributes::default()
+                    };
+                    let may = rules.iter().any(|rule| rule.allows(&attributes));
+                    // What belongs to no object is listed as well as got.
+                    let listed = tried == "list" && given.contains('d');
+                    let expected = given.contains(letter) && (tried == verb || listed);
+                    assert_eq!(may, expected, "{role}: {tried} {path}");
+                }
+            }
+        }
+        assert_eq!(rows.len(), subresource::rights().len(), "a row has no path");
+    }
+}

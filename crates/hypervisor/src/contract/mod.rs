@@ -57,6 +57,8 @@ pub enum Case {
     GuestPowersOff,
     /// A guest that resets itself goes on in the same machine, and that is told.
     GuestResets,
+    /// A machine that is told to stand still when its guest powers off does, and can be reset and resumed.
+    StandsStill,
     /// Where a restart ends the machine, a guest that resets itself does.
     RestartEnds,
     /// A guest's panic is told, and ends the machine.
@@ -79,6 +81,7 @@ impl Case {
         Self::PowerButton,
         Self::GuestPowersOff,
         Self::GuestResets,
+        Self::StandsStill,
         Self::RestartEnds,
         Self::GuestPanics,
         Self::Quit,
@@ -158,6 +161,23 @@ async fn attempt(case: Case, harness: &dyn Harness) -> Result<(), String> {
             trial.guest_resets().await?;
             until(&mut events, |event| *event == Event::Reset { cause: ShutdownCause::Guest }).await?;
             expect_state(&*machine, RunState::Running).await
+        }
+        Case::StandsStill => {
+            machine.stand_still_on_shutdown(true).await.map_err(text)?;
+            machine.resume().await.map_err(text)?;
+            trial.guest_up().await?;
+            machine.press_power_button().await.map_err(text)?;
+            until(&mut events, |event| matches!(event, Event::Shutdown { cause: ShutdownCause::Guest, .. }))
+                .await?;
+            machine.reset().await.map_err(text)?;
+            until(&mut events, |event| matches!(event, Event::Reset { .. })).await?;
+            machine.stand_still_on_shutdown(false).await.map_err(text)?;
+            machine.resume().await.map_err(text)?;
+            expect_state(&*machine, RunState::Running).await?;
+            trial.guest_up().await?;
+            machine.press_power_button().await.map_err(text)?;
+            ended_by_guest(&mut events).await?;
+            trial.ended().await
         }
         Case::RestartEnds => {
             machine.resume().await.map_err(text)?;

@@ -16,3 +16,12 @@ pub fn resources() -> Vec<Value> {
         })
         .collect()
 }
+
+/// What users can be given the right to: verb, resource and subresource of every path.
+pub fn rights() -> Vec<(&'static str, &'static str, &'static str)> {
+    let right = |route: &super::route::Route| {
+        let (resource, subresource) = route.subject();
+        (route.verb(), resource, subresource)
+    };
+    ROUTES.iter().map(right).collect()
+}

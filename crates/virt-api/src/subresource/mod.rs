@@ -40,7 +40,7 @@ use refusal::Refusal;
 use route::{Action, NoRoute, Route};
 
 pub use datagrams::Datagrams;
-pub use discovery::{VERSIONS, resources};
+pub use discovery::{VERSIONS, resources, rights};
 pub use node::{Agent, AgentError, NoAgents, Nodes, Stream};
 
 /// The group.

@@ -54,8 +54,10 @@ impl Refusal {
     pub(crate) fn is_overtaken(error: &ApiError) -> bool {
         match &error.problem {
             Problem::Conflict(_) => true,
-            // A JSON patch whose test fails is refused with this sentence.
-            Problem::Invalid(why) => why.contains("due to an error in our request"),
+            // A JSON patch whose test fails is refused with one of these sentences: Kubernetes' and our server's.
+            Problem::Invalid(why) => ["due to an error in our request", "the patch does not apply"]
+                .iter()
+                .any(|sentence| why.contains(sentence)),
             _ => false,
         }
     }

@@ -164,34 +164,38 @@ pub(super) async fn port(
     carry(request, target.map_err(|why| Refusal::internal(format!("dialing VM: {why}")))?, slot, clock)
 }
 
+/// Reads port and protocol. Failures are worded as dialling words them, since clients show them as such.
 fn channel(parameters: &[&str]) -> Result<Channel, String> {
     let text = parameters.first().copied().unwrap_or_default();
+    let protocol = parameters.get(1).copied().unwrap_or("tcp");
     let port = text.parse::<u16>().ok().filter(|port| *port > 0);
-    let port = port.ok_or_else(|| format!("{text:?} is no port; give a number from 1 to 65535"))?;
-    match parameters.get(1).copied().unwrap_or("tcp") {
-        "tcp" => Ok(Channel::Tcp { port }),
-        "udp" => Ok(Channel::Udp { port }),
-        other => Err(format!("unknown protocol {other:?}; use tcp or udp")),
+    match (protocol, port) {
+        ("tcp", Some(port)) => Ok(Channel::Tcp { port }),
+        ("udp", Some(port)) => Ok(Channel::Udp { port }),
+        ("tcp" | "udp", None) => Err(format!("dial {protocol}: lookup {protocol}/{text}: unknown port")),
+        _ => Err(format!("dial {protocol}: unknown network {protocol}; use tcp or udp")),
     }
 }
 
+/// Connects to the address that the instance's status shows.
 async fn dial(address: &str, channel: &Channel) -> Result<Box<dyn Stream>, String> {
-    let failed = |error: std::io::Error| format!("dial {address}: {error}");
-    match *channel {
-        Channel::Udp { port } => {
-            let own = if address.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
-            let socket = UdpSocket::bind(own).await.map_err(failed)?;
-            socket.connect((address, port)).await.map_err(failed)?;
-            Ok(Box::new(Datagrams(socket)))
-        }
-        Channel::Tcp { port } => {
-            let stream = TcpStream::connect((address, port)).await.map_err(failed)?;
-            // Keystrokes must not wait for more to send.
-            let _ = stream.set_nodelay(true);
-            Ok(Box::new(stream))
-        }
-        Channel::Console | Channel::Vnc { .. } => Err("only ports are dialled".to_owned()),
+    let (protocol, port) = match *channel {
+        Channel::Tcp { port } => ("tcp", port),
+        Channel::Udp { port } => ("udp", port),
+        Channel::Console | Channel::Vnc { .. } => return Err("only ports are dialled".to_owned()),
+    };
+    let failed =
+        |error: std::io::Error| format!("dial {protocol} {address}:{port}: connect: {}", error.kind());
+    if protocol == "udp" {
+        let own = if address.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
+        let socket = UdpSocket::bind(own).await.map_err(failed)?;
+        socket.connect((address, port)).await.map_err(failed)?;
+        return Ok(Box::new(Datagrams(socket)));
     }
+    let stream = TcpStream::connect((address, port)).await.map_err(failed)?;
+    // Keystrokes must not wait for more to send.
+    let _ = stream.set_nodelay(true);
+    Ok(Box::new(stream))
 }
 
 /// Answers the handshake and carries bytes from then on.

@@ -35,6 +35,10 @@ impl Supervisor {
                 }
             }
         }
+        if self.order.as_ref().is_some_and(|order| order.record.reboot_ends) {
+            // A restart is to end this machine, and so does a power-off.
+            return machine.press_power_button().await.map_err(failed);
+        }
         machine.stand_still_on_shutdown(true).await.map_err(failed)?;
         if let Err(error) = machine.press_power_button().await {
             self.no_more_reboot().await;
