@@ -80,6 +80,7 @@ impl Qemu {
             inputs: true,
             sound: true,
             watchdog: true,
+            tpm: true,
             panic_devices: true,
             io_threads: true,
             timezones: true,

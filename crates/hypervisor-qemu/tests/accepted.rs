@@ -79,6 +79,9 @@ async fn accept((mut record, descriptors): Machine) {
     }
     process::prepare(&plan).unwrap();
     let log = File::create(directory.path().join("log")).unwrap();
+    for companion in &plan.companions {
+        fds.push((companion.number, process::accompany(&plan, companion, log.as_fd()).unwrap()));
+    }
     let pid = Pid::from_raw(process::spawn(&plan, fds, log.as_fd()).unwrap()).unwrap();
     let words = || std::fs::read_to_string(directory.path().join("log")).unwrap();
     let attached = loop {

@@ -31,16 +31,21 @@ fn print(invocation: &Invocation) -> String {
     let prepared = invocation.prepare.iter().map(|step| match step {
         Preparation::Copy { from, to } => format!("copy {} {}", from.display(), to.display()),
         Preparation::Remove { path } => format!("remove {}", path.display()),
+        Preparation::Directory { path } => format!("directory {}", path.display()),
         Preparation::Need { path, .. } => format!("need {}", path.display()),
     });
     let inherited = invocation.descriptors.iter().map(|inherited| match &inherited.source {
         Source::Descriptor(name) => format!("{} < {name}", inherited.number),
         Source::Channel(name) => format!("{} <> {name}", inherited.number),
     });
+    let beside = invocation.companions.iter().map(|companion| {
+        format!("{} <> {} {}", companion.number, companion.program.display(), companion.args.join(" "))
+    });
     let zone =
         invocation.env.iter().filter(|(name, _)| name == "TZ").map(|(name, zone)| format!("{name}={zone}"));
     let program = std::iter::once(invocation.program.display().to_string());
-    let mut text = prepared.chain(inherited).chain(zone).chain(program).collect::<Vec<_>>().join("\n");
+    let mut text =
+        prepared.chain(inherited).chain(beside).chain(zone).chain(program).collect::<Vec<_>>().join("\n");
     for argument in &invocation.args {
         let separator = if argument.starts_with('-') { "\n  " } else { " " };
         text.push_str(separator);

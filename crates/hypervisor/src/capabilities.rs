@@ -41,6 +41,8 @@ pub struct Capabilities {
     pub sound: bool,
     /// Watchdogs.
     pub watchdog: bool,
+    /// Trusted platform modules.
+    pub tpm: bool,
     /// Devices by which a guest tells that it has panicked.
     pub panic_devices: bool,
     /// Threads that serve disks beside the main one.
@@ -91,6 +93,7 @@ impl Capabilities {
         need(self.inputs || record.inputs.is_empty(), "input devices".to_owned());
         need(self.sound || record.sound.is_none(), "sound".to_owned());
         need(self.watchdog || record.watchdog.is_none(), "a watchdog".to_owned());
+        need(self.tpm || record.tpm.is_none(), "a TPM".to_owned());
         need(self.panic_devices || record.panic_devices.is_empty(), "panic devices".to_owned());
         need(self.io_threads || record.io_threads == 0, "I/O threads".to_owned());
         need(self.timezones || record.clock.timezone.is_none(), "a clock in local time".to_owned());

@@ -63,6 +63,26 @@ pub struct Invocation {
     pub env: Vec<(String, String)>,
     /// Descriptors that it inherits, beside standard input, output and error.
     pub descriptors: Vec<Inherited>,
+    /// Processes beside it, each for one of its devices.
+    #[serde(default)]
+    pub companions: Vec<Companion>,
+}
+
+/// A process that does the work of one device. It is executed before the hypervisor, holds one end of a stream socket pair
+/// as [`Companion::CHANNEL`], and ends by itself when the hypervisor, which holds the other, is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Companion {
+    /// The executable.
+    pub program: PathBuf,
+    /// Its arguments, without the program's name.
+    pub args: Vec<String>,
+    /// Number of the hypervisor's end in the hypervisor.
+    pub number: i32,
+}
+
+impl Companion {
+    /// Number of the channel in the companion.
+    pub const CHANNEL: i32 = 3;
 }
 
 /// One inherited descriptor.
@@ -97,6 +117,11 @@ pub enum Preparation {
     /// A stale file (a socket of an ended process) removed, if it is there.
     Remove {
         /// The file.
+        path: PathBuf,
+    },
+    /// A directory in the run directory, for the process and its companions alone.
+    Directory {
+        /// The directory.
         path: PathBuf,
     },
     /// A file of the node that has to be there.

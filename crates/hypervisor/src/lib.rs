@@ -18,5 +18,7 @@ pub mod simulated;
 
 pub use agent::{AgentError, AgentFacts, FileSystem, GuestAgent, GuestInterface, GuestOs, GuestUser};
 pub use capabilities::{Capabilities, Unsupported};
-pub use invocation::{Access, Backend, Inherited, Invocation, PlanError, Preparation, Source, Surroundings};
+pub use invocation::{
+    Access, Backend, Companion, Inherited, Invocation, PlanError, Preparation, Source, Surroundings,
+};
 pub use machine::{Attached, Error, Event, Events, Machine, RunState, ShutdownCause};

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::SigSet;
 
-use crate::{Invocation, Preparation};
+use crate::{Companion, Invocation, Preparation};
 
 /// Numbers that an invocation's descriptors may take; sources are moved above before they are placed, which
 /// has to fit into the usual limit of 1024.
@@ -45,6 +45,7 @@ pub fn prepare(invocation: &Invocation) -> Result<(), SpawnError> {
         let (what, done) = match step {
             Preparation::Copy { from, to } => (from, copy(from, to)),
             Preparation::Remove { path } => (path, remove(path)),
+            Preparation::Directory { path } => (path, directory(path)),
             Preparation::Need { path, .. } if path.exists() => continue,
             Preparation::Need { remedy, .. } => {
                 return Err(SpawnError::Missing { remedy: remedy.clone() });
@@ -67,6 +68,34 @@ fn remove(path: &std::path::Path) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+fn directory(path: &std::path::Path) -> std::io::Result<()> {
+    match std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Executes a companion of `invocation`, to be reaped by the caller, and returns the hypervisor's end of its channel.
+pub fn accompany(
+    invocation: &Invocation,
+    companion: &Companion,
+    output: BorrowedFd<'_>,
+) -> Result<OwnedFd, SpawnError> {
+    let program = companion.program.display().to_string();
+    let (ours, theirs) =
+        std::os::unix::net::UnixStream::pair().map_err(|source| SpawnError::Execute { program, source })?;
+    let process = Invocation {
+        prepare: Vec::new(),
+        program: companion.program.clone(),
+        args: companion.args.clone(),
+        env: invocation.env.clone(),
+        descriptors: Vec::new(),
+        companions: Vec::new(),
+    };
+    spawn(&process, vec![(Companion::CHANNEL, theirs.into())], output)?;
+    Ok(ours.into())
 }
 
 /// Executes the invocation and returns its process ID. `descriptors` are the open sources by their number in
@@ -154,6 +183,7 @@ mod tests {
             args: vec!["-c".into(), "cat <&3 <&4; cat <&7; echo $ONLY $PATH".into()],
             env: vec![("ONLY".into(), "this".into()), ("PATH".into(), "/usr/bin:/bin".into())],
             descriptors: Vec::new(),
+            companions: Vec::new(),
         };
         let pid = spawn(&invocation, given, output.as_fd()).unwrap();
         nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None).unwrap();
@@ -172,6 +202,7 @@ mod tests {
             args: Vec::new(),
             env: Vec::new(),
             descriptors: Vec::new(),
+            companions: Vec::new(),
         };
         let output = tempfile::tempfile().unwrap();
         let error = spawn(&invocation, Vec::new(), output.as_fd()).unwrap_err();

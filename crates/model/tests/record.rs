@@ -139,7 +139,7 @@ fn every_kind() -> Value {
             "devices": {
                 "blockMultiQueue": true, "rng": {}, "video": {"type": "cirrus"},
                 "inputs": [{"name": "usb", "type": "tablet"}, {"name": "virtio", "type": "tablet", "bus": "virtio"}],
-                "sound": {"name": "sound", "model": "ac97"},
+                "sound": {"name": "sound", "model": "ac97"}, "tpm": {},
                 "watchdog": {"name": "dog", "i6300esb": {"action": "shutdown"}},
                 "panicDevices": [{}, {"model": "pvpanic"}],
                 "disks": [
@@ -316,10 +316,7 @@ fn too_many_devices_are_refused() {
 
 /// Some disks and interfaces by number, each on a bus.
 fn devices() -> impl Strategy<Value = (BTreeMap<u8, usize>, BTreeSet<u8>)> {
-    (
-        proptest::collection::btree_map(0u8..20, 0usize..4, 0..7),
-        proptest::collection::btree_set(0u8..8, 0..4),
-    )
+    (proptest::collection::btree_map(0u8..20, 0usize..4, 0..7), proptest::collection::btree_set(0u8..8, 0..4))
 }
 
 fn build(disks: &[(u8, usize)], nics: &[u8]) -> VirtualMachineInstance {

@@ -12,7 +12,7 @@ mod nics;
 
 use serde::{Deserialize, Serialize};
 
-pub use devices::{Input, InputBus, PanicDevice, Sound, SoundModel, Watchdog, WatchdogAction};
+pub use devices::{Input, InputBus, PanicDevice, Sound, SoundModel, Tpm, Watchdog, WatchdogAction};
 pub use disks::{
     BlockSize, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskIo, DiskLayer, ErrorPolicy,
 };
@@ -85,6 +85,9 @@ pub struct MachineRecord {
     /// Watchdog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<Watchdog>,
+    /// Trusted platform module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<Tpm>,
     /// Devices by which the guest tells that it has panicked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub panic_devices: Vec<PanicDevice>,

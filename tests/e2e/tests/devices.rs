@@ -33,6 +33,7 @@ say "rtc $(cat /sys/class/rtc/rtc0/date) $(cat /sys/class/rtc/rtc0/time)"
 say "hpet $(test -d /sys/firmware/acpi/tables && ls /sys/firmware/acpi/tables | grep -c HPET)"
 say "index $(cat $(readlink -f /sys/class/net/eth0/device)/../acpi_index)"
 say "pointer $(grep -c 'QEMU Virtio Tablet' /proc/bus/input/devices)"
+say "tpm $(cat /sys/class/tpm/tpm0/tpm_version_major)"
 say end
 "#;
     let script = format!("{script}{last}\n");
@@ -80,6 +81,7 @@ spec:
       video: {{type: virtio}}
       inputs: [{{name: usb, type: tablet, bus: usb}}, {{name: virtio, type: tablet, bus: virtio}}]
       sound: {{name: sound, model: ac97}}
+      tpm: {{}}
       watchdog: {{name: dog, i6300esb: {{action: reset}}}}
       panicDevices: [{{model: isa}}, {{model: pvpanic}}]
       disks:
@@ -248,6 +250,7 @@ fn guests_find_what_their_specifications_ask_for() {
     assert_eq!(bios.one("hpet"), "0");
     assert_eq!(bios.one("index"), "7");
     assert_eq!(bios.one("pointer"), "1");
+    assert_eq!(bios.one("tpm"), "2");
     assert_eq!(clock(&bios), 9, "the guest's clock shows Tokyo's time");
 
     let uefi = Found::wait(&consoles[1], "uefi");

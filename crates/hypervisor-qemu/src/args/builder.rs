@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hypervisor::{Access, Inherited, Invocation, PlanError, Preparation, Source, Surroundings};
+use hypervisor::{Access, Companion, Inherited, Invocation, PlanError, Preparation, Source, Surroundings};
 use serde_json::Value;
 
 /// First number that an inherited descriptor takes.
@@ -19,6 +19,7 @@ pub(crate) struct Builder<'a> {
     prepare: Vec<Preparation>,
     numbers: BTreeMap<String, i32>,
     timezone: Option<String>,
+    companions: Vec<Companion>,
 }
 
 impl<'a> Builder<'a> {
@@ -30,6 +31,7 @@ impl<'a> Builder<'a> {
             prepare: Vec::new(),
             numbers: BTreeMap::new(),
             timezone: None,
+            companions: Vec::new(),
         }
     }
 
@@ -85,9 +87,28 @@ impl<'a> Builder<'a> {
     }
 
     fn inherit(&mut self, source: Source) -> i32 {
-        let number = FIRST_NUMBER + self.inherited.len() as i32;
+        let number = self.next_number();
         self.inherited.push(Inherited { number, source });
         number
+    }
+
+    fn next_number(&self) -> i32 {
+        FIRST_NUMBER + (self.inherited.len() + self.companions.len()) as i32
+    }
+
+    /// Has a companion executed beside the process and returns the number of its channel in the process.
+    pub(crate) fn companion(&mut self, program: &Path, args: Vec<String>) -> i32 {
+        let number = self.next_number();
+        self.companions.push(Companion { program: program.to_owned(), args, number });
+        number
+    }
+
+    /// Has a directory made in the run directory and returns its path.
+    pub(crate) fn directory(&mut self, name: &str) -> String {
+        let path = self.run_directory().join(name);
+        let text = path.display().to_string();
+        self.prepare.push(Preparation::Directory { path });
+        text
     }
 
     /// Returns a path in the run directory for a socket that the process listens on.
@@ -143,6 +164,7 @@ impl<'a> Builder<'a> {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
             descriptors: self.inherited,
+            companions: self.companions,
         }
     }
 }

@@ -25,6 +25,7 @@ mod serial;
 mod smbios;
 mod sound;
 mod threads;
+mod tpm;
 mod watchdog;
 
 use hypervisor::{Invocation, PlanError, Surroundings};
@@ -68,6 +69,7 @@ pub(crate) fn invocation(
     inputs::add(&mut builder, &record.inputs)?;
     sound::add(&mut builder, record.sound.as_ref())?;
     watchdog::add(&mut builder, record.watchdog.as_ref())?;
+    tpm::add(&mut builder, record.tpm.is_some());
     panic::add(&mut builder, &record.panic_devices)?;
     Ok(builder.finish(qemu.program.clone()))
 }

@@ -198,6 +198,7 @@ pub(crate) fn small_devices() -> Machine {
         "inputs": [{"name": "a", "bus": "usb"}, {"name": "b", "bus": "virtio", "address": root(2)}],
         "sound": {"model": "ich9", "address": root(3)},
         "watchdog": {"action": "poweroff", "address": root(4)},
+        "tpm": {},
         "panicDevices": [{"model": "isa"}, {"model": "pvpanic", "address": root(5)}],
         "rebootEnds": true
     }));

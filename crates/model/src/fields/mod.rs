@@ -346,7 +346,7 @@ mod tests {
             fields,
             [
                 "spec.domain.devices.interfaces[1].bridge",
-                "spec.domain.devices.tpm",
+                "spec.domain.devices.tpm.persistent",
                 "spec.volumes[0].memoryDump"
             ]
         );
@@ -356,11 +356,11 @@ mod tests {
     fn what_a_machine_itself_asks_for_comes_first() {
         let vm: VirtualMachine = serde_json::from_value(json!({"spec": {
             "preference": {"name": "windows"}, "runStrategy": "Always",
-            "template": {"spec": {"domain": {"devices": {"tpm": {}}}}},
+            "template": {"spec": {"domain": {"devices": {"downwardMetrics": {}}}}},
         }}))
         .unwrap();
         let fields: Vec<String> = unsupported_machine(&vm).into_iter().map(|one| one.field).collect();
-        assert_eq!(fields, ["spec.preference", "spec.template.spec.domain.devices.tpm"]);
+        assert_eq!(fields, ["spec.preference", "spec.template.spec.domain.devices.downwardMetrics"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use api::kubevirt::v1::{Devices, DomainSpec};
 use wire::machine::{
-    Accelerator, Address, Boot, Firmware, Graphics, Input, InputBus, PanicDevice, Sound, SoundModel,
+    Accelerator, Address, Boot, Firmware, Graphics, Input, InputBus, PanicDevice, Sound, SoundModel, Tpm,
     Watchdog, WatchdogAction,
 };
 
@@ -88,6 +88,10 @@ pub(super) fn watchdog(devices: &Devices, slots: &mut Slots) -> Result<Option<Wa
         }
     };
     Ok(Some(Watchdog { address: slots.take("watchdog")?, action }))
+}
+
+pub(super) fn tpm(devices: &Devices) -> Option<Tpm> {
+    devices.tpm.as_ref().filter(|tpm| tpm.enabled != Some(false)).map(|_| Tpm {})
 }
 
 pub(super) fn panic_devices(

@@ -141,6 +141,7 @@ pub fn machine_record(
         inputs,
         sound,
         watchdog,
+        tpm: devices::tpm(specified),
         panic_devices,
         io_threads,
         reboot_ends: domain.reboot_policy.as_deref() == Some("Terminate"),

@@ -185,6 +185,7 @@ impl Shim {
             args: self.options.arguments("virt-launcher"),
             env: Vec::new(),
             descriptors: Vec::new(),
+            companions: Vec::new(),
         };
         let pid = process::spawn(&invocation, vec![(LINK, theirs)], io::stderr().as_fd())?;
         self.incarnation += 1;
@@ -318,7 +319,13 @@ impl Shim {
         log.set_len(0).map_err(|error| format!("empty the hypervisor's log: {error}"))?;
         files::remove(&self.options.run_dir.join(files::EXIT)).map_err(|error| error.to_string())?;
         process::prepare(invocation).map_err(|error| error.to_string())?;
-        let numbered = invocation.descriptors.iter().map(|inherited| inherited.number).zip(fds).collect();
+        let numbers = invocation.descriptors.iter().map(|inherited| inherited.number);
+        let mut numbered: Vec<_> = numbers.zip(fds).collect();
+        for companion in &invocation.companions {
+            let channel =
+                process::accompany(invocation, companion, log.as_fd()).map_err(|error| error.to_string())?;
+            numbered.push((companion.number, channel));
+        }
         let executed_at_ms = now_ms();
         let pid = process::spawn(invocation, numbered, log.as_fd()).map_err(|error| {
             format!("{error}; install QEMU on the node (Debian: qemu-system-x86); the start is tried again")

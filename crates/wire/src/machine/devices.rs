@@ -68,6 +68,10 @@ pub enum WatchdogAction {
     Shutdown,
 }
 
+/// Trusted platform module, version 2.0. What it keeps is lost when the machine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tpm {}
+
 /// A device by which a guest's kernel tells that it has panicked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "model")]

@@ -19,6 +19,8 @@ const FIXED: u64 = 25 + 100 + 25 + 40 + 30;
 const PER_CPU: u64 = 8;
 /// Memory of a graphics device, in MiB.
 const GRAPHICS: u64 = 32;
+/// Memory of a TPM's emulator, in MiB.
+const TPM: u64 = 53;
 /// Memory that machines with dedicated resources get on top, in MiB.
 const DEDICATED: u64 = 100;
 /// What the launcher writes below its root, as a request.
@@ -34,6 +36,9 @@ pub fn overhead(vmi: &VirtualMachineInstance) -> u64 {
         requested / 512 + FIXED.saturating_add(PER_CPU.saturating_mul(vcpus(vmi) + 1)).saturating_mul(MI);
     if domain.devices.autoattach_graphics_device != Some(false) {
         overhead += GRAPHICS * MI;
+    }
+    if domain.devices.tpm.as_ref().is_some_and(|tpm| tpm.enabled != Some(false)) {
+        overhead += TPM * MI;
     }
     if is_dedicated(vmi) {
         overhead += DEDICATED * MI;
