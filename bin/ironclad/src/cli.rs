@@ -53,6 +53,8 @@ pub(crate) enum Command {
     VirtHandler(VirtHandlerArgs),
     /// Run the Pods of one node as local processes against a Kubernetes API.
     Kubelet(KubeletArgs),
+    /// Carry Services and NetworkPolicies out on one node against a Kubernetes API.
+    KubeNetwork(NodeComponentArgs),
     /// Run scheduler, garbage collection and the other Kubernetes controllers of the embedded mode.
     KubeControllers(ComponentArgs),
     /// Enter a Pod's namespaces and become its first process.
@@ -269,7 +271,7 @@ mod tests {
 
     /// Environment variables that options of `command` and its subcommands read.
     fn variables(command: &clap::Command, found: &mut Vec<String>) {
-        let own = command.get_arguments().filter_map(|argument| argument.get_env());
+        let own = command.get_arguments().filter_map(clap::Arg::get_env);
         found.extend(own.map(|name| name.to_string_lossy().into_owned()));
         command.get_subcommands().for_each(|below| variables(below, found));
     }

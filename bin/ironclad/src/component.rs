@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use wire::machine::Accelerator;
 
 use crate::accelerator;
-use crate::cli::{ComponentArgs, Global, KubeletArgs, VirtHandlerArgs};
+use crate::cli::{ComponentArgs, Global, KubeletArgs, NodeComponentArgs, VirtHandlerArgs};
 use crate::layout::Layout;
 use crate::up::{installation, node};
 
@@ -85,6 +85,17 @@ pub(crate) fn kubelet(arguments: &KubeletArgs, global: &Global) -> Result<()> {
         let store = Store::open(&layout.images()).context("opening the image store")?;
         let images = Arc::new(node::images::NodeImages { store, registries: layout.registries() });
         Ok(kubelet::run(config, context, images, stopped()?).await?)
+    })
+}
+
+/// Carries Services and policies out on a node.
+pub(crate) fn kube_network(arguments: &NodeComponentArgs, global: &Global) -> Result<()> {
+    alone(global, async {
+        let layout = Layout::of(&arguments.data)?;
+        let context = context(&arguments.component.kubeconfig).await?;
+        let config = node::traffic::config(&node::config(&arguments.node_name, &layout)?);
+        kube_network::run(config, context, stopped()?).await;
+        Ok(())
     })
 }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod hypervisor;
 pub(crate) mod images;
-mod traffic;
+pub(crate) mod traffic;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

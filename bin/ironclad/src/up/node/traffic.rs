@@ -11,7 +11,7 @@ use kubelet::record::Record;
 use network::pod::Filter;
 
 /// Returns what the agent for Services and policies must know of the node.
-pub(super) fn config(kubelet: &KubeletConfig) -> kube_network::Config {
+pub(crate) fn config(kubelet: &KubeletConfig) -> kube_network::Config {
     let means = match Filter::of(&kubelet.network) {
         Some(filter) => Means::Filter(filter),
         None => Means::Sockets(Arc::new(Dialer { pods: kubelet.pods(), helper: kubelet.helper.clone() })),
