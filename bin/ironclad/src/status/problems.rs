@@ -1,7 +1,7 @@
 //! What is wrong: every condition that is not as it should be, as one sentence each.
 
 use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
-use api::names::condition as kind;
+use api::names::{condition as kind, reason};
 use k8s_openapi::api::core::v1::Node;
 use kube_ext::Kind as _;
 
@@ -28,11 +28,14 @@ pub(super) fn of(
     let mut problems: Vec<String> = nodes.iter().flat_map(of_node).collect();
     for machine in machines {
         let conditions = machine.status.iter().flat_map(|status| &status.conditions);
+        // What a user paused stands still because it should.
+        let conditions = conditions.filter(|c| c.reason.as_deref() != Some(reason::PAUSED_BY_USER));
         let conditions = conditions.map(|c| (c.type_.as_str(), c.status.as_str(), c.message.as_deref()));
         add(&mut problems, &format!("{}/{}", machine.namespace(), machine.name()), conditions);
     }
     for instance in instances {
         let conditions = instance.status.iter().flat_map(|status| &status.conditions);
+        let conditions = conditions.filter(|c| c.reason.as_deref() != Some(reason::PAUSED_BY_USER));
         let conditions = conditions.map(|c| (c.type_.as_str(), c.status.as_str(), c.message.as_deref()));
         add(&mut problems, &format!("{}/{}", instance.namespace(), instance.name()), conditions);
     }

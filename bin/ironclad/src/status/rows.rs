@@ -8,7 +8,7 @@ use kube_ext::Kind as _;
 pub(super) const NODE: [&str; 5] = ["NODE", "READY", "ADDRESS", "CPU", "MEMORY"];
 /// Header of [`machines`].
 pub(super) const MACHINE: [&str; 7] =
-    ["NAMESPACE", "VIRTUAL MACHINE", "STATUS", "NODE", "ADDRESSES", "GUEST MEMORY", "HELD"];
+    ["NAMESPACE", "VIRTUAL MACHINE", "STATUS", "NODE", "ADDRESSES", "GUEST MEMORY", "HOST MEMORY"];
 
 /// The row of a node.
 pub(super) fn node(node: &Node) -> Vec<String> {

@@ -26,6 +26,8 @@ const MISSING: &str = "HypervisorMissing";
 const FOUND: &str = "HypervisorFound";
 /// Message when all is well.
 const USABLE: &str = "QEMU can be used";
+/// Between two attempts to tell of it while the node is not registered yet.
+const SOON: Duration = Duration::from_millis(500);
 /// Between two looks whether the program has come or gone.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -52,14 +54,21 @@ pub(super) struct Teller {
     context: Context,
     node: String,
     recorder: Recorder,
-    /// What was written last; the inner `None` says that all is well.
-    told: Option<Option<String>>,
+    told: Told,
+}
+
+/// What was written last.
+#[derive(PartialEq)]
+enum Told {
+    Nothing,
+    AllIsWell,
+    Problem(String),
 }
 
 impl Teller {
     /// Speaks for the node `name`; Events go through `recorder`.
     pub(super) fn new(context: &Context, name: &str, recorder: Recorder) -> Self {
-        Self { context: context.clone(), node: name.to_owned(), recorder, told: None }
+        Self { context: context.clone(), node: name.to_owned(), recorder, told: Told::Nothing }
     }
 
     /// Waits until the hypervisor can be asked, and tells what it waits for.
@@ -72,7 +81,7 @@ impl Teller {
                 }
                 Err(error) => self.tell(Some(missing(&format!("{error:#}")))).await,
             }
-            self.context.clock.sleep(LOOK).await;
+            self.context.clock.sleep(if self.told == Told::Nothing { SOON } else { LOOK }).await;
         }
     }
 
@@ -89,11 +98,12 @@ impl Teller {
     /// Writes the condition when it differs from what was told last. What cannot be written now is written with the
     /// next look.
     async fn tell(&mut self, problem: Option<String>) {
-        if self.told.as_ref() == Some(&problem) {
+        let news = problem.clone().map_or(Told::AllIsWell, Told::Problem);
+        if self.told == news {
             return;
         }
         match self.write(problem.as_deref()).await {
-            Ok(()) => self.told = Some(problem),
+            Ok(()) => self.told = news,
             // The kubelet has not registered the node yet.
             Err(error) if error.is_not_found() => {}
             Err(error) => tracing::warn!(node = self.node, %error, "cannot tell of the hypervisor"),
