@@ -12,10 +12,15 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 /// # Errors
 /// When there is no such file, or the path leads out: `..`, an absolute path, a symbolic or magic link.
 pub fn open_beneath(root: impl AsFd, path: &Path, write: bool) -> io::Result<File> {
+    open_with(root, path, write, OFlags::empty())
+}
+
+/// The same with further flags.
+pub(crate) fn open_with(root: impl AsFd, path: &Path, write: bool, flags: OFlags) -> io::Result<File> {
     let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
+    let flags = flags | access | OFlags::CLOEXEC | OFlags::NOCTTY;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let descriptor = openat2(root, path, access | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty(), resolve)?;
-    Ok(File::from(descriptor))
+    Ok(File::from(openat2(root, path, flags, Mode::empty(), resolve)?))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid, openat2};
 
-use crate::beneath::open_beneath;
+use crate::beneath::open_with;
 
 /// Sizes of disks are multiples of this, in bytes.
 pub const ALIGNMENT: u64 = 1 << 20;
@@ -101,11 +101,15 @@ pub fn directory(path: &Path, make: bool) -> Result<File, Error> {
 /// # Errors
 /// When it is not there, or is anything but a regular file with one name.
 pub fn open(directory: &File, name: &Path, write: bool) -> Result<File, Error> {
-    let file = open_beneath(directory, name, write).map_err(Error::open)?;
+    // A pipe put in the place of the disk must not keep whoever opens it waiting.
+    let file = open_with(directory, name, write, OFlags::NONBLOCK).map_err(Error::open)?;
     let metadata = file.metadata().map_err(|error| Error::Io("look at", error))?;
     if !metadata.is_file() {
         return Err(Error::NoFile);
     }
+    rustix::fs::fcntl_getfl(&file)
+        .and_then(|flags| rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK))
+        .map_err(|error| Error::Io("open", error.into()))?;
     if write && metadata.nlink() > 1 {
         return Err(Error::Linked(metadata.nlink()));
     }
@@ -226,11 +230,15 @@ mod tests {
         std::fs::hard_link(at("real"), at("second")).unwrap();
         symlink("/etc/passwd", at("soft")).unwrap();
         std::fs::create_dir(at("inner")).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(&directory, "pipe", fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        assert!(matches!(open(&directory, Path::new("pipe"), false), Err(Error::NoFile)));
         let tried = |name: &str| open(&directory, Path::new(name), true).map(drop).unwrap_err();
         assert!(matches!(tried("soft"), Error::Link));
         assert!(matches!(tried("../x"), Error::Link));
         assert!(matches!(tried("second"), Error::Linked(2)));
         assert!(matches!(tried("inner"), Error::NoFile));
+        assert!(matches!(tried("pipe"), Error::NoFile));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) fn make(directory: &Path, plan: &PodPlan, owned: bool) -> io::Result<
                 std::fs::create_dir_all(&path)?;
                 give(&path, plan, owned, 0o2770)?;
             }
-            VolumeSource::Claim { path: directory, make, .. } => {
+            VolumeSource::Claim { path: directory, make } => {
                 if *make {
                     std::fs::create_dir_all(directory)?;
                     give(directory, plan, owned, 0o2770)?;

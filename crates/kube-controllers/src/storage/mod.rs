@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube_ext::{ApiError, Context, Key, ObjectRef, Queue, Recorder, Severity, Tasks, resources, work};
-use plan::storage::{claim, volume};
+use plan::storage::{self, claim, volume};
 
 pub(crate) use self::caches::{Caches, Work, queue};
 use self::write::Writer;
@@ -69,7 +69,7 @@ impl Controller {
         let Some((known, revision)) = self.caches.claims.read(key) else { return Ok(()) };
         let observed = claim::Observed {
             claim: (*known).clone(),
-            volumes: self.caches.volumes.all().into_iter().map(|(_, volume)| (*volume).clone()).collect(),
+            volumes: self.volumes_for(&known),
             classes: self.caches.classes.all().into_iter().map(|(_, class)| (*class).clone()).collect(),
             places: self.cluster.places(),
             users: self.cluster.users(key),
@@ -89,6 +89,15 @@ impl Controller {
             }
         }
         Ok(())
+    }
+
+    /// The volume that a claim names, or all that might fill it.
+    fn volumes_for(&self, claim: &storage::Claim) -> Vec<storage::Volume> {
+        if claim.volume.is_empty() {
+            return self.caches.volumes.all().into_iter().map(|(_, volume)| (*volume).clone()).collect();
+        }
+        let named = self.caches.volumes.get(&Key::cluster(&claim.volume));
+        named.map(|volume| (*volume).clone()).into_iter().collect()
     }
 
     async fn volume(&self, key: &Key) -> Result<(), ApiError> {

@@ -101,14 +101,13 @@ pub enum VolumeSource {
         /// When to fetch it.
         policy: PullPolicy,
     },
-    /// What fills a claim: a directory that outlives the Pod.
+    /// What fills a claim: a directory that outlives the Pod, which cannot write to it: disks in it are handed over as
+    /// open files, so that nothing in the Pod can make the volume larger than its disk.
     Claim {
         /// The directory.
         path: PathBuf,
         /// Whether it is made when it is missing: it is one of this node's own.
         make: bool,
-        /// Whether it cannot be written.
-        read_only: bool,
     },
     /// Files of ConfigMaps, Secrets or the Pod itself, read only.
     Files {
@@ -132,7 +131,7 @@ impl VolumeSource {
 
     /// Tells whether the Pod may write.
     pub fn is_writable(&self) -> bool {
-        matches!(self, Self::Empty | Self::Claim { read_only: false, .. })
+        matches!(self, Self::Empty)
     }
 }
 
@@ -361,8 +360,7 @@ fn plan_volume(volume: &ApiVolume, pod: &Pod, sources: &Sources) -> Result<Volum
         VolumeSource::Image { reference, policy }
     } else if let Some(claim) = &volume.persistent_volume_claim {
         let filled = sources.claim(&claim.claim_name)?;
-        let read_only = claim.read_only == Some(true);
-        VolumeSource::Claim { path: filled.path.clone(), make: filled.make, read_only }
+        VolumeSource::Claim { path: filled.path.clone(), make: filled.make }
     } else if let Some((plugin, files)) = files::of(volume, pod, sources)? {
         VolumeSource::Files { plugin, files }
     } else {

@@ -94,3 +94,22 @@ fn what_is_missing_may_come() {
     let error = PodPlan::of(&pod(|_| {}), &Sources::default(), &builtin()).expect_err("no ConfigMap");
     assert!(matches!(&error, PlanError::Missing(message) if message.contains("ConfigMap c")), "{error:?}");
 }
+
+#[test]
+fn a_claim_is_a_directory_that_the_pod_cannot_write_to() {
+    let with_claim = |pod: &mut serde_json::Value| {
+        let volume = json!({ "name": "data", "persistentVolumeClaim": { "claimName": "c" } });
+        pod["spec"]["volumes"].as_array_mut().expect("volumes").push(volume);
+    };
+    let plan = |claims: Option<Result<Claimed, String>>| {
+        let claims = claims.into_iter().map(|claim| ("c".to_owned(), claim)).collect();
+        PodPlan::of(&pod(with_claim), &Sources { claims, ..sources() }, &builtin())
+    };
+    let missing = |result: Result<PodPlan, PlanError>| result.unwrap_err().to_string();
+    assert!(missing(plan(None)).contains("PersistentVolumeClaim c does not exist"));
+    assert_eq!(missing(plan(Some(Err("c is not bound".into())))), "c is not bound");
+    let planned = plan(Some(Ok(Claimed { path: "/volumes/v".into(), make: true }))).expect("a plan");
+    let source = &planned.volumes.last().expect("the claim's").source;
+    assert_eq!(*source, VolumeSource::Claim { path: "/volumes/v".into(), make: true });
+    assert!(!source.is_writable());
+}
