@@ -54,6 +54,8 @@ pub(crate) fn idle(name: &str) -> Value {
                 "terminationGracePeriodSeconds": 0,
                 "domain": {
                     "memory": {"guest": "32Mi"},
+                    // As many as one likes fit on two processors.
+                    "resources": {"requests": {"cpu": "10m"}},
                     "devices": {
                         "autoattachGraphicsDevice": false,
                         "disks": [{"name": "empty", "disk": {"bus": "virtio"}}],

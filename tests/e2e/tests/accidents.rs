@@ -83,8 +83,13 @@ fn a_missing_hypervisor_is_named_and_found_again() {
             .condition("vmi", "early", "PodScheduled")
             .is_some_and(|told| told.contains("ironclad doctor"))
     });
+    let node = || installation.condition("node", "node-0", "HypervisorAvailable");
+    until("the node names it and the remedy", PATIENCE, || {
+        node().is_some_and(|told| told.contains("QEMU") && told.contains("apt-get install"))
+    });
     installation.uncover(HYPERVISOR);
     runs(&installation, "early");
+    assert_eq!(node().as_deref(), Some("QEMU can be used"));
 
     // It goes while the node's agent runs.
     installation.cover(HYPERVISOR);

@@ -40,7 +40,10 @@ fn launchers_are_made_as_the_installation_says_now() {
     runtime.block_on(async {
         let world = World::new(5).await;
         let admin = world.context("admin", identity::administrator("admin"), &Weather::default());
+        // Pods need the service account that one of Kubernetes' controllers makes.
+        let others = world.kube_controllers();
         let controller = world.virt_controller();
+        world.wait(Duration::from_secs(2)).await;
         let kubevirts = Api::<KubeVirt>::new(&admin.client);
         let key = Key::new("default", "kubevirt");
 
@@ -80,5 +83,6 @@ fn launchers_are_made_as_the_installation_says_now() {
         world.wait(Duration::from_secs(5)).await;
         assert_eq!(cpu(&pod(&world, &admin, "fourth").await), "100m", "the defaults are back");
         controller.abort();
+        others.abort();
     });
 }
