@@ -1,5 +1,7 @@
 //! ResourceQuotas: limits hold, also against many writers at once, and the status follows what is there.
 
+#![allow(clippy::panic, reason = "helpers of tests")]
+
 mod common;
 
 use std::time::Duration;

@@ -97,9 +97,9 @@ fn the_guides_work() {
 fn every_block_of_code_says_what_it_is() {
     for folder in ["", "docs"] {
         for entry in std::fs::read_dir(repository().join(folder)).expect("a folder").flatten() {
-            let name = entry.file_name().into_string().expect("a name in UTF-8");
-            if name.ends_with(".md") {
-                commands(Path::new(folder).join(name).to_str().expect("a path in UTF-8"));
+            let document = Path::new(folder).join(entry.file_name());
+            if document.extension().is_some_and(|extension| extension == "md") {
+                commands(document.to_str().expect("a path in UTF-8"));
             }
         }
     }
