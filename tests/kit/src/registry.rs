@@ -36,6 +36,7 @@ impl Registry {
         assert!(program.exists(), "{} is not there: run `scripts/registry` first", program.display());
         let directory = tempfile::tempdir().expect("a temporary directory");
         let root = directory.path();
+        #[allow(clippy::disallowed_methods, reason = "certificates for the programs of this very day")]
         let now = jiff::Timestamp::now();
         let authority = Authority::create("registry's own", now).expect("an authority");
         let profile = Profile::server("registry", ["127.0.0.1".to_owned(), "localhost".to_owned()]);
