@@ -70,26 +70,26 @@ impl Nodes for Agents {
 #[derive(Debug)]
 struct Local(virt_handler::Door);
 
-fn said(error: virt_handler::DoorError) -> AgentError {
+fn said(error: &virt_handler::DoorError) -> AgentError {
     AgentError(error.to_string())
 }
 
 #[async_trait::async_trait]
 impl Agent for Local {
     async fn command(&self, target: &Target, command: Command) -> Result<(), AgentError> {
-        self.0.command(target, command).await.map_err(said)
+        self.0.command(target, command).await.map_err(|error| said(&error))
     }
 
     async fn ask(&self, target: &Target, question: Question) -> Result<serde_json::Value, AgentError> {
-        self.0.ask(target, question).await.map_err(said)
+        self.0.ask(target, question).await.map_err(|error| said(&error))
     }
 
     async fn screenshot(&self, target: &Target) -> Result<Vec<u8>, AgentError> {
-        self.0.screenshot(target).await.map_err(said)
+        self.0.screenshot(target).await.map_err(|error| said(&error))
     }
 
     async fn open(&self, target: &Target, channel: Channel) -> Result<Box<dyn Stream>, AgentError> {
-        match self.0.open(target, channel).await.map_err(said)? {
+        match self.0.open(target, channel).await.map_err(|error| said(&error))? {
             virt_handler::Opened::Unix(stream) => Ok(Box::new(stream)),
             virt_handler::Opened::Tcp(stream) => Ok(Box::new(stream)),
             virt_handler::Opened::Udp(socket) => Ok(Box::new(subresource::Datagrams(socket))),

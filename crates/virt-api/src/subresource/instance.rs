@@ -6,7 +6,7 @@ use api::names::condition;
 use http::{Response, StatusCode};
 use wire::agent::Command;
 
-use super::objects::{Instance, Machine};
+use super::objects::{Instance, Machine, MachineStatus};
 use super::options::{self, Trial};
 use super::refusal::{Refusal, empty};
 use super::route::{Action, Scope};
@@ -40,7 +40,7 @@ pub(super) async fn command(call: &Call<'_>, action: Action, body: Body) -> Resu
     if action == Action::Unpause {
         let machine = match Machine::fetch(call.client, call.namespace, call.name).await {
             Ok(machine) => machine.status.unwrap_or_default(),
-            Err(Refusal::Status(status)) if status.code == 404 => Default::default(),
+            Err(Refusal::Status(status)) if status.code == 404 => MachineStatus::default(),
             Err(refusal) => return Err(refusal),
         };
         if machine.snapshot_in_progress.is_some() {

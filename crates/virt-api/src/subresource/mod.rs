@@ -89,6 +89,10 @@ impl Subresources {
                 Refusal::Text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed".to_owned())
             }
         })?;
+        // It becomes part of paths on our own behalf; a name that is refused is told of as absent.
+        if !matched.namespace.is_empty() && !objects::is_name(matched.namespace) {
+            return Err(no_path());
+        }
         access::check(&self.context.client, user, &matched, version)
             .await
             .map_err(|reason| Refusal::Text(StatusCode::UNAUTHORIZED, reason))?;

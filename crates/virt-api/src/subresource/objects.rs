@@ -208,7 +208,7 @@ async fn fetch<K: Kind>(
 }
 
 /// Whether a text can name an object. What cannot is not put into a path.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     !text.is_empty() && text.len() <= 253 && text.bytes().all(fits) && text != "." && text != ".."
 }

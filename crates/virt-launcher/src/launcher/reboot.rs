@@ -57,7 +57,7 @@ impl Supervisor {
         self.reboot = Reboot::Resetting;
         if let Err(error) = machine.reset().await {
             tracing::error!(%error, "reset a machine whose guest restarts; it is ended instead");
-            self.end_standing(&*machine).await;
+            end_standing(&*machine).await;
         }
         true
     }
@@ -72,7 +72,7 @@ impl Supervisor {
         self.seen = Seen::default();
         if let Err(error) = machine.resume().await {
             tracing::error!(%error, "resume a machine whose guest restarts; it is ended instead");
-            self.end_standing(&*machine).await;
+            end_standing(&*machine).await;
         }
         self.refresh().await;
     }
@@ -93,14 +93,14 @@ impl Supervisor {
         self.no_more_reboot().await;
         let Ok(machine) = self.machine() else { return };
         if matches!(machine.state().await, Ok(RunState::Ended)) {
-            self.end_standing(&*machine).await;
+            end_standing(&*machine).await;
         }
     }
+}
 
-    /// Ends a machine whose guest is off already.
-    pub(super) async fn end_standing(&mut self, machine: &dyn Machine) {
-        if let Err(error) = machine.quit().await {
-            tracing::warn!(%error, "end a machine whose guest is off");
-        }
+/// Ends a machine whose guest is off already.
+async fn end_standing(machine: &dyn Machine) {
+    if let Err(error) = machine.quit().await {
+        tracing::warn!(%error, "end a machine whose guest is off");
     }
 }
