@@ -38,7 +38,7 @@ pub(crate) fn after_a_massacre(report: &mut Report, count: usize) -> Result<()> 
     let processes = processes.collect::<Result<Vec<_>>>()?;
     installation.kill();
     for (number, processes) in processes.iter().enumerate() {
-        if number % 2 == 1 {
+        if !number.is_multiple_of(2) {
             kill(processes.hypervisor().context("its hypervisor runs")?);
         }
         kill(processes.launcher().context("its launcher runs")?);
@@ -53,9 +53,9 @@ pub(crate) fn after_a_massacre(report: &mut Report, count: usize) -> Result<()> 
             let now = found.iter().find(|now| now.uid() == before.uid());
             // A launcher that is not there yet has nobody to be adopted by.
             let driven = || processes[number].launcher().is_some();
-            now.is_some_and(
-                |now| if number % 2 == 0 { runs(now) && driven() } else { phase(now) == "Failed" },
-            )
+            now.is_some_and(|now| {
+                if number.is_multiple_of(2) { runs(now) && driven() } else { phase(now) == "Failed" }
+            })
         });
         if all {
             break begun.elapsed();
