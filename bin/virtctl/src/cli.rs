@@ -7,7 +7,6 @@ use crate::command::console::Console;
 use crate::command::expose::Expose;
 use crate::command::fslist::FilesystemList;
 use crate::command::guestosinfo::GuestOsInfo;
-use crate::command::options::Options;
 use crate::command::pause::Pause;
 use crate::command::port_forward::PortForward;
 use crate::command::reset::Reset;
@@ -40,8 +39,9 @@ pub(crate) enum Command {
     Expose(Expose),
     Fslist(FilesystemList),
     Guestosinfo(GuestOsInfo),
+    /// Print the flags that every command has.
     #[command(hide = true)]
-    Options(Options),
+    Options,
     Pause(Pause),
     PortForward(PortForward),
     Reset(Reset),

@@ -251,7 +251,7 @@ impl Connection {
         if !self.impersonate_extra.is_empty() {
             let facts = user.impersonate_user_extra.insert(HashMap::new());
             for (key, value) in &self.impersonate_extra {
-                facts.entry(key.clone()).or_insert_with(Vec::new).push(value.clone());
+                facts.entry(key.clone()).or_default().push(value.clone());
             }
         }
         Ok(())

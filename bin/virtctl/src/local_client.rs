@@ -74,7 +74,10 @@ impl LocalClient {
     /// Returns the machine's name for ssh: what its key is remembered under.
     pub(crate) fn host(&self, user: Option<&str>) -> String {
         let host = format!("{}.{}.{}", self.target.word(), self.target.name, self.namespace);
-        user.map_or(host.clone(), |user| format!("{user}@{host}"))
+        match user {
+            None => host,
+            Some(user) => format!("{user}@{host}"),
+        }
     }
 
     /// Runs the client and waits for it.

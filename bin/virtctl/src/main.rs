@@ -79,7 +79,10 @@ async fn run(command: &Command, session: &Session) -> Result<()> {
         Command::Expose(command) => command.run(session).await,
         Command::Fslist(command) => command.run(session).await,
         Command::Guestosinfo(command) => command.run(session).await,
-        Command::Options(command) => command.run(),
+        Command::Options => {
+            command::options::run();
+            Ok(())
+        }
         Command::Pause(command) => command.run(session).await,
         Command::PortForward(command) => command.run(session).await,
         Command::Reset(command) => command.run(session).await,

@@ -142,12 +142,24 @@ impl Receiver {
 }
 
 /// Carries bytes both ways until one side ends. Bytes that the other side sent before are written first.
-pub(crate) async fn join<R, W>(tunnel: Tunnel, mut reader: R, mut writer: W) -> Result<(), TunnelError>
+pub(crate) async fn join<R, W>(tunnel: Tunnel, reader: R, writer: W) -> Result<(), TunnelError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let (mut sender, mut receiver) = tunnel.split();
+    join_halves(tunnel.split(), reader, writer).await
+}
+
+/// The same for a tunnel whose directions are parted already.
+pub(crate) async fn join_halves<R, W>(
+    (mut sender, mut receiver): (Sender, Receiver),
+    mut reader: R,
+    mut writer: W,
+) -> Result<(), TunnelError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
     let there = async {
         let mut buffer = BytesMut::new();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);

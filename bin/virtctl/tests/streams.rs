@@ -47,7 +47,7 @@ impl Peer {
         runtime.spawn(async move {
             for index in 0.. {
                 let (stream, _) = listener.accept().await.expect("a connection");
-                let act = acts.get(index).or(acts.last()).expect("an act");
+                let act = acts.get(index).or_else(|| acts.last()).expect("an act");
                 tokio::spawn(serve(stream, *act, Arc::clone(&seen)));
             }
         });
@@ -283,4 +283,15 @@ fn a_screen_is_offered_at_a_port() {
     assert_eq!(text(&heard), "login: heard RFB");
     assert!(child.wait().expect("virtctl ends").success());
     assert!(peer.paths()[0].ends_with("/virtualmachineinstances/vm1/vnc?preserveSession=false"));
+}
+
+#[test]
+fn a_screen_that_goes_before_anybody_looks_ends_the_wait() {
+    let peer = Peer::start(&[Act::Vanish]);
+    let output = peer.run(&["vnc", "vm1", "--proxy-only"], b"");
+    assert_eq!(
+        text(&output.stderr),
+        "error encountered: websocket: close 1006 (abnormal closure): unexpected EOF\n"
+    );
+    assert_eq!(output.status.code(), Some(1));
 }

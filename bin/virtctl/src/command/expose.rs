@@ -180,14 +180,15 @@ fn selector(kind: Kind, name: &str, object: &Value) -> Result<Value> {
 
 /// Returns the label that an instance's Pod has: its name, or of a longer one the beginning and a digest.
 fn identity(name: &str) -> String {
+    // Digits of the digest, two a byte.
     const DIGEST: usize = 8;
     if name.len() <= LABEL {
         return name.to_owned();
     }
     let sum = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, name.as_bytes());
-    let sum: String = sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum: Vec<_> = sum.as_ref().iter().take(DIGEST / 2).map(|byte| format!("{byte:02x}")).collect();
     let beginning: String = name.chars().take(LABEL - DIGEST - 1).collect();
-    format!("{beginning}-{}", &sum[..DIGEST])
+    format!("{beginning}-{}", sum.concat())
 }
 
 /// Returns the ports of the interface on the Pod network.

@@ -34,13 +34,12 @@ impl Pause {
         let api = session.api().await?;
         let kind = instance_or_machine(word)?;
         let body = options(self.dry_run.announced());
-        let machine = match kind {
-            Kind::Instance => None,
-            _ => {
-                let read = api.call(&Request::object(&api.namespace, kind, name)?).await;
-                let read = read.map_err(|error| anyhow!("Error getting VirtualMachine {name}: {error}"))?;
-                Some(serde_json::from_slice::<Value>(&read)?)
-            }
+        let machine = if kind == Kind::Instance {
+            None
+        } else {
+            let read = api.call(&Request::object(&api.namespace, kind, name)?).await;
+            let read = read.map_err(|error| anyhow!("Error getting VirtualMachine {name}: {error}"))?;
+            Some(serde_json::from_slice::<Value>(&read)?)
         };
         let request = Request::subresource(Verb::Put, &api.namespace, Kind::Instance, name, "pause")?;
         api.call(&request.with_body(body)).await.map_err(|error| match &machine {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use clap::{ArgAction, Args, Subcommand};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
@@ -16,10 +17,13 @@ use crate::api::Api;
 use crate::log;
 use crate::request::{Kind, NameError, Request, Verb};
 use crate::session::Session;
-use crate::tunnel::{Tunnel, join};
+use crate::tunnel::{Receiver, TunnelError, join_halves};
 
 /// Time that a viewer which was started here has to connect.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes that are kept while nobody looks. A screen says a dozen and then waits for its viewer's answer.
+const EARLY: usize = 64 << 10;
 
 /// Look at the screen of a virtual machine instance.
 #[derive(Args, Debug)]
@@ -78,9 +82,17 @@ impl Vnc {
             .map_err(|error| anyhow!("can't listen on {address}:{}: {error}", self.port))?;
         let port = listener.local_addr()?.port();
         let looked = async {
-            let client = accept(&listener, viewer.is_some()).await?;
+            let (sender, mut receiver) = tunnel.split();
+            let mut early = Vec::new();
+            let mut client = tokio::select! {
+                accepted = accept(&listener, viewer.is_some()) => accepted?,
+                ended = collect(&mut receiver, &mut early) => return ended.map_err(Into::into),
+            };
             warn_when_paused(api, name).await;
-            look(tunnel, client).await
+            client.set_nodelay(true)?;
+            client.write_all(&early).await?;
+            let (reader, writer) = client.into_split();
+            Ok(join_halves((sender, receiver), reader, writer).await?)
         };
         let shown = async {
             match &viewer {
@@ -131,10 +143,15 @@ async fn accept(listener: &TcpListener, started_here: bool) -> Result<TcpStream>
     Ok(accepted?.0)
 }
 
-async fn look(tunnel: Tunnel, client: TcpStream) -> Result<()> {
-    client.set_nodelay(true)?;
-    let (reader, writer) = client.into_split();
-    Ok(join(tunnel, reader, writer).await?)
+/// Keeps what the screen says before anybody looks, until the screen goes away.
+async fn collect(receiver: &mut Receiver, early: &mut Vec<u8>) -> Result<(), TunnelError> {
+    while early.len() < EARLY {
+        match receiver.next().await? {
+            Some(bytes) => early.extend_from_slice(&bytes),
+            None => return Ok(()),
+        }
+    }
+    std::future::pending().await
 }
 
 /// A paused machine shows a still picture, which looks like a fault.

@@ -69,8 +69,8 @@ pub(crate) async fn listen(destination: Destination, address: IpAddr, port: Forw
 }
 
 fn request(target: &Target, namespace: &str, port: Forward) -> Result<Request, NameError> {
-    let part = format!("portforward/{}/{}", port.remote, port.protocol.as_str());
-    Request::subresource(Verb::Get, namespace, target.kind, &target.name, &part)
+    let place = format!("portforward/{}/{}", port.remote, port.protocol.as_str());
+    Request::subresource(Verb::Get, namespace, target.kind, &target.name, &place)
 }
 
 #[cfg(test)]
