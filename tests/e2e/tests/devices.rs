@@ -191,8 +191,9 @@ impl Found {
     }
 
     fn one(&self, key: &str) -> &str {
-        let mut found = self.0.iter().filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
-        found.next().unwrap_or_else(|| panic!("{key} is not among {:#?}", self.0))
+        let found = self.0.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        assert!(found.is_some(), "{key} is not among {:#?}", self.0);
+        found.unwrap_or_default()
     }
 
     /// Vendor and model of every PCI device, with its place.

@@ -199,10 +199,11 @@ fn block_size(spec: &SpecDisk, path: &str) -> Result<Option<BlockSize>, RecordEr
             )
         })
     };
-    let logical = size("logical", custom.logical.unwrap_or(512))?;
+    let smallest = custom.logical.unwrap_or(512);
+    let logical = size("logical", smallest)?;
     Ok(Some(BlockSize {
         logical,
-        physical: size("physical", custom.physical.unwrap_or(u64::from(logical)))?,
+        physical: size("physical", custom.physical.unwrap_or(smallest))?,
         discard_granularity: match custom.discard_granularity {
             None | Some(0) => None,
             Some(granularity) => Some(u32::try_from(granularity).map_err(|_| {

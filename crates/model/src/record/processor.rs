@@ -51,18 +51,16 @@ fn policy(name: &str, policy: Option<&str>, facts: &NodeFacts) -> Result<Option<
         Err(RecordError::field(format!("spec.domain.cpu.features[{name}].policy"), value, reason))
     };
     match policy {
-        Some("force") => Ok(Some(true)),
         None | Some("" | "require") if offered == Some(false) => refused(
             "require",
             "this node's processors do not offer the feature; write optional, or remove it",
         ),
-        None | Some("" | "require") => Ok(Some(true)),
+        None | Some("" | "require" | "force") => Ok(Some(true)),
         Some("optional") => Ok((offered != Some(false)).then_some(true)),
-        Some("disable") => Ok(Some(false)),
         Some("forbid") if offered == Some(true) => {
             refused("forbid", "this node's processors offer the feature; write disable to hide it")
         }
-        Some("forbid") => Ok(Some(false)),
+        Some("disable" | "forbid") => Ok(Some(false)),
         Some(other) => refused(other, "write one of force, require, optional, disable, forbid"),
     }
 }
