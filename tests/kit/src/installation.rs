@@ -184,21 +184,6 @@ impl Installation {
         run(command, None)
     }
 
-    /// Starts a component by itself, as the installation's administrator: `ironclad ARGUMENTS`. Its words go into `log`.
-    ///
-    /// # Panics
-    /// When the program cannot be started.
-    pub fn component(&self, arguments: &[&str], log: std::fs::File) -> std::process::Child {
-        self.lend(&program("ironclad-launcher"));
-        let mut command = self.command(&self.lend(&program("ironclad")));
-        command
-            .args(arguments)
-            .env("IRONCLAD_DATA_DIR", self.data_dir())
-            .env("KUBECONFIG", self.kubeconfig());
-        let copy = log.try_clone().expect("a log can be shared");
-        command.stdin(Stdio::null()).stdout(log).stderr(copy).spawn().expect("starting a component")
-    }
-
     /// Returns everything that explains a failure: objects, events, log.
     pub fn story(&self) -> String {
         let objects = self.kubectl(&["get", "vm,vmi,pods,events", "-A", "-o", "wide"]);
