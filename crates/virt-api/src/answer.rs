@@ -77,9 +77,8 @@ pub(crate) fn read<T: DeserializeOwned>(request: &Request, object: &Value) -> Re
         serde_json::from_value::<T>(object.clone()).map_or_else(|e| e.to_string() != error, |_| true)
     };
     let kind = &request.kind.kind;
-    Err(bad(
-        schema::number_out_of_range(&object, reads).unwrap_or(format!("the {kind} cannot be read: {error}"))
-    ))
+    Err(bad(schema::number_out_of_range(&object, reads)
+        .unwrap_or_else(|| format!("the {kind} cannot be read: {error}"))))
 }
 
 /// Holds the request's object to the schema of its kind.

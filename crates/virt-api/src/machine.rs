@@ -7,6 +7,9 @@ use model::{defaults, fields, validation};
 use crate::Admission;
 use crate::answer::{changed, hold_to_schema, judge, read};
 
+/// What the reference says of the older way to switch a machine on and off.
+const RUNNING_IS_OLD: &str = "spec.running is deprecated, please use spec.runStrategy instead.";
+
 pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
     let mut vm: VirtualMachine = match hold_to_schema(request).and_then(|()| read(request, &request.object)) {
         Ok(vm) => vm,
@@ -55,6 +58,9 @@ pub(crate) fn validate(admission: &Admission, request: &Request) -> Response {
     let unchanged = request.object.get("spec") == request.old_object.get("spec");
     if response.allowed && !unchanged {
         response.warnings = fields::warnings("VirtualMachine", &request.object);
+        if vm.spec.running.is_some() {
+            response.warnings.push(RUNNING_IS_OLD.to_owned());
+        }
     }
     response
 }

@@ -49,7 +49,7 @@ pub(super) async fn encryption(call: &Call<'_>, action: Action) -> Result<Respon
         Err(refusal) => refusal,
     };
     Err(match action {
-        Action::SevCertificates | Action::SevMeasurement => refusal.as_text(),
+        Action::SevCertificates | Action::SevMeasurement => refusal.into_text(),
         _ => refusal,
     })
 }

@@ -15,7 +15,7 @@ pub(super) async fn ask(call: &Call<'_>, action: Action) -> Result<Response<Body
         Action::FilesystemList => Question::FileSystems,
         _ => Question::Guest,
     };
-    told(call, question).await.map_err(Refusal::as_text)
+    told(call, question).await.map_err(Refusal::into_text)
 }
 
 async fn told(call: &Call<'_>, question: Question) -> Result<Response<Body>, Refusal> {

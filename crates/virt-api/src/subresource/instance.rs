@@ -86,10 +86,11 @@ fn judge(action: Action, instance: &Instance) -> Result<(), Refusal> {
                     .conflict(format!("Cannot pause VM '{name}' because it is currently being migrated")));
             }
         }
-        Action::Unpause if !running => return Err(instance.conflict(INSTANCE_NOT_RUNNING)),
+        Action::Unpause | Action::Unfreeze if !running => {
+            return Err(instance.conflict(INSTANCE_NOT_RUNNING));
+        }
         Action::Unpause if !instance.is_paused() => return Err(instance.conflict("VMI is not paused")),
         Action::Freeze | Action::SoftReboot if !running => return Err(instance.conflict(NOT_RUNNING)),
-        Action::Unfreeze if !running => return Err(instance.conflict(INSTANCE_NOT_RUNNING)),
         Action::SoftReboot if instance.is_paused() => return Err(instance.conflict("VMI is paused")),
         Action::SoftReboot => {
             let acpi = instance.spec.domain.features.as_ref().and_then(|features| features.acpi.enabled);

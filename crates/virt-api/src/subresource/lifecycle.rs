@@ -226,8 +226,7 @@ async fn grant(
 async fn end_launcher(call: &Call<'_>, instance: &Instance) -> Result<(), Refusal> {
     let api = Api::<PartialObject>::of(call.client, resources::POD);
     let labels = format!("{}=virt-launcher,{}={}", label::APP, label::CREATED_BY, instance.metadata.uid);
-    let mut select = Select::labels(labels).within(call.namespace);
-    select.fields = "status.phase=Running".to_owned();
+    let select = Select { labels, ..Select::fields("status.phase=Running") }.within(call.namespace);
     let pods = api.list(&select).await.map_err(|error| Refusal::of_api(&error))?;
     for pod in pods {
         let how = Delete { grace_seconds: Some(FORCED), ..Delete::only(pod.metadata.uid.clone()) };

@@ -72,7 +72,7 @@ impl Refusal {
     }
 
     /// The same as plain text with code 500: so answer the paths that read from the node.
-    pub(crate) fn as_text(self) -> Self {
+    pub(crate) fn into_text(self) -> Self {
         match self {
             Self::Status(status) => Self::Text(StatusCode::INTERNAL_SERVER_ERROR, status.message),
             text @ Self::Text(..) => text,
@@ -129,7 +129,7 @@ mod tests {
             status.message,
             "Operation cannot be fulfilled on virtualmachine.kubevirt.io \"v\": VM is not running"
         );
-        let text = Refusal::not_found(Scope::Instance, "v").as_text();
+        let text = Refusal::not_found(Scope::Instance, "v").into_text();
         let expected = "virtualmachineinstance.kubevirt.io \"v\" not found".to_owned();
         assert_eq!(text, Refusal::Text(StatusCode::INTERNAL_SERVER_ERROR, expected));
     }

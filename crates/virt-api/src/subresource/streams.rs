@@ -105,7 +105,7 @@ pub(super) async fn screen(
 
 /// A picture of the screen. Refusals are plain text, as the reference's.
 pub(super) async fn screenshot(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
-    picture(call).await.map_err(Refusal::as_text)
+    picture(call).await.map_err(Refusal::into_text)
 }
 
 async fn picture(call: &Call<'_>) -> Result<Response<Body>, Refusal> {

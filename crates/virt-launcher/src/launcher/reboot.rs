@@ -31,7 +31,7 @@ impl Supervisor {
             match agent.reboot().await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
-                    tracing::info!(%error, "the agent does not restart the guest; pressing the button")
+                    tracing::info!(%error, "the agent does not restart the guest; pressing the button");
                 }
             }
         }
