@@ -1,7 +1,7 @@
 //! One `ironclad up` in a directory of its own, gone when the test ends.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::images::image;
