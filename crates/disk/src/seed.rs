@@ -83,14 +83,17 @@ pub fn iso(label: &str, files: &[SeedFile]) -> Result<Vec<u8>, Error> {
     Ok(image.into_inner())
 }
 
+/// Paths and contents below one directory.
+type Below<'a> = Vec<(&'a str, &'a [u8])>;
+
 /// Sorts files into directories.
-fn tree(files: Vec<(&str, &[u8])>) -> Vec<IsoFile> {
+fn tree(files: Below<'_>) -> Vec<IsoFile> {
     let mut entries = Vec::new();
-    let mut directories: Vec<(&str, Vec<(&str, &[u8])>)> = Vec::new();
+    let mut directories: Vec<(&str, Below<'_>)> = Vec::new();
     for (path, content) in files {
         match path.split_once('/') {
             None => {
-                entries.push(IsoFile::File { name: Arc::new(path.to_owned()), contents: content.to_vec() })
+                entries.push(IsoFile::File { name: Arc::new(path.to_owned()), contents: content.to_vec() });
             }
             Some((first, rest)) => match directories.iter_mut().find(|(name, _)| *name == first) {
                 Some((_, inner)) => inner.push((rest, content)),

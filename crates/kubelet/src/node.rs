@@ -232,10 +232,10 @@ async fn report(config: &KubeletConfig, context: &Context, pressure: Option<&str
         nodes.patch(&key, &Patch::Merge(json!({ "metadata": { "labels": labels } }))).await?;
     }
     let volumes = config.local_volumes.display().to_string();
-    let noted = known.metadata.annotations.as_ref().and_then(|notes| notes.get(local_volumes::ANNOTATION));
-    if noted != Some(&volumes) {
-        let notes = json!({ local_volumes::ANNOTATION: volumes });
-        nodes.patch(&key, &Patch::Merge(json!({ "metadata": { "annotations": notes } }))).await?;
+    let told = known.metadata.annotations.as_ref().and_then(|all| all.get(local_volumes::ANNOTATION));
+    if told != Some(&volumes) {
+        let annotations = json!({ local_volumes::ANNOTATION: volumes });
+        nodes.patch(&key, &Patch::Merge(json!({ "metadata": { "annotations": annotations } }))).await?;
     }
     let facts = Facts::of(&Root::default(), config);
     let (address, release) = (config.address, &config.release);

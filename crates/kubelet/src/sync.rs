@@ -379,24 +379,17 @@ impl Kubelet {
             let found = Api::<Secret>::new(&self.context.client).find(&key).await?;
             let data = found.and_then(|secret| secret.data).unwrap_or_default();
             let data = data.into_iter().map(|(key, value)| (key, value.0)).collect();
-            match PullSecret::of(&reference.name, data) {
-                Some(secret) => secrets.push(secret),
-                None => {
-                    let message = format!(
-                        "Secret {} is not there or holds no .dockerconfigjson: images are pulled without it; create it with \
-                         `kubectl create secret docker-registry`",
-                        reference.name
-                    );
-                    let key = Key::new(pod.namespace(), pod.name());
-                    self.tell(
-                        &key,
-                        pod.uid(),
-                        Severity::Warning,
-                        "FailedToRetrieveImagePullSecret",
-                        &message,
-                    );
-                }
+            if let Some(secret) = PullSecret::of(&reference.name, data) {
+                secrets.push(secret);
+                continue;
             }
+            let message = format!(
+                "Secret {} is not there or holds no .dockerconfigjson: images are pulled without it; create it with \
+                 `kubectl create secret docker-registry`",
+                reference.name
+            );
+            let key = Key::new(pod.namespace(), pod.name());
+            self.tell(&key, pod.uid(), Severity::Warning, "FailedToRetrieveImagePullSecret", &message);
         }
         Ok(secrets)
     }

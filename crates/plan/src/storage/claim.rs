@@ -170,16 +170,15 @@ fn unnamed(observed: &Observed, plan: &mut Plan<Action>) {
         return;
     };
     let class = observed.classes.iter().find(|class| class.name == *name);
-    let place = match class.filter(|class| class.delayed) {
-        None => None,
-        Some(_) => {
-            let Some(node) = &claim.selected_node else {
-                let message = "waiting for first consumer to be created before binding";
-                plan.push(Action::Tell(Notice::normal("WaitForFirstConsumer", message)));
-                return;
-            };
-            observed.places.iter().find(|place| place.node == *node)
-        }
+    let place = if class.is_some_and(|class| class.delayed) {
+        let Some(node) = &claim.selected_node else {
+            let message = "waiting for first consumer to be created before binding";
+            plan.push(Action::Tell(Notice::normal("WaitForFirstConsumer", message)));
+            return;
+        };
+        observed.places.iter().find(|place| place.node == *node)
+    } else {
+        None
     };
     if let Some(volume) = fit::best(claim, &observed.volumes, place) {
         plan.push(Action::BindVolume { volume: volume.name.clone() });

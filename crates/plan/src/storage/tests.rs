@@ -205,7 +205,8 @@ fn of_volumes_made_by_hand_the_smallest_that_fits_is_taken_once() {
 
 #[test]
 fn what_cannot_be_made_is_told_with_a_remedy() {
-    let cases: [(fn(&mut Claim), &str); 6] = [
+    type Change = fn(&mut Claim);
+    let cases: [(Change, &str); 6] = [
         (|claim| claim.block = true, "ask for Filesystem"),
         (|claim| claim.has_source = true, "local volumes begin empty"),
         (|claim| claim.modes = vec!["ReadWriteMany".into()], "ask for ReadWriteOnce"),

@@ -194,7 +194,7 @@ mod tests {
         const GIB: u64 = 1 << 30;
         assert_eq!(fitting(GIB, 2 * GIB, rules), Some(GIB));
         let less = fitting(GIB, GIB, rules).unwrap();
-        assert!(less < GIB && less % ALIGNMENT == 0, "{less}");
+        assert!(less < GIB && less.is_multiple_of(ALIGNMENT), "{less}");
         assert_eq!(fitting(GIB, GIB / 10 * 8, rules), None);
         assert_eq!(fitting(GIB, 0, rules), None);
         assert_eq!(fitting(u64::MAX, GIB, rules), None);

@@ -81,8 +81,8 @@ pub(super) fn pull_secrets(vmi: &VirtualMachineInstance) -> Option<Vec<LocalObje
 
 /// Returns the service account that a volume of the instance shows to the guest.
 pub(super) fn service_account(vmi: &VirtualMachineInstance) -> Option<String> {
-    let accounts = vmi.spec.volumes.iter().filter_map(|volume| volume.service_account.as_ref());
-    accounts.filter_map(|account| account.service_account_name.clone()).next()
+    let mut accounts = vmi.spec.volumes.iter().filter_map(|volume| volume.service_account.as_ref());
+    accounts.find_map(|account| account.service_account_name.clone())
 }
 
 fn kernel_boot(vmi: &VirtualMachineInstance) -> Option<&api::kubevirt::v1::KernelBootContainer> {
