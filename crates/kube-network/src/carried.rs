@@ -60,6 +60,9 @@ impl Route {
     }
 }
 
+/// Open ports of one Service.
+type Ports = BTreeMap<u16, (Route, Listener)>;
+
 struct Carrier {
     node: String,
     dial: Arc<dyn Dial>,
@@ -68,7 +71,7 @@ struct Carrier {
     services: Cache<v1::Service>,
     slices: Cache<EndpointSlice>,
     /// Listeners by port; what accepts ends with the handle.
-    open: Mutex<BTreeMap<Key, BTreeMap<u16, (Route, Listener)>>>,
+    open: Mutex<BTreeMap<Key, Ports>>,
 }
 
 /// A task that accepts connections; dropping it closes the port and ends them.
@@ -91,7 +94,7 @@ pub(crate) fn start(
     let client = &context.client;
     let queue: Queue = Queue::new(context.clock.clone());
     let ready = queue.clone();
-    let services = Cache::builder(Api::<v1::Service>::new(client), view::service)
+    let services = Cache::builder(Api::<v1::Service>::new(client), |service| Some(view::service(service)))
         .on_change(move |change| ready.add(change.key().clone()))
         .start(context, tasks);
     let ready = queue.clone();

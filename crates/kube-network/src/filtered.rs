@@ -37,14 +37,14 @@ struct Rules {
 pub(crate) fn start(context: &Context, node: String, filter: Filter, tasks: &mut Tasks) {
     let client = &context.client;
     let queue: Queue<Part> = Queue::new(context.clock.clone());
-    let services = Cache::builder(Api::<v1::Service>::new(client), view::service)
+    let services = Cache::builder(Api::<v1::Service>::new(client), |service| Some(view::service(service)))
         .on_change(wake(&queue, &[Part::Services]))
         .start(context, tasks);
     let slices = Cache::builder(Api::<EndpointSlice>::new(client), view::slice)
         .index(view::owner)
         .on_change(wake(&queue, &[Part::Services]))
         .start(context, tasks);
-    let pods = Cache::builder(Api::<view::PodView>::new(client), view::pod)
+    let pods = Cache::builder(Api::<view::PodView>::new(client), |pod| Some(view::pod(pod)))
         .on_change(wake(&queue, &[Part::Services, Part::Policies]))
         .start(context, tasks);
     let policies = Cache::builder(Api::<NetworkPolicy>::new(client), |policy| Some(Policy::of(&policy)))

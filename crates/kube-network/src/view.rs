@@ -22,8 +22,8 @@ fn identity(meta: ObjectMeta) -> ObjectMeta {
 }
 
 /// Keeps what traffic depends on.
-pub(crate) fn service(service: Service) -> Option<Service> {
-    Some(Service { metadata: identity(service.metadata), ..service })
+pub(crate) fn service(service: Service) -> Service {
+    Service { metadata: identity(service.metadata), ..service }
 }
 
 /// Keeps what traffic depends on; `None` for a slice of no Service.
@@ -64,6 +64,6 @@ impl Kind for PodView {
 }
 
 /// Keeps what traffic depends on.
-pub(crate) fn pod(pod: PodView) -> Option<Pod> {
-    Some(pod.0.into())
+pub(crate) fn pod(pod: PodView) -> Pod {
+    pod.0.into()
 }

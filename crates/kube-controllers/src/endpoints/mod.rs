@@ -36,7 +36,7 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
         .on_change(move |change| ready.add(change.key().clone()))
         .start(context, tasks);
     let (ready, known) = (queue.clone(), services.clone());
-    let pods = Cache::builder(Api::<PodView>::new(client), picture::pod)
+    let pods = Cache::builder(Api::<PodView>::new(client), |pod| Some(picture::pod(pod)))
         .on_change(move |change| {
             for (key, service) in known.in_namespace(&change.key().namespace) {
                 if change.sides().any(|pod| service.selects(&pod.labels)) {

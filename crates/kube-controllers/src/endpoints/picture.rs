@@ -76,6 +76,6 @@ impl Kind for PodView {
 }
 
 /// Keeps what matters of a Pod.
-pub(super) fn pod(pod: PodView) -> Option<Pod> {
-    Some(pod.0.into())
+pub(super) fn pod(pod: PodView) -> Pod {
+    pod.0.into()
 }
