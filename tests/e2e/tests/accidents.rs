@@ -81,7 +81,7 @@ fn a_missing_hypervisor_is_named_and_found_again() {
     until("the instance says that no node takes it, and where to look", PATIENCE, || {
         installation
             .condition("vmi", "early", "PodScheduled")
-            .is_some_and(|told| told.contains("ironclad doctor"))
+            .is_some_and(|told| told.contains("ironclad doctor") && told.contains("install QEMU"))
     });
     let node = || installation.condition("node", "node-0", "HypervisorAvailable");
     until("the node names it and the remedy", PATIENCE, || {
