@@ -166,14 +166,13 @@ fn check_edges(package: &Package, layer: Layer, breaches: &mut Vec<String>) {
                     package.name, dependency.name
                 ));
             }
-            Some(_) => {}
             None if layer <= Layer::Judgement && OUTSIDE_CRATES.contains(&dependency.name.as_str()) => {
                 breaches.push(format!(
                     "{} ({layer:?}) uses {}, which reaches outside",
                     package.name, dependency.name
                 ));
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
 }

@@ -39,8 +39,7 @@ pub(crate) fn run(arguments: &DownArgs) -> Result<()> {
         kubelet::runtime::remove_everything(&config).with_context(|| format!("cleaning up {name}"))?;
     }
     if layout.network().exists() {
-        network::nodes::teardown(&node::shared_network(&layout, 0)?)
-            .context("removing the nodes' network")?;
+        network::nodes::teardown(&node::shared_network(&layout, 0)).context("removing the nodes' network")?;
     }
     if arguments.purge {
         if layout.root().exists() {

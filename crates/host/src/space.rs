@@ -18,7 +18,7 @@ pub struct Space {
 /// # Errors
 /// When the system does not tell.
 pub fn measure(path: &Path) -> io::Result<Space> {
-    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let existing = path.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/"));
     let facts = rustix::fs::statvfs(existing)?;
     Ok(Space { mount: mount_point(existing)?, free: facts.f_bavail.saturating_mul(facts.f_frsize) })
 }

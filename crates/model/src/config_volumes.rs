@@ -235,7 +235,7 @@ mod tests {
     fn made(source: serde_json::Value) -> Result<Option<(String, Vec<String>)>, String> {
         let mut volume = json!({"name": "v"});
         volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
-        let volume: Volume = serde_json::from_value(volume).unwrap();
+        let volume: Volume = serde_json::from_value(volume).map_err(|error| error.to_string())?;
         let shown = |disk: ConfigDisk| {
             let text =
                 |(path, content): (String, Vec<u8>)| format!("{path}={}", String::from_utf8_lossy(&content));

@@ -20,7 +20,8 @@ fn document() -> String {
          - **no effect**: accepted, and answered with a warning that begins `ironclad:`.\n",
     );
     for kind in KINDS {
-        write!(text, "\n## {kind}\n\n| field | state | why, and what to do |\n|---|---|---|\n").unwrap();
+        write!(text, "\n## {kind}\n\n| field | state | why, and what to do |\n|---|---|---|\n")
+            .expect("strings take text");
         for (path, state) in entries(kind) {
             let (word, note) = match state {
                 State::Honoured => ("honoured".to_owned(), String::new()),
@@ -32,7 +33,7 @@ fn document() -> String {
                 State::Harmless { note, .. } => ("no effect".to_owned(), note.to_owned()),
             };
             let path = if path.is_empty() { "everything else".to_owned() } else { format!("`{path}`") };
-            writeln!(text, "| {path} | {word} | {} |", note.replace('|', "\\|")).unwrap();
+            writeln!(text, "| {path} | {word} | {} |", note.replace('|', "\\|")).expect("strings take text");
         }
     }
     text

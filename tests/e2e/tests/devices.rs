@@ -1,6 +1,8 @@
 //! Devices as guests see them: two machines, one started by BIOS and one by UEFI, with most of what a specification can
 //! ask for. Each prints what it finds on its serial console. Then one panics, and the other's watchdog expires.
 
+#![allow(clippy::format_collect, reason = "helpers of tests")]
+
 use std::collections::BTreeMap;
 use std::process::Child;
 use std::time::Duration;
@@ -295,10 +297,9 @@ fn guests_find_what_their_specifications_ask_for() {
 
 /// Whole hours between the host's time in UTC and what the guest's real-time clock shows.
 fn clock(found: &Found) -> i64 {
-    let shown = found.one("rtc");
-    let output = std::process::Command::new("date").args(["-u", "-d", shown, "+%s"]).output().expect("date");
-    let shown: i64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a time");
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let now = i64::try_from(now.as_secs()).expect("a time of this age");
-    (shown - now + 1800).div_euclid(3600)
+    let date = |of: &str| -> i64 {
+        let output = std::process::Command::new("date").args(["-u", "-d", of, "+%s"]).output().expect("date");
+        String::from_utf8_lossy(&output.stdout).trim().parse().expect("a time")
+    };
+    (date(found.one("rtc")) - date("now") + 1800).div_euclid(3600)
 }

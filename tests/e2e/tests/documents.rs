@@ -32,7 +32,7 @@ fn commands(document: &str) -> String {
             }
             (Some(_), None) => {}
             (None, None) => {
-                assert!(!line.starts_with("    "), "{place}: fence this block, so that it can be run")
+                assert!(!line.starts_with("    "), "{place}: fence this block, so that it can be run");
             }
         }
     }

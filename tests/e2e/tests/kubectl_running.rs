@@ -38,7 +38,7 @@ fn a_running_machine_is_described_and_its_logs_are_read() {
     let later = console(&["--since-time", "2999-01-01T00:00:00Z"]).expect("nothing yet");
     assert_eq!(later, "");
     let stamped = console(&["--tail", "1", "--timestamps"]).expect("a line with its time");
-    assert!(stamped.starts_with("20") && stamped.contains("T"), "{stamped}");
+    assert!(stamped.starts_with("20") && stamped.contains('T'), "{stamped}");
     let unknown = installation.kubectl(&["logs", &pod, "-c", "nobody"]);
     assert!(!unknown.success && unknown.stderr.contains("nobody"), "{}", unknown.stderr);
     let compute = installation.kubectl(&["logs", &pod, "-c", "compute"]).expect("the supervisor's log");

@@ -1,5 +1,7 @@
 //! Everything of ours may be killed; the guest goes on and the status is right again.
 
+#![allow(clippy::panic, reason = "helpers of tests")]
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What a person does with a machine all day, by virtctl: the commands of its document, and what a document cannot show.
 
+#![allow(clippy::panic, reason = "helpers of tests")]
+
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,5 +1,7 @@
 //! Every kind of volume, read by a real guest; claims that outlive machines; and what nobody may reach.
 
+#![allow(clippy::panic, clippy::format_collect, reason = "helpers of tests")]
+
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -89,17 +89,23 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    /// Makes sure that the object which configures the installation is there, and a class of storage.
+    /// Makes sure that there is a class of storage.
+    pub(super) async fn furnish(&self, effects: &Effects) -> Result<()> {
+        let context = self.context(identity::kubernetes(), effects);
+        let classes = Api::<StorageClass>::new(&context.client);
+        // Whoever has chosen storage of his own keeps it.
+        if classes.list(&Select::default()).await.context("looking for storage classes")?.is_empty() {
+            classes.create("", &installation::storage_class()).await.context("creating the storage class")?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the object which configures the installation is there.
     pub(super) async fn install(&self, kubevirt: &KubeVirt, effects: &Effects) -> Result<()> {
         let context = self.context(identity::kubernetes(), effects);
         let api = Api::<KubeVirt>::new(&context.client);
         if api.list(&Select::default()).await.context("looking for the KubeVirt object")?.is_empty() {
             api.create(api::names::NAMESPACE, kubevirt).await.context("creating the KubeVirt object")?;
-        }
-        let classes = Api::<StorageClass>::new(&context.client);
-        // Whoever has chosen storage of his own keeps it.
-        if classes.list(&Select::default()).await.context("looking for storage classes")?.is_empty() {
-            classes.create("", &installation::storage_class()).await.context("creating the storage class")?;
         }
         Ok(())
     }

@@ -73,6 +73,7 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
     let stop = CancellationToken::new();
     let nodes = Arc::new(proxy::Nodes::default());
     let plane = ControlPlane::start(arguments, layout, &effects, nodes.clone(), &stop).await?;
+    plane.furnish(&effects).await?;
     tracing::info!(address = %plane.address, kubeconfig = %layout.kubeconfig().display(), "the API is ready");
     report.ready();
 

@@ -66,7 +66,8 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     }
     // Owner references hold meanwhile, so this can wait until the start is out of the way.
     let busy = plan.actions.iter().any(moves) || plan.again.is_some_and(|again| again.why == PROGRESS);
-    if !vm.deleting && !busy && !(vm.marked && vm.has_finalizer(finalizer::VIRTUAL_MACHINE)) {
+    let adopted = vm.marked && vm.has_finalizer(finalizer::VIRTUAL_MACHINE);
+    if !vm.deleting && !busy && !adopted {
         plan.push(Action::Adopt);
     }
     plan

@@ -106,7 +106,7 @@ fn conditions(observed: &Observed, failures: Option<&StartFailure>, now: Timesta
         (Some((reason, message)), _) => {
             condition::set(&mut conditions, Condition::new(kind::FAILURE, true, &reason, message), now);
         }
-        (None, Some(failures)) if !instance.is_some_and(|instance| instance.phase == "Running") => {
+        (None, Some(failures)) if instance.is_none_or(|instance| instance.phase != "Running") => {
             last_failure(&mut conditions, instance, failures, now);
         }
         _ => condition::remove(&mut conditions, kind::FAILURE),

@@ -91,14 +91,15 @@ fn places(count: u8, layout: &Layout) -> Result<Vec<VirtualNode>> {
     if count < 2 || !rustix::process::geteuid().is_root() {
         return Ok(Vec::new());
     }
-    network::nodes::prepare(&shared_network(layout, count)?).context("connecting the nodes")
+    let config = shared_network(layout, count);
+    std::fs::create_dir_all(&config.state).with_context(|| format!("making {}", config.state.display()))?;
+    network::nodes::prepare(&config).context("connecting the nodes")
 }
 
-/// Returns what several nodes of this machine share.
-pub(crate) fn shared_network(layout: &Layout, count: u8) -> Result<NodesConfig> {
-    let state = layout.network();
-    std::fs::create_dir_all(&state).with_context(|| format!("making {}", state.display()))?;
-    Ok(NodesConfig { instance: layout.root().display().to_string(), state, count, namespace: None })
+/// Returns what several nodes of this machine share; its directory is there once they do.
+pub(crate) fn shared_network(layout: &Layout, count: u8) -> NodesConfig {
+    let instance = layout.root().display().to_string();
+    NodesConfig { instance, state: layout.network(), count, namespace: None }
 }
 
 /// What an agent needs besides what its hypervisor says of itself.
@@ -155,7 +156,7 @@ pub(crate) fn config(name: &str, layout: &Layout) -> Result<KubeletConfig> {
         std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
     }
     let is_root = rustix::process::geteuid().is_root();
-    let namespace = network::nodes::namespace(&shared_network(layout, 0)?, name);
+    let namespace = network::nodes::namespace(&shared_network(layout, 0), name);
     Ok(KubeletConfig {
         node: name.to_owned(),
         helper: helper()?,

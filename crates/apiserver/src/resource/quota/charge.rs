@@ -35,7 +35,7 @@ pub(crate) async fn charge(
     let entries = of_namespace(&call.server, call.namespace());
     // All are asked before any is charged.
     for entry in &entries {
-        bill(call, &fresh(call, entry).await?, draft, old)?;
+        bill(call, &fresh(call, entry)?, draft, old)?;
     }
     if !dry_run {
         for entry in entries {
@@ -47,7 +47,7 @@ pub(crate) async fn charge(
 
 async fn charge_one(call: &Call, mut entry: Arc<Entry>, draft: &Value, old: Option<&Value>) -> Result<()> {
     for _ in 0..ATTEMPTS {
-        let mut quota = fresh(call, &entry).await?;
+        let mut quota = fresh(call, &entry)?;
         let Some(used) = bill(call, &quota, draft, old)? else { return Ok(()) };
         quota["status"]["used"] = write(&used);
         let key = entry.key.clone();
@@ -65,7 +65,7 @@ async fn charge_one(call: &Call, mut entry: Arc<Entry>, draft: &Value, old: Opti
 }
 
 /// Returns a quota with a status that is about its present limits: one that was just made is counted here and now.
-async fn fresh(call: &Call, entry: &Entry) -> Result<Value> {
+fn fresh(call: &Call, entry: &Entry) -> Result<Value> {
     let mut quota: Value = entry.parse().map_err(Status::internal)?;
     if quota["status"]["hard"] != quota["spec"]["hard"] {
         quota["status"] = recount::count(&call.server, &quota);
