@@ -53,6 +53,14 @@ pub enum Error {
     /// The launcher understood the command and refuses it.
     #[error("the launcher refuses: {0}")]
     Refused(String),
+    /// The launcher does not know the command: it was started by an earlier release.
+    #[error(
+        "the machine's launcher is of release {release} and cannot do that yet; stop the machine and start it again, and it gets a newer one"
+    )]
+    Unknown {
+        /// Release of the launcher.
+        release: String,
+    },
     /// The command failed inside the launcher.
     #[error("the launcher failed: {0}")]
     Failed(String),
@@ -67,7 +75,9 @@ impl From<tonic::Status> for Error {
         let message = status.message().to_owned();
         match status.code() {
             Code::Unauthenticated | Code::PermissionDenied => Self::Denied(message),
-            Code::InvalidArgument | Code::FailedPrecondition | Code::Unimplemented => Self::Refused(message),
+            Code::InvalidArgument | Code::FailedPrecondition => Self::Refused(message),
+            // Said of the very hello.
+            Code::Unimplemented => Self::Refused("it does not speak this protocol".to_owned()),
             Code::Internal => Self::Failed(message),
             _ => Self::Gone(message),
         }
@@ -92,7 +102,7 @@ impl Client {
     /// life, also for launchers that replace it in the same Pod.
     pub async fn connect(directory: &Path, secret: &[u8]) -> Result<Self, Error> {
         let refused = |source| Error::Connect { path: directory.join(COMMAND_SOCKET), source };
-        let path = SocketPath::new(directory, COMMAND_SOCKET).map_err(|error| refused(error.into()))?;
+        let path = SocketPath::existing(directory, COMMAND_SOCKET).map_err(|error| refused(error.into()))?;
         let stream = UnixStream::connect(path.as_path()).await.map_err(refused)?;
         let peer_pid = Peer::of(stream.as_fd()).map_err(refused)?.pid;
 
@@ -154,78 +164,78 @@ impl Client {
         };
         drop(descriptors);
         let request = v1::StartRequest { record, descriptors: token };
-        let response = self.rpc.clone().start(request).await?.into_inner();
+        let response = self.answer(self.rpc.clone().start(request).await)?.into_inner();
         Ok(response.state.unwrap_or_default())
     }
 
     /// Presses the power button; the launcher kills the machine after the grace period.
     pub async fn shutdown(&self, grace_period_seconds: u64) -> Result<(), Error> {
-        self.rpc.clone().shutdown(v1::ShutdownRequest { grace_period_seconds }).await?;
+        self.answer(self.rpc.clone().shutdown(v1::ShutdownRequest { grace_period_seconds }).await)?;
         Ok(())
     }
 
     /// Ends the hypervisor at once.
     pub async fn kill(&self) -> Result<(), Error> {
-        self.rpc.clone().kill(v1::Empty {}).await?;
+        self.answer(self.rpc.clone().kill(v1::Empty {}).await)?;
         Ok(())
     }
 
     /// Stops the virtual processors.
     pub async fn pause(&self) -> Result<(), Error> {
-        self.rpc.clone().pause(v1::Empty {}).await?;
+        self.answer(self.rpc.clone().pause(v1::Empty {}).await)?;
         Ok(())
     }
 
     /// Lets the virtual processors run.
     pub async fn resume(&self) -> Result<(), Error> {
-        self.rpc.clone().resume(v1::Empty {}).await?;
+        self.answer(self.rpc.clone().resume(v1::Empty {}).await)?;
         Ok(())
     }
 
     /// Resets the machine as its reset button would.
     pub async fn reset(&self) -> Result<(), Error> {
-        self.rpc.clone().reset(v1::Empty {}).await?;
+        self.answer(self.rpc.clone().reset(v1::Empty {}).await)?;
         Ok(())
     }
 
     /// Has the guest restart in order; returns once that is under way.
     pub async fn soft_reboot(&self) -> Result<(), Error> {
-        self.rpc.clone().soft_reboot(v1::Empty {}).await?;
+        self.answer(self.rpc.clone().soft_reboot(v1::Empty {}).await)?;
         Ok(())
     }
 
     /// Has the guest's agent hold its file systems, for so many seconds at most; 0 is for ever.
     pub async fn freeze(&self, unfreeze_after_seconds: u64) -> Result<(), Error> {
-        self.rpc.clone().freeze(v1::FreezeRequest { unfreeze_after_seconds }).await?;
+        self.answer(self.rpc.clone().freeze(v1::FreezeRequest { unfreeze_after_seconds }).await)?;
         Ok(())
     }
 
     /// Releases held file systems.
     pub async fn unfreeze(&self) -> Result<(), Error> {
-        self.rpc.clone().unfreeze(v1::Empty {}).await?;
+        self.answer(self.rpc.clone().unfreeze(v1::Empty {}).await)?;
         Ok(())
     }
 
     /// Asks the guest's agent what is wanted.
     pub async fn ask_guest(&self, wanted: v1::AskGuestRequest) -> Result<v1::GuestAnswer, Error> {
-        Ok(self.rpc.clone().ask_guest(wanted).await?.into_inner())
+        Ok(self.answer(self.rpc.clone().ask_guest(wanted).await)?.into_inner())
     }
 
     /// Takes a picture of the machine's screen, as PNG.
     pub async fn screenshot(&self) -> Result<Vec<u8>, Error> {
         let mut rpc = self.rpc.clone().max_decoding_message_size(LARGEST_PICTURE);
-        Ok(rpc.screenshot(v1::Empty {}).await?.into_inner().png)
+        Ok(self.answer(rpc.screenshot(v1::Empty {}).await)?.into_inner().png)
     }
 
     /// Returns what the launcher knows of its machine now.
     pub async fn state(&self) -> Result<v1::MachineState, Error> {
-        Ok(self.rpc.clone().state(v1::Empty {}).await?.into_inner())
+        Ok(self.answer(self.rpc.clone().state(v1::Empty {}).await)?.into_inner())
     }
 
     /// Follows the machine's state, the current one first. A reader that is slower than the machine gets the
     /// newest state, not every one between. The stream ends when the launcher goes away.
     pub async fn watch(&self) -> Result<ReceiverStream<v1::MachineState>, Error> {
-        let mut states = self.rpc.clone().watch(v1::Empty {}).await?.into_inner();
+        let mut states = self.answer(self.rpc.clone().watch(v1::Empty {}).await)?.into_inner();
         let (sender, receiver) = tokio::sync::mpsc::channel(8);
         tokio::spawn(async move {
             loop {
@@ -245,6 +255,17 @@ impl Client {
         Ok(ReceiverStream::new(receiver))
     }
 
+    /// Tells an earlier launcher, which does not know a command, from one that refuses it.
+    fn answer<T>(
+        &self,
+        answer: Result<tonic::Response<T>, tonic::Status>,
+    ) -> Result<tonic::Response<T>, Error> {
+        answer.map_err(|status| match status.code() {
+            tonic::Code::Unimplemented => Error::Unknown { release: self.hello.release.clone() },
+            _ => status.into(),
+        })
+    }
+
     /// Sends a batch over the descriptor socket and returns its token.
     async fn hand_over(&self, descriptors: &Descriptors) -> Result<String, Error> {
         if descriptors.len() > PER_BATCH {
@@ -255,7 +276,7 @@ impl Client {
         }
         let failed = |error: std::io::Error| Error::Descriptors(error.to_string());
         let path =
-            SocketPath::new(&self.directory, DESCRIPTOR_SOCKET).map_err(|error| failed(error.into()))?;
+            SocketPath::existing(&self.directory, DESCRIPTOR_SOCKET).map_err(|error| failed(error.into()))?;
         let socket = Socket::connect(path.as_path()).map_err(failed)?;
         let messages = descriptors.chunks(PER_MESSAGE).count();
         for (place, chunk) in descriptors.chunks(PER_MESSAGE).enumerate() {

@@ -6,26 +6,71 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io;
 
 /// A socket's short path, valid while the value lives.
 #[derive(Debug)]
 pub(crate) struct SocketPath {
-    _directory: OwnedFd,
+    _opened: OwnedFd,
     path: PathBuf,
 }
 
 impl SocketPath {
-    /// Names `socket` in `directory` by a short path.
+    /// Names `socket` in `directory` by a short path, to bind it there.
     pub(crate) fn new(directory: &Path, socket: &str) -> io::Result<Self> {
         let fd =
             rustix::fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let path = PathBuf::from(format!("/proc/self/fd/{}/{socket}", fd.as_raw_fd()));
-        Ok(Self { _directory: fd, path })
+        Ok(Self { _opened: fd, path })
+    }
+
+    /// Opens `socket` in `directory` and names what was opened, to connect to it.
+    ///
+    /// Whoever works in the Pod may put there what they like. A link would lead the agent, who may do more, to a socket
+    /// of another Pod or of the host, whose owner it would take for this machine's launcher; so none is followed.
+    pub(crate) fn existing(directory: &Path, socket: &str) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let directory = rustix::fs::open(directory, flags | OFlags::DIRECTORY, Mode::empty())?;
+        let fd = rustix::fs::openat2(&directory, socket, flags | OFlags::NOFOLLOW, Mode::empty(), beneath)?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::Socket {
+            return Err(io::Errno::NOTSOCK);
+        }
+        let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        Ok(Self { _opened: fd, path })
     }
 
     pub(crate) fn as_path(&self) -> &Path {
         &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_connected_to_where_it_is_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, other) = (folder.path().join("own"), folder.path().join("other"));
+        for directory in [&own, &other] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        let listeners = [&own, &other].map(|directory| {
+            let path = SocketPath::new(directory, "launcher-sock").unwrap();
+            UnixListener::bind(path.as_path()).unwrap()
+        });
+        let path = SocketPath::existing(&own, "launcher-sock").unwrap();
+        UnixStream::connect(path.as_path()).unwrap();
+        listeners[0].accept().unwrap();
+
+        std::os::unix::fs::symlink(other.join("launcher-sock"), own.join("link")).unwrap();
+        std::fs::write(own.join("file"), "").unwrap();
+        for name in ["link", "file", "absent", "../other/launcher-sock"] {
+            assert!(SocketPath::existing(&own, name).is_err(), "{name}");
+        }
     }
 }

@@ -16,8 +16,6 @@ pub(crate) const EXIT: &str = "hypervisor-exit.json";
 pub(crate) const EXIT_CODE: &str = "exit-code";
 /// What the hypervisor wrote to its standard output and error.
 pub(crate) const HYPERVISOR_LOG: &str = "hypervisor.log";
-/// Last state of a machine that has ended, as the launcher saw it.
-pub(crate) const FINAL_STATE: &str = "final-state.json";
 /// Output of the first serial port.
 pub(crate) const SERIAL_LOG: &str = "serial0.log";
 /// Console of the first serial port, in the socket directory.

@@ -7,6 +7,7 @@ use hypervisor::RunState;
 use wire::launcher::v1::machine_state::Phase;
 use wire::machine::MachineRecord;
 
+use super::start::NotAttached;
 use super::status;
 use super::supervisor::{Order, Supervisor};
 use crate::files;
@@ -54,7 +55,9 @@ impl Supervisor {
         self.executed(running);
         let attached = match self.attach_or_end().await {
             Ok(attached) => attached,
-            Err(failure) => return self.fail(failure),
+            // It ended in the same moment as the earlier launcher.
+            Err(NotAttached::Ended(exit)) => return self.ended(&exit).await,
+            Err(NotAttached::Failed(failure)) => return self.fail(failure),
         };
         self.supervise(attached);
         self.begin(kept).await;

@@ -15,9 +15,10 @@ use super::ending::{self, Seen};
 use super::shutdown::Stage;
 use super::status;
 use super::supervisor::{Live, Order, Supervisor};
-use super::{agent, console, dhcp, log, serial};
+use super::{agent, console, dhcp, log, router, serial};
 use crate::clock::now_ms;
 use crate::files;
+use crate::shim::exit::Exit;
 use crate::shim::protocol::{Notice, Request, Running};
 
 /// How long a hypervisor may take to open its control socket.
@@ -32,6 +33,14 @@ const HYPERVISOR_LOG_LIMIT: u64 = 1 << 20;
 pub(super) struct Failure {
     reason: &'static str,
     message: String,
+}
+
+/// Why nobody is attached to a hypervisor's process.
+pub(super) enum NotAttached {
+    /// It ended before it listened.
+    Ended(Exit),
+    /// It cannot be reached.
+    Failed(Failure),
 }
 
 fn failure(reason: &'static str, message: impl std::fmt::Display) -> Failure {
@@ -104,7 +113,11 @@ impl Supervisor {
         let ours = self.execute(prepared).await?;
         let attached = match self.attach_or_end().await {
             Ok(attached) => attached,
-            Err(failure) => {
+            Err(NotAttached::Ended(exit)) => {
+                let words = ending::last_words(&self.options.run_dir.join(files::HYPERVISOR_LOG));
+                return Err(failure("HypervisorFailed", ending::sentence(&exit, &words)));
+            }
+            Err(NotAttached::Failed(failure)) => {
                 // A process that never listened runs nothing worth keeping.
                 self.ask_shim(&Request::Kill).await;
                 return Err(failure);
@@ -148,10 +161,13 @@ impl Supervisor {
             });
         }
         for lease in record.nics.iter().filter_map(|nic| nic.dhcp.as_ref()) {
-            let socket = open.remove(&lease.socket).ok_or_else(|| {
-                failure("MissingDescriptor", format!("the DHCP socket {} was not handed over", lease.socket))
-            })?;
-            ours.insert(lease.socket.clone(), socket);
+            let six = lease.ipv6.iter().flat_map(|six| [&six.dhcp, &six.advertiser]);
+            for name in std::iter::once(&lease.socket).chain(six) {
+                let socket = open.remove(name).ok_or_else(|| {
+                    failure("MissingDescriptor", format!("the socket {name} was not handed over"))
+                })?;
+                ours.insert(name.clone(), socket);
+            }
         }
         let keep = ours.keys().cloned().collect();
         let grace_period_seconds = record.grace_period_seconds;
@@ -194,22 +210,20 @@ impl Supervisor {
     }
 
     /// Attaches to the process as soon as it listens, unless it ends before.
-    pub(super) async fn attach_or_end(&mut self) -> Result<Attached, Failure> {
+    pub(super) async fn attach_or_end(&mut self) -> Result<Attached, NotAttached> {
+        let lost = || NotAttached::Failed(failure("Shim", "the shim is gone"));
         let deadline = Instant::now() + ATTACH_PATIENCE;
         loop {
             let error = tokio::select! {
                 biased;
                 notice = self.link.receive::<Notice>() => match notice {
-                    Ok(Some((Notice::Exited(exit), _))) => {
-                        let words = ending::last_words(&self.options.run_dir.join(files::HYPERVISOR_LOG));
-                        return Err(failure("HypervisorFailed", ending::sentence(&exit, &words)));
-                    }
+                    Ok(Some((Notice::Exited(exit), _))) => return Err(NotAttached::Ended(exit)),
                     Ok(Some((Notice::Terminate, _))) => {
                         self.terminate_later();
                         continue;
                     }
                     Ok(Some(_)) => continue,
-                    Ok(None) | Err(_) => return Err(failure("Shim", "the shim is gone")),
+                    Ok(None) | Err(_) => return Err(lost()),
                 },
                 attached = hypervisor_qemu::attach(&self.options.run_dir) => match attached {
                     Ok(attached) => return Ok(attached),
@@ -217,7 +231,7 @@ impl Supervisor {
                 },
             };
             if Instant::now() >= deadline {
-                return Err(failure("HypervisorSilent", error));
+                return Err(NotAttached::Failed(failure("HypervisorSilent", error)));
             }
             tokio::time::sleep(ATTACH_PAUSE).await;
         }
@@ -264,6 +278,11 @@ impl Supervisor {
             if let Some(socket) = ours.remove(&lease.socket) {
                 let reports = self.reports.clone();
                 live.helpers.spawn(dhcp::serve(socket, lease.clone(), nic.mac.clone(), reports));
+            }
+            if let Some(six) = &lease.ipv6
+                && let (Some(dhcp), Some(advertiser)) = (ours.remove(&six.dhcp), ours.remove(&six.advertiser))
+            {
+                live.helpers.spawn(router::serve(dhcp, advertiser, lease.clone()));
             }
         }
         if let Some(guest_agent) = live.machine.agent() {

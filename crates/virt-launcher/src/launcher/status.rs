@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use serde::Serialize;
 use tokio::sync::watch;
 use wire::launcher::v1::{MachineState, machine_state::Phase};
+use wire::launcher::{FINAL_STATE, FinalState};
 
 use crate::clock::now_ms;
 use crate::files;
@@ -39,26 +39,11 @@ pub(super) fn enter(states: &watch::Sender<MachineState>, phase: Phase, reason: 
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Final<'a> {
-    phase: &'a str,
-    reason: &'a str,
-    message: &'a str,
-    changed_at_ms: u64,
-}
-
 /// Keeps the final state in the run directory, for whoever was not watching when it came.
 pub(super) fn keep_final(run_dir: &Path, state: &MachineState) {
-    let content = Final {
-        phase: state.phase().as_str_name(),
-        reason: &state.reason,
-        message: &state.message,
-        changed_at_ms: state.changed_at_ms,
-    };
-    let written = serde_json::to_vec(&content)
+    let written = serde_json::to_vec(&FinalState::of(state))
         .map_err(std::io::Error::from)
-        .and_then(|bytes| files::write(&run_dir.join(files::FINAL_STATE), &bytes));
+        .and_then(|bytes| files::write(&run_dir.join(FINAL_STATE), &bytes));
     if let Err(error) = written {
         tracing::warn!(%error, "keep the final state");
     }
