@@ -10,7 +10,7 @@ pub mod hosted;
 pub mod probe;
 pub mod seed;
 
-pub use beneath::open_beneath;
+pub use beneath::{files_beneath, open_beneath};
 pub use create::{empty, overlay};
 pub use probe::{Format, Probe, probe};
 pub use seed::{SeedFile, iso};

@@ -6,6 +6,9 @@ use std::os::unix::fs::FileExt as _;
 /// First four bytes of a qcow2 image (QEMU, docs/interop/qcow2.txt).
 const QCOW2_MAGIC: [u8; 4] = *b"QFI\xfb";
 
+/// Largest disk, in bytes. A layer over a larger one would not be made.
+const LARGEST: u64 = 64 << 40;
+
 /// Format of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -36,6 +39,12 @@ pub enum Error {
     /// The image names another file, which only the owner of the machine may do.
     #[error("the disk image refers to {0}; flatten it with `qemu-img convert` so that it stands alone")]
     Reference(&'static str),
+    /// The image is encrypted.
+    #[error("the disk image is encrypted; decrypt it with `qemu-img convert`, machines have no key for it")]
+    Encrypted,
+    /// The image says that the disk is larger than any disk is.
+    #[error("the disk image claims a disk of {0} bytes; a disk has at most 64 TiB, make the image again")]
+    Size(u64),
     /// A format that the hypervisor would not read.
     #[error("the disk image is in {0} format; convert it to qcow2 or raw with `qemu-img convert`")]
     Foreign(&'static str),
@@ -72,7 +81,13 @@ fn qcow2(header: &[u8], length: u64) -> Result<Probe, Error> {
     if be64(header, 8) != 0 {
         return Err(Error::Reference("a backing file"));
     }
+    if be32(header, 32) != 0 {
+        return Err(Error::Encrypted);
+    }
     let virtual_size = be64(header, 24);
+    if virtual_size > LARGEST {
+        return Err(Error::Size(virtual_size));
+    }
     // Offset and length of the tables that lead to everything else.
     const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
     let cluster_bits = be32(header, 20);
@@ -109,6 +124,11 @@ fn qcow2(header: &[u8], length: u64) -> Result<Probe, Error> {
 fn foreign(header: &[u8]) -> Option<&'static str> {
     const MAGICS: &[(&[u8], &str)] = &[
         (b"KDMV", "VMDK"),
+        (b"COWD", "VMDK"),
+        // A text that names the files of the disk.
+        (b"# Disk DescriptorFile", "VMDK"),
+        (b"<<< ", "VDI"),
+        (b"QED\0", "QED"),
         (b"vhdxfile", "VHDX"),
         (b"conectix", "VHD"),
         (b"\x1f\x8b", "gzip"),
@@ -177,6 +197,18 @@ mod tests {
         let external = probe(&header(|bytes| bytes[79] = 4));
         assert!(matches!(external, Err(Error::Reference("an external data file"))));
         assert!(matches!(probe(&image(b"QFI\xfb\0\0\0\x03")), Err(Error::Header(_))));
+    }
+
+    #[test]
+    fn what_no_machine_could_use_is_refused() {
+        assert!(matches!(probe(&header(|bytes| bytes[35] = 2)), Err(Error::Encrypted)));
+        assert!(matches!(probe(&header(|bytes| bytes[24] = 0x7f)), Err(Error::Size(_))));
+        let text = b"# Disk DescriptorFile\nversion=1\nRW 8 FLAT \"/etc/passwd\" 0\n";
+        assert!(matches!(probe(&image(text)), Err(Error::Foreign("VMDK"))));
+        assert!(matches!(
+            probe(&image(b"<<< Oracle VM VirtualBox Disk Image >>>")),
+            Err(Error::Foreign("VDI"))
+        ));
     }
 
     #[test]

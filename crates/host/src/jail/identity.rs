@@ -54,6 +54,10 @@ pub(super) fn drop_rights(spec: &JailSpec) -> Result<(), Failure> {
         let _ = rustix::thread::remove_capability_from_bounding_set(capability);
     }
     rustix::thread::clear_ambient_capability_set().map_err(failed("cannot clear ambient capabilities"))?;
+    // To the system this number means that nothing shall change: the process would stay who it is.
+    if spec.user == u32::MAX || spec.group == u32::MAX {
+        return Err(format!("{} is no ID of a user or group", u32::MAX));
+    }
     let (user, group) = (Uid::from_raw(spec.user), Gid::from_raw(spec.group));
     if spec.user_namespace.is_none() {
         let groups: Vec<Gid> = spec.groups.iter().copied().map(Gid::from_raw).collect();

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use disk::open_beneath;
+use disk::{files_beneath, open_beneath};
 
 /// Where a container disk has its image, by convention.
 const DISK_FOLDER: &str = "disk";
@@ -13,14 +13,13 @@ const DISK_FOLDER: &str = "disk";
 #[derive(Debug)]
 pub(super) struct ImageVolume {
     root: File,
-    path: PathBuf,
 }
 
 impl ImageVolume {
     /// Opens volume `name` of the Pod whose directory is `pod`.
     pub(super) fn open(pod: &Path, name: &str) -> io::Result<Self> {
         let path = pod.join("volumes/kubernetes.io~image").join(name);
-        Ok(Self { root: File::open(&path)?, path })
+        Ok(Self { root: File::open(path)? })
     }
 
     /// Opens the file at `path` in the image, which whoever built the image chose: it cannot lead out.
@@ -30,16 +29,12 @@ impl ImageVolume {
 
     /// Opens the only disk of the image.
     pub(super) fn disk(&self) -> io::Result<File> {
-        let entries = match std::fs::read_dir(self.path.join(DISK_FOLDER)) {
+        // Listed by the same rules: a link in the image must not show what the host has elsewhere.
+        let mut names = match files_beneath(&self.root, Path::new(DISK_FOLDER)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            entries => entries.into_iter().flatten(),
+            names => names.unwrap_or_default(),
         };
-        let mut names: Vec<_> = entries
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-            .map(|entry| entry.file_name())
-            .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
-            .collect();
+        names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
         names.sort();
         match names.as_slice() {
             [name] => open_beneath(&self.root, &Path::new(DISK_FOLDER).join(name), false),
