@@ -29,6 +29,7 @@ mod claims;
 pub mod collection;
 pub mod config;
 pub mod images;
+mod inside;
 mod local_volumes;
 pub mod logs;
 pub mod node;

@@ -85,7 +85,7 @@ pub async fn read(
         return Err(LogError::NoPrevious { container, pod: record.name });
     }
     let failed = |source| LogError::Read { container: container.clone(), source };
-    let source = Source::open(&log.file, options.tail_lines).await.map_err(failed)?;
+    let source = Source::open(&pods.join(uid), &log.file, options.tail_lines).await.map_err(failed)?;
     let lines = (options.timestamps || options.since.is_some())
         .then(|| Lines::new(record.started_at, options.since, options.timestamps));
     let reader = Reader {
@@ -165,7 +165,8 @@ mod tests {
 
     fn pod(end: bool) -> (tempfile::TempDir, PathBuf) {
         let pods = tempfile::tempdir().expect("a temporary directory");
-        let file = pods.path().join("log");
+        let file = pods.path().join("u/log");
+        std::fs::create_dir(pods.path().join("u")).expect("the Pod's directory");
         std::fs::write(&file, TEXT).expect("a log");
         let record = Record {
             uid: "u".into(),
@@ -230,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn following_goes_on_in_the_next_file_and_what_was_before_is_shown_too() {
         let (pods, file) = pod(false);
-        let previous = pods.path().join("log.1");
+        let previous = pods.path().join("u/log.1");
         std::fs::write(&previous, "1\n2\n").expect("a rotated log");
         std::fs::write(&file, "3\n4\n").expect("a log");
         let tail = |lines| LogOptions { tail_lines: Some(lines), ..LogOptions::default() };
@@ -284,6 +285,25 @@ mod tests {
     }
 
     #[tokio::test]
+    #[tokio::test]
+    async fn a_link_in_the_place_of_a_log_shows_nothing() {
+        let (pods, file) = pod(false);
+        let secret = pods.path().join("secret");
+        std::fs::write(&secret, "of the host").expect("a file of the host");
+        let link = |at: &Path| std::os::unix::fs::symlink(&secret, at).expect("a link");
+        let options = || LogOptions { container: "c".into(), tail_lines: Some(99), ..LogOptions::default() };
+        link(&pods.path().join("u/log.1"));
+        let read_all = async || match read(pods.path().to_owned(), "u", options()).await {
+            Ok(stream) => stream.try_collect::<Vec<Bytes>>().await.is_ok(),
+            Err(LogError::Read { .. }) => false,
+            Err(error) => panic!("{error}"),
+        };
+        assert!(!read_all().await, "what was before the log");
+        std::fs::remove_file(&file).expect("the log goes");
+        link(&file);
+        assert!(!read_all().await, "the log itself");
+    }
+
     async fn what_is_not_there_is_told() {
         let (pods, _) = pod(false);
         let pods = pods.path();

@@ -12,11 +12,14 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::bound;
+use crate::inside;
 
 const CHUNK: usize = 64 * 1024;
 
 /// A place in a log.
 pub(super) struct Source {
+    /// The Pod's directory, which the log is in.
+    pod: PathBuf,
     path: PathBuf,
     /// The file that is read, and the place in it; none before its writer has come to it.
     file: Option<(File, u64)>,
@@ -24,21 +27,21 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Opens the log at `path`, `tail` lines before its end or at its beginning.
-    pub(super) async fn open(path: &Path, tail: Option<u64>) -> io::Result<Self> {
+    /// Opens the log at `path` in the Pod's directory `pod`, `tail` lines before its end or at its beginning.
+    pub(super) async fn open(pod: &Path, path: &Path, tail: Option<u64>) -> io::Result<Self> {
         let mut file = None;
-        if let Some(mut current) = existing(path).await? {
+        if let Some(mut current) = existing(pod, path).await? {
             let (start, missing) = begin(&mut current, tail).await?;
             file = Some((current, start));
             // The lines before those are in the file before this one.
             if missing != Some(0)
-                && let Some(mut previous) = existing(&before(path)).await?
+                && let Some(mut previous) = existing(pod, &before(path)).await?
             {
                 let (start, _) = begin(&mut previous, missing).await?;
                 file = Some((previous, start));
             }
         }
-        Ok(Self { path: path.to_owned(), file, modified: None })
+        Ok(Self { pod: pod.to_owned(), path: path.to_owned(), file, modified: None })
     }
 
     /// Returns when the file that was read last was last written to.
@@ -50,7 +53,7 @@ impl Source {
     pub(super) async fn read(&mut self) -> io::Result<Vec<u8>> {
         loop {
             let Some((file, place)) = &mut self.file else {
-                let Some(mut file) = existing(&self.path).await? else { return Ok(Vec::new()) };
+                let Some(mut file) = existing(&self.pod, &self.path).await? else { return Ok(Vec::new()) };
                 let (start, _) = begin(&mut file, None).await?;
                 self.file = Some((file, start));
                 continue;
@@ -70,10 +73,12 @@ impl Source {
                 return Ok(chunk);
             }
             // A writer that rotated writes no more to this one.
-            let is_current = match tokio::fs::metadata(&self.path).await {
-                Ok(now) => (now.dev(), now.ino()) == (data.dev(), data.ino()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-                Err(error) => return Err(error),
+            let is_current = match existing(&self.pod, &self.path).await? {
+                Some(now) => {
+                    let now = now.metadata().await?;
+                    (now.dev(), now.ino()) == (data.dev(), data.ino())
+                }
+                None => true,
             };
             if is_current || file.metadata().await?.len() > *place {
                 return Ok(chunk);
@@ -90,9 +95,11 @@ fn before(path: &Path) -> PathBuf {
     name.into()
 }
 
-async fn existing(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path).await {
-        Ok(file) => Ok(Some(file)),
+async fn existing(pod: &Path, path: &Path) -> io::Result<Option<File>> {
+    let (pod, path) = (pod.to_owned(), path.to_owned());
+    let opened = tokio::task::spawn_blocking(move || inside::open(&pod, &path)).await;
+    match opened.map_err(io::Error::from).flatten() {
+        Ok(file) => Ok(Some(File::from_std(file))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

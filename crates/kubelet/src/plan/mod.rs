@@ -174,13 +174,10 @@ impl PodPlan {
         let arguments = command(main, &image);
         let (user, group) = identity(spec, main.security_context.as_ref(), &image)?;
         let pod_security = spec.security_context.clone().unwrap_or_default();
-        let volume_group = pod_security.fs_group.map_or(group, |group| group as u32);
-        let mut groups: Vec<u32> = pod_security
-            .supplemental_groups
-            .unwrap_or_default()
-            .into_iter()
-            .map(|group| group as u32)
-            .collect();
+        let volume_group = pod_security.fs_group.map_or(Ok(group), |group| id("fsGroup", group))?;
+        let groups = pod_security.supplemental_groups.unwrap_or_default().into_iter();
+        let mut groups =
+            groups.map(|group| id("supplementalGroups", group)).collect::<Result<Vec<_>, _>>()?;
         groups.push(volume_group);
         let volumes = spec.volumes.iter().flatten().map(|volume| plan_volume(volume, pod, sources));
         let volumes = volumes.collect::<Result<Vec<_>, _>>()?;
@@ -246,14 +243,31 @@ fn identity(
 ) -> Result<(u32, u32), PlanError> {
     let pod = spec.security_context.clone().unwrap_or_default();
     let container = security.cloned().unwrap_or_default();
-    let user = container.run_as_user.or(pod.run_as_user).map_or(image.user, |user| user as u32);
-    let group = container.run_as_group.or(pod.run_as_group).map_or(image.user, |group| group as u32);
+    let number = |field: &str, wanted: Option<i64>| match wanted {
+        None => Ok(image.user),
+        Some(wanted) => id(field, wanted),
+    };
+    let user = number("runAsUser", container.run_as_user.or(pod.run_as_user))?;
+    let group = number("runAsGroup", container.run_as_group.or(pod.run_as_group))?;
     if user == 0 {
         return Err(unsupported(
             "runAsUser 0 is not available on embedded nodes: Pods are ordinary processes of the host",
         ));
     }
     Ok((user, group))
+}
+
+/// Largest ID of a user or group that Kubernetes takes.
+const LARGEST_ID: i64 = i32::MAX as i64;
+
+/// Reads an ID. A larger number would be another one when cut, and the largest means "no change" to the system: the Pod
+/// would stay root.
+fn id(field: &str, wanted: i64) -> Result<u32, PlanError> {
+    let fits = (0..=LARGEST_ID).contains(&wanted);
+    u32::try_from(wanted)
+        .ok()
+        .filter(|_| fits)
+        .ok_or_else(|| unsupported(format!("{field} {wanted} is no ID: use 1 to {LARGEST_ID}")))
 }
 
 fn command(main: &Container, image: &BuiltinImage) -> Vec<String> {

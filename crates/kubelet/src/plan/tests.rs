@@ -71,11 +71,22 @@ fn a_launcher_pod_is_planned() {
 #[test]
 fn what_cannot_run_here_is_refused_by_field() {
     type Change = fn(&mut serde_json::Value);
-    let table: [(&str, Change); 7] = [
+    let table: [(&str, Change); 13] = [
         ("nginx", |pod| pod["spec"]["containers"][0]["image"] = json!("nginx")),
         ("spec.hostNetwork", |pod| pod["spec"]["hostNetwork"] = json!(true)),
         ("privileged", |pod| pod["spec"]["containers"][0]["securityContext"] = json!({"privileged": true})),
         ("runAsUser 0", |pod| pod["spec"]["securityContext"]["runAsUser"] = json!(0)),
+        // Cut to 32 bits these are "no change" and root.
+        ("runAsUser 4294967295", |pod| {
+            pod["spec"]["containers"][0]["securityContext"]["runAsUser"] = json!(4_294_967_295_i64);
+        }),
+        ("runAsUser 4294967296", |pod| {
+            pod["spec"]["securityContext"]["runAsUser"] = json!(4_294_967_296_i64);
+        }),
+        ("runAsUser -1", |pod| pod["spec"]["securityContext"]["runAsUser"] = json!(-1)),
+        ("runAsGroup -1", |pod| pod["spec"]["securityContext"]["runAsGroup"] = json!(-1)),
+        ("fsGroup 4294967295", |pod| pod["spec"]["securityContext"]["fsGroup"] = json!(4_294_967_295_i64)),
+        ("supplementalGroups -1", |pod| pod["spec"]["securityContext"]["supplementalGroups"] = json!([-1])),
         ("emptyDir.medium", |pod| pod["spec"]["volumes"][0]["emptyDir"]["medium"] = json!("Memory")),
         ("hostPath", |pod| {
             pod["spec"]["volumes"][0] = json!({"name": "hostPath", "hostPath": {"path": "/"}});

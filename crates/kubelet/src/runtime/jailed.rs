@@ -18,7 +18,7 @@ use super::remove::groups;
 use super::{Life, Order, Runtime, RuntimeError, jail};
 use crate::KubeletConfig;
 use crate::record::Record;
-use crate::volumes;
+use crate::{inside, volumes};
 
 /// Why a node cannot run Pods.
 #[derive(Debug, thiserror::Error)]
@@ -220,6 +220,7 @@ impl Inner {
             let seen = process.exit().map(host::process::Exit::code);
             return Life::Ended(seen.or_else(|| own_account(record)));
         }
+        let own_account = |record: &Record| own_account(&self.directory(&record.uid), record);
         Life::Running
     }
 
@@ -279,9 +280,12 @@ fn group_name(uid: &str) -> String {
     format!("pod{uid}")
 }
 
-/// Returns the exit code that the program itself left behind, for an end that nobody saw.
-fn own_account(record: &Record) -> Option<i32> {
-    std::fs::read_to_string(record.exit_code.as_ref()?).ok()?.trim().parse().ok()
+/// Digits and sign of an exit code, and the end of its line.
+const EXIT_CODE_LENGTH: u64 = 12;
+
+/// Returns the exit code that the program itself left behind in the Pod's directory, for an end that nobody saw.
+fn own_account(directory: &Path, record: &Record) -> Option<i32> {
+    inside::read(directory, record.exit_code.as_ref()?, EXIT_CODE_LENGTH).ok()?.trim().parse().ok()
 }
 
 /// A process that tokio can wait for.

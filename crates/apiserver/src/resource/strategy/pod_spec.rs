@@ -75,8 +75,28 @@ pub(super) fn validate_pod_spec(spec: &Value, path: &Path, errors: &mut Vec<Fiel
             errors.push(FieldError::not_supported(path.child(field), value, supported.iter().copied()));
         }
     }
+    ids(&spec["securityContext"], &path.child("securityContext"), errors);
     tolerations(spec, path, errors);
     node_affinity(&spec["affinity"]["nodeAffinity"], &path.child("affinity").child("nodeAffinity"), errors);
+}
+
+/// Largest ID of a user or group.
+const LARGEST_ID: i64 = i32::MAX as i64;
+
+/// Checks the users and groups that a security context names.
+fn ids(context: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    let mut check = |path: Path, value: &Value| {
+        if let Some(id) = value.as_i64().filter(|id| !(0..=LARGEST_ID).contains(id)) {
+            let detail = format!("must be between 0 and {LARGEST_ID}, inclusive");
+            errors.push(FieldError::invalid(path, id, detail));
+        }
+    };
+    for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+        check(path.child(field), &context[field]);
+    }
+    for (at, group) in context["supplementalGroups"].as_array().into_iter().flatten().enumerate() {
+        check(path.child("supplementalGroups").index(at), group);
+    }
 }
 
 /// Checks the terms by which a Pod chooses nodes.
@@ -141,6 +161,7 @@ fn validate_container(container: &Value, path: &Path, volumes: &HashSet<&str>, e
         errors.push(FieldError::not_supported(path.child("imagePullPolicy"), policy, PULL_POLICIES));
     }
     resources(&container["resources"], &path.child("resources"), errors);
+    ids(&container["securityContext"], &path.child("securityContext"), errors);
     for (at, mount) in container["volumeMounts"].as_array().into_iter().flatten().enumerate() {
         let path = path.child("volumeMounts").index(at);
         match text(mount, &["name"]) {
@@ -234,6 +255,28 @@ fn tolerations(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_and_groups_are_ids() {
+        let spec = json!({
+            "securityContext": {"runAsUser": 4_294_967_295_i64, "fsGroup": 107, "supplementalGroups": [0, -1]},
+            "containers": [{"name": "c", "image": "i", "securityContext": {"runAsGroup": 2_147_483_648_i64}}],
+        });
+        let mut errors = Vec::new();
+        validate_pod_spec(&spec, &Path::new("spec"), &mut errors);
+        let detail = "must be between 0 and 2147483647, inclusive";
+        let about: Vec<String> =
+            errors.iter().map(ToString::to_string).filter(|error| error.contains(detail)).collect();
+        let paths: Vec<&str> = about.iter().filter_map(|error| error.split(':').next()).collect();
+        assert_eq!(
+            paths,
+            [
+                "spec.containers[0].securityContext.runAsGroup",
+                "spec.securityContext.runAsUser",
+                "spec.securityContext.supplementalGroups[1]"
+            ]
+        );
+    }
 
     #[test]
     fn tags_are_told_from_ports() {
