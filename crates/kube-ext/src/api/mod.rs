@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub use self::request::{Delete, List, Patch, Propagation, Select};
 pub(crate) use self::request::{encode, null_as_empty};
-use crate::{ApiError, Key, Kind, Resource};
+use crate::{ApiError, Key, Kind, Problem, Resource};
 
 /// Reads and writes objects of one resource as `K`.
 #[derive(Clone)]
@@ -42,8 +42,19 @@ impl<K: Kind> Api<K> {
         &self.client
     }
 
+    /// Refuses a name that no object can have, as that of an absent one. Names come from what users write; one with a slash
+    /// or a question mark in it would ask for something else.
+    fn check_name(&self, key: &Key, verb: &str) -> Result<(), ApiError> {
+        if is_segment(&key.name) {
+            return Ok(());
+        }
+        let operation = format!("{verb} {} {key}", self.resource.plural);
+        Err(ApiError { operation, problem: Problem::NotFound })
+    }
+
     /// Reads an object.
     pub async fn get(&self, key: &Key) -> Result<K, ApiError> {
+        self.check_name(key, "get")?;
         self.send("GET", &self.url(key, ""), None, "get", &key.to_string()).await
     }
 
@@ -105,6 +116,7 @@ impl<K: Kind> Api<K> {
         object: &impl Serialize,
     ) -> Result<Value, ApiError> {
         let operation = format!("create {subresource}");
+        self.check_name(key, &operation)?;
         let url = self.url(key, subresource);
         self.send("POST", &url, Some(body(object)?), &operation, &key.to_string()).await
     }
@@ -242,7 +254,29 @@ impl<K> std::fmt::Debug for Api<K> {
     }
 }
 
+/// Tells whether a text can be the part of a path that names an object.
+fn is_segment(name: &str) -> bool {
+    let foreign = |c: char| matches!(c, '/' | '%' | '?' | '#' | '\\') || c.is_whitespace() || c.is_control();
+    !matches!(name, "" | "." | "..") && !name.contains(foreign)
+}
+
 fn body(object: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(object)
         .map_err(|error| ApiError::new("write the request".to_owned(), kube::Error::SerdeError(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_one_part_of_a_path() {
+        for name in ["web", "web-1.a", "system:node", "kube-root-ca.crt"] {
+            assert!(is_segment(name), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "../b/secrets/c", "a%2fb", "a?watch=1", "a#b", "a b", "a\0", "a\n"]
+        {
+            assert!(!is_segment(name), "{name:?}");
+        }
+    }
 }

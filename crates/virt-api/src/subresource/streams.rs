@@ -24,42 +24,61 @@ const NOT_RUNNING: &str = "VMI is not running";
 
 /// Streams of one instance at the same time.
 const PER_INSTANCE: usize = 64;
+/// Streams of the instances of one namespace at the same time: nobody takes all there are.
+const PER_NAMESPACE: usize = 256;
 /// Streams at the same time.
 const IN_ALL: usize = 1024;
 
-/// The streams that are open.
+/// The streams that are open: their numbers by namespace and instance.
 #[derive(Debug, Default)]
-pub(super) struct Open(Mutex<HashMap<String, usize>>);
+pub(super) struct Open(Mutex<HashMap<String, HashMap<String, usize>>>);
 
 /// One of them; ends with the value.
 #[derive(Debug)]
 struct Slot {
     open: Arc<Open>,
+    namespace: String,
     instance: String,
 }
 
 impl Open {
     fn take(self: &Arc<Self>, instance: &Instance) -> Result<Slot, Refusal> {
-        let uid = &instance.metadata.uid;
+        let (namespace, uid) = (&instance.metadata.namespace, &instance.metadata.uid);
         let mut open = self.0.lock();
-        let own = open.get(uid).copied().unwrap_or_default();
-        if own >= PER_INSTANCE || open.values().sum::<usize>() >= IN_ALL {
-            let message = format!("{own} streams to {} are open already; close some", instance.metadata.name);
+        let in_all: usize = open.values().flat_map(HashMap::values).sum();
+        let neighbours = open.get(namespace);
+        let in_namespace: usize = neighbours.into_iter().flat_map(HashMap::values).sum();
+        let own = neighbours.and_then(|open| open.get(uid)).copied().unwrap_or_default();
+        let name = &instance.metadata.name;
+        let full = if own >= PER_INSTANCE {
+            Some(format!("{own} streams to {name} are open already; close some"))
+        } else if in_namespace >= PER_NAMESPACE {
+            Some(format!("{in_namespace} streams to machines in {namespace} are open already; close some"))
+        } else if in_all >= IN_ALL {
+            Some(format!("{in_all} streams to machines are open already; try again later"))
+        } else {
+            None
+        };
+        if let Some(message) = full {
             return Err(Refusal::Status(Box::new(Status::too_many_requests(message, 1))));
         }
-        open.insert(uid.clone(), own + 1);
-        Ok(Slot { open: self.clone(), instance: uid.clone() })
+        open.entry(namespace.clone()).or_default().insert(uid.clone(), own + 1);
+        Ok(Slot { open: self.clone(), namespace: namespace.clone(), instance: uid.clone() })
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.open.0.lock();
-        let left = open.get(&self.instance).map_or(0, |count| count - 1);
+        let Some(neighbours) = open.get_mut(&self.namespace) else { return };
+        let left = neighbours.get(&self.instance).map_or(0, |count| count - 1);
         if left == 0 {
-            open.remove(&self.instance);
+            neighbours.remove(&self.instance);
         } else {
-            open.insert(self.instance.clone(), left);
+            neighbours.insert(self.instance.clone(), left);
+        }
+        if neighbours.is_empty() {
+            open.remove(&self.namespace);
         }
     }
 }
@@ -240,16 +259,30 @@ mod tests {
     }
 
     #[test]
-    fn streams_of_one_instance_are_bounded() {
+    fn streams_are_bounded_by_instance_namespace_and_in_all() {
         let open = Arc::new(Open::default());
-        let of = |uid: &str| -> Instance {
-            serde_json::from_value(serde_json::json!({"metadata": {"uid": uid}})).expect("an instance")
+        let of = |namespace: &str, uid: &str| -> Instance {
+            let metadata = serde_json::json!({"namespace": namespace, "uid": uid});
+            serde_json::from_value(serde_json::json!({"metadata": metadata})).expect("an instance")
         };
-        let slots: Vec<_> = (0..PER_INSTANCE).map(|_| open.take(&of("a")).expect("a slot")).collect();
-        assert!(open.take(&of("a")).is_err());
-        assert!(open.take(&of("b")).is_ok());
-        drop(slots);
-        assert!(open.take(&of("a")).is_ok());
+        let take = |namespace: &str, uid: &str| open.take(&of(namespace, uid));
+        let many = |namespace: &str, uid: &str| -> Vec<Slot> {
+            (0..PER_INSTANCE).map(|_| take(namespace, uid).expect("a slot")).collect()
+        };
+        let first = many("n", "0");
+        assert!(take("n", "0").is_err());
+        let mut others: Vec<_> =
+            (1..PER_NAMESPACE / PER_INSTANCE).map(|uid| many("n", &uid.to_string())).collect();
+        assert!(take("n", "another").is_err());
+        assert!(take("m", "0").is_ok());
+        drop(first);
+        assert!(take("n", "another").is_ok());
+        for machine in 0..(IN_ALL - (PER_NAMESPACE - PER_INSTANCE)) / PER_INSTANCE {
+            others.push(many(&format!("m{}", machine % 4), &format!("{machine}")));
+        }
+        assert!(take("o", "0").is_err());
+        drop(others);
+        assert!(take("n", "0").is_ok());
         assert!(open.0.lock().is_empty());
     }
 }

@@ -1,7 +1,9 @@
 //! Websockets that carry plain bytes: binary frames both ways under the protocol `plain.kubevirt.io`.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,7 +34,9 @@ const PIECE: usize = 64 << 10;
 /// Between two signs of life: short enough for what forgets idle connections on the way.
 const PING: Duration = Duration::from_secs(10);
 /// After so many signs of life without any from the client it is taken for gone.
-const PATIENCE: u64 = 6;
+const PATIENCE: u32 = 6;
+/// The same for a client that was seen to read slowly: what it answers to is behind all that it has not read yet.
+const PATIENCE_WITH_THE_SLOW: u32 = 60;
 const KEEP_ALIVE: &[u8] = b"keep alive";
 
 /// An accepted handshake: what becomes of the connection once it is answered.
@@ -150,29 +154,72 @@ async fn show(
     clock: &dyn Clock,
 ) -> End {
     let mut piece = vec![0; PIECE];
-    let mut silent = 0;
-    let mut known = 0;
+    let mut pulse = Pulse { heard, known: 0, silent: 0, slow: false };
     let mut ping = clock.sleep(PING);
     loop {
-        let sent = tokio::select! {
+        let message = tokio::select! {
             read = output.read(&mut piece) => match read {
                 Ok(0) | Err(_) => return End::Target,
-                Ok(count) => sink.send(Message::Binary(Bytes::copy_from_slice(&piece[..count]))).await,
+                Ok(count) => Message::Binary(Bytes::copy_from_slice(&piece[..count])),
             },
             () = &mut ping => {
-                let now = heard.load(Ordering::Relaxed);
-                silent = if now == known { silent + 1 } else { 0 };
-                known = now;
-                if silent >= PATIENCE {
+                ping = clock.sleep(PING);
+                if pulse.is_gone(false) {
                     return End::Client;
                 }
-                ping = clock.sleep(PING);
-                sink.send(Message::Ping(Bytes::from_static(KEEP_ALIVE))).await
+                Message::Ping(Bytes::from_static(KEEP_ALIVE))
             }
+        };
+        let mut send = pin!(sink.send(message));
+        let sent = match futures::poll!(&mut send) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => loop {
+                tokio::select! {
+                    sent = &mut send => {
+                        pulse.has_read();
+                        break sent;
+                    }
+                    () = &mut ping => {
+                        ping = clock.sleep(PING);
+                        if pulse.is_gone(true) {
+                            return End::Client;
+                        }
+                    }
+                }
+            },
         };
         if sent.is_err() {
             return End::Client;
         }
+    }
+}
+
+/// What is known of whether the client is still there.
+struct Pulse<'a> {
+    heard: &'a AtomicU64,
+    /// Frames that were heard at the last look.
+    known: u64,
+    /// Looks without a sign of life.
+    silent: u32,
+    /// Whether there was something to wait for since the last frame: the client reads, but is behind.
+    slow: bool,
+}
+
+impl Pulse<'_> {
+    /// What filled the way to the client went on: somebody reads there.
+    fn has_read(&mut self) {
+        (self.silent, self.slow) = (0, true);
+    }
+
+    /// Looks once more; `waiting` says that the way to the client is full now.
+    fn is_gone(&mut self, waiting: bool) -> bool {
+        let now = self.heard.load(Ordering::Relaxed);
+        if now == self.known {
+            self.silent += 1;
+        } else {
+            (self.known, self.silent, self.slow) = (now, 0, waiting);
+        }
+        self.silent >= if self.slow && !waiting { PATIENCE_WITH_THE_SLOW } else { PATIENCE }
     }
 }
 
@@ -236,6 +283,67 @@ mod tests {
         client.close(None).await.unwrap();
         assert_eq!(machine.read(&mut [0; 1]).await.unwrap(), 0);
         carried.await.unwrap();
+    }
+
+    /// A server whose client never reads or answers by itself, and all that is between them.
+    async fn with_idle_client(
+        buffer: usize,
+    ) -> (tokio::task::JoinHandle<()>, tokio::io::DuplexStream, tokio::io::DuplexStream) {
+        let (ours, theirs) = duplex(buffer);
+        let server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let (target, machine) = duplex(1 << 16);
+        let carried = tokio::spawn(async move { carry(server, Box::new(target), &SystemClock).await });
+        (carried, theirs, machine)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_console_lives_for_hours_while_its_client_answers() {
+        let (carried, theirs, mut machine) = with_idle_client(1 << 16).await;
+        let mut client = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+        let hours = tokio::time::Instant::now() + Duration::from_secs(8 * 3600);
+        while tokio::time::Instant::now() < hours {
+            let Message::Ping(_) = client.next().await.unwrap().unwrap() else { panic!("a ping") };
+            // Reading goes on, and with it the answer.
+            client.flush().await.unwrap();
+        }
+        machine.write_all(b"login:").await.unwrap();
+        assert_eq!(client.next().await.unwrap().unwrap(), Message::Binary(Bytes::from_static(b"login:")));
+        assert!(!carried.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_silent_is_gone_after_a_minute() {
+        let started = tokio::time::Instant::now();
+        let (carried, _theirs, _machine) = with_idle_client(1 << 16).await;
+        carried.await.unwrap();
+        assert_eq!(started.elapsed().as_secs() / 10, 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_gone_after_a_minute_too() {
+        let started = tokio::time::Instant::now();
+        let (carried, _theirs, mut machine) = with_idle_client(4096).await;
+        // More than fits into what is between.
+        drop(machine.write_all(&vec![b'x'; 1 << 20]).await);
+        carried.await.unwrap();
+        assert!(started.elapsed().as_secs() <= 80, "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_is_not_taken_for_gone() {
+        let (carried, mut theirs, mut machine) = with_idle_client(4096).await;
+        let flood = tokio::spawn(async move {
+            drop(machine.write_all(&vec![b'x'; 1 << 20]).await);
+            machine
+        });
+        // Two thousand bytes a second: no answer to a ping comes for many minutes.
+        let mut read = vec![0; 2000];
+        for _ in 0..400 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            theirs.read_exact(&mut read).await.unwrap();
+        }
+        assert!(!carried.is_finished());
+        drop(flood);
     }
 
     fn handshake(headers: &[(&str, &str)]) -> String {

@@ -4,6 +4,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -15,6 +16,8 @@ use crate::files;
 
 /// Consoles at a time; virt-api lets as many streams through to one machine.
 const MOST: usize = 64;
+/// After a console that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Binds the socket, replacing one that an earlier launcher left.
 pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -36,8 +39,9 @@ pub(super) async fn serve(listener: UnixListener, port: Port) {
                 }
                 Ok(_) => tracing::warn!("refuse a console: {MOST} are attached"),
                 Err(error) => {
+                    // Mostly a lack of descriptors, which passes.
                     tracing::warn!(%error, "accept a console");
-                    return;
+                    tokio::time::sleep(PAUSE).await;
                 }
             },
             Some(_) = consoles.join_next() => {}
