@@ -99,6 +99,13 @@ pub fn space(directory: &Path) -> Finding {
             "choose another --data-dir",
         );
     };
+    if rustix::fs::access(existing, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_err() {
+        return Finding::bad(
+            "disk",
+            format!("this user may not write to {}, where images and disks would be", existing.display()),
+            "choose another --data-dir",
+        );
+    }
     match rustix::fs::statvfs(existing) {
         Ok(stat) => {
             let free = stat.f_bavail * stat.f_frsize;

@@ -31,8 +31,8 @@ pub enum Problem {
     /// The requested revision is no longer kept; list again.
     #[error("the revision is no longer kept")]
     Gone,
-    /// The identity lacks the right.
-    #[error("{0}; grant the right to this component's service account")]
+    /// The identity lacks the right, or admission forbids it: a quota is used up, a class is not there.
+    #[error("{}", forbidden(.0))]
     Forbidden(String),
     /// The server refuses the object; sending it again will not help.
     #[error("refused: {0}")]
@@ -54,6 +54,15 @@ pub enum Problem {
     /// The answer is not what the type expects.
     #[error("the answer cannot be read")]
     Decode(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Says what to do about a request that is forbidden with `message`. Admission's refusals say what they miss themselves.
+fn forbidden(message: &str) -> String {
+    let authorization = message.contains("cannot") && message.contains("User ");
+    if authorization || message == "Unauthorized" {
+        return format!("{message}; grant the right to this component's service account");
+    }
+    message.to_owned()
 }
 
 impl ApiError {
@@ -109,5 +118,19 @@ impl From<Status> for Problem {
             (429 | 503, _) => Self::Busy(status.message),
             (code, _) => Self::Server { code, message: status.message },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_right_asks_for_a_right() {
+        let forbidden = |message: &str| Problem::Forbidden(message.to_owned()).to_string();
+        let right = r#"pods is forbidden: User "a" cannot create resource "pods" in API group "" in the namespace "b""#;
+        assert!(forbidden(right).ends_with("grant the right to this component's service account"));
+        let class = "pods \"p\" is forbidden: no PriorityClass with name high was found";
+        assert_eq!(forbidden(class), class);
     }
 }

@@ -21,6 +21,14 @@ impl Format {
     }
 }
 
+/// Says whether `filter` is one that [`init`] understands.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(filter: &str) -> Result<(), String> {
+    EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
+}
+
 /// Starts logging to standard error.
 ///
 /// `filter` is in the syntax of `tracing_subscriber::EnvFilter`, for example `info,apiserver=debug`. A second call
@@ -30,6 +38,8 @@ pub fn init(format: Format, filter: &str) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would tell of a log that cannot be written by printing, which panics on the same full disk.
+        .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE);
     let result = match format {
         Format::Human => builder.compact().try_init(),

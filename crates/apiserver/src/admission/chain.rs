@@ -27,6 +27,11 @@ impl Chain {
         self.0.iter().any(|plugin| plugin.concerns(resource.group(), resource.plural(), subresource))
     }
 
+    /// Returns what a plug-in says of a field that a kind does not have.
+    pub fn advice(&self, group: &str, kind: &str, field: &str) -> Option<String> {
+        self.0.iter().find_map(|plugin| plugin.advice(group, kind, field))
+    }
+
     /// Lets every plug-in change `request.object`.
     ///
     /// # Errors

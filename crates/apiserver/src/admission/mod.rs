@@ -22,6 +22,12 @@ pub trait AdmissionPlugin: Send + Sync + std::fmt::Debug {
     /// write: it must be cheap.
     fn concerns(&self, group: &str, resource: &str, subresource: &str) -> bool;
 
+    /// Says what to write instead of `field`, a path that the kind does not have, where the plug-in knows it.
+    fn advice(&self, group: &str, kind: &str, field: &str) -> Option<String> {
+        let _ = (group, kind, field);
+        None
+    }
+
     /// May change the object.
     async fn mutate(&self, request: &Request) -> Response {
         Response::allow(request.uid.clone())

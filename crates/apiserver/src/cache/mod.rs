@@ -75,6 +75,12 @@ impl Caches {
     pub fn load(&self, entries: impl IntoIterator<Item = (Collection, Entry)>, revision: u64) {
         self.sequence.lock().applied = revision;
         self.applied.set(revision);
+        // Kinds are made known before there is anything in them. Their caches have seen none of what is loaded now happen:
+        // who watches from an earlier revision has to list again.
+        for cache in self.caches.read().values() {
+            cache.state.write().history = History::new(revision);
+            cache.changed.set(revision);
+        }
         for (collection, entry) in entries {
             self.of(&collection).state.write().objects.insert(entry.key.clone(), Arc::new(entry));
         }

@@ -9,22 +9,26 @@ mod custom;
 mod descriptions;
 mod paths;
 
-use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, LOCATION};
+use http::header::{ACCEPT, CACHE_CONTROL, ETAG, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::registry::{GroupVersion, Snapshot};
 use crate::request::query::Query;
-use crate::{ApiServer, Body, body};
+use crate::{ApiServer, Body, body, protobuf};
 
 const INDEX: &str = "/openapi/v3";
+/// By this clients ask for the old format in protobuf, in several spellings.
+const VERSION_2_PROTOBUF: &str = "com.github.proto-openapi.spec.v2";
+/// The spelling that answers have.
+const VERSION_2_MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// Answers an OpenAPI path, or nothing when the path is none.
 pub fn answer(server: &ApiServer, path: &str, query: &str, headers: &HeaderMap) -> Option<Response<Body>> {
     let snapshot = server.registry().snapshot();
     if path == "/openapi/v2" {
-        return Some(body::json(StatusCode::OK, &version_2(server)));
+        return Some(version_2(server, headers));
     }
     let rest = path.strip_prefix(INDEX)?.trim_matches('/');
     if rest.is_empty() {
@@ -79,9 +83,22 @@ fn info(server: &ApiServer) -> Value {
     json!({"title": "Kubernetes", "version": server.settings().version})
 }
 
-/// The old format: only enough for clients that look whether it is there.
-fn version_2(server: &ApiServer) -> Value {
-    json!({"swagger": "2.0", "info": info(server), "paths": {}, "definitions": {}})
+/// The old format: only enough for clients that look whether it is there. kubectl does, for kinds that it finds in no
+/// document of the new format, and takes nothing but protobuf.
+fn version_2(server: &ApiServer, headers: &HeaderMap) -> Response<Body> {
+    let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if accepts.into_iter().any(|value| value.contains(VERSION_2_PROTOBUF)) {
+        let document = version_2_protobuf(&server.settings().version);
+        return body::answer(StatusCode::OK, VERSION_2_MEDIA_TYPE, document);
+    }
+    let document = json!({"swagger": "2.0", "info": info(server), "paths": {}, "definitions": {}});
+    body::json(StatusCode::OK, &document)
+}
+
+/// The same document in protobuf: message `openapi.v2.Document`.
+fn version_2_protobuf(version: &str) -> Vec<u8> {
+    let info = [protobuf::field(1, b"Kubernetes"), protobuf::field(2, version.as_bytes())].concat();
+    [protobuf::field(1, b"2.0"), protobuf::field(2, &info), protobuf::field(8, b""), protobuf::field(9, b"")].concat()
 }
 
 fn index(server: &ApiServer, snapshot: &Snapshot) -> Value {

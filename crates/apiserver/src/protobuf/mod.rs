@@ -71,6 +71,19 @@ pub fn decode(body: &[u8]) -> Result<Value, DecodeError> {
     Ok(object)
 }
 
+/// Writes a field that holds bytes, a text or a message.
+pub(crate) fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    let mut length = content.len();
+    while length >= 0x80 {
+        out.push(length as u8 & 0x7f | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(content);
+    out
+}
+
 /// The message of a kind. Options of the meta group may name any group's version.
 fn message_name(api_version: &str, kind: &str) -> Option<&'static str> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));

@@ -45,6 +45,12 @@ pub(crate) fn strict(
     unknown: Vec<String>,
     validation: FieldValidation,
 ) -> Result<()> {
+    if validation != FieldValidation::Ignore {
+        for path in &unknown {
+            let advice = advice(call, gvk, path);
+            call.warn(advice);
+        }
+    }
     let duplicates = duplicates.into_iter().map(|path| format!("duplicate field {path:?}"));
     let unknown = unknown.into_iter().map(|path| format!("unknown field {path:?}"));
     let sentences: Vec<String> = duplicates.chain(unknown).collect();
@@ -60,6 +66,22 @@ pub(crate) fn strict(
         }
         _ => Ok(()),
     }
+}
+
+/// Says what to write instead of an unknown field. Refusals name the field in the words that clients know; what to do
+/// stands beside them.
+fn advice(call: &Call, gvk: &Gvk, path: &str) -> String {
+    let Gvk { group, kind, .. } = gvk;
+    if let Some(advice) = call.server.admission().advice(group, kind, path) {
+        return format!("ironclad: {path} is no field of {kind}: {advice}");
+    }
+    if let Some(near) = call.resource.schema.schema().nearest(path) {
+        return format!("ironclad: {path} is no field of {kind}; did you mean {near}?");
+    }
+    let above = path.rsplit_once('.').map_or(String::new(), |(above, _)| format!(".{above}"));
+    let above: String = above.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
+    let plural = call.resource.plural();
+    format!("ironclad: {path} is no field of {kind}; `kubectl explain {plural}{above}` lists those that are")
 }
 
 fn cannot_handle(gvk: &Gvk, why: &str) -> Box<Status> {

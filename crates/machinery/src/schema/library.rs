@@ -183,6 +183,11 @@ impl Schema {
         super::prune::unknown(&self.root, object)
     }
 
+    /// The path of the declared field that somebody may have meant by the unknown field `path`.
+    pub fn nearest(&self, path: &str) -> Option<String> {
+        super::nearest::nearest(&self.root, path)
+    }
+
     /// Fills in defaults, and removes nulls where null is no value.
     pub fn default(&self, object: &mut Value) {
         super::defaults::default(&self.root, object);

@@ -16,6 +16,7 @@ mod canonical;
 mod defaults;
 mod formats;
 mod library;
+mod nearest;
 mod node;
 mod parse;
 mod pattern;

@@ -126,6 +126,19 @@ fn unknown_fields_are_told_and_removed() {
 }
 
 #[test]
+fn what_was_meant_is_found_beside_what_was_written() {
+    for (written, meant) in [
+        ("prots", Some("ports")),
+        ("ports[1].prot", Some("ports[1].port")),
+        ("step.nxet", Some("step.next")),
+        ("ports[0].nothingLikeIt", None),
+        ("nowhere.at.all", None),
+    ] {
+        assert_eq!(thing().nearest(written).as_deref(), meant, "{written}");
+    }
+}
+
+#[test]
 fn defaults_fill_what_is_not_set() {
     let mut object =
         json!({"ports": [{"port": 1, "protocol": null}, null], "data": {"a": null}, "count": null});

@@ -11,11 +11,13 @@ mod installation;
 mod instance;
 mod machine;
 mod migration;
+mod misnomers;
 mod values;
 
 use std::collections::BTreeSet;
 
 use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceSpec};
+pub use misnomers::misnomer;
 use serde_json::Value;
 
 /// What becomes of a field.
