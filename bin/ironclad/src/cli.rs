@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// What to log, for example `info,apiserver=debug`.
-    #[arg(long, global = true, env = "IRONCLAD_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, global = true, env = "IRONCLAD_LOG", default_value = "info", value_name = "FILTER", value_parser = filter)]
     pub(crate) log: String,
 }
 
@@ -108,11 +108,21 @@ pub(crate) struct ImageSpaceArgs {
 }
 
 impl ImageSpaceArgs {
+    /// Refuses settings that contradict each other.
+    pub(crate) fn check(self) -> anyhow::Result<()> {
+        let (high, low) = (self.image_gc_high_threshold, self.image_gc_low_threshold);
+        anyhow::ensure!(
+            low <= high,
+            "--image-gc-low-threshold {low} is above --image-gc-high-threshold {high}: removing would never start"
+        );
+        Ok(())
+    }
+
     /// The settings as the kubelet takes them.
     pub(crate) fn policy(self) -> kubelet::collection::Policy {
         kubelet::collection::Policy {
             high_percent: self.image_gc_high_threshold,
-            low_percent: self.image_gc_low_threshold.min(self.image_gc_high_threshold),
+            low_percent: self.image_gc_low_threshold,
             least_age: Duration::from_secs(self.minimum_image_age),
             ..kubelet::collection::Policy::default()
         }
@@ -139,10 +149,11 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) detach: bool,
     /// Address of the API server; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDRESS:PORT")]
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDRESS:PORT", value_parser = address)]
     pub(crate) listen: SocketAddr,
     /// Number of nodes: 0 is a control plane without an agent; more than 1 gives virtual nodes on this machine.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=32))]
+    #[arg(long, default_value_t = 1, value_name = "N", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u8).range(0..=32))]
     pub(crate) nodes: u8,
     #[command(flatten)]
     pub(crate) guests: GuestArgs,
@@ -237,7 +248,7 @@ pub(crate) struct NodeComponentArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,
     /// Name of the node.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = node_name)]
     pub(crate) node_name: String,
 }
 
@@ -261,6 +272,34 @@ pub(crate) struct VirtHandlerArgs {
 pub(crate) struct CompletionArgs {
     /// The shell.
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// Reads a log filter.
+fn filter(text: &str) -> Result<String, String> {
+    telemetry::check(text)
+        .map(|()| text.to_owned())
+        .map_err(|why| format!("{why}; write for example `info,apiserver=debug`"))
+}
+
+/// Reads an address to listen on.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write an IP address and a port, for example 127.0.0.1:6443, [::1]:6443, or 127.0.0.1:0 for any free port".to_owned()
+    })
+}
+
+/// Reads the name of a node, which is part of paths and selectors.
+fn node_name(text: &str) -> Result<String, String> {
+    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let good = bytes.len() <= 63
+        && bytes.first().is_some_and(edge)
+        && bytes.last().is_some_and(edge)
+        && bytes.iter().all(|byte| edge(byte) || matches!(byte, b'-' | b'.'));
+    if good {
+        return Ok(text.to_owned());
+    }
+    Err("a node's name is at most 63 lowercase letters, digits, `-` and `.`, with a letter or digit at both ends".to_owned())
 }
 
 #[cfg(test)]
@@ -291,5 +330,18 @@ mod tests {
         for name in found {
             assert!(document.contains(&format!("`{name}`")), "docs/configuration.md does not tell of {name}");
         }
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused_with_what_could() {
+        let refused = |words: &[&str]| {
+            let words = ["ironclad"].iter().chain(words);
+            Cli::try_parse_from(words).map(|_| ()).unwrap_err().to_string()
+        };
+        assert!(refused(&["up", "--nodes", "-1"]).contains("-1 is not in 0..=32"));
+        assert!(refused(&["up", "--listen", "localhost"]).contains("127.0.0.1:6443"));
+        assert!(refused(&["up", "--log", "a=b=c"]).contains("info,apiserver=debug"));
+        let node = ["kubelet", "--kubeconfig", "k", "--node-name"];
+        assert!(refused(&[&node[..], &["A b"]].concat()).contains("lowercase letters"));
     }
 }

@@ -1,18 +1,18 @@
 //! `ironclad completion`: scripts that complete commands and options in a shell.
 
-use std::io::Write as _;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Command, CommandFactory as _};
 
 use crate::cli::{Cli, CompletionArgs};
+use crate::say;
 
 /// Prints the script of one shell.
 ///
 /// # Errors
 /// When standard output is closed.
 pub(crate) fn run(arguments: CompletionArgs) -> Result<()> {
-    std::io::stdout().write_all(&script(arguments.shell)).context("writing the script")
+    say::text(&script(arguments.shell));
+    Ok(())
 }
 
 fn script(shell: clap_complete::Shell) -> Vec<u8> {

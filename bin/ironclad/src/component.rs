@@ -71,6 +71,7 @@ pub(crate) fn virt_handler(arguments: &VirtHandlerArgs, global: &Global) -> Resu
 
 /// Runs the Pods of a node.
 pub(crate) fn kubelet(arguments: &KubeletArgs, global: &Global) -> Result<()> {
+    arguments.image_space.check()?;
     let image_space = arguments.image_space.policy();
     let arguments = &arguments.node;
     alone(global, async {

@@ -1,5 +1,6 @@
 //! `ironclad down`: stops what `up` started.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -7,6 +8,7 @@ use anyhow::{Context, Result};
 use crate::cli::DownArgs;
 use crate::instance::{self, Instance};
 use crate::layout::Layout;
+use crate::say::say;
 use crate::up::node;
 
 /// How long a control plane may take to end its connections.
@@ -21,12 +23,12 @@ pub(crate) fn run(arguments: &DownArgs) -> Result<()> {
     match Instance::running(&layout) {
         Some(pid) => {
             instance::stop(pid, PATIENCE)?;
-            println!("stopped the control plane (process {pid})");
+            say!("stopped the control plane (process {pid})");
         }
-        None => println!("no control plane runs on {}", layout.root().display()),
+        None => say!("no control plane runs on {}", layout.root().display()),
     }
     if arguments.keep_guests {
-        println!("guests go on; `ironclad up` takes them over");
+        say!("guests go on; `ironclad up` takes them over");
         return Ok(());
     }
     for name in nodes(&layout) {
@@ -34,7 +36,7 @@ pub(crate) fn run(arguments: &DownArgs) -> Result<()> {
         let stopped = kubelet::runtime::stop_everything(&config, Duration::from_secs(arguments.grace_period))
             .with_context(|| format!("stopping the guests of {name}"))?;
         if stopped > 0 {
-            println!("stopped {stopped} guests of {name}");
+            say!("stopped {stopped} guests of {name}");
         }
         kubelet::runtime::remove_everything(&config).with_context(|| format!("cleaning up {name}"))?;
     }
@@ -42,10 +44,7 @@ pub(crate) fn run(arguments: &DownArgs) -> Result<()> {
         network::nodes::teardown(&node::shared_network(&layout, 0)).context("removing the nodes' network")?;
     }
     if arguments.purge {
-        if layout.root().exists() {
-            purge(&layout)?;
-            println!("removed {}", layout.root().display());
-        }
+        purge(&layout)?;
     }
     Ok(())
 }
@@ -58,11 +57,61 @@ fn nodes(layout: &Layout) -> Vec<String> {
     names
 }
 
+/// Removes what an installation makes, and its directory when nothing else is in it: somebody may have named a directory
+/// that holds more, or a mount point.
 fn purge(layout: &Layout) -> Result<()> {
-    match std::fs::remove_dir_all(layout.root()) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", layout.root().display()))
+    let contents: Vec<_> =
+        layout.contents().into_iter().filter(|path| path.symlink_metadata().is_ok()).collect();
+    for path in &contents {
+        let is_directory = path.symlink_metadata().is_ok_and(|data| data.is_dir());
+        let removed = if is_directory { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        match removed {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("removing {}", path.display()));
+            }
+            _ => {}
         }
-        _ => Ok(()),
+    }
+    let root = layout.root().display();
+    if layout.is_linked() && !contents.is_empty() {
+        say!("emptied {root}, which a link leads to");
+        return Ok(());
+    }
+    match std::fs::remove_dir(layout.root()) {
+        Ok(()) => say!("removed {root}"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(_) if contents.is_empty() => say!("{root} holds no installation; nothing was removed"),
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+            say!("removed the installation in {root}; what else is there stays");
+        }
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+            say!("emptied {root}, which is a mount point and stays");
+        }
+        Err(error) => return Err(error).with_context(|| format!("removing {root}")),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::DataDir;
+
+    #[test]
+    fn only_what_is_ours_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("data");
+        let layout = Layout::of(&DataDir { data_dir: Some(root.clone()) }).unwrap();
+        layout.create().unwrap();
+        std::fs::write(layout.database(), "").unwrap();
+        std::fs::write(root.join("thesis.tex"), "").unwrap();
+        purge(&layout).unwrap();
+        let left: Vec<_> =
+            std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["thesis.tex"]);
+        std::fs::remove_file(root.join("thesis.tex")).unwrap();
+        purge(&layout).unwrap();
+        assert!(!root.exists());
+        purge(&layout).unwrap();
     }
 }

@@ -5,6 +5,7 @@ use image::{Image, PullPolicy, Store};
 
 use crate::cli::{DataDir, ImageCommand};
 use crate::layout::Layout;
+use crate::say::{self, say};
 use crate::table;
 
 /// Runs one of the image commands.
@@ -17,13 +18,18 @@ pub(crate) fn run(command: ImageCommand) -> Result<()> {
             let images =
                 open(&data)?.load(&path, None).with_context(|| format!("loading {}", path.display()))?;
             for image in images {
-                println!("loaded {} ({})", image.reference, image.digest);
+                say!("loaded {} ({})", image.reference, image.digest);
             }
             Ok(())
         }
         ImageCommand::List { data } => {
-            let rows: Vec<_> = open(&data)?.list().context("listing the store")?.iter().map(row).collect();
-            print!("{}", table::format(&["IMAGE", "DIGEST", "ARCHITECTURE", "SIZE"], &rows));
+            // To look makes nothing.
+            let rows: Vec<_> = if Layout::of(&data)?.images().exists() {
+                open(&data)?.list().context("listing the store")?.iter().map(row).collect()
+            } else {
+                Vec::new()
+            };
+            say::text(table::format(&["IMAGE", "DIGEST", "ARCHITECTURE", "SIZE"], &rows).as_bytes());
             Ok(())
         }
         ImageCommand::Pull { data, reference, plain_http } => {
@@ -37,7 +43,7 @@ pub(crate) fn run(command: ImageCommand) -> Result<()> {
                 .build()
                 .context("starting a runtime")?;
             let image = runtime.block_on(store.pull(&reference, PullPolicy::Always, &access))?;
-            println!("pulled {} ({})", image.reference, image.digest);
+            say!("pulled {} ({})", image.reference, image.digest);
             Ok(())
         }
     }

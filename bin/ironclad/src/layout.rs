@@ -11,6 +11,8 @@ use crate::registries::Registries;
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     root: PathBuf,
+    /// Somebody named it by a link, which would lead nowhere without it.
+    linked: bool,
 }
 
 impl Layout {
@@ -21,14 +23,16 @@ impl Layout {
                 .with_context(|| format!("making --data-dir {} absolute", directory.display()))?,
             None => default_root()?,
         };
-        Ok(Self { root })
+        // One directory has one name, by whichever link it is reached: networks and control groups are named after it.
+        Ok(Self { linked: root.is_symlink(), root: resolved(&root) })
     }
 
     /// Makes the directories that every command may write to.
     pub(crate) fn create(&self) -> Result<()> {
         for directory in [self.root.clone(), self.pki(), self.run(), self.logs(), self.images()] {
             std::fs::create_dir_all(&directory).with_context(|| {
-                format!("making {}; choose another place by --data-dir", directory.display())
+                let what = if directory.exists() { " (it is there and no directory)" } else { "" };
+                format!("making {}{what}; choose another place by --data-dir", directory.display())
             })?;
         }
         restrict(&self.pki())?;
@@ -37,6 +41,11 @@ impl Layout {
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether the directory was named by a link.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.linked
     }
 
     /// The objects.
@@ -99,8 +108,30 @@ impl Layout {
         self.node(name).join("volumes")
     }
 
+    /// Everything that an installation makes in its directory.
+    pub(crate) fn contents(&self) -> Vec<PathBuf> {
+        let mut contents = vec![self.pki(), self.kubeconfig(), self.images(), self.root.join("registries")];
+        contents.extend([self.logs(), self.executables(), self.nodes(), self.network(), self.run()]);
+        // SQLite keeps files of its own beside the database.
+        let database = |suffix: &str| self.root.join(format!("state.db{suffix}"));
+        contents.extend(["-wal", "-shm", "-journal", ".lock", ""].map(database));
+        contents
+    }
+
     fn run(&self) -> PathBuf {
         self.root.join("run")
+    }
+}
+
+/// Follows the links in as much of `path` as exists.
+fn resolved(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match existing {
+        Some((above, canonical)) => match path.strip_prefix(above) {
+            Ok(rest) if !rest.as_os_str().is_empty() => canonical.join(rest),
+            _ => canonical,
+        },
+        None => path.to_owned(),
     }
 }
 
@@ -122,5 +153,21 @@ fn default_root() -> Result<PathBuf> {
     match std::env::home_dir() {
         Some(home) if !home.as_os_str().is_empty() => Ok(home.join(".local/share/ironclad")),
         _ => bail!("this user has no home directory: name a place for the data by --data-dir"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let real = directory.path().canonicalize().unwrap().join("real");
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, directory.path().join("link")).unwrap();
+        assert_eq!(resolved(&directory.path().join("link")), real);
+        assert_eq!(resolved(&directory.path().join("link/new/one")), real.join("new/one"));
+        assert_eq!(resolved(&real.join("../real")), real);
     }
 }

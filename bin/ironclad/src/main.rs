@@ -13,6 +13,7 @@ mod instance;
 mod launcher;
 mod layout;
 mod registries;
+mod say;
 mod status;
 mod table;
 mod up;
@@ -25,14 +26,19 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // What must stay private says so itself; the user's mask would keep Pods' own users from what they need, or let
+    // everybody write to it.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let quiet = matches!(&cli.command, Command::Status(arguments) if arguments.quiet);
     let outcome = match cli.command {
         // These enter namespaces, which a process may only do while it has one thread.
         Command::PodInit => return host::jail::main(),
         Command::NetnsExec => return network::netns_exec::main(),
-        command => run(command, &cli.global),
+        command => run(command, &cli.global).and_then(|()| say::outcome()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(_) if quiet => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("ironclad: {error:#}");
             ExitCode::FAILURE

@@ -47,7 +47,7 @@ impl Facts {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be executed.
-    #[error("execute {program}: {source}; install qemu-system-x86")]
+    #[error("{program} cannot be executed")]
     Execute {
         /// The binary.
         program: PathBuf,
@@ -55,7 +55,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// It does not answer as QEMU does.
-    #[error("ask {program} what it can do: {source}")]
+    #[error("{program} does not say what it can do")]
     Ask {
         /// The binary.
         program: PathBuf,

@@ -31,7 +31,8 @@ async fn program() -> Finding {
     let facts = match probe(Path::new(PROGRAM)).await {
         Ok(facts) => facts,
         Err(error) => {
-            return Finding::bad("hypervisor", format!("QEMU cannot be used: {error}"), REMEDY);
+            let error = anyhow::Error::from(error);
+            return Finding::bad("hypervisor", format!("QEMU cannot be used: {error:#}"), REMEDY);
         }
     };
     let major: u32 = facts.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);

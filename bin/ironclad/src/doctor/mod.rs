@@ -17,6 +17,7 @@ use crate::accelerator;
 use crate::cli::DoctorArgs;
 use crate::instance::Instance;
 use crate::layout::Layout;
+use crate::say::say;
 use crate::up::node;
 
 /// Checks the machine and prints the findings.
@@ -30,7 +31,7 @@ pub(crate) fn run(arguments: &DoctorArgs) -> Result<()> {
     let findings = runtime.block_on(examine(&layout))?;
     if arguments.json {
         let list: Vec<_> = findings.iter().map(as_json).collect();
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        say!("{}", serde_json::to_string_pretty(&list)?);
     } else {
         for finding in &findings {
             print(finding);
@@ -105,9 +106,9 @@ fn print(finding: &Finding) {
     };
     let word = format!("{:<8}", mark(finding.grade));
     let word = colour.map_or_else(|| word.clone(), |colour| format!("\x1b[{colour}m{word}\x1b[0m"));
-    println!("{word} {:<15} {}", finding.subject, finding.meaning);
+    say!("{word} {:<15} {}", finding.subject, finding.meaning);
     if !finding.remedy.is_empty() {
-        println!("{:24} -> {}", "", finding.remedy);
+        say!("{:24} -> {}", "", finding.remedy);
     }
 }
 

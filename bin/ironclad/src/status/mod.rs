@@ -16,6 +16,7 @@ use kubelet::record::Record;
 use crate::cli::StatusArgs;
 use crate::instance::Instance;
 use crate::layout::Layout;
+use crate::say::{self, say};
 use crate::table;
 
 /// Prints the control plane, the nodes, the machines, and everything that is wrong.
@@ -40,8 +41,8 @@ pub(crate) fn run(arguments: &StatusArgs) -> Result<()> {
         if !arguments.quiet {
             let memory = footprint::of_one(pid).map(|kib| format!(", {} MiB", kib / 1024));
             let memory = memory.unwrap_or_default();
-            println!("control plane: running (process {pid}{memory}), data in {}", layout.root().display());
-            println!("kubeconfig:    {}\n", layout.kubeconfig().display());
+            say!("control plane: running (process {pid}{memory}), data in {}", layout.root().display());
+            say!("kubeconfig:    {}\n", layout.kubeconfig().display());
             picture.print();
         }
         Ok(())
@@ -72,6 +73,8 @@ struct Picture {
     instances: Vec<VirtualMachineInstance>,
     /// First processes of Pods, by UID.
     pods: BTreeMap<String, i32>,
+    /// Whether agents of this installation run here, registered or not.
+    has_agents: bool,
 }
 
 impl Picture {
@@ -82,29 +85,32 @@ impl Picture {
             machines: Api::new(client).list(&all).await?,
             instances: Api::new(client).list(&all).await?,
             pods: local_pods(layout),
+            has_agents: layout.nodes().is_dir(),
         })
     }
 
     fn print(&self) {
-        if self.nodes.is_empty() {
-            println!("no nodes: this control plane has no agent, and machines stay unscheduled\n");
+        if self.nodes.is_empty() && self.has_agents {
+            say!("no nodes yet: the agent is starting\n");
+        } else if self.nodes.is_empty() {
+            say!("no nodes: this control plane has no agent, and machines stay unscheduled\n");
         } else {
             let nodes: Vec<_> = self.nodes.iter().map(rows::node).collect();
-            println!("{}", table::format(&rows::NODE, &nodes));
+            say!("{}", table::format(&rows::NODE, &nodes));
         }
         let machines = rows::machines(&self.machines, &self.instances, &|instance| self.held(instance));
         if machines.is_empty() {
-            println!("no virtual machines yet: kubectl apply -f examples/hello.yaml");
+            say!("no virtual machines yet: kubectl apply -f examples/hello.yaml");
         } else {
-            print!("{}", table::format(&rows::MACHINE, &machines));
+            say::text(table::format(&rows::MACHINE, &machines).as_bytes());
         }
         let problems = problems::of(&self.nodes, &self.machines, &self.instances);
         if problems.is_empty() {
-            println!("\nnothing is wrong");
+            say!("\nnothing is wrong");
         } else {
-            println!("\nwhat is wrong:");
+            say!("\nwhat is wrong:");
             for problem in problems {
-                println!("  {problem}");
+                say!("  {problem}");
             }
         }
     }

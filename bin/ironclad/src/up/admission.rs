@@ -59,6 +59,10 @@ impl AdmissionPlugin for VirtApi {
         Admission::concerns(group, resource, subresource)
     }
 
+    fn advice(&self, group: &str, _kind: &str, field: &str) -> Option<String> {
+        (group == "kubevirt.io").then(|| model::fields::misnomer(field)).flatten().map(str::to_owned)
+    }
+
     async fn mutate(&self, request: &Request) -> Response {
         self.admission.mutate(request).await
     }

@@ -18,6 +18,7 @@ use super::admission::VirtApi;
 use super::pki::Pki;
 use super::proxy::Nodes;
 use super::subresources::{Agents, Group};
+use super::unattended::Unattended;
 use super::{Effects, identity, installation};
 use crate::cli::UpArgs;
 use crate::layout::Layout;
@@ -64,6 +65,7 @@ impl ControlPlane {
             .entropy(effects.entropy.clone())
             .auth(settings)
             .admission(virt_api.clone())
+            .admission(Arc::new(Unattended))
             .extension(group.clone())
             .nodes(nodes)
             .crds(api::crd::all())

@@ -12,6 +12,7 @@ pub(crate) mod node;
 mod pki;
 mod proxy;
 mod subresources;
+mod unattended;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::accelerator;
 use crate::cli::{Global, UpArgs};
 use crate::instance::Instance;
 use crate::layout::Layout;
+use crate::say::say;
 use control_plane::ControlPlane;
 
 /// Threads that run everything; the work is waiting, not computing.
@@ -43,11 +45,12 @@ struct Effects {
 /// When another one runs on the same data, the address is taken, or the state cannot be used.
 pub(crate) fn run(arguments: &UpArgs, global: &Global) -> Result<()> {
     let layout = Layout::of(&arguments.data)?;
+    arguments.image_space.check()?;
     layout.create()?;
     if arguments.detach {
         detach::detach(arguments, global, &layout)?;
-        println!("ironclad is up; its data is in {}", layout.root().display());
-        println!("  export KUBECONFIG={}", layout.kubeconfig().display());
+        say!("ironclad is up; its data is in {}", layout.root().display());
+        say!("  export KUBECONFIG={}", quoted(&layout.kubeconfig().display().to_string()));
         return Ok(());
     }
     telemetry::init(telemetry::Format::detect(), &global.log);
@@ -67,11 +70,25 @@ pub(crate) fn run(arguments: &UpArgs, global: &Global) -> Result<()> {
     outcome
 }
 
+/// A path as a shell takes it for one word.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ',' | '@');
+    if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
 async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report) -> Result<()> {
     let _instance = Instance::claim(layout)?;
     let effects = Effects { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
     let stop = CancellationToken::new();
     let nodes = Arc::new(proxy::Nodes::default());
+    if arguments.nodes > 0 {
+        // Without it no machine starts, so a disk without room for it is told of before anything is said to be ready.
+        crate::launcher::install(&layout.executables())?;
+        std::fs::create_dir_all(layout.nodes()).context("making the directory of the nodes")?;
+    }
+    // From here on a signal ends the start as it ends the work.
+    let mut terminate = signal(SignalKind::terminate()).context("listening for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for signals")?;
     let plane = ControlPlane::start(arguments, layout, &effects, nodes.clone(), &stop).await?;
     plane.furnish(&effects).await?;
     tracing::info!(address = %plane.address, kubeconfig = %layout.kubeconfig().display(), "the API is ready");
@@ -88,8 +105,6 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
         plane.controllers(accelerator == Accelerator::Tcg, &effects, &stop, &mut tasks);
         node::start(arguments, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
     }
-    let mut terminate = signal(SignalKind::terminate()).context("listening for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for signals")?;
     let ended = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
@@ -105,5 +120,14 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
             Ok(())
         }
         Some(outcome) => outcome.context("a component broke off")?.context("a component failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_path_is_one_word_to_a_shell() {
+        assert_eq!(super::quoted("/var/lib/ironclad/kubeconfig"), "/var/lib/ironclad/kubeconfig");
+        assert_eq!(super::quoted("/a b/it's"), r"'/a b/it'\''s'");
     }
 }

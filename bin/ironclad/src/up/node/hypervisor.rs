@@ -156,7 +156,9 @@ fn is_installed(directories: &[PathBuf]) -> bool {
 
 #[allow(clippy::disallowed_methods, reason = "bin is where the environment is read")]
 fn search_path() -> Vec<PathBuf> {
-    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+    // Without the variable, programs are looked for where the C library looks.
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    std::env::split_paths(&path).collect()
 }
 
 fn patch(problem: Option<&str>, since: Option<Timestamp>, now: Timestamp) -> Value {
