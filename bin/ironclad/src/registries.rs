@@ -1,7 +1,8 @@
 //! How registries of images are reached: a directory with a folder for each that needs something special.
 //!
 //! `registries/HOST[:PORT]/ca.crt` holds certificate authorities, as PEM, that the registry's certificate may come from
-//! beside those of the machine; with it the registry is spoken to by TLS, wherever it is.
+//! beside those of the machine; with it the registry is spoken to by TLS, wherever it is. A file
+//! `registries/HOST[:PORT]/insecure` says that the registry's certificate is not checked, and that it may have none.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,9 @@ impl Registries {
             access.authorities.push(authorities);
             access.secure.push(registry.to_owned());
         }
+        if self.0.join(registry).join("insecure").exists() {
+            access.unverified.push(registry.to_owned());
+        }
         Ok(access)
     }
 }
@@ -59,8 +63,13 @@ mod tests {
         let registries = Registries::new(folder.path().to_owned());
         let of = |reference: &str| registries.access(reference).unwrap();
         assert_eq!(of("127.0.0.1:5000/a/b:1").secure, ["127.0.0.1:5000"]);
+        std::fs::create_dir_all(folder.path().join("old.example")).unwrap();
+        std::fs::write(folder.path().join("old.example/insecure"), "").unwrap();
+        assert_eq!(of("old.example/a:1").unverified, ["old.example"]);
         for other in ["127.0.0.1:5001/a/b:1", "example.test/a:1", "UPPER CASE", "a"] {
-            assert!(of(other).secure.is_empty() && of(other).authorities.is_empty(), "{other}");
+            let access = of(other);
+            assert!(access.secure.is_empty() && access.authorities.is_empty(), "{other}");
+            assert!(access.unverified.is_empty(), "{other}");
         }
     }
 }

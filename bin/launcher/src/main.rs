@@ -10,6 +10,8 @@ fn main() -> ExitCode {
     // One line per message on standard error, which is the Pod's log. No filter: a launcher says little.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        // It would tell of a log that cannot be written by printing, which panics on the same full disk.
+        .log_internal_errors(false)
         .with_ansi(false)
         .with_target(false)
         .with_max_level(tracing::Level::INFO)

@@ -191,6 +191,10 @@ impl Store {
             let limit = format!("{} layers", self.0.limits.layers);
             return Err(Error::Limit { what: format!("image {reference}"), limit });
         }
+        if let Some(layer) = manifest.layers.iter().find(|layer| !manifest::is_tree(&layer.media_type)) {
+            let media_type = layer.media_type.chars().take(100).collect();
+            return Err(Error::MediaType { reference: reference.to_owned(), media_type });
+        }
         for blob in manifest.layers.iter().chain([&manifest.config]) {
             if blob.size > self.0.limits.blob {
                 let limit = format!("{} bytes", self.0.limits.blob);

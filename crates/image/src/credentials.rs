@@ -6,6 +6,7 @@ use std::fmt;
 use base64::Engine as _;
 use serde::Deserialize;
 
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::manifest::parse;
 
@@ -21,6 +22,22 @@ pub enum Credential {
     },
     /// A token that is sent as it is.
     Bearer(String),
+}
+
+impl Credential {
+    /// Returns what tells this login for `registry` from others, without showing it.
+    pub(crate) fn fingerprint(&self, registry: &str) -> Digest {
+        let parts = match self {
+            Self::Basic { username, password } => ["basic", registry, username, password],
+            Self::Bearer(token) => ["bearer", registry, token, ""],
+        };
+        let mut text = Vec::new();
+        for part in parts {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part.as_bytes());
+        }
+        Digest::of(&text)
+    }
 }
 
 impl fmt::Debug for Credential {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
+use crate::registry::Problem;
 
 /// Why an image cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -26,22 +27,22 @@ pub enum Error {
         remedy: &'static str,
     },
     /// The registry did not give it.
-    #[error("cannot pull image {reference}")]
+    #[error("cannot pull image {reference}: {problem}")]
     Registry {
         /// The image.
         reference: String,
         /// What the registry or the way to it answered.
-        source: Box<oci_client::errors::OciDistributionError>,
+        problem: Problem,
     },
-    /// The connection broke in the middle of a blob.
-    #[error("cannot download {digest} of image {reference}")]
-    Download {
+    /// The image is made of something that is no file tree.
+    #[error(
+        "image {reference} has a layer of the type {media_type:?}, which cannot be unpacked; use an image of tar layers"
+    )]
+    MediaType {
         /// The image.
         reference: String,
-        /// The blob.
-        digest: Digest,
-        /// What happened.
-        source: io::Error,
+        /// The layer's type.
+        media_type: String,
     },
     /// Content differs from the digest that names it.
     #[error("{what} has the digest {found} instead of {expected}; it was damaged or replaced on its way")]

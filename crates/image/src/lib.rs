@@ -38,7 +38,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use manifest::Settings;
 pub use reference::Reference;
-pub use registry::{Access, PullPolicy};
+pub use registry::{Access, Problem, PullPolicy};
 pub use remove::Removed;
 pub use store::{Image, Store};
 pub use users::{Space, Stored};

@@ -1,6 +1,6 @@
 //! The documents of an image: index, manifest, configuration, in OCI's and Docker's dialects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -130,11 +130,28 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, 
 /// Reads a manifest or an index, told apart by what they hold (media types are often left out).
 pub(crate) fn document(bytes: &[u8], what: &str) -> Result<Document, Error> {
     let value: serde_json::Value = parse(bytes, what)?;
+    if value.get("schemaVersion").and_then(serde_json::Value::as_u64) == Some(1) {
+        let reason = "it is of the old schema 1; push the image again with a current tool".to_owned();
+        return Err(Error::Document { what: what.to_owned(), reason });
+    }
     if value.get("manifests").is_some() {
         parse(bytes, what).map(Document::Index)
     } else {
         parse(bytes, what).map(Document::Manifest)
     }
+}
+
+/// Returns whether a layer of this media type is a tar, compressed in a way that unpacking knows. Old tools leave
+/// the type out.
+pub(crate) fn is_tree(media_type: &str) -> bool {
+    const TREES: [&str; 4] = [
+        "application/vnd.oci.image.layer.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    ];
+    let rest = TREES.iter().find_map(|tree| media_type.strip_prefix(tree));
+    media_type.is_empty() || matches!(rest, Some("" | "+gzip" | ".gzip" | "+zstd" | ".zstd"))
 }
 
 /// Chooses the image for `architecture` (Kubernetes' word) of an index.
@@ -157,14 +174,22 @@ pub(crate) fn choose<'a>(
 }
 
 fn offered(index: &Index) -> String {
-    let names: Vec<String> = index
+    // Each once, and not more words than a sentence bears: an index comes from strangers.
+    const MOST: usize = 8;
+    let word = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).take(16).collect::<String>();
+    let names: BTreeSet<String> = index
         .manifests
         .iter()
         .filter_map(|entry| entry.platform.as_ref())
         .filter(|platform| platform.os != "unknown")
-        .map(|platform| format!("{}/{}", platform.os, platform.architecture))
+        .map(|platform| format!("{}/{}", word(&platform.os), word(&platform.architecture)))
         .collect();
-    if names.is_empty() { "none that it names".to_owned() } else { names.join(", ") }
+    let shown: Vec<&str> = names.iter().take(MOST).map(String::as_str).collect();
+    match (shown.is_empty(), names.len() > MOST) {
+        (true, _) => "none that it names".to_owned(),
+        (false, false) => shown.join(", "),
+        (false, true) => format!("{} and others", shown.join(", ")),
+    }
 }
 
 /// Returns the architecture of this machine in Kubernetes' words.

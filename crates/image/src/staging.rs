@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -135,7 +136,9 @@ pub(crate) fn sync_directory(directory: &Path) -> Result<(), Error> {
 /// Writes a small file that is either there in full or not at all.
 pub(crate) fn write_file(staging: &Path, target: &Path, content: &[u8]) -> Result<(), Error> {
     let path = unique(staging);
-    let written = File::create_new(&path).and_then(|mut file| {
+    // Its owner only: a record may tell logins apart.
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    let written = opened.and_then(|mut file| {
         file.write_all(content)?;
         file.sync_data()
     });

@@ -1,6 +1,6 @@
 //! The store itself: what is here, by which name, and where its files are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +77,10 @@ struct Record {
     /// Records of older releases do not say.
     #[serde(default = "yes")]
     pinned: bool,
+    /// The logins that the registry gave it for, as fingerprints. Without any, it is for everybody: it was loaded, or its
+    /// registry asked for no login, or an older release pulled it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    logins: Option<BTreeSet<Digest>>,
 }
 
 fn yes() -> bool {
@@ -89,7 +93,10 @@ pub(crate) enum Origin {
     /// An archive that somebody loaded.
     Archive,
     /// A registry, which has it still.
-    Registry,
+    Registry {
+        /// The login that it asked for, as a fingerprint.
+        login: Option<Digest>,
+    },
 }
 
 impl Store {
@@ -128,14 +135,30 @@ impl Store {
     }
 
     pub(crate) fn find(&self, reference: &Reference) -> Result<Option<Image>, Error> {
+        self.record(reference)?.map_or(Ok(None), |record| self.image(&record))
+    }
+
+    /// Does what [`Store::find`] does for whoever brings `login`: what the registry gives to others only is not here.
+    pub(crate) fn find_for(
+        &self,
+        reference: &Reference,
+        login: Option<&Digest>,
+    ) -> Result<Option<Image>, Error> {
+        let record = self.record(reference)?;
+        let may = |record: &Record| {
+            record.logins.as_ref().is_none_or(|logins| login.is_some_and(|login| logins.contains(login)))
+        };
+        record.filter(may).map_or(Ok(None), |record| self.image(&record))
+    }
+
+    fn record(&self, reference: &Reference) -> Result<Option<Record>, Error> {
         let path = self.record_path(reference);
         let content = match fs::read(&path) {
             Ok(content) => content,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::system("read", &path)(error)),
         };
-        let record: Record = manifest::parse(&content, &path.display().to_string())?;
-        self.image(&record)
+        manifest::parse(&content, &path.display().to_string()).map(Some)
     }
 
     /// Returns every image, by name.
@@ -234,7 +257,15 @@ impl Store {
         origin: Origin,
     ) -> Result<Image, Error> {
         let pinned = origin == Origin::Archive;
-        let record = Record { reference: reference.to_string(), digest, pinned };
+        let mut logins = match origin {
+            Origin::Archive | Origin::Registry { login: None } => None,
+            Origin::Registry { login: Some(login) } => Some(BTreeSet::from([login])),
+        };
+        // Who was let in to this very content stays so.
+        if let Some(before) = self.record(reference)?.filter(|before| before.digest == digest) {
+            logins = logins.zip(before.logins).map(|(new, old)| new.into_iter().chain(old).collect());
+        }
+        let record = Record { reference: reference.to_string(), digest, pinned, logins };
         let image = self.image(&record)?.ok_or_else(|| Error::Document {
             what: format!("image {reference}"),
             reason: "a blob that its manifest names is missing".to_owned(),

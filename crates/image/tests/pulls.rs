@@ -66,7 +66,7 @@ async fn damaged_and_cut_blobs_are_refused_and_can_be_pulled_again() {
             .pull(&registry.name("a:1"), PullPolicy::IfNotPresent, &Access::default())
             .await
             .unwrap_err();
-        let told = matches!(error, Error::Mismatch { .. } | Error::Size { .. } | Error::Download { .. });
+        let told = matches!(error, Error::Mismatch { .. } | Error::Size { .. } | Error::Registry { .. });
         assert!(told, "{error:?}");
         assert_eq!(store.resolve(&registry.name("a:1")).unwrap(), None);
         assert_eq!(std::fs::read_dir(folder.path().join("staging")).unwrap().count(), 0);
@@ -93,7 +93,13 @@ async fn what_is_missing_is_named() {
     let access = Access::default();
     let name = registry.name("none:1");
     let error = store.pull(&name, PullPolicy::Always, &access).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("cannot pull image {name}"));
+    let host = registry.address;
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot pull image {name}: its registry {host} has no such image; correct the name or the tag, or push it"
+        )
+    );
     let local = store.pull("ironclad.local/none:1", PullPolicy::Always, &access).await.unwrap_err();
     assert_eq!(
         local.to_string(),

@@ -91,10 +91,10 @@ pub enum Error {
         /// Why it failed.
         source: Arc<rusqlite::Error>,
     },
-    /// An earlier write could not be made durable, so nothing more is accepted: what is on disk is uncertain.
-    #[error("the store stopped after a failed write ({detail}); check the disk and start again")]
+    /// Nothing can be read or written any more.
+    #[error("the store does not answer: {detail}")]
     Stopped {
-        /// What failed then.
+        /// Why.
         detail: String,
     },
 }

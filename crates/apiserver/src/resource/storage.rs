@@ -125,13 +125,19 @@ pub(crate) async fn commit(
 
 /// Tells a client that the store failed.
 pub(crate) fn store_failure(error: &store::Error) -> Box<Status> {
-    tracing::error!(%error, "the store failed");
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(below) = cause {
+        text += &format!(": {below}");
+        cause = below.source();
+    }
+    tracing::error!(error = text, "the store failed");
     match error {
         store::Error::Compacted { requested, .. } => Status::expired(format!(
             "The provided continue parameter or resource version {requested} is too old"
         ))
         .into(),
-        error => Status::internal(error).into(),
+        _ => Status::internal(text).into(),
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up should fail")]
 
+pub(crate) mod liar;
 pub(crate) mod registry;
 
 use std::path::Path;

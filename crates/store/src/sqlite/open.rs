@@ -8,7 +8,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::rows;
 use crate::{Error, Result, Revision};
+
+/// Page cache of the writer, in KiB.
+const CACHE: i64 = 1024;
 
 /// Marks a file as ours ("iron" in ASCII).
 const APPLICATION_ID: i32 = 0x6972_6f6e;
@@ -57,7 +61,7 @@ pub(super) fn failed(path: &Path, doing: &'static str, source: rusqlite::Error) 
 /// Opens, checks and, if need be, creates or upgrades the database.
 pub(super) fn open(path: &Path) -> Result<Opened> {
     let lock = lock(path)?;
-    let connection = connect(path, 1024)?;
+    let connection = connect(path, CACHE)?;
     check(path, &connection)?;
     migrate(path, &connection)?;
     let number = |sql| -> Result<Revision> {
@@ -66,15 +70,31 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
         Ok(read as Revision)
     };
     let floor = number("SELECT value FROM mark WHERE name = 'floor'")?;
-    // Compaction may remove the row of the latest change when it was a deletion, so the mark counts as well.
-    let revision = number(
-        "SELECT max((SELECT value FROM mark WHERE name = 'revision'), coalesce((SELECT max(revision) FROM log), 0))",
-    )?;
+    let revision = rows::latest(&connection).map_err(|error| failed(path, "read the marks", error))?;
     if floor > revision {
         let detail = format!("it is compacted to {floor} but ends at {revision}");
         return Err(Error::Damaged { path: path.to_owned(), detail });
     }
     Ok(Opened { path: path.to_owned(), connection, revision, floor, lock })
+}
+
+/// Opens and checks the database again after a failure; its lock is still held.
+///
+/// The result has every change up to `revision`, which was announced, and none above it: the write that failed may have
+/// reached the disk all the same, and whoever asked for it was told that it did not.
+pub(super) fn reopen(path: &Path, revision: Revision) -> Result<Connection> {
+    let connection = connect(path, CACHE)?;
+    check(path, &connection)?;
+    let wrap = |source| failed(path, "take back a failed write", source);
+    let found = rows::latest(&connection).map_err(wrap)?;
+    if found < revision {
+        let detail = format!("it ends at {found}, and {revision} was written");
+        return Err(Error::Damaged { path: path.to_owned(), detail });
+    }
+    if found > revision {
+        rows::retract(&connection, revision).map_err(wrap)?;
+    }
+    Ok(connection)
 }
 
 /// Takes the lock file beside the database. SQLite's own locks would let a second process in between writes.
@@ -171,4 +191,29 @@ fn migrate(path: &Path, connection: &Connection) -> Result<()> {
         connection.execute_batch(&batch).map_err(wrap)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_that_reached_the_disk_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let opened = open(&path).unwrap();
+        let mut previous = None;
+        for revision in 1..=3 {
+            rows::append(&opened.connection, "/a", Some(b"x"), revision, previous.as_ref()).unwrap();
+            previous = rows::current(&opened.connection, "/a").unwrap();
+        }
+        drop(opened.connection);
+        let connection = reopen(&path, 2).unwrap();
+        assert_eq!(rows::latest(&connection).unwrap(), 2);
+        assert_eq!(rows::current(&connection, "/a").unwrap().map(|entry| entry.modified), Some(2));
+        // The number is given out again.
+        let previous = rows::current(&connection, "/a").unwrap();
+        rows::append(&connection, "/a", None, 3, previous.as_ref()).unwrap();
+        assert!(matches!(reopen(&path, 4), Err(Error::Damaged { .. })), "an announced change is missing");
+    }
 }

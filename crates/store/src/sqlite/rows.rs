@@ -29,6 +29,8 @@ pub(super) fn current(connection: &Connection, key: &str) -> Result<Option<Entry
 }
 
 /// Returns the revision of the latest change in this connection's view.
+///
+/// Compaction may remove the row of the latest change when it was a deletion, so the mark counts as well.
 pub(super) fn latest(connection: &Connection) -> Result<Revision> {
     let sql = "SELECT max((SELECT value FROM mark WHERE name = 'revision'), coalesce((SELECT max(revision) FROM log), 0))";
     let latest: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
@@ -135,6 +137,14 @@ pub(super) fn append(
         )?
         .execute(params![revision, created, superseded, key, value])?;
     Ok(())
+}
+
+/// Undoes every change above `revision`.
+pub(super) fn retract(connection: &Connection, revision: Revision) -> Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute("DELETE FROM log WHERE revision > ?1", [revision as i64])?;
+    transaction.execute("UPDATE log SET superseded = NULL WHERE superseded > ?1", [revision as i64])?;
+    transaction.commit()
 }
 
 /// Removes what was superseded at or before `floor`, and remembers it.

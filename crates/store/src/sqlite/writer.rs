@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::open::{Opened, failed};
+use super::open::{self, Opened, failed};
 use super::recent::Recent;
 use super::{Retention, rows};
 use crate::memory::holds;
@@ -19,6 +19,8 @@ use crate::{Change, Committed, Entry, Error, Event, Result, Revision, Write};
 
 /// How many writes share one transaction at most; bounds the time that one waits for the others.
 const GROUP: usize = 512;
+/// How long after a failure writes fail without another try.
+const PAUSE: Duration = Duration::from_secs(1);
 
 enum Request {
     Commit(Write, oneshot::Sender<Result<Committed>>),
@@ -29,17 +31,16 @@ enum Request {
 pub(super) struct Writer {
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
-    failure: Arc<Mutex<Option<String>>>,
     _lock: File,
 }
 
 impl Writer {
     pub(super) fn start(opened: Opened, recent: Arc<Recent>, retention: Retention) -> Result<Self> {
         let (sender, requests) = channel();
-        let failure = Arc::new(Mutex::new(None));
         let Opened { path, connection, revision, floor, lock } = opened;
-        let (shared, at) = (Arc::clone(&failure), path.clone());
-        let worker = Worker { path, connection, recent, retention, revision, floor, failure: shared };
+        let at = path.clone();
+        let database = Database::Open(connection);
+        let worker = Worker { path, database, recent, retention, revision, floor };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || worker.run(&requests))
@@ -48,7 +49,7 @@ impl Writer {
                 path: at,
                 source: Arc::new(source),
             })?;
-        Ok(Self { requests: Some(sender), thread: Some(thread), failure, _lock: lock })
+        Ok(Self { requests: Some(sender), thread: Some(thread), _lock: lock })
     }
 
     pub(super) async fn commit(&self, write: Write) -> Result<Committed> {
@@ -65,8 +66,7 @@ impl Writer {
 
     /// Says why nothing is written any more.
     pub(super) fn stopped(&self) -> Error {
-        let detail = self.failure.lock().clone().unwrap_or_else(|| "it was closed".to_owned());
-        Error::Stopped { detail }
+        Error::Stopped { detail: "it was closed".to_owned() }
     }
 
     fn send(&self, request: Request) -> Result<()> {
@@ -88,12 +88,21 @@ impl Drop for Writer {
 
 struct Worker {
     path: PathBuf,
-    connection: Connection,
+    database: Database,
     recent: Arc<Recent>,
     retention: Retention,
     revision: Revision,
     floor: Revision,
-    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// The way to the file.
+enum Database {
+    Open(Connection),
+    /// A write failed, and its connection was closed: only a new one is sure of what the disk holds.
+    Failed {
+        error: Error,
+        at: Instant,
+    },
 }
 
 /// Writes of one transaction, not yet durable.
@@ -118,8 +127,8 @@ impl Worker {
                     Request::Compact(revision, answer) => compactions.push((revision, answer)),
                 }
             }
-            if !writes.is_empty() && !self.group(writes) {
-                break;
+            if !writes.is_empty() {
+                self.group(writes);
             }
             for (revision, answer) in compactions {
                 // A caller that went away does not need its answer.
@@ -129,49 +138,83 @@ impl Worker {
         }
     }
 
-    /// Commits a group and answers. Returns false when the store must stop.
-    fn group(&mut self, writes: Vec<(Write, oneshot::Sender<Result<Committed>>)>) -> bool {
+    /// Returns the way to the file; after a failure it is opened and checked again, but not at every write.
+    fn connection(&mut self) -> Result<Connection> {
+        let none = Error::Stopped { detail: "it is being opened again".to_owned() };
+        match std::mem::replace(&mut self.database, Database::Failed { error: none, at: Instant::now() }) {
+            Database::Open(connection) => Ok(connection),
+            Database::Failed { error, at } if at.elapsed() < PAUSE => {
+                self.database = Database::Failed { error: error.clone(), at };
+                Err(error)
+            }
+            Database::Failed { .. } => match open::reopen(&self.path, self.revision) {
+                Ok(connection) => {
+                    tracing::info!(path = %self.path.display(), "the store works again");
+                    Ok(connection)
+                }
+                Err(error) => Err(self.fail(error)),
+            },
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        self.database = Database::Failed { error: error.clone(), at: Instant::now() };
+        error
+    }
+
+    /// Commits a group and answers.
+    fn group(&mut self, writes: Vec<(Write, oneshot::Sender<Result<Committed>>)>) {
+        let connection = match self.connection() {
+            Ok(connection) => connection,
+            Err(error) => {
+                for (_, answer) in writes {
+                    let _ = answer.send(Err(error.clone()));
+                }
+                return;
+            }
+        };
         let mut group = Group::default();
         let before = self.revision;
-        match self.transact(writes, &mut group) {
+        match self.transact(&connection, writes, &mut group) {
             Ok(()) => {
+                self.database = Database::Open(connection);
                 self.recent.publish(group.events);
                 for (answer, result) in group.answers {
                     let _ = answer.send(result);
                 }
-                true
             }
             Err(source) => {
                 self.revision = before;
                 let full = source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
                 let error = failed(&self.path, "commit", source);
-                let clean =
-                    self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok();
+                let clean = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+                if full && clean {
+                    self.database = Database::Open(connection);
+                } else {
+                    // After a failed synchronisation this connection does not know what the disk holds.
+                    drop(connection);
+                    self.fail(error.clone());
+                    tracing::error!(%error, "the store could not write; it is opened again");
+                }
                 // Conflicts fail too: what they were judged against may not have been stored.
                 for (answer, _) in group.answers {
                     let _ = answer.send(Err(error.clone()));
                 }
-                if full && clean {
-                    return true;
-                }
-                // After a failed synchronisation nobody knows what the disk holds.
-                *self.failure.lock() = Some(error.to_string());
-                tracing::error!(%error, "the store stops");
-                false
             }
         }
     }
 
     fn transact(
         &mut self,
+        connection: &Connection,
         writes: Vec<(Write, oneshot::Sender<Result<Committed>>)>,
         group: &mut Group,
     ) -> rusqlite::Result<()> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
         let mut writes = writes.into_iter();
         let mut outcome = Ok(());
         for (write, answer) in writes.by_ref() {
-            match self.write(write, group) {
+            match self.write(connection, write, group) {
                 Ok(result) => group.answers.push((answer, result)),
                 Err(source) => {
                     let dropped = Error::Stopped { detail: source.to_string() };
@@ -185,13 +228,18 @@ impl Worker {
             group.answers.push((answer, Err(Error::Stopped { detail: "not tried".to_owned() })));
         }
         outcome?;
-        self.connection.execute_batch("COMMIT")
+        connection.execute_batch("COMMIT")
     }
 
-    fn write(&mut self, write: Write, group: &mut Group) -> rusqlite::Result<Result<Committed>> {
+    fn write(
+        &mut self,
+        connection: &Connection,
+        write: Write,
+        group: &mut Group,
+    ) -> rusqlite::Result<Result<Committed>> {
         let previous = match group.touched.get(&write.key) {
             Some(entry) => entry.clone(),
-            None => rows::current(&self.connection, &write.key)?,
+            None => rows::current(connection, &write.key)?,
         };
         if !holds(&write, previous.as_ref()) {
             let actual = previous.map(Box::new);
@@ -202,7 +250,7 @@ impl Worker {
             Change::Put(value) => Some(value),
             Change::Delete => None,
         };
-        rows::append(&self.connection, &write.key, value.as_deref(), revision, previous.as_ref())?;
+        rows::append(connection, &write.key, value.as_deref(), revision, previous.as_ref())?;
         self.revision = revision;
         let created = previous.as_ref().map_or(revision, |entry| entry.created);
         let key = write.key;
@@ -219,13 +267,18 @@ impl Worker {
         if floor <= self.floor {
             return Ok(());
         }
+        let connection = self.connection()?;
         // Announced first: a reader that finds rows missing finds the reason too.
         self.recent.set_floor(floor);
-        let done = self.connection.unchecked_transaction().and_then(|transaction| {
+        let done = connection.unchecked_transaction().and_then(|transaction| {
             rows::compact(&transaction, floor, self.revision)?;
             transaction.commit()
         });
-        done.map_err(|source| failed(&self.path, "compact", source))?;
+        if let Err(source) = done {
+            drop(connection);
+            return Err(self.fail(failed(&self.path, "compact", source)));
+        }
+        self.database = Database::Open(connection);
         self.floor = floor;
         Ok(())
     }

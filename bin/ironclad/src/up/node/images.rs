@@ -104,9 +104,6 @@ fn explain(error: &image::Error) -> ImageError {
         text += &format!(": {below}");
         cause = below.source();
     }
-    if let image::Error::Registry { .. } = error {
-        text += "; correct the name or the way to its registry, or load the image by `ironclad image load ARCHIVE`";
-    }
     match error {
         image::Error::Reference { .. } => {
             ImageError::InvalidName(text + "; write it as NAME:TAG or REGISTRY/NAME:TAG, in lower case")
