@@ -17,6 +17,7 @@ pub mod config_volumes;
 pub mod defaults;
 pub mod downward;
 pub mod fields;
+pub mod identity;
 pub mod lifecycle;
 pub mod network;
 pub mod record;

@@ -1,16 +1,12 @@
 //! `virtctl expose`
 
 use anyhow::{Result, anyhow, bail};
-use aws_lc_rs::digest;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::exactly;
 use crate::request::{Kind, Request};
 use crate::session::Session;
-
-/// Longest value of a label.
-const LABEL: usize = 63;
 
 /// Expose a virtual machine, virtual machine instance or replica set as a new Service.
 ///
@@ -165,7 +161,7 @@ fn one_of<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 /// Returns the labels by which the Service finds its Pods.
 fn selector(kind: Kind, name: &str, object: &Value) -> Result<Value> {
     if kind != Kind::ReplicaSet {
-        return Ok(json!({"vmi.kubevirt.io/id": identity(name)}));
+        return Ok(json!({"vmi.kubevirt.io/id": model::identity::label(name)}));
     }
     let selector = &object["spec"]["selector"];
     let is_filled = |value: &Value| value.as_object().is_some_and(|labels| !labels.is_empty());
@@ -176,19 +172,6 @@ fn selector(kind: Kind, name: &str, object: &Value) -> Result<Value> {
         bail!("cannot expose VirtualMachineInstanceReplicaSet with match expressions");
     }
     Ok(selector["matchLabels"].clone())
-}
-
-/// Returns the label that an instance's Pod has: its name, or of a longer one the beginning and a digest.
-fn identity(name: &str) -> String {
-    // Digits of the digest, two a byte.
-    const DIGEST: usize = 8;
-    if name.len() <= LABEL {
-        return name.to_owned();
-    }
-    let sum = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, name.as_bytes());
-    let sum: Vec<_> = sum.as_ref().iter().take(DIGEST / 2).map(|byte| format!("{byte:02x}")).collect();
-    let beginning: String = name.chars().take(LABEL - DIGEST - 1).collect();
-    format!("{beginning}-{}", sum.concat())
 }
 
 /// Returns the ports of the interface on the Pod network.
@@ -284,12 +267,5 @@ mod tests {
             let error = service(flags, kind, &object).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
-    }
-
-    #[test]
-    fn long_names_are_cut_and_told_apart() {
-        let (a, b) = (identity(&format!("{}a", "x".repeat(63))), identity(&format!("{}b", "x".repeat(63))));
-        assert!(a.len() == LABEL && b.len() == LABEL && a != b, "{a} {b}");
-        assert_eq!(identity("short"), "short");
     }
 }

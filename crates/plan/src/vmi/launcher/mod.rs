@@ -138,12 +138,13 @@ fn metadata(vmi: &VirtualMachineInstance, name: &str) -> ObjectMeta {
         (label::APP.to_owned(), "virt-launcher".to_owned()),
         (label::CREATED_BY.to_owned(), uid.clone()),
         (label::VM_NAME.to_owned(), host_name(vmi)),
-        (label::VMI_ID.to_owned(), label_value(&vmi_name)),
+        (label::VMI_ID.to_owned(), model::identity::label(&vmi_name)),
     ]);
     let mut annotations: BTreeMap<String, String> = meta.annotations.clone().unwrap_or_default();
     annotations.retain(|key, _| {
         !key.starts_with("kubectl.kubernetes.io")
             && key != annotation::OBSERVED_API_VERSION
+            && key != annotation::PLACES
             && key != annotation::STORAGE_API_VERSION
     });
     annotations.extend([
