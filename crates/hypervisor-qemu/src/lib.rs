@@ -1,7 +1,7 @@
 //! Runs machines under QEMU: its command line from the record, its life over QMP.
 //!
 //! [`Qemu`] is the backend; [`attach`] drives a running process; [`probe()`] asks an installed binary what it
-//! can do. The command line is built in `args`, one file per device area. Every name that a guest or a user
+//! can do, [`probe_once`] only one that it does not know. The command line is built in `args`, one file per device area. Every name that a guest or a user
 //! could see (PCI slots, MAC addresses, machine type) comes from the record; the names that only QEMU and we
 //! see are made here:
 //!
@@ -18,10 +18,12 @@ mod attach;
 mod backend;
 mod guest_agent;
 pub mod probe;
+mod remembered;
 
 pub use attach::attach;
 pub use backend::{FirmwareFiles, Qemu};
 pub use probe::probe;
+pub use remembered::probe_once;
 
 /// QMP socket in the run directory.
 pub const CONTROL_SOCKET: &str = "qmp.sock";

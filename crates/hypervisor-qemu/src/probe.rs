@@ -12,7 +12,7 @@ use tokio::process::Command;
 use wire::machine::Accelerator;
 
 /// What an installed QEMU is and can do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The binary.
     pub program: PathBuf,

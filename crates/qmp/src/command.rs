@@ -68,7 +68,7 @@ pub struct Status {
 }
 
 /// One machine type.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MachineType {
     /// Its name, for example `pc-q35-10.0`.

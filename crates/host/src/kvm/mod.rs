@@ -27,7 +27,7 @@ const DEVICE: &str = "/dev/kvm";
 /// Longest time for 20,000 turns of an empty loop in kernel mode. Processors need well under 1 ms; where such
 /// code is interpreted it takes about 30 ms.
 const LOOP_LIMIT: Duration = Duration::from_millis(5);
-/// Guests that are tried before a slow one counts: a busy host may slow one down.
+/// Guests that are tried before a slow one counts: a busy host may slow one down. One that fails, fails again.
 const TRIES: usize = 3;
 /// How long a child may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -106,6 +106,17 @@ struct Observation {
     end: String,
 }
 
+impl Observation {
+    /// Returns the first stage that was not reached.
+    fn missing(&self) -> Option<&'static (char, &'static str)> {
+        STAGES.iter().find(|(letter, _)| !self.stages.contains(*letter))
+    }
+
+    fn is_complete(&self) -> bool {
+        self.missing().is_none()
+    }
+}
+
 /// Finds out whether KVM runs ordinary guests. Blocks: usually for some milliseconds, at most for some seconds.
 ///
 /// `helper` runs [`probe_child`] in the role [`ROLE`].
@@ -115,11 +126,12 @@ pub fn prove(helper: &Helper) -> Verdict {
     }
     let mut verdict = Verdict::Suspect { reason: "no trial guest was run".into() };
     for _ in 0..TRIES {
-        verdict = match observe(helper) {
-            Ok(observation) => judge(&observation),
-            Err(reason) => Verdict::Suspect { reason },
+        let observation = match observe(helper) {
+            Ok(observation) => observation,
+            Err(reason) => return Verdict::Suspect { reason },
         };
-        if verdict.is_proven() {
+        verdict = judge(&observation);
+        if verdict.is_proven() || !observation.is_complete() {
             break;
         }
     }
@@ -144,8 +156,7 @@ fn absent(error: &std::io::Error) -> Verdict {
 /// Judges what a child saw.
 fn judge(observation: &Observation) -> Verdict {
     let suspect = |reason: String| Verdict::Suspect { reason };
-    let missing = STAGES.iter().find(|(letter, _)| !observation.stages.contains(*letter));
-    if let Some((_, stage)) = missing {
+    if let Some((_, stage)) = observation.missing() {
         let end = if observation.end.is_empty() { "it stopped" } else { observation.end.as_str() };
         return suspect(format!("a trial guest did not get past {stage}: {end}"));
     }

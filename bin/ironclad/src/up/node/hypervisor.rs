@@ -31,12 +31,13 @@ const SOON: Duration = Duration::from_millis(500);
 /// Between two looks whether the program has come or gone.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Asks the node's hypervisor what it can do.
+/// Asks the node's hypervisor what it can do; the file `memory` holds what it said before.
 ///
 /// # Errors
 /// When the program is missing or does not answer.
-pub(crate) async fn ask(accelerator: Accelerator) -> Result<virt_handler::Hypervisor> {
-    let facts = hypervisor_qemu::probe(Path::new(PROGRAM)).await?;
+async fn ask(accelerator: Accelerator, memory: &Path) -> Result<virt_handler::Hypervisor> {
+    let program = installed(&search_path()).unwrap_or_else(|| PROGRAM.into());
+    let facts = hypervisor_qemu::probe_once(&program, memory).await?;
     let aliases: BTreeMap<_, _> =
         facts.aliases().map(|(alias, concrete)| (alias.to_owned(), concrete.to_owned())).collect();
     Ok(virt_handler::Hypervisor {
@@ -54,6 +55,8 @@ pub(super) struct Teller {
     context: Context,
     node: String,
     recorder: Recorder,
+    /// File that holds what the hypervisor said before.
+    memory: PathBuf,
     told: Told,
 }
 
@@ -67,14 +70,14 @@ enum Told {
 
 impl Teller {
     /// Speaks for the node `name`; Events go through `recorder`.
-    pub(super) fn new(context: &Context, name: &str, recorder: Recorder) -> Self {
-        Self { context: context.clone(), node: name.to_owned(), recorder, told: Told::Nothing }
+    pub(super) fn new(context: &Context, name: &str, recorder: Recorder, memory: PathBuf) -> Self {
+        Self { context: context.clone(), node: name.to_owned(), recorder, memory, told: Told::Nothing }
     }
 
     /// Waits until the hypervisor can be asked, and tells what it waits for.
     pub(super) async fn wait(&mut self, accelerator: Accelerator) -> virt_handler::Hypervisor {
         loop {
-            match ask(accelerator).await {
+            match ask(accelerator, &self.memory).await {
                 Ok(found) => {
                     self.tell(None).await;
                     return found;
@@ -89,7 +92,8 @@ impl Teller {
     pub(super) async fn watch(&mut self) {
         loop {
             self.context.clock.sleep(LOOK).await;
-            let problem = (!is_installed(&search_path()))
+            let problem = installed(&search_path())
+                .is_none()
                 .then(|| missing(&format!("{PROGRAM} is not there or cannot be executed")));
             self.tell(problem).await;
         }
@@ -146,11 +150,10 @@ fn missing(why: &str) -> String {
     )
 }
 
-/// Says whether one of `directories` holds the program.
-fn is_installed(directories: &[PathBuf]) -> bool {
-    directories.iter().any(|directory| {
-        std::fs::metadata(directory.join(PROGRAM))
-            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+/// Finds the program in the first of `directories` that holds it.
+fn installed(directories: &[PathBuf]) -> Option<PathBuf> {
+    directories.iter().map(|directory| directory.join(PROGRAM)).find(|program| {
+        std::fs::metadata(program).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
     })
 }
 
@@ -182,12 +185,12 @@ mod tests {
     fn a_program_counts_only_when_it_can_be_executed() {
         let directory = tempfile::tempdir().unwrap();
         let path = [directory.path().to_owned()];
-        assert!(!is_installed(&path));
+        assert_eq!(installed(&path), None);
         std::fs::write(directory.path().join(PROGRAM), "").unwrap();
-        assert!(!is_installed(&path));
+        assert_eq!(installed(&path), None);
         let executable = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(directory.path().join(PROGRAM), executable).unwrap();
-        assert!(is_installed(&path));
+        assert_eq!(installed(&path), Some(directory.path().join(PROGRAM)));
     }
 
     #[test]

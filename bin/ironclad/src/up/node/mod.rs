@@ -122,7 +122,9 @@ pub(crate) async fn run_agent(
 ) -> Result<()> {
     let mut events = Tasks::new();
     let recorder = Recorder::start(&context, "virt-handler", &mut events);
-    let mut teller = Teller::new(&context, &agent.node_name, recorder);
+    // Beside what only the agent may read.
+    let memory = agent.state_directory.with_file_name("hypervisor.json");
+    let mut teller = Teller::new(&context, &agent.node_name, recorder, memory);
     let stopped = agent.stop.clone();
     let work = async {
         let hypervisor = teller.wait(accelerator).await;
