@@ -25,6 +25,7 @@ mod meta;
 mod queue;
 mod resource;
 mod tasks;
+mod views;
 mod watch;
 mod work;
 

@@ -11,13 +11,15 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube_ext::{Api, ApiError, Cache, Change, Context, Queue, Tasks, work};
 use network::pod::{Filter, Part};
 use parking_lot::Mutex;
-use plan::endpoints::Pod;
-use plan::traffic::{self, LocalNode, Policy};
+use plan::endpoints::{Pod, PodObject};
+use plan::traffic::{self, LocalNode, Policy, Tables};
 
 use crate::view;
 
 /// When rules that were refused are tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How often somebody else's removal of the tables is looked for.
+const LOOK: Duration = Duration::from_secs(10);
 
 type Labels = BTreeMap<String, String>;
 
@@ -30,7 +32,7 @@ struct Rules {
     policies: Cache<Policy>,
     namespaces: Cache<Labels>,
     /// What was loaded last.
-    loaded: Mutex<BTreeMap<Part, String>>,
+    loaded: Mutex<BTreeMap<Part, Tables>>,
 }
 
 /// Adds the agent's work to `tasks`.
@@ -44,7 +46,7 @@ pub(crate) fn start(context: &Context, node: String, filter: Filter, tasks: &mut
         .index(view::owner)
         .on_change(wake(&queue, &[Part::Services]))
         .start(context, tasks);
-    let pods = Cache::builder(Api::<view::PodView>::new(client), |pod| Some(view::pod(pod)))
+    let pods = Cache::builder(Api::<PodObject>::new(client), |pod| Some(Pod::from(pod)))
         .on_change(wake(&queue, &[Part::Services, Part::Policies]))
         .start(context, tasks);
     let policies = Cache::builder(Api::<NetworkPolicy>::new(client), |policy| Some(Policy::of(&policy)))
@@ -64,6 +66,14 @@ pub(crate) fn start(context: &Context, node: String, filter: Filter, tasks: &mut
         policies,
         namespaces,
         loaded: Mutex::default(),
+    });
+    let (clock, again) = (Arc::clone(&context.clock), queue.clone());
+    tasks.add(async move {
+        loop {
+            clock.sleep(LOOK).await;
+            again.add(Part::Services);
+            again.add(Part::Policies);
+        }
     });
     tasks.add(async move {
         rules.services.synced().await;
@@ -94,11 +104,18 @@ impl Rules {
             Part::Services => self.services(),
             Part::Policies => self.policies(),
         };
-        if self.loaded.lock().get(&part) == Some(&body) {
-            return None;
-        }
+        let known = self.loaded.lock().get(&part) == Some(&body);
         let (filter, text) = (self.filter.clone(), body.clone());
-        let loaded = tokio::task::spawn_blocking(move || filter.replace(part, &text)).await;
+        let loaded = tokio::task::spawn_blocking(move || {
+            if known {
+                if filter.holds(part, &text.ip, &text.ip6)? {
+                    return Ok(());
+                }
+                tracing::warn!(?part, "somebody removed the rules, which are loaded again");
+            }
+            filter.replace(part, &text.ip, &text.ip6)
+        })
+        .await;
         match loaded {
             Ok(Ok(())) => {
                 self.loaded.lock().insert(part, body);
@@ -115,7 +132,7 @@ impl Rules {
         }
     }
 
-    fn services(&self) -> String {
+    fn services(&self) -> Tables {
         let services: Vec<traffic::Service> = self
             .services
             .all()
@@ -132,14 +149,15 @@ impl Rules {
             .filter(|(_, pod)| !pod.ended)
             .filter_map(|(_, pod)| pod.address.as_deref()?.parse().ok())
             .collect();
-        traffic::services(&services, &addresses)
+        // Services have IPv4 addresses.
+        Tables { ip: traffic::services(&services, &addresses), ip6: String::new() }
     }
 
-    fn policies(&self) -> String {
+    fn policies(&self) -> Tables {
         let policies: Vec<Policy> =
             self.policies.all().into_iter().map(|(_, policy)| (*policy).clone()).collect();
         if policies.is_empty() {
-            return String::new();
+            return Tables::default();
         }
         let pods: Vec<Pod> = self.pods.all().into_iter().map(|(_, pod)| (*pod).clone()).collect();
         let namespaces: BTreeMap<String, Labels> =

@@ -1,7 +1,7 @@
 //! What the kubelet keeps of a Pod on disk, so that the next kubelet process knows what runs.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use host::process::ProcessRecord;
@@ -31,6 +31,9 @@ pub struct Record {
     /// Address of the Pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
+    /// IPv6 address of the Pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address6: Option<Ipv6Addr>,
     /// When it was started.
     pub started_at: Timestamp,
     /// Containers and the files that their logs are in.
@@ -44,6 +47,14 @@ pub struct Record {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
+}
+
+impl Record {
+    /// Lists the Pod's addresses, the one that it is known by first.
+    pub fn addresses(&self) -> Vec<String> {
+        let four = self.address.iter().map(ToString::to_string);
+        four.chain(self.address6.iter().map(ToString::to_string)).collect()
+    }
 }
 
 /// Where a container's output is.
@@ -112,6 +123,7 @@ mod tests {
             process: Some(ProcessRecord { pid: 7, start_time: 8, boot_id: "b".into() }),
             executed: true,
             address: Some(Ipv4Addr::new(10, 244, 0, 2)),
+            address6: None,
             started_at: Timestamp::UNIX_EPOCH,
             logs: vec![ContainerLog { container: "c".into(), file: "/x".into() }],
             exit_code: None,

@@ -41,7 +41,7 @@ pub fn desired(pod: &PodView, local: &Local) -> StatusView {
         phase: phase.into(),
         reason: String::new(),
         message: String::new(),
-        pod_ip: record.address.map(|address| address.to_string()).unwrap_or_default(),
+        pod_ips: record.addresses(),
         conditions: BTreeMap::from([
             ("PodReadyToStartContainers".into(), condition(running, "", "")),
             ("Initialized".into(), condition(true, "", "")),
@@ -140,9 +140,10 @@ pub fn patch(
     if !conditions.is_empty() {
         status["conditions"] = Value::Array(conditions);
     }
-    if !desired.pod_ip.is_empty() {
-        status["podIP"] = json!(desired.pod_ip);
-        status["podIPs"] = json!([{ "ip": desired.pod_ip }]);
+    if let Some(first) = desired.pod_ips.first() {
+        status["podIP"] = json!(first);
+        let all: Vec<Value> = desired.pod_ips.iter().map(|ip| json!({ "ip": ip })).collect();
+        status["podIPs"] = Value::Array(all);
     }
     for (field, wanted, known) in
         [("reason", &desired.reason, &pod.status.reason), ("message", &desired.message, &pod.status.message)]
@@ -223,6 +224,7 @@ mod tests {
             process: None,
             executed: true,
             address: Some(std::net::Ipv4Addr::new(10, 244, 0, 2)),
+            address6: Some("fd5b:6c1e:93a7::af4:2".parse().unwrap()),
             started_at: Timestamp::UNIX_EPOCH,
             logs: Vec::new(),
             exit_code: None,

@@ -135,6 +135,7 @@ mod tests {
             process: None,
             executed: true,
             address: None,
+            address6: None,
             started_at: at(0),
             logs: Vec::new(),
             exit_code: None,

@@ -33,8 +33,8 @@ pub struct StatusView {
     pub reason: String,
     /// One sentence for the phase.
     pub message: String,
-    /// Address of the Pod; empty without one.
-    pub pod_ip: String,
+    /// Addresses of the Pod, the one that it is known by first.
+    pub pod_ips: Vec<String>,
     /// The kubelet's own conditions by type.
     pub conditions: BTreeMap<String, ConditionView>,
     /// Containers by name, init containers included.
@@ -113,7 +113,7 @@ impl StatusView {
             phase: text(&status.phase),
             reason: text(&status.reason),
             message: text(&status.message),
-            pod_ip: text(&status.pod_ip),
+            pod_ips: status.pod_ips.iter().flatten().map(|entry| entry.ip.clone()).collect(),
             conditions: own
                 .map(|condition| {
                     let view = ConditionView {

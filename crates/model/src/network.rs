@@ -1,6 +1,6 @@
 //! What an instance asks of its network, for the node's agent to prepare.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use api::kubevirt::v1::{DHCPOptions, Interface, Network, VirtualMachineInstance};
 use wire::machine::DhcpOption;
@@ -9,6 +9,9 @@ use crate::record::RecordError;
 
 /// Network between a Pod and the machine behind it, where the instance names none.
 pub const DEFAULT_NETWORK: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 2, 0), 24);
+
+/// The same for IPv6.
+pub const DEFAULT_NETWORK6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd10, 0, 2, 0, 0, 0, 0, 0), 120);
 
 /// Domain of the cluster's own names.
 const CLUSTER_DOMAIN: &str = "cluster.local";
@@ -36,6 +39,8 @@ pub struct Masquerade {
     pub interface: String,
     /// Network between Pod and machine: its first host is the gateway, its second the machine.
     pub network: (Ipv4Addr, u8),
+    /// The same for IPv6, which is used where the Pod has such an address.
+    pub network6: (Ipv6Addr, u8),
     /// Ports to forward; empty forwards everything.
     pub ports: Vec<ForwardedPort>,
     /// Host name for the guest.
@@ -53,13 +58,14 @@ pub fn masquerade(vmi: &VirtualMachineInstance) -> Result<Option<Masquerade>, Re
         }
         let network =
             vmi.spec.networks.iter().enumerate().find(|(_, network)| network.name == interface.name);
-        let network = match network {
-            Some((index, network)) => range(network, index)?,
-            None => DEFAULT_NETWORK,
+        let (network, network6) = match network {
+            Some((index, network)) => (range(network, index)?, range6(network, index)?),
+            None => (DEFAULT_NETWORK, DEFAULT_NETWORK6),
         };
         return Ok(Some(Masquerade {
             interface: interface.name.clone(),
             network,
+            network6,
             ports: ports(interface, index)?,
             hostname: hostname(vmi),
             dhcp_options: interface.dhcp_options.as_ref().map(dhcp_options).unwrap_or_default(),
@@ -118,6 +124,21 @@ fn range(network: &Network, index: usize) -> Result<(Ipv4Addr, u8), RecordError>
     })?;
     let mask = if prefix == 0 { 0 } else { u32::MAX << (32 - u32::from(prefix)) };
     Ok((Ipv4Addr::from(u32::from(address) & mask), prefix))
+}
+
+fn range6(network: &Network, index: usize) -> Result<(Ipv6Addr, u8), RecordError> {
+    let given = network.pod.as_ref().and_then(|pod| pod.vm_i_pv6_network_cidr.as_deref());
+    let Some(text) = given.filter(|cidr| !cidr.is_empty()) else { return Ok(DEFAULT_NETWORK6) };
+    let parsed = text.split_once('/').and_then(|(address, prefix)| {
+        Some((address.parse::<Ipv6Addr>().ok()?, prefix.parse::<u8>().ok().filter(|prefix| *prefix <= 126)?))
+    });
+    parsed.ok_or_else(|| {
+        RecordError::field(
+            format!("spec.networks[{index}].pod.vmIPv6NetworkCIDR"),
+            text,
+            "write an IPv6 network of at least four addresses, for example fd10:0:2::/120",
+        )
+    })
 }
 
 fn ports(interface: &Interface, index: usize) -> Result<Vec<ForwardedPort>, RecordError> {
@@ -186,6 +207,7 @@ mod tests {
         }));
         let masquerade = masquerade(&vmi).unwrap().unwrap();
         assert_eq!(masquerade.network, (Ipv4Addr::new(10, 11, 12, 0), 28));
+        assert_eq!(masquerade.network6, DEFAULT_NETWORK6);
         assert_eq!(masquerade.hostname, "web");
         assert_eq!(masquerade.ports[0], ForwardedPort { udp: true, port: 53 });
         let codes: Vec<u8> = masquerade.dhcp_options.iter().map(|option| option.code).collect();
@@ -217,5 +239,16 @@ mod tests {
             "networks": [{"name": "default", "pod": {"vmNetworkCIDR": "10.0.2.0/31"}}],
         }));
         assert!(masquerade(&vmi).unwrap_err().to_string().contains("spec.networks[0].pod.vmNetworkCIDR"));
+        for (text, expected) in [("fd00:1::/64", Some(64)), ("fd00::/127", None), ("10.0.0.0/24", None)] {
+            let vmi = instance(json!({
+                "domain": {"devices": {"interfaces": [{"name": "default", "masquerade": {}}]}},
+                "networks": [{"name": "default", "pod": {"vmIPv6NetworkCIDR": text}}],
+            }));
+            match (masquerade(&vmi), expected) {
+                (Ok(found), Some(prefix)) => assert_eq!(found.unwrap().network6.1, prefix, "{text}"),
+                (Err(error), None) => assert!(error.to_string().contains("vmIPv6NetworkCIDR"), "{error}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
     }
 }

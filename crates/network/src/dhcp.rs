@@ -124,7 +124,7 @@ fn raw(code: u8, value: Vec<u8>) -> DhcpOption {
 }
 
 /// Encodes domains as DNS names, without compression; leaves out what is no name, and what no longer fits.
-fn domains(search: &[String]) -> Vec<u8> {
+pub(crate) fn domains(search: &[String]) -> Vec<u8> {
     let mut encoded = Vec::new();
     for domain in search {
         let labels: Vec<&str> = domain.trim_end_matches('.').split('.').collect();
@@ -162,6 +162,7 @@ mod tests {
             hostname: "web".into(),
             mtu: 1400,
             extra: vec![machine::DhcpOption { code: 224, value: b"private".to_vec() }],
+            ipv6: None,
         }
     }
 

@@ -3,15 +3,19 @@
 //! - [`pod`]: gives a Pod's network namespace its `eth0` (the role of a CNI plug-in),
 //! - [`nodes`]: several nodes on one machine,
 //! - [`masquerade`]: puts a machine behind a Pod's address: bridge, tap, translation, lease,
-//! - [`dhcp`]: answers a machine's DHCP requests out of a lease, as a pure function,
+//! - [`dhcp`], [`dhcp6`], [`advertisement`]: tell a machine its addresses and its router, as pure functions of a lease,
+//! - [`ipv6`]: the second family of addresses,
 //! - [`rights`]: what this user may do, for `doctor`,
 //! - [`netns_exec`]: the helper process that works inside a Pod's namespaces.
 //!
 //! Links, addresses and routes go by netlink, translation rules by `nft` in tables of our own. Everything
 //! made on the host carries a name derived from the instance, and can be found and removed by it.
 
+pub mod advertisement;
 mod cidr;
 pub mod dhcp;
+pub mod dhcp6;
+pub mod ipv6;
 mod link;
 pub mod masquerade;
 mod namespace;
@@ -25,6 +29,7 @@ mod sysctl;
 mod tap;
 
 pub use cidr::Cidr;
+pub use ipv6::Cidr6;
 
 /// Why a network could not be made or changed.
 #[derive(Debug, thiserror::Error)]

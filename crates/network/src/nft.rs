@@ -5,28 +5,57 @@ use std::process::{Child, Command, Stdio};
 
 use crate::Error;
 
+/// What a table says, for each family of addresses; where it is empty, the family has no such table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Body {
+    pub(crate) ip: String,
+    pub(crate) ip6: String,
+}
+
 /// Replaces the table `table` of the calling thread's namespace by what `body` says, in one transaction.
-pub(crate) fn replace_table(table: &str, body: &str) -> Result<(), Error> {
+pub(crate) fn replace_table(table: &str, body: &Body) -> Result<(), Error> {
     begin_replacing(table, body)?.wait()
 }
 
 /// Begins what [`replace_table`] does.
-pub(crate) fn begin_replacing(table: &str, body: &str) -> Result<Transaction, Error> {
-    // Declared first, so that the removal finds it in any case.
-    begin(table, &format!("table ip {table}\ndelete table ip {table}\ntable ip {table} {{\n{body}}}\n"))
+pub(crate) fn begin_replacing(table: &str, body: &Body) -> Result<Transaction, Error> {
+    let mut families = vec![("ip", &body.ip)];
+    // A kernel without IPv6 has no such tables either.
+    if std::path::Path::new("/proc/sys/net/ipv6").exists() {
+        families.push(("ip6", &body.ip6));
+    }
+    let mut program = String::new();
+    for (family, body) in families {
+        // Declared first, so that the removal finds it in any case.
+        program.push_str(&format!("table {family} {table}\ndelete table {family} {table}\n"));
+        if !body.is_empty() {
+            program.push_str(&format!("table {family} {table} {{\n{body}}}\n"));
+        }
+    }
+    begin(table, &program)
 }
 
 /// Removes a table; one that does not exist is no error.
 pub(crate) fn remove_table(table: &str) -> Result<(), Error> {
-    begin(table, &format!("table ip {table}\ndelete table ip {table}\n"))?.wait()
+    replace_table(table, &Body::default())
 }
 
-/// Lists the names of the IPv4 tables.
-pub(crate) fn tables() -> Result<Vec<String>, Error> {
-    let output =
-        command().args(["list", "tables", "ip"]).stdin(Stdio::null()).output().map_err(not_started())?;
+/// A table that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) family: String,
+    pub(crate) name: String,
+}
+
+/// Lists all tables of the calling thread's namespace.
+pub(crate) fn tables() -> Result<Vec<Table>, Error> {
+    let output = command().args(["list", "tables"]).stdin(Stdio::null()).output().map_err(not_started())?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().filter_map(|line| line.strip_prefix("table ip ")).map(str::to_owned).collect())
+    let table = |line: &str| {
+        let (family, name) = line.strip_prefix("table ")?.split_once(' ')?;
+        Some(Table { family: family.to_owned(), name: name.to_owned() })
+    };
+    Ok(text.lines().filter_map(table).collect())
 }
 
 /// A change of a table that `nft` is at.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
 
+use crate::ipv6::{self, twin, twin_network};
 use crate::link::Stack;
 use crate::pod::addresses::Addresses;
 use crate::pod::bridge::{self, Names};
@@ -166,6 +167,13 @@ fn add_routes(at: Option<&File>, nodes: &[&VirtualNode]) -> Result<(), Error> {
         let stack = Stack::open()?;
         for node in nodes {
             stack.route(node.network, node.address).await?;
+            if ipv6::is_there() {
+                let made = stack.route6(twin_network(node.network), Some(twin(node.address)), None).await;
+                if let Err(error) = made {
+                    // A node that an earlier release connected has no address of this family.
+                    tracing::info!(%error, "Pods of this node are reached over IPv4 only");
+                }
+            }
         }
         Ok(())
     })

@@ -1,13 +1,13 @@
 //! Name servers: the host's, and what a Pod makes of them, for machines that do not share the host's loopback.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// Name servers and search domains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolver {
-    /// IPv4 name servers that are reachable from outside the host's loopback.
-    pub servers: Vec<Ipv4Addr>,
+    /// Name servers that are reachable from outside the host's loopback.
+    pub servers: Vec<IpAddr>,
     /// Search domains.
     pub search: Vec<String>,
     /// Options, such as `ndots:2`.
@@ -54,8 +54,10 @@ impl Resolver {
             let mut words = line.split_whitespace();
             match words.next() {
                 Some("nameserver") => {
-                    let server = words.next().and_then(|word| word.parse::<Ipv4Addr>().ok());
-                    resolver.servers.extend(server.filter(|server| !server.is_loopback()));
+                    let server = words.next().and_then(|word| word.parse::<IpAddr>().ok());
+                    resolver
+                        .servers
+                        .extend(server.filter(|server| !server.is_loopback() && !is_of_a_link(server)));
                 }
                 Some("search" | "domain") => resolver.search = words.map(str::to_owned).collect(),
                 Some("options") => resolver.options.extend(words.map(str::to_owned)),
@@ -101,18 +103,24 @@ impl Resolver {
     }
 }
 
+/// Says whether an address means something on one link only.
+fn is_of_a_link(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn loopback_servers_are_left_out() {
-        let text =
-            "# x\nnameserver 127.0.0.53\nnameserver 192.0.2.7\nnameserver 2001:db8::1\nsearch a.example b\n";
+        let text = "# x\nnameserver 127.0.0.53\nnameserver 192.0.2.7\nnameserver 2001:db8::1\nnameserver ::1\n\
+                    nameserver fe80::1\nsearch a.example b\n";
         let resolver = Resolver::parse(text);
-        assert_eq!(resolver.servers, [Ipv4Addr::new(192, 0, 2, 7)]);
+        let servers = ["192.0.2.7", "2001:db8::1"].map(|text| text.parse::<IpAddr>().expect("an address"));
+        assert_eq!(resolver.servers, servers);
         assert_eq!(resolver.search, ["a.example", "b"]);
-        assert_eq!(resolver.to_text(), "nameserver 192.0.2.7\nsearch a.example b\n");
+        assert_eq!(resolver.to_text(), "nameserver 192.0.2.7\nnameserver 2001:db8::1\nsearch a.example b\n");
     }
 
     #[test]
@@ -141,7 +149,7 @@ mod tests {
         assert_eq!(
             resolver,
             Resolver {
-                servers: vec![Ipv4Addr::new(192, 0, 2, 1)],
+                servers: vec![IpAddr::from([192, 0, 2, 1])],
                 search: vec!["x".into()],
                 ..Resolver::default()
             }

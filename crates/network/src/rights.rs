@@ -21,6 +21,10 @@ const RULES: &str = "  chain prerouting {
   }
 ";
 
+fn rules() -> nft::Body {
+    nft::Body { ip: RULES.to_owned(), ip6: String::new() }
+}
+
 /// Something a machine's network is made of, and why it could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +93,6 @@ pub(crate) fn try_all() -> Vec<Attempt> {
     vec![
         attempt("bridge", bridge),
         attempt("tap device", tap::open("probe-tap").map(drop)),
-        attempt("translation rules", nft::replace_table("probe", RULES)),
+        attempt("translation rules", nft::replace_table("probe", &rules())),
     ]
 }

@@ -5,7 +5,7 @@
 mod holder;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use holder::{Holder, config, is_root};
@@ -66,6 +66,7 @@ impl Lab {
             name: format!("pod-{number}"),
             namespace: "shop".into(),
             address: Some(self.places[number].address.to_string()),
+            address6: self.places[number].address6,
             node: Some("node-0".into()),
             labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             ..Pod::default()
@@ -102,8 +103,8 @@ fn pods_reach_each_other_and_services_reach_pods() {
         sticky: false,
     };
     let rules = plan::traffic::services(&[service], &BTreeSet::new());
-    lab.filter.replace(Part::Services, &rules).expect("nft takes the rules");
-    lab.filter.replace(Part::Services, &rules).expect("and takes them again");
+    lab.filter.replace(Part::Services, &rules, "").expect("nft takes the rules");
+    lab.filter.replace(Part::Services, &rules, "").expect("and takes them again");
 
     assert_eq!(connect(a, (SERVICE, 80), &listener).expect("a Service"), at.address);
     assert_eq!(connect(b, (SERVICE, 80), &listener).expect("a Pod's own Service"), at.gateway);
@@ -117,7 +118,7 @@ fn pods_reach_each_other_and_services_reach_pods() {
         let error = connect(a, refused, &listener).expect_err("nobody is behind it");
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{refused:?}");
     }
-    lab.filter.replace(Part::Services, "").expect("the rules are removed");
+    lab.filter.replace(Part::Services, "", "").expect("the rules are removed");
     assert!(connect(a, (at.gateway, 30080), &listener).is_err());
     network.teardown().expect("it is removed");
     assert_eq!(lab.node.run(&["nft", "list", "ruleset"]), "");
@@ -144,7 +145,7 @@ fn policies_and_addresses_hold() {
     let node = LocalNode { name: "node-0".into(), links: lab.filter.links() };
     let load = |policies: &[Policy]| {
         let rules = plan::traffic::policies(policies, &pods, &BTreeMap::new(), &node);
-        lab.filter.replace(Part::Policies, &rules).expect("nft takes the rules");
+        lab.filter.replace(Part::Policies, &rules.ip, &rules.ip6).expect("nft takes the rules");
     };
     let everybody = machinery_selector("");
     let only = |peers: Vec<Peer>, first: u16| Rule {
@@ -180,6 +181,64 @@ fn policies_and_addresses_hold() {
     a.run(&["ip", "addr", "add", &format!("{}/32", bt.address), "dev", "eth0"]);
     assert!(!ping(bt.address), "another's is not");
     connect(&lab.node, (bt.address, 8080), &listener).expect("its owner still has it");
+    network.teardown().expect("it is removed");
+    assert_eq!(lab.node.run(&["nft", "list", "ruleset"]), "");
+}
+
+#[test]
+fn the_other_family_is_held_alike() {
+    if !is_root() {
+        eprintln!("SKIPPED: links of Pods need root");
+        return;
+    }
+    let (lab, network) = Lab::new();
+    let [a, b] = &lab.pods;
+    let (Some(at), Some(bt)) = (lab.places[0].address6, lab.places[1].address6) else {
+        eprintln!("SKIPPED: this host has no IPv6");
+        return;
+    };
+    let gateway = network::ipv6::twin(lab.places[0].gateway);
+    let any = Ipv6Addr::UNSPECIFIED;
+    let (listener, other) = (b.listen((any, 8080).into()), b.listen((any, 8081).into()));
+    let host = lab.node.listen((any, 9000).into());
+    assert_eq!(connect(a, (bt, 8080), &listener).expect("Pod to Pod"), IpAddr::V6(at));
+    assert_eq!(connect(&lab.node, (bt, 8080), &listener).expect("node to Pod"), IpAddr::V6(gateway));
+    assert_eq!(connect(a, (gateway, 9000), &host).expect("the node's services"), IpAddr::V6(at));
+
+    // What has an address of the link only would pass by the policies.
+    let ping = |command: &[&str]| a.status(&[&["busybox", "ping6", "-c1", "-W1"], command].concat());
+    a.run(&["ip", "-6", "addr", "add", "fe80::99/64", "dev", "eth0", "nodad"]);
+    assert!(!ping(&["-I", "fe80::99", "fe80::1%eth0"]), "not with the link's own address");
+    let (at_text, bt_text, gateway_text) = (at.to_string(), bt.to_string(), gateway.to_string());
+    assert!(ping(&["-I", &at_text, &gateway_text]), "its own address is heard");
+    a.run(&["ip", "-6", "addr", "add", &format!("{bt}/128"), "dev", "eth0", "nodad"]);
+    assert!(!ping(&["-I", &bt_text, &gateway_text]), "another's is not");
+    a.run(&["ip", "-6", "addr", "del", &format!("{bt}/128"), "dev", "eth0"]);
+    // A Pod that calls itself a router is not believed.
+    for setting in ["accept_ra", "accept_redirects"] {
+        let link = lab.filter.links().replace('*', "0002");
+        let value = lab.node.run(&["cat", &format!("/proc/sys/net/ipv6/conf/{link}/{setting}")]);
+        assert_eq!(value.trim(), "0", "{setting}");
+    }
+
+    let pods = [lab.pod(0, &[("app", "web")]), lab.pod(1, &[("app", "db")])];
+    let node = LocalNode { name: "node-0".into(), links: lab.filter.links() };
+    let web = Peer::Pods { namespaces: None, pods: machinery_selector("app=web") };
+    let port = PeerPort::Range { protocol: "tcp".into(), first: 8080, last: 8080 };
+    let block = Peer::Block { network: format!("{bt}/64"), except: vec![format!("{gateway}/128")] };
+    let policy = Policy {
+        name: "p".into(),
+        namespace: "shop".into(),
+        selector: machinery_selector(""),
+        ingress: Some(vec![Rule { peers: vec![web], ports: vec![port] }]),
+        egress: Some(vec![Rule { peers: vec![block], ports: Vec::new() }]),
+    };
+    let rules = plan::traffic::policies(&[policy], &pods, &BTreeMap::new(), &node);
+    lab.filter.replace(Part::Policies, &rules.ip, &rules.ip6).expect("nft takes the rules");
+    connect(a, (bt, 8080), &listener).expect("what is let pass");
+    assert!(connect(a, (bt, 8081), &other).is_err(), "another port");
+    assert!(connect(a, (gateway, 9000), &host).is_err(), "the node is an exception here");
+    connect(&lab.node, (bt, 8081), &other).expect("the node reaches its Pods");
     network.teardown().expect("it is removed");
     assert_eq!(lab.node.run(&["nft", "list", "ruleset"]), "");
 }

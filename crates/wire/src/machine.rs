@@ -17,14 +17,14 @@ pub use disks::{
     BlockSize, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskIo, DiskLayer, ErrorPolicy,
 };
 pub use features::{Enlightenment, Features, Hyperv, MissedTicks, RtcTrack, Timers};
-pub use nics::{Dhcp, DhcpOption, Nic, NicModel};
+pub use nics::{Dhcp, DhcpOption, Ipv6Lease, Nic, NicModel};
 
 /// Version of [`MachineRecord`] that this release writes.
 pub const RECORD_VERSION: u32 = 1;
 
 /// Names one descriptor that travels beside the record, for example `disk/rootdisk/0` (layer 0, the top, of
-/// the chain of disk `rootdisk`), `nic/default/tap`, `nic/default/dhcp`, `boot/kernel`, `boot/initrd`,
-/// `firmware/vars`.
+/// the chain of disk `rootdisk`), `nic/default/tap`, `nic/default/dhcp`, `nic/default/dhcp6`,
+/// `nic/default/advertiser`, `boot/kernel`, `boot/initrd`, `firmware/vars`.
 pub type DescriptorName = String;
 
 /// One virtual machine, independent of the hypervisor that runs it.

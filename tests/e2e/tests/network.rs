@@ -1,7 +1,7 @@
 //! Machines in a network: they reach each other by Services, as far as policies let them, and are told their names.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use kit::{Installation, Options, User, until, until_some};
@@ -59,6 +59,7 @@ spec:
 
 const SERVER: &str = r#"mkdir -p /www; echo "hello from server" > /www/index.html
 httpd -p 80 -h /www; httpd -p 82 -h /www
+ip -6 addr add fd10:0:2::2/120 dev eth0
 echo "resolver: $(tr '\n' ' ' < /etc/resolv.conf)" > /dev/console"#;
 
 /// Asks for ever, and says what came.
@@ -97,7 +98,10 @@ spec:
 
 /// What a port of the host's loopback answers to a request for its page.
 fn page(port: u16) -> Option<String> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    page_at((Ipv4Addr::LOCALHOST, port).into())
+}
+
+fn page_at(address: SocketAddr) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout is set");
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
@@ -149,6 +153,17 @@ fn machines_serve_each_other_as_far_as_policies_let_them() {
     let endpoints = installation.get("endpoints", "default", "web").expect("the Service has Endpoints");
     assert_eq!(endpoints["subsets"][0]["addresses"][0]["ip"], server["ipAddress"]);
     assert_eq!(server["ipAddresses"][0], server["ipAddress"]);
+    if let Some(six) = server["ipAddresses"][1].as_str() {
+        // The guest has its address by its script, and the way back by what its router says.
+        let six: Ipv6Addr = six.parse().expect("an IPv6 address");
+        until("the machine answers over IPv6", PATIENCE, || {
+            page_at((six, 80).into()).is_some_and(|page| page.contains("hello from server"))
+        });
+        assert!(page_at((six, 82).into()).is_none(), "a port that is not listed");
+        let pods = installation.list("pods");
+        let known = pods.iter().any(|pod| pod["status"]["podIPs"][1]["ip"] == six.to_string());
+        assert!(known, "the Pod has the same addresses");
+    }
     until("the guest says its resolver", PATIENCE, || {
         let console = installation.console("default", "server");
         console.contains("resolver: search web.default.svc.cluster.local nameserver 192.0.2.53")

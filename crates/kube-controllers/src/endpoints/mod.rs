@@ -11,9 +11,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube_ext::{Api, ApiError, Cache, Context, Delete, Key, Queue, Select, Tasks, work};
-use plan::endpoints::{self, Pod, Service};
+use plan::endpoints::{self, Pod, PodObject, Service};
 
-use self::picture::{Legacy, PodView, Slice};
+use self::picture::{Legacy, Slice};
 
 /// How many Services are worked on at the same time.
 const PARALLEL: usize = 2;
@@ -36,7 +36,7 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
         .on_change(move |change| ready.add(change.key().clone()))
         .start(context, tasks);
     let (ready, known) = (queue.clone(), services.clone());
-    let pods = Cache::builder(Api::<PodView>::new(client), |pod| Some(picture::pod(pod)))
+    let pods = Cache::builder(Api::<PodObject>::new(client), |pod| Some(Pod::from(pod)))
         .on_change(move |change| {
             for (key, service) in known.in_namespace(&change.key().namespace) {
                 if change.sides().any(|pod| service.selects(&pod.labels)) {

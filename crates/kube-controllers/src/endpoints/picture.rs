@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{EndpointSubset, Endpoints};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
-use kube_ext::{Key, Kind, Resource, resources};
-use plan::endpoints::{ENDPOINTS_MANAGED_BY, Pod, PodObject, SERVICE_NAME};
-use serde::Deserialize;
+use kube_ext::Key;
+use plan::endpoints::{ENDPOINTS_MANAGED_BY, SERVICE_NAME};
 
 /// A slice.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,34 +47,4 @@ impl Legacy {
             .is_some_and(|manager| manager == ENDPOINTS_MANAGED_BY);
         Self { ours, labels, subsets: object.subsets.unwrap_or_default() }
     }
-}
-
-/// A Pod as it is read.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub(super) struct PodView(PodObject);
-
-impl Kind for PodView {
-    const RESOURCE: Resource = resources::POD;
-
-    fn name(&self) -> &str {
-        &self.0.metadata.name
-    }
-
-    fn namespace(&self) -> &str {
-        &self.0.metadata.namespace
-    }
-
-    fn uid(&self) -> &str {
-        &self.0.metadata.uid
-    }
-
-    fn resource_version(&self) -> &str {
-        &self.0.metadata.resource_version
-    }
-}
-
-/// Keeps what matters of a Pod.
-pub(super) fn pod(pod: PodView) -> Pod {
-    pod.0.into()
 }

@@ -175,6 +175,7 @@ mod tests {
             process: None,
             executed: true,
             address: None,
+            address6: None,
             started_at: Timestamp::UNIX_EPOCH,
             logs: vec![ContainerLog { container: "c".into(), file: file.clone() }],
             exit_code: None,
@@ -285,7 +286,6 @@ mod tests {
     }
 
     #[tokio::test]
-    #[tokio::test]
     async fn a_link_in_the_place_of_a_log_shows_nothing() {
         let (pods, file) = pod(false);
         let secret = pods.path().join("secret");
@@ -304,6 +304,7 @@ mod tests {
         assert!(!read_all().await, "the log itself");
     }
 
+    #[tokio::test]
     async fn what_is_not_there_is_told() {
         let (pods, _) = pod(false);
         let pods = pods.path();

@@ -38,7 +38,10 @@ mod tests {
         .expect("a specification");
         let dns = of(&spec);
         assert!(dns.alone);
-        assert_eq!(dns.own.to_text(), "nameserver 192.0.2.1\nsearch x.example\noptions ndots:2 edns0\n");
+        assert_eq!(
+            dns.own.to_text(),
+            "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch x.example\noptions ndots:2 edns0\n"
+        );
         assert_eq!(of(&PodSpec::default()), PodDns::default());
     }
 }

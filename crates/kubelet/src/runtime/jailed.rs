@@ -43,13 +43,13 @@ pub enum PrepareError {
 #[derive(Clone)]
 pub struct Jails(Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     config: KubeletConfig,
     cgroups: Manager,
-    network: NodeNetwork,
+    pub(super) network: NodeNetwork,
     privileged: bool,
     resolver: Resolver,
-    processes: Mutex<BTreeMap<String, Arc<Process>>>,
+    pub(super) processes: Mutex<BTreeMap<String, Arc<Process>>>,
 }
 
 impl std::fmt::Debug for Jails {
@@ -86,7 +86,7 @@ impl Jails {
     }
 
     /// Runs blocking work of the host off the async threads.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, RuntimeError> + Send + 'static,
     ) -> Result<T, RuntimeError> {
@@ -145,6 +145,7 @@ impl Inner {
             process: None,
             executed: false,
             address: None,
+            address6: None,
             started_at: order.clock.now(),
             logs: jail::logs(&directory, plan, &log),
             exit_code: plan
@@ -190,7 +191,11 @@ impl Inner {
         }
         .map_err(failed("cannot connect the Pod to the network"))?;
         record.address = Some(attachment.address);
-        let hosts = format!("127.0.0.1\tlocalhost\n{}\t{}\n", attachment.address, plan.hostname);
+        record.address6 = attachment.address6;
+        let mut hosts = String::from("127.0.0.1\tlocalhost\n");
+        for address in record.addresses() {
+            hosts.push_str(&format!("{address}\t{}\n", plan.hostname));
+        }
         std::fs::write(directory.join("etc-hosts"), hosts)
             .map_err(failed("cannot write the Pod's hosts file"))?;
         self.remember(&record);
@@ -215,12 +220,12 @@ impl Inner {
     }
 
     fn life(&self, record: &Record) -> Life {
+        let own_account = |record: &Record| own_account(&self.directory(&record.uid), record);
         let Some(process) = self.remember(record) else { return Life::Ended(own_account(record)) };
         if process.wait(std::time::Duration::ZERO) {
             let seen = process.exit().map(host::process::Exit::code);
             return Life::Ended(seen.or_else(|| own_account(record)));
         }
-        let own_account = |record: &Record| own_account(&self.directory(&record.uid), record);
         Life::Running
     }
 

@@ -2,6 +2,7 @@
 
 mod jail;
 mod jailed;
+mod mend;
 mod remove;
 mod stop;
 

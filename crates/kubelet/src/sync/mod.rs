@@ -48,7 +48,13 @@ pub async fn run(
         path: config.root.display().to_string(),
         source: error.into(),
     })??;
-    run_with(config, context, images, Arc::new(jails), shutdown).await;
+    let (network, clock) = (jails.clone(), Arc::clone(&context.clock));
+    let kubelet = run_with(config, context, images, Arc::new(jails), shutdown);
+    // The network is looked after for as long as there is a kubelet.
+    tokio::select! {
+        () = kubelet => {}
+        () = network.keep_network(&*clock) => {}
+    }
     Ok(())
 }
 

@@ -5,13 +5,16 @@
 //!   eth0 (Pod's address) <── translation ──> k6t-eth0 (10.0.2.1) ── tap0 ── machine (10.0.2.2)
 //! ```
 //!
+//! A Pod with an IPv6 address has the same once more: `fd10:0:2::1` and `fd10:0:2::2`.
+//!
 //! What comes in on the Pod's address goes on to the machine (all of it, or only the listed ports); what the
 //! machine sends leaves with the Pod's address. The machine learns its own address by DHCP on the bridge.
 
 mod inside;
 mod rules;
+mod sockets;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +22,7 @@ use wire::machine::{Dhcp, DhcpOption};
 
 use crate::netns_exec::{Call, Request, Response};
 use crate::nft::Transaction;
-use crate::{Cidr, Error};
+use crate::{Cidr, Cidr6, Error, ipv6};
 
 /// Interface of the Pod that the machine stands behind.
 pub const POD_INTERFACE: &str = "eth0";
@@ -59,6 +62,8 @@ pub struct MasqueradeSpec {
     pub interface: String,
     /// Network between bridge and machine: its first host is the gateway, its second the machine.
     pub network: Cidr,
+    /// The same for IPv6, used when the Pod has such an address.
+    pub network6: Cidr6,
     /// Ports to forward; empty forwards everything.
     #[serde(default)]
     pub ports: Vec<Port>,
@@ -67,7 +72,7 @@ pub struct MasqueradeSpec {
     pub hostname: String,
     /// Name servers to hand out.
     #[serde(default)]
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Vec<IpAddr>,
     /// Search domains to hand out.
     #[serde(default)]
     pub search: Vec<String>,
@@ -81,6 +86,7 @@ impl Default for MasqueradeSpec {
         Self {
             interface: "default".into(),
             network: DEFAULT_NETWORK,
+            network6: ipv6::DEFAULT_NETWORK,
             ports: Vec::new(),
             hostname: String::new(),
             dns: Vec::new(),
@@ -97,12 +103,14 @@ pub struct Prepared {
     pub tap: Option<OwnedFd>,
     /// UDP socket on port 67 of the bridge.
     pub dhcp_socket: OwnedFd,
+    /// The sockets that [`Dhcp::ipv6`] names, in its order; `None` without IPv6.
+    pub ipv6_sockets: Option<[OwnedFd; 2]>,
     /// What to answer on it.
     pub lease: Dhcp,
     /// MTU of the machine's interface.
     pub mtu: u16,
     /// Addresses of the Pod.
-    pub pod_ips: Vec<Ipv4Addr>,
+    pub pod_ips: Vec<IpAddr>,
     /// The rules that translate addresses, which may not be in force yet.
     pub rules: PendingRules,
 }
@@ -129,7 +137,7 @@ pub(crate) struct Facts {
     pub(crate) has_tap: bool,
     pub(crate) lease: Dhcp,
     pub(crate) mtu: u16,
-    pub(crate) pod_ips: Vec<Ipv4Addr>,
+    pub(crate) pod_ips: Vec<IpAddr>,
 }
 
 /// Puts a machine behind the address of the Pod that process `pid` is in. Blocks for some milliseconds.
@@ -147,8 +155,13 @@ pub fn prepare(pid: i32, spec: &MasqueradeSpec, helper: &host::Helper) -> Result
     let dhcp_socket = descriptors.next();
     let tap = if facts.has_tap { descriptors.next() } else { None };
     let missing = || Error::Helper("the network helper sent no descriptors".into());
+    let ipv6_sockets = match facts.lease.ipv6 {
+        Some(_) => Some([descriptors.next().ok_or_else(missing)?, descriptors.next().ok_or_else(missing)?]),
+        None => None,
+    };
     Ok(Prepared {
         dhcp_socket: dhcp_socket.ok_or_else(missing)?,
+        ipv6_sockets,
         tap,
         lease: facts.lease,
         mtu: facts.mtu,

@@ -1,20 +1,41 @@
 //! The translation rules of a machine behind its Pod.
 
-use std::fmt::Write;
-use std::net::Ipv4Addr;
+use std::fmt::{Display, Write};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{BRIDGE, MasqueradeSpec, POD_INTERFACE, Protocol};
+use super::{BRIDGE, MasqueradeSpec, POD_INTERFACE, Port, Protocol};
+use crate::nft::Body;
 
-/// Table in the Pod's network namespace.
+/// Table in the Pod's network namespace, one for each family of addresses.
 pub(super) const TABLE: &str = "ironclad";
 
+/// The two ends of the network between bridge and machine.
+pub(super) struct Sides<A> {
+    pub(super) gateway: A,
+    pub(super) machine: A,
+}
+
 /// Writes the table's content.
-pub(super) fn body(spec: &MasqueradeSpec, gateway: Ipv4Addr, machine: Ipv4Addr) -> String {
+pub(super) fn body(spec: &MasqueradeSpec, four: &Sides<Ipv4Addr>, six: Option<&Sides<Ipv6Addr>>) -> Body {
+    // Only the elder family lets the Pod's own loopback leave it.
+    let loopback = "  chain output {
+    type nat hook output priority -100; policy accept;
+    ip daddr 127.0.0.1 jump inbound
+  }
+";
+    let back = format!("    oifname \"{BRIDGE}\" ip saddr 127.0.0.1 snat to {}\n", four.gateway);
+    Body {
+        ip: family("ip", &spec.ports, &four.machine, loopback, &back),
+        ip6: six.map(|six| family("ip6", &spec.ports, &six.machine, "", "")).unwrap_or_default(),
+    }
+}
+
+fn family(word: &str, ports: &[Port], machine: &dyn Display, output: &str, back: &str) -> String {
     let mut inbound = String::new();
-    if spec.ports.is_empty() {
+    if ports.is_empty() {
         let _ = writeln!(inbound, "    dnat to {machine}");
     }
-    for port in &spec.ports {
+    for port in ports {
         let protocol = match port.protocol {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
@@ -28,18 +49,13 @@ pub(super) fn body(spec: &MasqueradeSpec, gateway: Ipv4Addr, machine: Ipv4Addr) 
     type nat hook prerouting priority -100; policy accept;
     iifname \"{POD_INTERFACE}\" jump inbound
   }}
-  chain output {{
-    type nat hook output priority -100; policy accept;
-    ip daddr 127.0.0.1 jump inbound
-  }}
-  chain postrouting {{
+{output}  chain postrouting {{
     type nat hook postrouting priority 100; policy accept;
-    oifname \"{POD_INTERFACE}\" ip saddr {machine} masquerade
-    oifname \"{BRIDGE}\" ip saddr 127.0.0.1 snat to {gateway}
-  }}
+    oifname \"{POD_INTERFACE}\" {word} saddr {machine} masquerade
+{back}  }}
   chain forward {{
     type filter hook forward priority 0; policy accept;
-    iifname \"{BRIDGE}\" ip saddr != {machine} drop
+    iifname \"{BRIDGE}\" {word} saddr != {machine} drop
   }}
 "
     )
@@ -47,23 +63,26 @@ pub(super) fn body(spec: &MasqueradeSpec, gateway: Ipv4Addr, machine: Ipv4Addr) 
 
 #[cfg(test)]
 mod tests {
-    use super::super::Port;
     use super::*;
 
-    fn table(ports: Vec<Port>) -> String {
+    fn table(ports: Vec<Port>) -> Body {
         let spec = MasqueradeSpec { ports, ..MasqueradeSpec::default() };
-        body(&spec, Ipv4Addr::new(10, 0, 2, 1), Ipv4Addr::new(10, 0, 2, 2))
+        let four = Sides { gateway: Ipv4Addr::new(10, 0, 2, 1), machine: Ipv4Addr::new(10, 0, 2, 2) };
+        let host = |number| spec.network6.host(number).expect("a host");
+        body(&spec, &four, Some(&Sides { gateway: host(1), machine: host(2) }))
     }
 
     #[test]
     fn everything_is_forwarded_without_a_list_of_ports() {
-        insta::assert_snapshot!(table(Vec::new()));
+        insta::assert_snapshot!(table(Vec::new()).ip);
     }
 
     #[test]
     fn only_listed_ports_are_forwarded() {
         let ports =
             vec![Port { protocol: Protocol::Tcp, port: 22 }, Port { protocol: Protocol::Udp, port: 53 }];
-        insta::assert_snapshot!(table(ports));
+        let table = table(ports);
+        insta::assert_snapshot!(table.ip);
+        insta::assert_snapshot!("the_other_family", table.ip6);
     }
 }

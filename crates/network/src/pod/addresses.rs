@@ -31,6 +31,12 @@ struct State {
     /// Whether we switched on the forwarding of packets, which was off.
     #[serde(default)]
     forwarding_switched_on: bool,
+    /// The same for IPv6.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    forwarding6_switched_on: bool,
+    /// Links that we told to go on taking IPv6 routes from advertisements.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    advised: Vec<String>,
     #[serde(default)]
     pods: BTreeMap<String, Lease>,
 }
@@ -142,6 +148,20 @@ impl Addresses {
 
     pub(crate) fn note_forwarding(&mut self) -> Result<(), Error> {
         self.state.forwarding_switched_on = true;
+        self.save()
+    }
+
+    pub(crate) fn forwarding6_switched_on(&self) -> bool {
+        self.state.forwarding6_switched_on
+    }
+
+    pub(crate) fn advised(&self) -> &[String] {
+        &self.state.advised
+    }
+
+    pub(crate) fn note_forwarding6(&mut self, advised: Vec<String>) -> Result<(), Error> {
+        self.state.forwarding6_switched_on = true;
+        self.state.advised = advised;
         self.save()
     }
 

@@ -14,8 +14,9 @@
 use std::fs::File;
 use std::net::Ipv4Addr;
 
-use super::NodeNetworkConfig;
 use super::addresses::Addresses;
+use super::{NodeNetworkConfig, six};
+use crate::ipv6::{self, twin_network};
 use crate::link::Stack;
 use crate::masquerade::POD_INTERFACE;
 use crate::{Cidr, Error, namespace, nft, sysctl};
@@ -57,8 +58,18 @@ impl Names {
         format!("{}_{part}", self.table)
     }
 
+    /// Returns the name of the bridge.
+    pub(super) fn bridge(&self) -> &str {
+        &self.bridge
+    }
+
+    /// Returns the name of the node's table for translation and spoofing.
+    pub(super) fn own_table(&self) -> &str {
+        &self.table
+    }
+
     /// Returns the name of the host's end of a Pod's link.
-    fn link(&self, address: Ipv4Addr) -> String {
+    pub(super) fn link(&self, address: Ipv4Addr) -> String {
         format!("{}{:04x}", self.link_prefix, u32::from(address) & 0xffff)
     }
 }
@@ -86,21 +97,26 @@ pub(crate) fn foreign_routes(namespace: Option<&File>, names: &Names) -> Result<
     })
 }
 
-/// Makes the bridge and the rules.
+/// Makes the bridge and the rules. Says whether Pods get IPv6 addresses as well.
 pub(crate) fn prepare(
     namespace: Option<&File>,
     names: &Names,
     addresses: &mut Addresses,
     peers: &[Cidr],
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let network = addresses.network();
     let gateway = network.host(1).unwrap_or(network.address);
-    let switched = namespace::run(namespace, || async move {
+    let (switched, switched6) = namespace::run(namespace, || async move {
         let stack = Stack::open()?;
         let mtu = uplink_mtu(&stack).await?;
         let bridge = stack.bridge(&names.bridge, mtu, None).await?;
         stack.address(&bridge, Cidr::new(gateway, network.prefix)).await?;
         stack.up(&bridge).await?;
+        let switched6 = six::switch_on(&stack).await?;
+        match &switched6 {
+            Some(_) => six::node(&stack, &bridge, network).await?,
+            None => six::none(&bridge.name),
+        }
         nft::replace_table(&names.table, &rules(names, network, peers))?;
         // Pods of an earlier release share the bridge's segment; for them it answers in the others' place.
         let _ = sysctl::write(&format!("ipv4/conf/{}/proxy_arp", names.bridge), "1");
@@ -108,11 +124,18 @@ pub(crate) fn prepare(
         if let Err(error) = sysctl::write("ipv4/ip_forward", "1") {
             // A container often shows this read-only. Pods then reach their node, but nothing beyond.
             tracing::warn!(%error, "Pods have no way out: switch on net.ipv4.ip_forward on the host");
-            return Ok(false);
+            return Ok((false, switched6));
         }
-        Ok(off)
+        Ok((off, switched6))
     })?;
-    if switched { addresses.note_forwarding() } else { Ok(()) }
+    if switched {
+        addresses.note_forwarding()?;
+    }
+    let has_ipv6 = switched6.is_some();
+    if let Some(switched6) = switched6.filter(|switched| switched.forwarding) {
+        addresses.note_forwarding6(switched6.advised)?;
+    }
+    Ok(has_ipv6)
 }
 
 /// Replaces the rules of a bridge behind which the networks `inner` lie too: what comes from them is translated
@@ -133,10 +156,15 @@ pub(crate) fn translate(
   }}
 "
     );
-    namespace::run(namespace, || async { nft::replace_table(&names.table, &rules) })
+    let body = nft::Body { ip: rules, ip6: six::translation(bridge, network, inner) };
+    namespace::run(namespace, || async { nft::replace_table(&names.table, &body) })
 }
 
-fn rules(names: &Names, network: Cidr, peers: &[Cidr]) -> String {
+fn rules(names: &Names, network: Cidr, peers: &[Cidr]) -> nft::Body {
+    nft::Body { ip: rules_ip(names, network, peers), ip6: six::rules(names, network, peers) }
+}
+
+fn rules_ip(names: &Names, network: Cidr, peers: &[Cidr]) -> String {
     let bridge = &names.bridge;
     let links = names.links();
     let gateway = network.host(1).unwrap_or(network.address);
@@ -175,6 +203,7 @@ pub(crate) fn attach(
     pid: i32,
     own: Cidr,
     gateway: Ipv4Addr,
+    has_ipv6: bool,
 ) -> Result<(), Error> {
     let pod = namespace::of_process(pid)?;
     let link = names.link(own.address);
@@ -190,9 +219,12 @@ pub(crate) fn attach(
         stack.route_behind(alone, &near, Some(gateway)).await?;
         // Only for ports of Services on the node's own loopback; where settings are read-only, they are not there.
         let _ = sysctl::write(&format!("ipv4/conf/{link}/route_localnet"), "1");
-        // Pods have IPv4 addresses only; the other family would pass by the node's packet filter.
-        let _ = sysctl::write(&format!("ipv6/conf/{link}/disable_ipv6"), "1");
-        Ok(())
+        if has_ipv6 {
+            six::near(&stack, &near, alone).await
+        } else {
+            six::none(&link);
+            Ok(())
+        }
     })?;
     namespace::run(Some(&pod), || async {
         let stack = Stack::open()?;
@@ -201,8 +233,14 @@ pub(crate) fn attach(
                 stack.up(&link).await?;
             } else if link.name == POD_INTERFACE {
                 stack.address(&link, alone).await?;
+                if has_ipv6 {
+                    six::far(&stack, &link, alone).await?;
+                }
                 stack.up(&link).await?;
                 stack.route_behind(Cidr::new(gateway, 32), &link, None).await?;
+                if has_ipv6 {
+                    six::leave(&stack, &link).await?;
+                }
             }
         }
         stack.default_route(gateway).await
@@ -233,7 +271,14 @@ pub(crate) fn connect(
                 stack.up(&link).await?;
             } else if link.name == POD_INTERFACE {
                 stack.address(&link, own).await?;
+                let near = twin_network(own).host(1).filter(|_| ipv6::is_there());
+                if near.is_some() {
+                    stack.address6(&link, twin_network(own)).await?;
+                }
                 stack.up(&link).await?;
+                if let Some(near) = near {
+                    stack.default_route6(near, &link).await?;
+                }
             }
         }
         stack.default_route(gateway).await
@@ -261,9 +306,12 @@ pub(crate) fn teardown(namespace: Option<&File>, names: &Names, addresses: &Addr
         for table in std::iter::once(names.table.clone()).chain(super::filter::tables(names)) {
             nft::remove_table(&table)?;
         }
-        let others = nft::tables()?.iter().any(|table| table.starts_with(TABLE_PREFIX));
+        let others = nft::tables()?.iter().any(|table| table.name.starts_with(TABLE_PREFIX));
         if switched_on && !others {
             sysctl::write("ipv4/ip_forward", "0")?;
+        }
+        if !others {
+            six::undo(addresses);
         }
         Ok(())
     })
@@ -283,10 +331,12 @@ mod tests {
 
     #[test]
     fn the_rules_are_the_reviewed_ones() {
-        insta::assert_snapshot!(rules(
+        let rules = rules(
             &Names::of("x"),
             Cidr::new(Ipv4Addr::new(10, 244, 0, 0), 24),
-            &[Cidr::new(Ipv4Addr::new(10, 244, 1, 0), 24)]
-        ));
+            &[Cidr::new(Ipv4Addr::new(10, 244, 1, 0), 24)],
+        );
+        insta::assert_snapshot!(rules.ip);
+        insta::assert_snapshot!("the_rules_of_the_other_family", rules.ip6);
     }
 }

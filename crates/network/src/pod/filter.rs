@@ -48,12 +48,27 @@ impl Filter {
         self.names.links()
     }
 
-    /// Replaces a table by what `body` says, in one step; an empty body removes it. Blocks for some milliseconds.
-    pub fn replace(&self, part: Part, body: &str) -> Result<(), Error> {
+    /// Says whether the table is there in the families that these bodies are for. Somebody else may have removed it.
+    pub fn holds(&self, part: Part, ip: &str, ip6: &str) -> Result<bool, Error> {
+        let wanted = [("ip", ip), ("ip6", ip6)].into_iter().filter(|(_, body)| !body.is_empty());
+        let wanted: Vec<&str> = wanted.map(|(family, _)| family).collect();
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        let name = self.names.table(part.name());
+        let namespace = bridge::namespace(&self.config)?;
+        let there = namespace::run(namespace.as_ref(), || async { nft::tables() })?;
+        let is_there =
+            |family: &&str| there.iter().any(|table| table.name == name && table.family == *family);
+        Ok(wanted.iter().all(is_there))
+    }
+
+    /// Replaces a table of both families by what the bodies say, in one step; an empty body removes the family's.
+    /// Blocks for some milliseconds.
+    pub fn replace(&self, part: Part, ip: &str, ip6: &str) -> Result<(), Error> {
+        let body = nft::Body { ip: ip.to_owned(), ip6: ip6.to_owned() };
         let table = self.names.table(part.name());
         let namespace = bridge::namespace(&self.config)?;
-        namespace::run(namespace.as_ref(), || async {
-            if body.is_empty() { nft::remove_table(&table) } else { nft::replace_table(&table, body) }
-        })
+        namespace::run(namespace.as_ref(), || async { nft::replace_table(&table, &body) })
     }
 }

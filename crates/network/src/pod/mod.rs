@@ -10,11 +10,13 @@
 pub(crate) mod addresses;
 pub(crate) mod bridge;
 mod filter;
+mod mend;
 mod pasta;
+mod six;
 
 pub use filter::{Filter, Part};
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::netns_exec::{self, Request};
 use crate::{Cidr, Error};
 use addresses::Addresses;
+use mend::Forwards;
 
 /// How Pods reach the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub struct NodeNetworkConfig {
 pub struct Attachment {
     /// Address of the Pod.
     pub address: Ipv4Addr,
+    /// IPv6 address of the Pod, where it has one.
+    pub address6: Option<Ipv6Addr>,
     /// Gateway, which is the node in the bridged case.
     pub gateway: Ipv4Addr,
 }
@@ -69,6 +74,9 @@ pub struct NodeNetwork {
     config: NodeNetworkConfig,
     names: bridge::Names,
     addresses: Mutex<Addresses>,
+    /// Whether Pods get IPv6 addresses as well.
+    has_ipv6: bool,
+    forwards: Forwards,
 }
 
 impl NodeNetwork {
@@ -82,10 +90,13 @@ impl NodeNetwork {
             Uplink::Pasta => Vec::new(),
         };
         addresses.choose_network(config.network, config.node, &routes)?;
-        if config.uplink == Uplink::Bridge {
-            bridge::prepare(namespace.as_ref(), &names, &mut addresses, &config.peers)?;
-        }
-        Ok(Self { config, names, addresses: Mutex::new(addresses) })
+        let has_ipv6 = config.uplink == Uplink::Bridge
+            && bridge::prepare(namespace.as_ref(), &names, &mut addresses, &config.peers)?;
+        let forwards = match config.uplink {
+            Uplink::Bridge => Forwards::of(namespace.as_ref(), has_ipv6)?,
+            Uplink::Pasta => Forwards::default(),
+        };
+        Ok(Self { config, names, addresses: Mutex::new(addresses), has_ipv6, forwards })
     }
 
     /// Returns the network that the node's Pods get addresses from.
@@ -108,7 +119,7 @@ impl NodeNetwork {
             Uplink::Bridge => {
                 let namespace = bridge::namespace(&self.config)?;
                 let own = Cidr::new(address, network.prefix);
-                bridge::attach(namespace.as_ref(), &self.names, pid, own, gateway)?;
+                bridge::attach(namespace.as_ref(), &self.names, pid, own, gateway, self.has_ipv6)?;
             }
             Uplink::Pasta => {
                 let own = Cidr::new(address, network.prefix);
@@ -116,7 +127,8 @@ impl NodeNetwork {
                 self.addresses().set_uplink(pod, process)?;
             }
         }
-        Ok(Attachment { address, gateway })
+        let address6 = self.has_ipv6.then(|| crate::ipv6::twin(address));
+        Ok(Attachment { address, address6, gateway })
     }
 
     /// Gives Pod `pod` its address without a way out. `helper` runs [`crate::netns_exec::main`].
@@ -129,7 +141,7 @@ impl NodeNetwork {
         let gateway = network.host(1).unwrap_or(address);
         let request = Request::Isolate { own: Cidr::new(address, network.prefix), gateway };
         netns_exec::call(helper, pid, &request)?;
-        Ok(Attachment { address, gateway })
+        Ok(Attachment { address, address6: None, gateway })
     }
 
     /// Disconnects Pod `pod` and frees its address. A Pod that is not connected is no error.
@@ -143,6 +155,38 @@ impl NodeNetwork {
             Uplink::Pasta => pasta::detach(&self.config.state, pod, lease.uplink.as_ref())?,
         }
         self.addresses().free(pod)
+    }
+
+    /// Makes again what somebody else removed: rules, bridge, routes, and the links of the Pods whose first process
+    /// `first` tells. Returns what was missing. As an ordinary user there is nothing that others could remove.
+    pub fn mend(&self, first: impl Fn(&str) -> Option<i32>) -> Result<Vec<String>, Error> {
+        if self.config.uplink != Uplink::Bridge {
+            return Ok(Vec::new());
+        }
+        let namespace = bridge::namespace(&self.config)?;
+        let network = self.network();
+        let found = mend::look(namespace.as_ref(), &self.names, network, self.forwards)?;
+        let mut missing = found.missing;
+        let shared = !missing.is_empty();
+        if shared {
+            let mut addresses = self.addresses();
+            bridge::prepare(namespace.as_ref(), &self.names, &mut addresses, &self.config.peers)?;
+        }
+        for pod in self.pods() {
+            let Some(lease) = self.addresses().lease(&pod) else { continue };
+            let (own, gateway) =
+                (Cidr::new(lease.address, network.prefix), network.host(1).unwrap_or(lease.address));
+            let link = self.names.link(lease.address);
+            if found.links.contains(&link) {
+                if shared {
+                    mend::reroute(namespace.as_ref(), &self.names, lease.address, gateway, self.has_ipv6)?;
+                }
+            } else if let Some(pid) = first(&pod) {
+                bridge::attach(namespace.as_ref(), &self.names, pid, own, gateway, self.has_ipv6)?;
+                missing.push(format!("the link {link}"));
+            }
+        }
+        Ok(missing)
     }
 
     /// Lists the Pods that hold an address.

@@ -1,6 +1,7 @@
 //! Services and Pods, as far as the way from one to the other depends on them.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -65,6 +66,8 @@ pub struct Pod {
     pub labels: BTreeMap<String, String>,
     /// IPv4 address, once it has one.
     pub address: Option<String>,
+    /// IPv6 address, where it has one.
+    pub address6: Option<Ipv6Addr>,
     /// Node that it runs on.
     pub node: Option<String>,
     /// Whether it is ready.
@@ -181,7 +184,15 @@ struct PodStatus {
     phase: String,
     #[serde(rename = "podIP")]
     pod_ip: Option<String>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Vec<PodAddress>,
     conditions: Vec<PodCondition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodAddress {
+    ip: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -201,6 +212,7 @@ impl From<PodObject> for Pod {
             namespace: metadata.namespace,
             uid: metadata.uid,
             labels: metadata.labels,
+            address6: status.pod_ips.into_iter().find_map(|address| address.ip.parse().ok()),
             address: status.pod_ip.filter(|address| !address.is_empty()),
             node: spec.node_name,
             ready: status.conditions.iter().any(ready),

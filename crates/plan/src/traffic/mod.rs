@@ -1,13 +1,13 @@
 //! What a node's packet filter should do: Services to Pods, and what NetworkPolicies let pass.
 //!
-//! Both parts write the body of one nft table of the family `ip`, which the node's agent loads as a whole. The texts
+//! Both parts write the body of an nft table for each family of addresses that it is about, which the node's agent loads as a whole. The texts
 //! are deterministic: the same objects give the same text, so that nothing is loaded without a change.
 
 mod policies;
 mod policy;
 mod services;
 
-pub use self::policies::{LocalNode, policies};
+pub use self::policies::{LocalNode, Tables, policies};
 pub use self::policy::{Peer, PeerPort, Policy, Rule};
 pub use self::services::{Endpoint, Port, Service, services};
 

@@ -1,11 +1,11 @@
 //! A node's packet filter, as the text that is loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use k8s_openapi::api::core::v1;
 use plan::endpoints::{self, Pod};
-use plan::traffic::{LocalNode, Policy, Service, policies, services};
+use plan::traffic::{LocalNode, Policy, Service, Tables, policies, services};
 use serde_json::{Value, json};
 
 use super::endpoints::{known, pod, service};
@@ -68,7 +68,7 @@ fn policies_of_a_shop() {
     let mut stranger = pod("stranger", "10.244.1.9", json!({"app": "web"}), true);
     stranger.metadata.namespace = Some("other".into());
     stranger.spec.as_mut().unwrap().node_name = Some("node-1".into());
-    let pods: Vec<Pod> = [
+    let mut pods: Vec<Pod> = [
         pod("web", "10.244.0.2", json!({"app": "web"}), true),
         pod("db", "10.244.0.3", json!({"app": "db"}), true),
         stranger,
@@ -107,7 +107,15 @@ fn policies_of_a_shop() {
         ),
     ];
     let node = LocalNode { name: "node-0".into(), links: "iv000001p*".into() };
-    reviewed("traffic-policies", &policies(&all, &pods, &namespaces, &node));
+    let tables = policies(&all, &pods, &namespaces, &node);
+    reviewed("traffic-policies", &tables.ip);
+    assert_eq!(tables.ip6, "", "no Pod has such an address");
+    for (pod, last) in pods.iter_mut().zip(2..) {
+        pod.address6 = Some(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last));
+    }
+    let both = policies(&all, &pods, &namespaces, &node);
+    assert_eq!(both.ip, tables.ip);
+    reviewed("traffic-policies-ipv6", &both.ip6);
     let elsewhere = LocalNode { name: "node-2".into(), ..node };
-    assert_eq!(policies(&all, &pods, &namespaces, &elsewhere), "", "no Pod of that node is concerned");
+    assert_eq!(policies(&all, &pods, &namespaces, &elsewhere), Tables::default(), "no Pod of that node");
 }

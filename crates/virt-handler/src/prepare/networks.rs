@@ -8,9 +8,9 @@ use std::path::Path;
 use api::kubevirt::v1::VirtualMachineInstance;
 use launcher_channel::Descriptors;
 use model::record::NicFacts;
-use network::Cidr;
 use network::masquerade::{MasqueradeSpec, PendingRules, Port, Protocol, prepare};
 use network::resolver::Resolver;
+use network::{Cidr, Cidr6};
 
 use super::Error;
 
@@ -42,6 +42,7 @@ pub(crate) fn nics(
     let spec = MasqueradeSpec {
         interface: wanted.interface.clone(),
         network: Cidr::new(network, prefix),
+        network6: Cidr6::new(wanted.network6.0, wanted.network6.1),
         ports: wanted
             .ports
             .iter()
@@ -57,6 +58,10 @@ pub(crate) fn nics(
     };
     let prepared = prepare(pid, &spec, helper)?;
     let mut descriptors: Descriptors = vec![(prepared.lease.socket.clone(), prepared.dhcp_socket)];
+    if let (Some(six), Some([dhcp, advertiser])) = (&prepared.lease.ipv6, prepared.ipv6_sockets) {
+        descriptors.push((six.dhcp.clone(), dhcp));
+        descriptors.push((six.advertiser.clone(), advertiser));
+    }
     if let Some(tap) = prepared.tap {
         descriptors.push((format!("nic/{}/tap", wanted.interface), tap));
     }

@@ -41,6 +41,7 @@ mod log;
 mod questions;
 mod reattach;
 mod reboot;
+mod router;
 mod serial;
 mod shutdown;
 mod start;

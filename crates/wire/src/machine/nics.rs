@@ -80,6 +80,28 @@ pub struct Dhcp {
     /// Boot file name, TFTP server, NTP servers and private options, verbatim.
     #[serde(default)]
     pub extra: Vec<DhcpOption>,
+    /// What the guest is told of IPv6; `None` where its Pod has no such address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Lease>,
+}
+
+/// A guest's IPv6 address, its router, and the sockets that say so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ipv6Lease {
+    /// UDP socket bound to port 547 on the guest-facing bridge, a member of `ff02::1:2`.
+    pub dhcp: DescriptorName,
+    /// Raw ICMPv6 socket bound to the bridge that receives router solicitations, and sends with hop limit 255.
+    pub advertiser: DescriptorName,
+    /// Address for the guest.
+    pub address: std::net::Ipv6Addr,
+    /// Prefix length of the guest's network.
+    pub prefix: u8,
+    /// Hardware address of the router, which is the bridge.
+    pub router: [u8; 6],
+    /// Name servers.
+    #[serde(default)]
+    pub dns: Vec<std::net::Ipv6Addr>,
 }
 
 /// One DHCP option by code.
