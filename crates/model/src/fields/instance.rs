@@ -163,7 +163,6 @@ pub(super) const TABLE: Table = &[
     ("livenessProbe", harmless("guests are not probed yet")),
     ("networks.multus", refused("only the Pod's network is there yet", "use the Pod's network")),
     ("networks.name", Honoured),
-    ("networks.pod.vmIPv6NetworkCIDR", Honoured),
     ("networks.pod", Honoured),
     ("nodeSelector", Honoured),
     ("priorityClassName", Honoured),
