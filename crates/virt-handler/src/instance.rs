@@ -12,6 +12,7 @@ use kube_ext::{
 };
 use network::masquerade::PendingRules;
 use parking_lot::Mutex;
+use plan::Notice;
 use plan::handler::{self, Action, Launcher, MachinePhase, Observed, Trouble};
 use wire::launcher::v1::machine_state::Phase;
 use wire::machine::Accelerator;
@@ -20,10 +21,10 @@ use crate::installation::Installation;
 use crate::keep::{Keep, Kept};
 use crate::observe::machine;
 use crate::prepare::{self, Prepared};
-use crate::session::{Session, Sessions};
+use crate::session::{Session, Sessions, has_begun};
 use crate::stall::Stalls;
 use crate::view::View;
-use crate::{Config, gather, keep, node, room};
+use crate::{Config, farewell, gather, keep, node, room};
 
 /// A launcher that is on its way answers within milliseconds; one that is being replaced within seconds.
 const SOON: Duration = Duration::from_millis(10);
@@ -53,6 +54,12 @@ pub(crate) enum Error {
     BrokenOff,
     #[error("the machine's disks have no room: {0}")]
     NoRoom(plan::room::Room),
+    #[error(
+        "the API server takes back what this agent writes into the instance's status: it acts with somebody else's rights; \
+         give it credentials of {}",
+        api::names::account::HANDLER
+    )]
+    NotTaken,
     #[error("{message}")]
     NotStarted { reason: String, message: String },
     #[error(
@@ -71,6 +78,7 @@ impl Error {
             Self::Prepare(error) => error.reason(),
             Self::BrokenOff => "PreparationFailed",
             Self::NoRoom(_) => "NoSpace",
+            Self::NotTaken => "StatusNotTaken",
             Self::NotStarted { reason, .. } => reason.as_str(),
             Self::Silent { .. } => "LauncherSilent",
         };
@@ -160,10 +168,11 @@ impl Instances {
         }
         let session = self.session(key, &view).await;
         let kept = self.keep.machine(&uid);
-        let state = session.as_ref().ok().and_then(Session::state);
+        let pod = self.pod_directory(view.pod_on(&self.config.node_name).unwrap_or_default());
+        // A launcher that is gone has left word of how its machine ended.
+        let state = session.as_ref().map_or_else(|_| farewell::read(&pod), Session::state);
         let launcher =
             state.map_or(Launcher::Silent, |state| Launcher::Connected(machine(&state, kept.as_ref())));
-        let pod = self.pod_directory(view.pod_on(&self.config.node_name).unwrap_or_default());
         let disks = kept.iter().flat_map(|kept| &kept.record.disks).map(|disk| disk.name.as_str());
         let stall = self.stalls.observe(key, &launcher, &pod, disks, self.context.now());
         let silent = launcher == Launcher::Silent;
@@ -180,7 +189,7 @@ impl Instances {
         for action in &plan.actions {
             tracing::debug!(instance = %key, %action, "acting");
             if let Err(error) = self.act(key, &view, session.as_ref().ok(), action).await {
-                return self.report(key, error);
+                return self.report(key, &view, error);
             }
         }
         if silent {
@@ -210,9 +219,17 @@ impl Instances {
     }
 
     /// Keeps a failure for the instance's condition, and has it tried again with growing waits.
-    fn report(&self, key: &Key, error: Error) -> Result<Option<Duration>, ApiError> {
-        if let Error::Api(error) = error {
-            return Err(error);
+    fn report(&self, key: &Key, view: &View, error: Error) -> Result<Option<Duration>, ApiError> {
+        match error {
+            Error::Api(error) => return Err(error),
+            Error::NotTaken => {
+                // It cannot be written down, so it is said where nobody can take it back.
+                let message = error.to_string();
+                tracing::error!(instance = %key, "{message}");
+                self.tell(key, view, &Notice { reason: "StatusNotTaken", message, warning: true });
+                return Ok(Some(LONGEST_WAIT));
+            }
+            _ => {}
         }
         let mut troubles = self.troubles.lock();
         let failures = troubles.get(key).map_or(0, |(_, failures)| *failures).saturating_add(1);
@@ -237,7 +254,7 @@ impl Instances {
             && let Some(error) = error
         {
             let pod = view.pod_on(&self.config.node_name).unwrap_or_default().to_owned();
-            return self.report(key, Error::Silent { pod, why: error.to_string() });
+            return self.report(key, view, Error::Silent { pod, why: error.to_string() });
         }
         Ok(Some(if looks < QUICK_LOOKS { SOON } else { LATER }))
     }
@@ -251,30 +268,24 @@ impl Instances {
         let secret = self.keep.secret(uid, &*self.context.entropy)?;
         let directory = self.pod_directory(pod).join("volumes/kubernetes.io~empty-dir/sockets");
         let session = self.sessions.open(uid, pod, &directory, &secret, key, &self.queue).await?;
-        if let Some(kept) = self.keep.machine(uid)
-            && (session.client.hello().incarnation > 1 || !kept.wired)
+        if let Some(kept) = self.keep.machine(uid).filter(|kept| !kept.wired)
+            && session.state().is_some_and(|state| has_begun(&state))
         {
-            // The launcher was replaced: the machine went on, but the sockets that the old one answered on are gone.
-            // Or this agent was, before it knew that the network's rules are in force.
-            self.hand_over_again(&session, key, uid, kept).await?;
+            // The agent before this one ended before it knew that the network's rules are in force.
+            self.wire_again(&session, key, uid, kept).await?;
         }
         Ok(session)
     }
 
-    async fn hand_over_again(
-        &self,
-        session: &Session,
-        key: &Key,
-        uid: &str,
-        kept: Kept,
-    ) -> Result<(), Error> {
+    /// Puts the rules of the network of a machine that runs into force once more. What the machine holds open is its
+    /// own: the shim keeps it from launcher to launcher.
+    async fn wire_again(&self, session: &Session, key: &Key, uid: &str, kept: Kept) -> Result<(), Error> {
         let instance = Api::<VirtualMachineInstance>::new(&self.context.client).get(key).await?;
         let (helper, pid) = (self.config.helper.clone(), session.client.peer_pid());
-        let nic = tokio::task::spawn_blocking(move || prepare::nics(&instance, pid, &helper))
+        let nics = tokio::task::spawn_blocking(move || prepare::nics(&instance, pid, &helper))
             .await
             .map_err(|_| Error::BrokenOff)??;
-        session.client.start(&kept.record, nic.descriptors).await?;
-        self.wire(uid, kept, nic.rules).await
+        self.wire(uid, kept, nics.rules).await
     }
 
     /// Waits until the rules of a machine's network are in force, and remembers that they are.
@@ -313,22 +324,25 @@ impl Instances {
             }
             Action::Write { patch } => {
                 let mut patch = patch.clone();
-                patch["metadata"] = serde_json::json!({ "resourceVersion": view.metadata.resource_version });
+                patch["metadata"]["resourceVersion"] = serde_json::json!(view.metadata.resource_version);
                 let written = Api::<View>::new(&self.context.client).patch(key, &Patch::Merge(patch)).await?;
                 let version = written.metadata.resource_version.clone();
+                // Every patch of a plan changes something, and what changes has a new version.
+                if version == view.metadata.resource_version {
+                    return Err(Error::NotTaken);
+                }
                 self.cache.observe(key.clone(), &version, Some(written));
             }
-            Action::Tell(notice) => {
-                let object = ObjectRef::new(
-                    &resources::VIRTUAL_MACHINE_INSTANCE,
-                    key.clone(),
-                    view.metadata.uid.clone(),
-                );
-                let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
-                self.recorder.record(&object, severity, notice.reason, &notice.message);
-            }
+            Action::Tell(notice) => self.tell(key, view, notice),
         }
         Ok(())
+    }
+
+    fn tell(&self, key: &Key, view: &View, notice: &Notice) {
+        let uid = view.metadata.uid.clone();
+        let object = ObjectRef::new(&resources::VIRTUAL_MACHINE_INSTANCE, key.clone(), uid);
+        let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
+        self.recorder.record(&object, severity, notice.reason, &notice.message);
     }
 
     /// Prepares everything that the machine needs, remembers it, and has the launcher start it.
@@ -350,12 +364,12 @@ impl Instances {
         })
         .await
         .map_err(|_| Error::BrokenOff)??;
-        let Prepared { record, descriptors, rules, pod_ips, volume_sizes, claims, notices } = prepared;
-        for (reason, message) in notices {
-            let object = ObjectRef::new(&resources::VIRTUAL_MACHINE_INSTANCE, key.clone(), uid.clone());
-            self.recorder.record(&object, Severity::Normal, reason, &message);
+        let Prepared { record, descriptors, rules, pod_ips, volume_sizes, claims, moving, notices } =
+            prepared;
+        for notice in &notices {
+            self.tell(key, view, notice);
         }
-        let kept = Kept { record, pod_ips, volume_sizes, claims, wired: false };
+        let kept = Kept { record, pod_ips, volume_sizes, claims, moving, wired: false };
         self.keep.remember(uid, &kept)?;
         let state = session.client.start(&kept.record, descriptors).await?;
         if state.phase() == Phase::Failed {

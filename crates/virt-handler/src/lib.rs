@@ -9,6 +9,7 @@
 //! session secrets and the machine records from its state directory ([`keep`]), and goes on.
 
 mod door;
+mod farewell;
 mod gather;
 mod guest_facts;
 mod installation;

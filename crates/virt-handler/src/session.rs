@@ -45,6 +45,11 @@ impl Session {
     }
 }
 
+/// Says whether there is a machine, or is about to be.
+pub(crate) fn has_begun(state: &MachineState) -> bool {
+    !matches!(state.phase(), Phase::Unspecified | Phase::Idle) && !has_ended(state)
+}
+
 fn has_ended(state: &MachineState) -> bool {
     matches!(state.phase(), Phase::ShutOff | Phase::Crashed | Phase::Failed)
 }

@@ -3,7 +3,7 @@
 //! The API server first, then everything else through its in-process door, each component under the account that it
 //! has in a cluster. What the components do is theirs; this folder only puts them together.
 
-mod admission;
+pub(crate) mod admission;
 mod control_plane;
 mod detach;
 mod identity;
@@ -34,9 +34,16 @@ const THREADS: usize = 2;
 
 /// Time and randomness of this process.
 #[derive(Clone, Debug)]
-struct Effects {
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
+pub(crate) struct Effects {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+impl Effects {
+    /// Those of the machine.
+    pub(crate) fn system() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+    }
 }
 
 /// Starts an installation, in the background if that is asked for.
@@ -78,9 +85,17 @@ fn quoted(path: &str) -> String {
 
 async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report) -> Result<()> {
     let _instance = Instance::claim(layout)?;
-    let effects = Effects { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
+    let effects = Effects::system();
     let stop = CancellationToken::new();
     let nodes = Arc::new(proxy::Nodes::default());
+    // While the state is opened: the proof is waiting, mostly.
+    let accelerator = match arguments.nodes {
+        0 => None,
+        _ => {
+            let helper = node::helper()?;
+            Some(tokio::spawn(async move { accelerator::choose(&helper).await }))
+        }
+    };
     if arguments.nodes > 0 {
         // Without it no machine starts, so a disk without room for it is told of before anything is said to be ready.
         crate::launcher::install(&layout.executables())?;
@@ -95,15 +110,15 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
     report.ready();
 
     let mut tasks = tokio::task::JoinSet::new();
-    if arguments.nodes == 0 {
-        // What machines need is for the nodes that may join to say.
-        plane.install(&installation::kubevirt(None), &effects).await?;
-        plane.controllers(false, &effects, &stop, &mut tasks);
-    } else {
-        let accelerator = accelerator::choose(&node::helper()?).await;
+    if let Some(accelerator) = accelerator {
+        let accelerator = accelerator.await.context("choosing an accelerator broke off")?;
         plane.install(&installation::kubevirt(Some(accelerator)), &effects).await?;
         plane.controllers(accelerator == Accelerator::Tcg, &effects, &stop, &mut tasks);
         node::start(arguments, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
+    } else {
+        // What machines need is for the nodes that may join to say.
+        plane.install(&installation::kubevirt(None), &effects).await?;
+        plane.controllers(false, &effects, &stop, &mut tasks);
     }
     let ended = tokio::select! {
         _ = terminate.recv() => None,
