@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use api::kubevirt::v1::KubeVirt;
 use apiserver::ApiServer;
 use apiserver::serve::{Limits, listen};
+use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube_ext::{Api, Context, Select};
 use machinery::admission::UserInfo;
@@ -91,7 +92,7 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    /// Makes sure that there is a class of storage.
+    /// Makes sure that there is what manifests rely on from the first moment: a class of storage, an account for Pods.
     pub(super) async fn furnish(&self, effects: &Effects) -> Result<()> {
         let context = self.context(identity::kubernetes(), effects);
         let classes = Api::<StorageClass>::new(&context.client);
@@ -99,7 +100,12 @@ impl ControlPlane {
         if classes.list(&Select::default()).await.context("looking for storage classes")?.is_empty() {
             classes.create("", &installation::storage_class()).await.context("creating the storage class")?;
         }
-        Ok(())
+        // The controller gives one to each namespace; the first Pod of a script must not come before it.
+        let accounts = Api::<ServiceAccount>::new(&context.client);
+        match accounts.create("default", &installation::default_account()).await {
+            Err(error) if !error.is_already_exists() => Err(error).context("creating the default account"),
+            _ => Ok(()),
+        }
     }
 
     /// Makes sure that the object which configures the installation is there.

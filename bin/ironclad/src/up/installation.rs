@@ -56,6 +56,11 @@ pub(super) fn storage_class() -> Value {
     })
 }
 
+/// Returns the account of Pods that name none, in the namespace that users begin in.
+pub(super) fn default_account() -> Value {
+    json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+}
+
 /// Returns the settings of Kubernetes' own controllers.
 pub(crate) fn kube_controllers(authority: &str) -> kube_controllers::Config {
     kube_controllers::Config { root_ca: Some(authority.to_owned()) }
