@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
+use model::downward;
 
 use super::{PlanError, unsupported};
 
@@ -175,30 +176,9 @@ pub(super) fn environment(
     Ok(environment)
 }
 
-/// Reads a field of the Pod by the path that the downward API uses.
+/// Reads a field of the Pod by the path that the downward API uses; not of its status, which is not there before the
+/// container runs.
 pub(super) fn field_value(pod: &Pod, path: &str) -> Result<String, PlanError> {
-    let meta = &pod.metadata;
-    let spec = pod.spec.as_ref();
-    let map = |map: &Option<BTreeMap<String, String>>| {
-        let lines = map.iter().flatten().map(|(key, value)| format!("{key}={value:?}"));
-        lines.collect::<Vec<_>>().join("\n")
-    };
-    let item = |map: &Option<BTreeMap<String, String>>, prefix: &str| {
-        let key = path.strip_prefix(prefix)?.strip_prefix("['")?.strip_suffix("']")?;
-        Some(map.as_ref().and_then(|map| map.get(key)).cloned().unwrap_or_default())
-    };
-    Ok(match path {
-        "metadata.name" => meta.name.clone().unwrap_or_default(),
-        "metadata.namespace" => meta.namespace.clone().unwrap_or_default(),
-        "metadata.uid" => meta.uid.clone().unwrap_or_default(),
-        "metadata.labels" => map(&meta.labels),
-        "metadata.annotations" => map(&meta.annotations),
-        "spec.nodeName" => spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
-        "spec.serviceAccountName" => {
-            spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_default()
-        }
-        _ => item(&meta.labels, "metadata.labels")
-            .or_else(|| item(&meta.annotations, "metadata.annotations"))
-            .ok_or_else(|| unsupported(format!("fieldPath {path:?} is not available on embedded nodes")))?,
-    })
+    let value = if path.starts_with("status.") { None } else { downward::value(pod, path).ok() };
+    value.ok_or_else(|| unsupported(format!("fieldPath {path:?} is not available on embedded nodes")))
 }
