@@ -47,6 +47,8 @@ pub mod annotation {
     pub const DOMAIN: &str = "kubevirt.io/domain";
     /// Layout of the PCI bus that a machine keeps.
     pub const PCI_TOPOLOGY_VERSION: &str = "kubevirt.io/pci-topology-version";
+    /// Where a machine's devices stand, for its next instance. Our own.
+    pub const PLACES: &str = "ironclad.local/places";
     /// Value of [`PCI_TOPOLOGY_VERSION`] for new machines.
     pub const PCI_TOPOLOGY_V3: &str = "v3";
     /// On a launcher Pod: the container that `kubectl logs` and `kubectl exec` take.

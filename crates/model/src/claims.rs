@@ -54,6 +54,11 @@ impl Claim {
         }
     }
 
+    /// Tells whether the claim is accessed in the way `mode`, as `ReadWriteMany`.
+    pub fn is_accessed(&self, mode: &str) -> bool {
+        self.shown["accessModes"].as_array().is_some_and(|modes| modes.iter().any(|known| known == mode))
+    }
+
     /// Returns the size of a new disk in the claim: what was asked for, never more than there is.
     pub fn disk_size(&self) -> u64 {
         let size = match (self.request, self.capacity) {

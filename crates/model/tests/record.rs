@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "record/every.rs"]
+mod every;
+
+use std::collections::BTreeMap;
 
 use api::kubevirt::v1::VirtualMachineInstance;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use model::config::ClusterConfig;
 use model::defaults::{self, Fresh};
-use model::record::{NicFacts, NodeFacts, SmbiosFacts, VolumeFacts, machine_record, slots};
-use proptest::prelude::*;
+use model::record::{NicFacts, NodeFacts, Places, SmbiosFacts, VolumeFacts, machine_record, slots};
 use serde_json::{Value, json};
-use wire::machine::{Accelerator, Address, Architecture, DiskFormat, MachineRecord};
+use wire::machine::{Accelerator, Address, Architecture, DiskFormat};
 
 fn facts() -> NodeFacts {
     NodeFacts {
@@ -26,6 +28,7 @@ fn facts() -> NodeFacts {
             VolumeFacts { chain: vec![DiskFormat::Qcow2, DiskFormat::Qcow2], direct_io: false },
         )]),
         nics: BTreeMap::from([("default".to_owned(), NicFacts { lease: None, mtu: 1480 })]),
+        places: None,
     }
 }
 
@@ -196,6 +199,43 @@ fn a_new_device_moves_no_other() {
 }
 
 #[test]
+fn the_next_instance_finds_its_devices_where_they_were() {
+    let mut spec = usual();
+    let disk = |name: &str| json!({"name": name, "disk": {"bus": "sata"}});
+    spec["domain"]["devices"]["disks"].as_array_mut().unwrap().extend([disk("one"), disk("two")]);
+    for name in ["one", "two"] {
+        let volume = json!({"name": name, "emptyDisk": {"capacity": "1Gi"}});
+        spec["volumes"].as_array_mut().unwrap().push(volume);
+    }
+    let first = machine_record(&instance(spec.clone()), &facts(), None).unwrap();
+    let text = Places::of(&first).to_text();
+    insta::assert_snapshot!("places", text);
+
+    // What stood first goes, something else comes, and the alias has moved on.
+    let gone = spec["domain"]["devices"]["disks"].as_array_mut().unwrap().remove(0);
+    spec["domain"]["devices"]["disks"].as_array_mut().unwrap().retain(|disk| disk["name"] != "one");
+    spec["domain"]["devices"]["sound"] = json!({"name": "sound"});
+    let mut next = instance(spec);
+    next.metadata.uid = Some("another".to_owned());
+    let mut later = NodeFacts { places: Places::parse(&text), ..facts() };
+    later.machine_aliases.insert("q35".to_owned(), "pc-q35-11.0".to_owned());
+    let second = machine_record(&next, &later, None).unwrap();
+    assert_eq!(second.machine_type, first.machine_type);
+    let (before, after) = (slots::occupied(&first), slots::occupied(&second));
+    let left = format!("disk/{}", gone["name"].as_str().unwrap());
+    for (device, slot) in before.iter().filter(|(device, _)| **device != left) {
+        assert_eq!(after.get(device), Some(slot), "{device} has moved");
+    }
+    let unit = |record: &wire::machine::MachineRecord| {
+        record.disks.iter().find(|disk| disk.name == "two").map(|disk| disk.address.clone())
+    };
+    assert_eq!(unit(&second), unit(&first));
+    // A type that the specification names itself is what it gets.
+    next.spec.domain.machine = serde_json::from_value(json!({"type": "pc-q35-9.2"})).unwrap();
+    assert_eq!(machine_record(&next, &later, None).unwrap().machine_type, "pc-q35-9.2");
+}
+
+#[test]
 fn a_chosen_place_is_free_or_the_field_is_named() {
     let with = |address: &str| {
         let mut spec = usual();
@@ -312,85 +352,4 @@ fn too_many_devices_are_refused() {
     }));
     let error = machine_record(&vmi, &facts(), None).unwrap_err();
     assert!(error.to_string().contains("scsi"), "{error}");
-}
-
-/// Some disks and interfaces by number, each on a bus.
-fn devices() -> impl Strategy<Value = (BTreeMap<u8, usize>, BTreeSet<u8>)> {
-    (proptest::collection::btree_map(0u8..20, 0usize..4, 0..7), proptest::collection::btree_set(0u8..8, 0..4))
-}
-
-fn build(disks: &[(u8, usize)], nics: &[u8]) -> VirtualMachineInstance {
-    const BUSES: [&str; 4] = ["virtio", "sata", "scsi", "usb"];
-    let names: Vec<String> = disks.iter().map(|(number, _)| format!("d{number}")).collect();
-    instance(json!({
-        "domain": {
-            "memory": {"guest": "64Mi"},
-            "devices": {
-                "autoattachPodInterface": false,
-                "disks": disks.iter().zip(&names)
-                    .map(|((_, bus), name)| json!({"name": name, "disk": {"bus": BUSES[*bus]}})).collect::<Vec<_>>(),
-                "interfaces": nics.iter()
-                    .map(|number| json!({"name": format!("n{number}"), "masquerade": {}})).collect::<Vec<_>>(),
-            },
-        },
-        "volumes": names.iter().map(|name| json!({"name": name, "emptyDisk": {"capacity": "1Mi"}})).collect::<Vec<_>>(),
-    }))
-}
-
-/// Every place that a device stands at, with its bus.
-fn places(record: &MachineRecord) -> Vec<(String, String)> {
-    let mut out: Vec<(String, String)> =
-        slots::occupied(record).into_iter().map(|(name, slot)| (name, format!("slot {slot}"))).collect();
-    for disk in &record.disks {
-        if let Address::Unit { unit } = disk.address {
-            out.push((format!("disk/{}", disk.name), format!("{:?} {unit}", disk.bus)));
-        }
-    }
-    out.extend(record.spare_root_ports.iter().map(|slot| (format!("spare {slot}"), format!("slot {slot}"))));
-    out
-}
-
-proptest! {
-    #[test]
-    fn no_two_devices_share_a_place((disks, nics) in devices()) {
-        let disks: Vec<_> = disks.into_iter().collect();
-        let nics: Vec<_> = nics.into_iter().collect();
-        let record = machine_record(&build(&disks, &nics), &facts(), None).unwrap();
-        let places = places(&record);
-        let distinct: BTreeSet<_> = places.iter().map(|(_, place)| place).collect();
-        prop_assert_eq!(distinct.len(), places.len(), "{:?}", places);
-    }
-
-    #[test]
-    fn what_stays_keeps_its_place(
-        (disks, nics) in devices(), (later_disks, later_nics) in devices(), reverse in any::<bool>(),
-    ) {
-        let (before_disks, before_nics): (Vec<_>, Vec<_>) =
-            (disks.iter().map(|(n, b)| (*n, *b)).collect(), nics.iter().copied().collect());
-        let first = machine_record(&build(&before_disks, &before_nics), &facts(), None).unwrap();
-        // A disk that stays keeps its bus; others come and go, and the order may change.
-        let mut after: Vec<(u8, usize)> =
-            later_disks.iter().map(|(n, b)| (*n, disks.get(n).copied().unwrap_or(*b))).collect();
-        let mut after_nics: Vec<u8> = later_nics.iter().copied().collect();
-        if reverse {
-            after.reverse();
-            after_nics.reverse();
-        }
-        let second = machine_record(&build(&after, &after_nics), &facts(), Some(&first)).unwrap();
-        let then: BTreeMap<_, _> = places(&first).into_iter().filter(|(name, _)| !name.starts_with("spare")).collect();
-        let now: BTreeMap<_, _> = places(&second).into_iter().filter(|(name, _)| !name.starts_with("spare")).collect();
-        for (name, place) in &now {
-            if let Some(old) = then.get(name) {
-                prop_assert_eq!(place, old, "{}", name);
-            }
-        }
-        let all = places(&second);
-        let distinct: BTreeSet<_> = all.iter().map(|(_, place)| place).collect();
-        prop_assert_eq!(distinct.len(), all.len(), "{:?}", all);
-        for nic in &second.nics {
-            if let Some(old) = first.nics.iter().find(|old| old.name == nic.name) {
-                prop_assert_eq!(&nic.mac, &old.mac);
-            }
-        }
-    }
 }

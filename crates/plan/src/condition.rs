@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use api::names::{condition as names, reason};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +75,11 @@ impl fmt::Display for Condition {
         }
         Ok(())
     }
+}
+
+/// Returns what two controllers say alike of a machine that stands still: nobody should be sent there.
+pub(crate) fn paused_is_not_ready() -> Condition {
+    Condition::new(names::READY, false, reason::GUEST_NOT_RUNNING, "The machine is paused")
 }
 
 /// Returns the condition of type `kind`.

@@ -20,6 +20,7 @@ fn instance(phase: &str) -> Instance {
         name: "web".to_owned(),
         deleting: false,
         grace_seconds: 30,
+        places: (phase == "Running").then(|| "{}".to_owned()),
         status: Status { phase: Some(phase.to_owned()), conditions: vec![ready], ..Status::default() },
     }
 }
@@ -48,6 +49,7 @@ fn machine(phase: MachinePhase) -> Machine {
         executed_at: Some(now()),
         shows_life: true,
         changed_at: Some(now()),
+        places: (phase == MachinePhase::Running || phase == MachinePhase::Paused).then(|| "{}".to_owned()),
         ..Machine::default()
     }
 }
@@ -228,6 +230,7 @@ fn settled() -> Observed {
             observed.instance.status = serde_json::from_value(status).unwrap();
         }
     }
+    observed.instance.places = Some("{}".to_owned());
     observed
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
-use api::names::{finalizer, reason};
+use api::names::{annotation, finalizer, reason};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube_ext::{
@@ -148,12 +148,13 @@ impl Act<'_> {
     async fn perform(&mut self, action: &Action) -> Result<(), ApiError> {
         let controller = self.controller;
         match action {
-            Action::Adopt => {
+            Action::Adopt { places } => {
                 let mut finalizers = self.vm.finalizers.clone();
                 if !self.vm.has_finalizer(finalizer::VIRTUAL_MACHINE) {
                     finalizers.push(finalizer::VIRTUAL_MACHINE.to_owned());
                 }
-                let annotations = plan::version::annotations();
+                let mut annotations = plan::version::annotations();
+                annotations.extend(places.clone().map(|places| (annotation::PLACES.to_owned(), places)));
                 self.change(json!({"metadata": {"finalizers": finalizers, "annotations": annotations}})).await
             }
             Action::RemoveFinalizer => {

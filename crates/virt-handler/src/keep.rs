@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use plan::handler::Volume;
+use plan::handler::{Moving, Volume};
 use serde::{Deserialize, Serialize};
 use wire::machine::MachineRecord;
 
@@ -36,6 +36,9 @@ pub(crate) struct Kept {
     /// What the status shows of the claims that disks are in, by volume.
     #[serde(default)]
     pub(crate) claims: std::collections::BTreeMap<String, serde_json::Value>,
+    /// Whether it could move to another node.
+    #[serde(default)]
+    pub(crate) moving: Moving,
     /// Whether the rules of its network are known to be in force.
     #[serde(default = "yes")]
     pub(crate) wired: bool,

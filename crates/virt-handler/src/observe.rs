@@ -1,6 +1,7 @@
 //! What a launcher reports, joined with what was prepared for its machine.
 
 use jiff::Timestamp;
+use model::record::Places;
 use plan::handler::{GuestInterface, Machine, MachinePhase, Topology};
 use wire::launcher::v1::MachineState;
 use wire::launcher::v1::machine_state::Phase;
@@ -50,6 +51,8 @@ pub(crate) fn machine(state: &MachineState, kept: Option<&Kept>) -> Machine {
     machine.topology =
         Topology { sockets: record.cpu.sockets, cores: record.cpu.cores, threads: record.cpu.threads };
     machine.volumes = kept.volumes();
+    machine.moving.clone_from(&kept.moving);
+    machine.places = Some(Places::of(record).to_text());
     for nic in &record.nics {
         let reported = state.interfaces.iter().find(|interface| interface.mac.eq_ignore_ascii_case(&nic.mac));
         let mut sources = vec!["domain".to_owned()];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::names::annotation;
 use kube_ext::{Meta, resources};
 use plan::handler;
 use serde::Deserialize;
@@ -54,6 +55,7 @@ impl View {
                 (Some(asked), granted) if deleting && asked > 0 => asked.min(granted),
                 (_, granted) => granted,
             },
+            places: self.metadata.annotations.get(annotation::PLACES).cloned(),
             status: self.status.agent.clone(),
         }
     }

@@ -1,26 +1,26 @@
 //! Disks: the device that the guest sees, over the volume that fills it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::kubevirt::v1::{Disk as SpecDisk, VirtualMachineInstance, Volume};
 use wire::machine::{
     Address, BlockSize, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskIo, DiskLayer, ErrorPolicy,
-    MachineRecord,
 };
 
+use super::places::Bus;
 use super::slots::Slots;
-use super::{NodeFacts, RecordError};
+use super::{NodeFacts, Places, RecordError};
 
-/// Ports of the board's SATA controller.
-const SATA_PORTS: u32 = 6;
+/// Ports of the board's SATA controller and of the three that are added when those are taken.
+const SATA_PORTS: u32 = 24;
 
 pub(super) fn disks(
     vmi: &VirtualMachineInstance,
     facts: &NodeFacts,
-    previous: Option<&MachineRecord>,
+    places: Option<&Places>,
     slots: &mut Slots,
 ) -> Result<Vec<Disk>, RecordError> {
-    let mut units = Units::new(previous, &vmi.spec.domain.devices.disks);
+    let mut units = Units::new(places, &vmi.spec.domain.devices.disks);
     let mut disks = Vec::with_capacity(vmi.spec.domain.devices.disks.len());
     for (index, spec) in vmi.spec.domain.devices.disks.iter().enumerate() {
         let path = format!("spec.domain.devices.disks[{index}]");
@@ -41,32 +41,26 @@ pub(super) fn disks(
 
 /// Units of the buses that several disks share.
 struct Units {
-    kept: Vec<(DiskBus, String, u32)>,
-    taken: BTreeSet<(u8, u32)>,
+    kept: BTreeMap<(Bus, String), u32>,
+    taken: BTreeSet<(Bus, u32)>,
 }
 
 impl Units {
-    /// Starts with the units that a previous record holds for disks that are still there: there are few.
-    fn new(previous: Option<&MachineRecord>, wanted: &[SpecDisk]) -> Self {
-        let mut units = Self { kept: Vec::new(), taken: BTreeSet::new() };
-        let stays = |disk: &&Disk| wanted.iter().any(|spec| spec.name == disk.name);
-        for disk in previous.map(|record| record.disks.as_slice()).unwrap_or_default().iter().filter(stays) {
-            if let Address::Unit { unit } = disk.address {
-                units.kept.push((disk.bus, disk.name.clone(), unit));
-                units.taken.insert((disk.bus as u8, unit));
-            }
-        }
-        units
+    /// Starts with the units that the machine had before for disks that are still there: there are few.
+    fn new(places: Option<&Places>, wanted: &[SpecDisk]) -> Self {
+        let stays = |disk: &str| wanted.iter().any(|spec| spec.name == disk);
+        let kept = places.map(|places| places.units.clone()).unwrap_or_default();
+        let kept: BTreeMap<_, _> = kept.into_iter().filter(|((_, disk), _)| stays(disk)).collect();
+        let taken = kept.iter().map(|((bus, _), unit)| (*bus, *unit)).collect();
+        Self { kept, taken }
     }
 
     /// Returns the unit of a disk: the one it had, else the lowest free one.
-    fn take(&mut self, bus: DiskBus, name: &str) -> Address {
-        let kept = self.kept.iter().find(|(had_bus, had_name, _)| *had_bus == bus && had_name == name);
-        let unit = kept.map_or_else(
-            || (0..=u32::MAX).find(|unit| !self.taken.contains(&(bus as u8, *unit))).unwrap_or(0),
-            |(_, _, unit)| *unit,
-        );
-        self.taken.insert((bus as u8, unit));
+    fn take(&mut self, bus: Bus, name: &str) -> Address {
+        let kept = self.kept.get(&(bus, name.to_owned())).copied();
+        let free = || (0..=u32::MAX).find(|unit| !self.taken.contains(&(bus, *unit))).unwrap_or(0);
+        let unit = kept.unwrap_or_else(free);
+        self.taken.insert((bus, unit));
         Address::Unit { unit }
     }
 }
@@ -101,19 +95,17 @@ fn disk(
             ));
         }
     };
-    let address = match (bus, chosen) {
-        (DiskBus::Virtio, Some(address)) if !address.is_empty() => {
-            Address::Pci { address: address.to_owned() }
-        }
-        (DiskBus::Virtio, _) => slots.take(&format!("disk/{}", spec.name))?,
-        (DiskBus::Scsi | DiskBus::Sata | DiskBus::Usb, _) => units.take(bus, &spec.name),
+    let address = match (Bus::of(bus), chosen) {
+        (Some(shared), _) => units.take(shared, &spec.name),
+        (None, Some(address)) if !address.is_empty() => Address::Pci { address: address.to_owned() },
+        (None, _) => slots.take(&format!("disk/{}", spec.name))?,
     };
     if bus == DiskBus::Sata && matches!(address, Address::Unit { unit } if unit >= SATA_PORTS) {
         return Err(RecordError::field(
             format!("{path}.bus"),
             "sata",
             format!(
-                "the machine's SATA controller has {SATA_PORTS} ports; put this disk on the bus virtio or scsi"
+                "the machine's SATA controllers have {SATA_PORTS} ports; put this disk on the bus virtio or scsi"
             ),
         ));
     }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wire::machine::{Accelerator, Architecture, Dhcp, DiskFormat};
 
+use super::Places;
+
 /// Facts that a record depends on besides the instance's specification.
 #[derive(Clone, Debug)]
 pub struct NodeFacts {
@@ -23,6 +25,8 @@ pub struct NodeFacts {
     pub volumes: BTreeMap<String, VolumeFacts>,
     /// What was prepared for each interface, by interface name.
     pub nics: BTreeMap<String, NicFacts>,
+    /// Where the devices of the machine's last instance stood, if it had one.
+    pub places: Option<Places>,
 }
 
 /// Identity that firmware shows, from the installation's configuration.

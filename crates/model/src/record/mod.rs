@@ -2,7 +2,8 @@
 //!
 //! [`machine_record`] is a function of the instance, of what the node's agent knows, and of the record that the
 //! machine had before. Given a previous record, every device keeps its slot and every interface its hardware
-//! address, whatever order the specification lists them in.
+//! address, whatever order the specification lists them in; given the places of the machine's last instance, slots,
+//! units and machine type are kept.
 
 mod boot;
 mod devices;
@@ -10,6 +11,7 @@ mod disks;
 mod facts;
 mod features;
 mod nics;
+mod places;
 mod processor;
 pub mod slots;
 mod threads;
@@ -24,6 +26,7 @@ pub use boot::{INITRD, KERNEL};
 pub use facts::{NicFacts, NodeFacts, SmbiosFacts, VolumeFacts};
 
 pub use nics::mac;
+pub use places::Places;
 use slots::{NoSlot, Slots};
 
 use crate::amount;
@@ -81,7 +84,7 @@ impl From<NoSlot> for RecordError {
 
 /// Makes the machine of an instance.
 ///
-/// `previous` is the record that the same machine ran with before, if there is one. The instance is expected to
+/// `previous` is the record that the same instance was started with before, if there is one. The instance is expected to
 /// have passed admission: defaults are filled in.
 pub fn machine_record(
     vmi: &VirtualMachineInstance,
@@ -97,11 +100,13 @@ pub fn machine_record(
 
     let boot = boot::boot(domain)?;
     let graphics = devices::graphics(domain, &boot)?;
-    let mut slots = Slots::new(previous);
+    let places = previous.map(Places::of).or_else(|| facts.places.clone());
+    let places = places.as_ref();
+    let mut slots = Slots::new(places);
     slots::reserve_chosen(domain, graphics.is_some(), &mut slots)?;
     let nics = nics::nics(vmi, facts, previous, &mut slots)?;
     let agent = AgentChannel { address: slots.take("agent")? };
-    let mut disks = disks::disks(vmi, facts, previous, &mut slots)?;
+    let mut disks = disks::disks(vmi, facts, places, &mut slots)?;
     let io_threads = threads::assign(domain, &mut disks)?;
     let balloon = if specified.autoattach_mem_balloon.unwrap_or(true) {
         let address = slots.take("balloon")?;
@@ -123,7 +128,7 @@ pub fn machine_record(
         uid,
         name: format!("{namespace}_{name}"),
         architecture: processor::architecture(spec, facts)?,
-        machine_type: machine_type(vmi, facts, previous)?,
+        machine_type: machine_type(vmi, facts, places)?,
         accelerator: facts.accelerator,
         cpu: processor::cpu(domain, facts)?,
         memory: memory(vmi)?,
@@ -153,7 +158,7 @@ pub fn machine_record(
     };
     let used: BTreeSet<u8> = slots::occupied(&record).into_values().collect();
     slots.release(&used);
-    record.spare_root_ports = slots.spare_ports(previous.is_some(), specified.disable_hotplug != Some(true));
+    record.spare_root_ports = slots.spare_ports(places.is_some(), specified.disable_hotplug != Some(true));
     Ok(record)
 }
 
@@ -174,16 +179,17 @@ pub fn uuid_of_name(name: &str) -> String {
 fn machine_type(
     vmi: &VirtualMachineInstance,
     facts: &NodeFacts,
-    previous: Option<&MachineRecord>,
+    places: Option<&Places>,
 ) -> Result<String, RecordError> {
-    if let Some(previous) = previous {
-        return Ok(previous.machine_type.clone());
-    }
     let wanted =
         vmi.spec.domain.machine.as_ref().and_then(|machine| machine.type_.as_deref()).unwrap_or_default();
     let wanted = if wanted.is_empty() { default_machine_type(facts) } else { wanted };
     if let Some(concrete) = facts.machine_aliases.get(wanted) {
-        return Ok(concrete.clone());
+        let family = |concrete: &str| concrete.rsplit_once('-').map(|(family, _)| family.to_owned());
+        let kept = places.map(|places| &places.machine_type);
+        // Of another family are the places that the machine had before its specification named this one.
+        let kept = kept.filter(|kept| family(kept) == family(concrete));
+        return Ok(kept.unwrap_or(concrete).clone());
     }
     if facts.machine_aliases.values().any(|concrete| concrete == wanted) || wanted.contains('-') {
         return Ok(wanted.to_owned());

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::kubevirt::v1::DomainSpec;
 use wire::machine::{Address, InputBus, MachineRecord, PanicDevice};
 
-use super::RecordError;
+use super::{Places, RecordError};
 
 /// First slot for root ports.
 pub const FIRST: u8 = 2;
@@ -63,12 +63,11 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// Starts with the places that a previous record holds.
-    pub(super) fn new(previous: Option<&MachineRecord>) -> Self {
-        let kept = previous.map(occupied).unwrap_or_default();
+    /// Starts with the places that the machine had before.
+    pub(super) fn new(places: Option<&Places>) -> Self {
+        let kept = places.map(|places| places.slots.clone()).unwrap_or_default();
         let taken = kept.values().copied().collect();
-        let spare =
-            previous.map(|record| record.spare_root_ports.iter().copied().collect()).unwrap_or_default();
+        let spare = places.map(|places| places.spare.clone()).unwrap_or_default();
         Self { kept, taken, spare, chosen: BTreeMap::new() }
     }
 

@@ -14,14 +14,16 @@
 
 mod action;
 mod life;
+mod moving;
 mod observed;
 mod stall;
 mod status;
 
-use api::names::{condition, event, phase, reason};
+use api::names::{annotation, condition, event, phase, reason};
 use jiff::Timestamp;
 
 pub use self::action::Action;
+pub use self::moving::{Moving, Obstacle};
 pub use self::observed::{
     GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Status, Topology, Trouble, Volume,
 };
@@ -42,7 +44,11 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     // The status comes first: a command that fails must not keep what is known from being said.
     let wanted = status::of(observed, now);
     if let Some(change) = patch::between(&instance.status, &wanted) {
-        plan.push(Action::Write { patch: serde_json::json!({ "status": change }) });
+        let mut patch = serde_json::json!({ "status": change });
+        if let Some(places) = new_places(observed) {
+            patch["metadata"] = serde_json::json!({ "annotations": { annotation::PLACES: places } });
+        }
+        plan.push(Action::Write { patch });
         tell(observed, &wanted, &mut plan);
         if let Some(message) = life::suspicion(observed, &wanted.conditions) {
             plan.push(Action::SuspectAccelerator { message });
@@ -55,6 +61,13 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
         }
     }
     plan
+}
+
+/// Returns where the machine's devices stand, if the instance does not say that yet. The machine's next instance is made
+/// with it; it is told with other news, for it is never urgent.
+fn new_places(observed: &Observed) -> Option<&String> {
+    let Launcher::Connected(machine) = &observed.launcher else { return None };
+    machine.places.as_ref().filter(|places| observed.instance.places.as_ref() != Some(places))
 }
 
 /// What the machine is told to do.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::moving::Moving;
 use super::stall::Stall;
 use crate::condition::Condition;
 use crate::vmi::PhaseTime;
@@ -38,6 +39,8 @@ pub struct Instance {
     pub deleting: bool,
     /// Seconds that the guest gets to shut down.
     pub grace_seconds: u64,
+    /// Where its machine's devices stand, as its annotation says.
+    pub places: Option<String>,
     /// The part of its status that the agent writes.
     pub status: Status,
 }
@@ -93,6 +96,9 @@ pub struct Status {
     /// Volumes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volume_status: Vec<Value>,
+    /// How the machine would move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migration_method: Option<String>,
 }
 
 /// The launcher as the agent sees it.
@@ -133,6 +139,10 @@ pub struct Machine {
     pub shows_life: bool,
     /// When the machine last changed.
     pub changed_at: Option<Timestamp>,
+    /// Whether it could move.
+    pub moving: Moving,
+    /// Where its devices stand, once it has any.
+    pub places: Option<String>,
 }
 
 /// What a machine does.

@@ -4,7 +4,7 @@ use api::names::{condition as kind, phase, reason};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{GuestInterface, Launcher, Machine, MachinePhase, Observed, Status, life, stall};
+use super::{GuestInterface, Launcher, Machine, MachinePhase, Moving, Observed, Status, life, stall};
 use crate::condition::{self, Condition};
 use crate::time;
 use crate::vmi::PhaseTime;
@@ -76,6 +76,7 @@ fn shape(status: &mut Status, machine: &Machine) {
     let specified = machine.interfaces.iter().filter(|interface| !interface.name.is_empty());
     status.interfaces = specified.chain(guest_only.take(GUEST_ONLY_INTERFACES)).map(interface).collect();
     status.machine = Some(json!({ "type": machine.machine_type }));
+    status.migration_method = Some(machine.moving.method().to_owned());
     let size = quantity(machine.memory);
     status.memory = Some(json!({ "guestAtBoot": size, "guestCurrent": size, "guestRequested": size }));
     let topology = machine.topology;
@@ -142,20 +143,18 @@ fn conditions(status: &mut Status, observed: &Observed, machine: &Machine, live:
         condition::remove(conditions, kind::AGENT_CONNECTED);
     }
     if live {
-        let message = "This release cannot move a running machine";
-        condition::set(
-            conditions,
-            Condition::new(kind::LIVE_MIGRATABLE, false, "NotMigratable", message),
-            now,
-        );
+        machine.moving.tell(conditions, now);
         // virt-controller would copy the Pod's readiness in a write of its own; here it costs none.
         let waits = condition::find(conditions, kind::READY)
             .is_some_and(|ready| ready.is_false() && ready.reason() == reason::GUEST_NOT_RUNNING);
-        if waits {
+        let paused = condition::is_true(conditions, kind::PAUSED);
+        if paused && (waits || condition::is_true(conditions, kind::READY)) {
+            condition::set(conditions, condition::paused_is_not_ready(), now);
+        } else if waits {
             condition::set(conditions, Condition::new(kind::READY, true, "", ""), now);
         }
     } else {
-        condition::remove(conditions, kind::LIVE_MIGRATABLE);
+        Moving::forget(conditions);
     }
     if matches!(machine.phase, MachinePhase::ShutOff | MachinePhase::Crashed | MachinePhase::Failed) {
         let message = "The guest is not reported as running";

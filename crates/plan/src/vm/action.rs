@@ -11,7 +11,10 @@ use crate::{Notice, patch};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Put this controller's finalizer on the machine, and annotations that say which version of the API observed it.
-    Adopt,
+    Adopt {
+        /// Where the devices of its instance stand, if the machine is to remember that.
+        places: Option<String>,
+    },
     /// Take this controller's finalizer off the machine, which lets it go.
     RemoveFinalizer,
     /// Keep the current specification as a ControllerRevision (already there: fine).
@@ -43,7 +46,10 @@ pub enum Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Adopt => f.write_str("add the finalizer and the observed API version"),
+            Self::Adopt { places } => {
+                f.write_str("add the finalizer and the observed API version")?;
+                if places.is_some() { f.write_str(", and where the devices stand") } else { Ok(()) }
+            }
             Self::RemoveFinalizer => f.write_str("remove the finalizer"),
             Self::KeepRevision { name } => write!(f, "keep revision {name}"),
             Self::CreateInstance { paused: false } => f.write_str("create the instance"),

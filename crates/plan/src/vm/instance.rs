@@ -16,6 +16,8 @@ pub fn instance(vm: &VirtualMachine, paused: bool) -> VirtualMachineInstance {
         annotations.insert(annotation::VM_GENERATION.to_owned(), generation.to_string());
     }
     annotations.extend(crate::version::annotations());
+    let places = meta.annotations.as_ref().and_then(|known| known.get_key_value(annotation::PLACES));
+    annotations.extend(places.map(|(name, places)| (name.clone(), places.clone())));
     let mut spec = template.spec.clone().unwrap_or_default();
     if paused {
         spec.start_strategy = Some("Paused".to_owned());

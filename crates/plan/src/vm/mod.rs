@@ -66,9 +66,11 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     }
     // Owner references hold meanwhile, so this can wait until the start is out of the way.
     let busy = plan.actions.iter().any(moves) || plan.again.is_some_and(|again| again.why == PROGRESS);
-    let adopted = vm.marked && vm.has_finalizer(finalizer::VIRTUAL_MACHINE);
+    let places = observed.owned_instance().and_then(|instance| instance.places.clone());
+    let places = places.filter(|places| vm.places.as_ref() != Some(places));
+    let adopted = vm.marked && vm.has_finalizer(finalizer::VIRTUAL_MACHINE) && places.is_none();
     if !vm.deleting && !busy && !adopted {
-        plan.push(Action::Adopt);
+        plan.push(Action::Adopt { places });
     }
     plan
 }

@@ -42,6 +42,8 @@ pub struct Vm {
     pub finalizers: Vec<String>,
     /// Whether its annotations say which version of the API observed it.
     pub marked: bool,
+    /// Where the devices of its instances stand, as its annotation says.
+    pub places: Option<String>,
     /// `spec.runStrategy`, or what `spec.running` means.
     pub strategy: RunStrategy,
     /// The status as it is.
@@ -211,6 +213,8 @@ pub struct Instance {
     pub running_since: Option<Timestamp>,
     /// Whether it is moving to another node.
     pub migrating: bool,
+    /// Where its devices stand, as its annotation says.
+    pub places: Option<String>,
 }
 
 impl Instance {

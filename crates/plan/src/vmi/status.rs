@@ -131,7 +131,7 @@ fn conditions(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, now: Ti
     let ready = if is_final {
         not_ready(reason::GUEST_NOT_RUNNING, "The guest has ended")
     } else {
-        ready(pod, running)
+        ready(pod, running, condition::is_true(conditions, kind::PAUSED))
     };
     condition::set(conditions, ready, now);
 
@@ -175,7 +175,7 @@ fn conditions(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, now: Ti
 }
 
 /// Whether the guest can be used: the machine runs and the Pod says that it is ready.
-fn ready(pod: Option<&Pod>, running: bool) -> Condition {
+fn ready(pod: Option<&Pod>, running: bool, paused: bool) -> Condition {
     let Some(pod) = pod else {
         return not_ready(reason::POD_NOT_EXISTS, "There is no launcher Pod");
     };
@@ -184,6 +184,9 @@ fn ready(pod: Option<&Pod>, running: bool) -> Condition {
     }
     if !running {
         return not_ready(reason::GUEST_NOT_RUNNING, "The guest is not reported as running");
+    }
+    if paused {
+        return condition::paused_is_not_ready();
     }
     match condition::find(&pod.conditions, kind::READY) {
         None => not_ready(reason::POD_CONDITION_MISSING, "The launcher Pod does not say whether it is ready"),

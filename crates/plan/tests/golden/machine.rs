@@ -53,8 +53,12 @@ impl World {
                     instance.deleting = true;
                 }
             }
-            Action::Adopt => {
-                self.observed.vm.finalizers.push("kubevirt.io/virtualMachineControllerFinalize".into());
+            Action::Adopt { places } => {
+                let vm = &mut self.observed.vm;
+                if vm.finalizers.is_empty() {
+                    vm.finalizers.push("kubevirt.io/virtualMachineControllerFinalize".into());
+                }
+                vm.places = places.clone().or(vm.places.take());
             }
             Action::SetStrategy(strategy) => self.observed.vm.strategy = *strategy,
             Action::WriteStatus { patch } => {
@@ -118,6 +122,7 @@ fn always() {
     world.scene("Its instance was created: too early for news", 1);
     world.phase("Running");
     world.instance().running_since = Some(after(1));
+    world.instance().places = Some("{}".to_owned());
     world.condition(Condition::new("Ready", true, "", ""));
     world.scene("A quick start: one status, and the finalizer when nothing is urgent", 1);
     world.scene("Nothing new", 60);

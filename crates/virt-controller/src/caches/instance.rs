@@ -54,6 +54,8 @@ pub(crate) struct InstanceFacts {
     /// Generation of the machine that it was made from.
     machine_generation: Option<i64>,
     migrating: bool,
+    /// Where its devices stand.
+    places: Option<String>,
 }
 
 impl InstanceFacts {
@@ -80,6 +82,7 @@ impl InstanceFacts {
                 .filter(|_| instance.facts.phase() == phase::RUNNING)
                 .and_then(|time| time.phase_transition_timestamp),
             migrating: self.migrating,
+            places: self.places.clone(),
         }
     }
 
@@ -103,6 +106,7 @@ impl From<InstanceView> for InstanceFacts {
                 .get(annotation::VM_GENERATION)
                 .and_then(|text| text.parse().ok()),
             migrating: moving,
+            places: meta.annotations.get(annotation::PLACES).cloned(),
             instance: Instance {
                 created: meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
                 deleting_since: meta.deletion_timestamp,

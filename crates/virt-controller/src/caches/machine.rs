@@ -1,5 +1,6 @@
 //! The part of a machine that its controller looks at.
 
+use api::names::annotation;
 use kube_ext::{Meta, resources};
 use plan::vm::{RunStrategy, Status, Vm};
 use serde::Deserialize;
@@ -36,6 +37,7 @@ impl From<MachineView> for MachineFacts {
             uid: meta.uid,
             generation: meta.generation.unwrap_or(1),
             marked: plan::version::is_marked(&meta.annotations),
+            places: meta.annotations.get(annotation::PLACES).cloned(),
             finalizers: meta.finalizers,
             strategy: RunStrategy::from_spec(view.spec.run_strategy.as_deref(), view.spec.running),
             status: view.status,

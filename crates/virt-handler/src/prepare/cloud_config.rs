@@ -1,6 +1,7 @@
 //! Whether a guest's cloud-init can read what it is given. A document that is no YAML is ignored inside the guest, which
 //! then comes up without users, keys or network, and says so only where nobody can log in to look.
 
+use plan::Notice;
 use serde_json::Value;
 
 /// Word of the Event.
@@ -8,9 +9,8 @@ const INVALID: &str = "InvalidCloudConfig";
 /// First line of a document that is YAML; scripts, archives and templates begin otherwise.
 const HEADER: &str = "#cloud-config";
 
-/// Returns what is wrong with the documents of the seed of `volume`: one word and one sentence, which names no content,
-/// because that may be secret.
-pub(super) fn complaint(volume: &str, files: &[(&str, Vec<u8>)]) -> Option<(&'static str, String)> {
+/// Returns what is wrong with the documents of the seed of `volume`; names no content, because that may be secret.
+pub(super) fn complaint(volume: &str, files: &[(&str, Vec<u8>)]) -> Option<Notice> {
     files.iter().find_map(|(path, content)| {
         let name = path.rsplit('/').next().unwrap_or(path).replace('_', "-");
         let place = misread(&name, content)?;
@@ -18,7 +18,7 @@ pub(super) fn complaint(volume: &str, files: &[(&str, Vec<u8>)]) -> Option<(&'st
             "volume {volume}: the guest's cloud-init will ignore its {name}, which is no YAML{place}; correct it, and start \
              the machine anew"
         );
-        Some((INVALID, message))
+        Some(Notice::warning(INVALID, message))
     })
 }
 
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     fn said(path: &'static str, text: &str) -> Option<String> {
-        complaint("seed", &[(path, text.as_bytes().to_vec())]).map(|(_, message)| message)
+        complaint("seed", &[(path, text.as_bytes().to_vec())]).map(|notice| notice.message)
     }
 
     #[test]

@@ -10,6 +10,7 @@ use disk::{Format, SeedFile, probe};
 use launcher_channel::Descriptors;
 use model::record::VolumeFacts;
 use model::{amount, claims, cloudinit, config_volumes};
+use plan::Notice;
 use rustix::fs::{CWD, Mode, OFlags};
 use serde_json::Value;
 use wire::machine::DiskFormat;
@@ -29,7 +30,7 @@ pub(super) struct Disks {
     /// What the status shows of the claims that disks are in, by volume.
     pub(super) claims: BTreeMap<String, Value>,
     /// What people should know: one word and one sentence each.
-    pub(super) notices: Vec<(&'static str, String)>,
+    pub(super) notices: Vec<Notice>,
 }
 
 /// What disks are made from and by.

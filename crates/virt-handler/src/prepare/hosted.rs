@@ -8,6 +8,7 @@ use api::kubevirt::v1::{HostDisk, Volume};
 use disk::hosted::{self, ALIGNMENT};
 use model::amount;
 use model::claims::Claim;
+use plan::Notice;
 use wire::machine::DiskFormat;
 
 use super::Error;
@@ -49,7 +50,7 @@ pub(super) fn claim(
                      {} % toleration",
                     volume.name, rules.tolerance_percent
                 );
-                notice = Some(("ToleratedSmallPV", message));
+                notice = Some(Notice::normal("ToleratedSmallPV", message));
             }
             hosted::create(&directory, OsStr::new(DISK), size, owner()).map_err(refused)?
         }
@@ -176,7 +177,7 @@ fn size_of(file: &File) -> Result<u64, hosted::Error> {
 
 fn finished(
     file: File,
-    notice: Option<(&'static str, String)>,
+    notice: Option<Notice>,
     refused: impl Fn(hosted::Error) -> Error,
 ) -> Result<Chain, Error> {
     let size = size_of(&file).map_err(refused)?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use plan::Notice;
 use wire::machine::DiskFormat;
 
 /// One file.
@@ -18,7 +19,7 @@ pub(super) struct Chain {
     /// Whether the host's page cache can be bypassed.
     pub(super) direct_io: bool,
     /// What people should know, if anything: one word and one sentence.
-    pub(super) notice: Option<(&'static str, String)>,
+    pub(super) notice: Option<Notice>,
 }
 
 impl Chain {

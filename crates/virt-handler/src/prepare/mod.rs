@@ -13,11 +13,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use api::kubevirt::v1::{VirtualMachineInstance, Volume};
+use api::names::annotation;
 use launcher_channel::Descriptors;
 use model::cloudinit::CloudInitError;
 use model::config_volumes::ConfigDiskError;
-use model::record::{NodeFacts, RecordError, machine_record};
+use model::record::{NodeFacts, Places, RecordError, machine_record};
 use network::masquerade::PendingRules;
+use plan::Notice;
+use plan::handler::Moving;
 use wire::machine::MachineRecord;
 
 use crate::gather::Gathered;
@@ -37,8 +40,10 @@ pub(crate) struct Prepared {
     pub(crate) volume_sizes: BTreeMap<String, u64>,
     /// What the status shows of the claims that disks are in, by volume.
     pub(crate) claims: BTreeMap<String, serde_json::Value>,
-    /// What people should know: one word and one sentence each.
-    pub(crate) notices: Vec<(&'static str, String)>,
+    /// Whether the machine could move to another node.
+    pub(crate) moving: Moving,
+    /// What people should know.
+    pub(crate) notices: Vec<Notice>,
 }
 
 /// Why a machine cannot be made ready.
@@ -107,6 +112,11 @@ impl Error {
     }
 }
 
+/// Returns where the devices of the machine's last instance stood. A text that cannot be read is one more new machine.
+fn places(instance: &VirtualMachineInstance) -> Option<Places> {
+    Places::parse(instance.metadata.annotations.as_ref()?.get(annotation::PLACES)?)
+}
+
 /// Makes a machine ready. Blocks for some milliseconds; may be repeated.
 pub(crate) fn machine(
     config: &Config,
@@ -129,6 +139,7 @@ pub(crate) fn machine(
         balloon_period_seconds: defaults.balloon_period_seconds,
         volumes: disks.facts,
         nics: nics.facts,
+        places: places(instance),
     };
     let record = machine_record(instance, &facts, previous)?;
     let models = &config.hypervisor.cpu_models;
@@ -146,6 +157,7 @@ pub(crate) fn machine(
         pod_ips: nics.pod_ips,
         volume_sizes: disks.sizes,
         claims: disks.claims,
+        moving: Moving::of(instance, &gathered.claims),
         notices: disks.notices,
     })
 }
