@@ -109,8 +109,8 @@ fn refusals_name_the_device_and_the_reason() {
             "disk d: only the last image of a chain can be raw",
         ),
         (
-            json!({"disks": [disk("d", "disk", "sata", json!({"type": "unit", "unit": 6}), raw.clone())]}),
-            "unit 6 is beyond",
+            json!({"disks": [disk("d", "disk", "sata", json!({"type": "unit", "unit": 24}), raw.clone())]}),
+            "unit 24 is beyond",
         ),
         (
             json!({"disks": [disk("d", "cdrom", "virtio", root(1), raw.clone())]}),

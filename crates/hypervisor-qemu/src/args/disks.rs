@@ -7,12 +7,9 @@ use wire::machine::{
 };
 
 use super::builder::{Builder, contradiction};
-use super::controllers::{SCSI_BUS, USB_BUS};
+use super::controllers::{SATA_UNITS, SCSI_BUS, USB_BUS, sata_bus};
 use super::pci::{self, Kind};
 use super::threads;
-
-/// Ports of the chipset's SATA controller.
-const SATA_PORTS: u32 = 6;
 
 pub(super) fn add(builder: &mut Builder<'_>, disks: &[Disk]) -> Result<(), PlanError> {
     for (place, disk) in disks.iter().enumerate() {
@@ -97,8 +94,8 @@ fn device(builder: &mut Builder<'_>, disk: &Disk, label: &str, node: Option<&str
         }
         DiskBus::Virtio => ("virtio-blk-pci", pci::place(label, &disk.address, Kind::Express)?),
         DiskBus::Sata => {
-            let port = unit(label, disk, SATA_PORTS)?;
-            (if cdrom { "ide-cd" } else { "ide-hd" }, on(&format!("ide.{port}")))
+            let bus = sata_bus(unit(label, disk, SATA_UNITS)?);
+            (if cdrom { "ide-cd" } else { "ide-hd" }, on(&bus))
         }
         DiskBus::Scsi => {
             let target = unit(label, disk, 256)?;

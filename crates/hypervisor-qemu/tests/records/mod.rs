@@ -143,10 +143,11 @@ pub(crate) fn disks_on_every_bus() -> Machine {
         plain,
         disk("cd", "cdrom", "sata", json!({"type": "unit", "unit": 1}), json!([{"descriptor": "b", "format": "raw"}])),
         ignoring,
+        disk("seventh", "disk", "sata", json!({"type": "unit", "unit": 6}), json!([{"descriptor": "f", "format": "raw"}])),
         disk("stick", "disk", "usb", json!({"type": "unit", "unit": 0}), json!([{"descriptor": "d", "format": "raw"}])),
         read_only,
     ]}));
-    (record, &["a", "b", "c", "d", "e:ro"])
+    (record, &["a", "b", "c", "d", "f", "e:ro"])
 }
 
 pub(crate) fn processors_memory_identity_clock_and_graphics() -> Machine {

@@ -5,9 +5,30 @@ use plan::scheduler::PodClaim;
 
 use crate::storage::Caches;
 
-/// Looks at the claims `names` of a Pod in `namespace`.
-pub(super) fn of(caches: &Caches, namespace: &str, names: &[String]) -> Vec<PodClaim> {
-    names.iter().map(|name| one(caches, &Key::new(namespace, name))).collect()
+/// Looks at the claims `names` of a Pod in `namespace`; `is_taken` says whether another Pod with a node uses a claim.
+pub(super) fn of(
+    caches: &Caches,
+    namespace: &str,
+    names: &[String],
+    is_taken: impl Fn(&str) -> bool,
+) -> Vec<PodClaim> {
+    let look = |name: &String| {
+        let key = Key::new(namespace, name);
+        let is_alone = caches.claims.get(&key).is_some_and(|claim| is_exclusive(&claim.modes));
+        if is_alone && is_taken(name) {
+            return PodClaim::Unusable { why: TAKEN.to_owned() };
+        }
+        one(caches, &key)
+    };
+    names.iter().map(look).collect()
+}
+
+/// Kubernetes' words for a claim that belongs to another Pod alone.
+const TAKEN: &str =
+    "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode";
+
+fn is_exclusive(modes: &[String]) -> bool {
+    modes.iter().any(|mode| mode == "ReadWriteOncePod")
 }
 
 fn one(caches: &Caches, key: &Key) -> PodClaim {
@@ -33,8 +54,26 @@ fn one(caches: &Caches, key: &Key) -> PodClaim {
         };
     }
     let class = claim.class.as_ref().and_then(|class| caches.classes.get(&Key::cluster(class)));
-    if class.is_some_and(|class| class.delayed) && claim.volume.is_empty() {
+    if class.is_some_and(|class| class.delayed) && waits(&claim.volume, claim.selected_node.as_deref()) {
         return PodClaim::Delayed { name, selected: claim.selected_node.clone() };
     }
     unusable("pod has unbound immediate PersistentVolumeClaims".to_owned())
+}
+
+/// Tells whether an unbound claim of a class that waits for Pods waits for this one, or for the volume that was asked for
+/// on a node: that is written into the claim before the two are bound.
+fn waits(volume: &str, selected_node: Option<&str>) -> bool {
+    volume.is_empty() || selected_node.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_claim_waits_until_the_volume_that_was_asked_for_is_bound() {
+        for (volume, node, waits) in
+            [("", None, true), ("", Some("a"), true), ("pv", Some("a"), true), ("pv", None, false)]
+        {
+            assert_eq!(super::waits(volume, node), waits, "{volume} on {node:?}");
+        }
+    }
 }

@@ -161,7 +161,7 @@ impl Scheduler {
             return Ok(Outcome::Settled);
         }
         let mut pod = convert::pod(&whole);
-        pod.claims = claims::of(&self.storage, &key.namespace, &facts.claims);
+        pod.claims = claims::of(&self.storage, &key.namespace, &facts.claims, |claim| self.is_taken(key, claim));
         let with_pods = !pod.near.is_empty() || !pod.apart.is_empty();
         let observed = Observed { pod, nodes: self.observe_nodes(with_pods) };
         let plan = scheduler::step(&observed);
@@ -192,6 +192,17 @@ impl Scheduler {
             }
         }
         Ok(outcome)
+    }
+
+    /// Says whether a Pod other than `key`, in the same namespace, has a node and uses the claim.
+    fn is_taken(&self, key: &Key, claim: &str) -> bool {
+        self.pods.all().into_iter().any(|(other, pod)| {
+            other.namespace == key.namespace
+                && other != *key
+                && !pod.ended
+                && pod.node.is_some()
+                && pod.claims.iter().any(|name| name == claim)
+        })
     }
 
     fn observe_nodes(&self, with_pods: bool) -> Vec<Node> {

@@ -1,5 +1,7 @@
 //! Carries out what [`step`](crate::step) decides, one Pod at a time.
 
+mod start;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,23 +9,24 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube_ext::{
     Api, ApiError, Cache, Context, Delete, Key, Kind, ObjectRef, Patch, Queue, Recorder, Select, Severity,
     Tasks, resources, work,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use crate::images::{ImageError, Pull, PullSecret};
-use crate::plan::{PlanError, PodPlan, Reference, Sources, VolumeSource, references};
 use crate::record::{End, Record};
-use crate::runtime::{Jails, Life, Order, PrepareError, Runtime, RuntimeError};
-use crate::step::{Action, Local, Trouble, step};
+use crate::runtime::{Jails, Life, PrepareError, Runtime, RuntimeError};
+use crate::step::{Action, Local, step};
 use crate::view::PodView;
-use crate::{Images, KubeletConfig, claims, collection, local_volumes, node, status, volumes};
+use crate::{Images, KubeletConfig, collection, local_volumes, node, status};
 
-/// Pods that are worked on at the same time.
-const PARALLEL: usize = 8;
+/// Pods that are worked on at the same time. Most of them wait for a registry, which costs nothing; the next Pod must not
+/// wait for it, too.
+const PARALLEL: usize = 256;
+/// Jails that are made at the same time.
+const STARTS: usize = 8;
 /// Rounds of deciding and doing for one Pod before others get their turn.
 const ROUNDS: usize = 6;
 
@@ -96,6 +99,7 @@ pub(crate) async fn run_with(
         pods,
         locals: Mutex::default(),
         watch,
+        starts: Semaphore::new(STARTS),
     });
     tasks.add(tell_ends(watched, runtime, queue.clone()));
     tasks.add({
@@ -149,6 +153,7 @@ struct Kubelet {
     /// What this machine has, by UID: a Pod may have the name of one that is still ending.
     locals: Mutex<BTreeMap<String, (Key, Local)>>,
     watch: mpsc::UnboundedSender<Record>,
+    starts: Semaphore,
 }
 
 impl Kubelet {
@@ -238,6 +243,8 @@ impl Kubelet {
                         self.adopt(record);
                         return Ok(());
                     }
+                    // What comes next follows from the Pod's end.
+                    Err(trouble) if trouble.reason == start::UNWANTED => {}
                     Err(trouble) => {
                         local.trouble = Some(self.worsen(local.trouble.take(), trouble, key, uid));
                     }
@@ -293,129 +300,6 @@ impl Kubelet {
 
     fn tell(&self, key: &Key, uid: &str, severity: Severity, reason: &str, message: &str) {
         self.recorder.record(&ObjectRef::new(&resources::POD, key.clone(), uid), severity, reason, message);
-    }
-
-    /// Counts failures, and tells of new ones.
-    fn worsen(&self, before: Option<Trouble>, mut trouble: Trouble, key: &Key, uid: &str) -> Trouble {
-        let reason = match trouble.reason.as_str() {
-            "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => "Failed",
-            "UnsupportedPod" => "UnsupportedPod",
-            _ => "FailedCreatePodSandBox",
-        };
-        tracing::warn!(pod = %key, reason = trouble.reason, "cannot start: {}", trouble.message);
-        self.tell(key, uid, Severity::Warning, reason, &trouble.message);
-        trouble.attempts = before.map_or(1, |before| before.attempts + 1);
-        if trouble.attempts > 1 && trouble.reason == "ErrImagePull" {
-            trouble.reason = "ImagePullBackOff".into();
-        }
-        let pause = Trouble::pause(trouble.attempts);
-        trouble.retry_at = trouble.retry_at.map(|now| now.checked_add(pause).unwrap_or(now));
-        trouble
-    }
-
-    /// Starts a Pod. The inner error is the Pod's, the outer one the API server's.
-    async fn start(&self, key: &Key, uid: &str) -> Result<Result<Record, Trouble>, ApiError> {
-        let now = self.context.now();
-        let trouble = |reason: &str, message: String, retry: bool| Trouble {
-            reason: reason.to_owned(),
-            message,
-            attempts: 0,
-            retry_at: retry.then_some(now),
-        };
-        let pod = self.api.get(key).await?;
-        if pod.uid() != uid {
-            return Ok(Err(trouble("Replaced", "another Pod of this name exists".into(), true)));
-        }
-        let sources = self.sources(&pod).await?;
-        let plan = match PodPlan::of(&pod, &sources, &self.config.builtin) {
-            Ok(plan) => plan,
-            Err(error) => {
-                let retry = matches!(error, PlanError::Missing(_));
-                return Ok(Err(trouble(error.reason(), error.to_string(), retry)));
-            }
-        };
-        let secrets = self.pull_secrets(&pod).await?;
-        let images = match self.images(uid, &plan, secrets).await {
-            Ok(images) => images,
-            Err(error) => return Ok(Err(trouble(error.reason(), error.to_string(), true))),
-        };
-        let order = Order {
-            uid: uid.to_owned(),
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            plan,
-            images,
-            clock: Arc::clone(&self.context.clock),
-        };
-        Ok(self.runtime.start(order).await.map_err(|error| trouble(error.reason, error.message, true)))
-    }
-
-    async fn sources(&self, pod: &Pod) -> Result<Sources, ApiError> {
-        let mut sources = Sources::default();
-        for reference in references(pod) {
-            match reference {
-                Reference::ConfigMap(name) => {
-                    let key = Key::new(pod.namespace(), &name);
-                    if let Some(object) = Api::<ConfigMap>::new(&self.context.client).find(&key).await? {
-                        sources.add_config_map(name, object);
-                    }
-                }
-                Reference::Claim(name) => {
-                    let key = Key::new(pod.namespace(), &name);
-                    let found = claims::find(&self.context.client, &key, &self.config.local_volumes).await?;
-                    sources.claims.extend(found.map(|found| (name, found)));
-                }
-                Reference::Secret(name) => {
-                    let key = Key::new(pod.namespace(), &name);
-                    if let Some(object) = Api::<Secret>::new(&self.context.client).find(&key).await? {
-                        sources.add_secret(name, object);
-                    }
-                }
-            }
-        }
-        Ok(sources)
-    }
-
-    /// Reads what registries may ask for. A Secret that is missing is told of; the image may need none.
-    async fn pull_secrets(&self, pod: &Pod) -> Result<Vec<PullSecret>, ApiError> {
-        let named = pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
-        let mut secrets = Vec::new();
-        for reference in named.into_iter().flatten() {
-            let key = Key::new(pod.namespace(), &reference.name);
-            let found = Api::<Secret>::new(&self.context.client).find(&key).await?;
-            let data = found.and_then(|secret| secret.data).unwrap_or_default();
-            let data = data.into_iter().map(|(key, value)| (key, value.0)).collect();
-            if let Some(secret) = PullSecret::of(&reference.name, data) {
-                secrets.push(secret);
-                continue;
-            }
-            let message = format!(
-                "Secret {} is not there or holds no .dockerconfigjson: images are pulled without it; create it with \
-                 `kubectl create secret docker-registry`",
-                reference.name
-            );
-            let key = Key::new(pod.namespace(), pod.name());
-            self.tell(&key, pod.uid(), Severity::Warning, "FailedToRetrieveImagePullSecret", &message);
-        }
-        Ok(secrets)
-    }
-
-    async fn images(
-        &self,
-        uid: &str,
-        plan: &PodPlan,
-        secrets: Vec<PullSecret>,
-    ) -> Result<Vec<(String, std::path::PathBuf)>, ImageError> {
-        let mut images = Vec::new();
-        for volume in &plan.volumes {
-            if let VolumeSource::Image { reference, policy } = &volume.source {
-                let pull = Pull { policy: *policy, secrets: secrets.clone() };
-                let link = volumes::path(&self.config.pods().join(uid), volume);
-                let unpacked = self.images.ensure(reference, &pull, &link).await?;
-                images.push((volume.name.clone(), unpacked.directory));
-            }
-        }
-        Ok(images)
     }
 
     async fn report(&self, key: &Key, pod: &PodView, local: &Local) -> Result<(), ApiError> {

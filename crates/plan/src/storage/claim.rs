@@ -116,6 +116,12 @@ fn named(observed: &Observed, plan: &mut Plan<Action>) {
             } else if claim.phase != "Bound" || claim.capacity_text != volume.capacity_text {
                 let of = Some((volume.capacity_text.clone(), volume.modes.clone()));
                 plan.push(Action::Status { phase: "Bound", of });
+            } else if volume.capacity < claim.request {
+                let message = format!(
+                    "volume {:?} has {} and does not grow; copy its content into a larger claim",
+                    volume.name, volume.capacity_text
+                );
+                plan.push(Action::Tell(Notice::warning("VolumeResizeFailed", message)));
             }
         }
         Some(owner) if owner.names(claim) && owner.uid.is_empty() => {

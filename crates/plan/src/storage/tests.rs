@@ -193,6 +193,12 @@ fn of_volumes_made_by_hand_the_smallest_that_fits_is_taken_once() {
     assert_eq!(taken, ["right", "large", ""]);
     assert!(world.was_told("FailedBinding: no persistent volumes available"));
 
+    // A claim that asks for more than there is stays as it is, and is told so.
+    world.claim("two").request = 20 << 30;
+    world.settle();
+    assert!(world.was_told("VolumeResizeFailed") && world.was_told("does not grow"));
+    assert_eq!(world.claim("two").phase, "Bound");
+
     // What was kept is nobody's until somebody makes it so.
     world.claim("one").deleting = true;
     world.settle();

@@ -1,0 +1,167 @@
+//! Starting a Pod: everything that it refers to is read, its images are fetched, and the runtime gets its order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use kube_ext::{Api, ApiError, Key, Kind, Severity};
+
+use super::Kubelet;
+use crate::images::{ImageError, Pull, PullSecret};
+use crate::plan::{PlanError, PodPlan, Reference, Sources, VolumeSource, references};
+use crate::record::Record;
+use crate::runtime::Order;
+use crate::step::Trouble;
+use crate::{claims, volumes};
+
+/// The reason of a start that was given up because the Pod ends.
+pub(super) const UNWANTED: &str = "Unwanted";
+/// How often somebody who waits for a registry looks whether its Pod is still wanted.
+const GLANCE: Duration = Duration::from_secs(1);
+
+impl Kubelet {
+    /// Counts failures, and tells of new ones.
+    pub(super) fn worsen(
+        &self,
+        before: Option<Trouble>,
+        mut trouble: Trouble,
+        key: &Key,
+        uid: &str,
+    ) -> Trouble {
+        let reason = match trouble.reason.as_str() {
+            "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => "Failed",
+            "UnsupportedPod" => "UnsupportedPod",
+            _ => "FailedCreatePodSandBox",
+        };
+        tracing::warn!(pod = %key, reason = trouble.reason, "cannot start: {}", trouble.message);
+        self.tell(key, uid, Severity::Warning, reason, &trouble.message);
+        trouble.attempts = before.map_or(1, |before| before.attempts + 1);
+        if trouble.attempts > 1 && trouble.reason == "ErrImagePull" {
+            trouble.reason = "ImagePullBackOff".into();
+        }
+        let pause = Trouble::pause(trouble.attempts);
+        trouble.retry_at = trouble.retry_at.map(|now| now.checked_add(pause).unwrap_or(now));
+        trouble
+    }
+
+    /// Starts a Pod. The inner error is the Pod's, the outer one the API server's.
+    pub(super) async fn start(&self, key: &Key, uid: &str) -> Result<Result<Record, Trouble>, ApiError> {
+        let now = self.context.now();
+        let trouble = |reason: &str, message: String, retry: bool| Trouble {
+            reason: reason.to_owned(),
+            message,
+            attempts: 0,
+            retry_at: retry.then_some(now),
+        };
+        let pod = self.api.get(key).await?;
+        if pod.uid() != uid {
+            return Ok(Err(trouble("Replaced", "another Pod of this name exists".into(), true)));
+        }
+        let sources = self.sources(&pod).await?;
+        let plan = match PodPlan::of(&pod, &sources, &self.config.builtin) {
+            Ok(plan) => plan,
+            Err(error) => {
+                let retry = matches!(error, PlanError::Missing(_));
+                return Ok(Err(trouble(error.reason(), error.to_string(), retry)));
+            }
+        };
+        let secrets = self.pull_secrets(&pod).await?;
+        let fetched = tokio::select! {
+            biased;
+            fetched = self.images(uid, &plan, secrets) => fetched,
+            () = self.unwanted(key, uid) => {
+                return Ok(Err(trouble(UNWANTED, "the Pod is not wanted any more".into(), true)));
+            }
+        };
+        let images = match fetched {
+            Ok(images) => images,
+            Err(error) => return Ok(Err(trouble(error.reason(), error.to_string(), true))),
+        };
+        let order = Order {
+            uid: uid.to_owned(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            plan,
+            images,
+            clock: Arc::clone(&self.context.clock),
+        };
+        let _turn = self.starts.acquire().await;
+        Ok(self.runtime.start(order).await.map_err(|error| trouble(error.reason, error.message, true)))
+    }
+
+    async fn sources(&self, pod: &Pod) -> Result<Sources, ApiError> {
+        let mut sources = Sources::default();
+        for reference in references(pod) {
+            match reference {
+                Reference::ConfigMap(name) => {
+                    let key = Key::new(pod.namespace(), &name);
+                    if let Some(object) = Api::<ConfigMap>::new(&self.context.client).find(&key).await? {
+                        sources.add_config_map(name, object);
+                    }
+                }
+                Reference::Claim(name) => {
+                    let key = Key::new(pod.namespace(), &name);
+                    let found = claims::find(&self.context.client, &key, &self.config.local_volumes).await?;
+                    sources.claims.extend(found.map(|found| (name, found)));
+                }
+                Reference::Secret(name) => {
+                    let key = Key::new(pod.namespace(), &name);
+                    if let Some(object) = Api::<Secret>::new(&self.context.client).find(&key).await? {
+                        sources.add_secret(name, object);
+                    }
+                }
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Reads what registries may ask for. A Secret that is missing is told of; the image may need none.
+    async fn pull_secrets(&self, pod: &Pod) -> Result<Vec<PullSecret>, ApiError> {
+        let named = pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
+        let mut secrets = Vec::new();
+        for reference in named.into_iter().flatten() {
+            let key = Key::new(pod.namespace(), &reference.name);
+            let found = Api::<Secret>::new(&self.context.client).find(&key).await?;
+            let data = found.and_then(|secret| secret.data).unwrap_or_default();
+            let data = data.into_iter().map(|(key, value)| (key, value.0)).collect();
+            if let Some(secret) = PullSecret::of(&reference.name, data) {
+                secrets.push(secret);
+                continue;
+            }
+            let message = format!(
+                "Secret {} is not there or holds no .dockerconfigjson: images are pulled without it; create it with \
+                 `kubectl create secret docker-registry`",
+                reference.name
+            );
+            let key = Key::new(pod.namespace(), pod.name());
+            self.tell(&key, pod.uid(), Severity::Warning, "FailedToRetrieveImagePullSecret", &message);
+        }
+        Ok(secrets)
+    }
+
+    /// Waits until the Pod is deleted.
+    async fn unwanted(&self, key: &Key, uid: &str) {
+        while self.pods.get(key).is_some_and(|pod| pod.uid == uid && pod.deadline.is_none()) {
+            self.context.clock.sleep(GLANCE).await;
+        }
+    }
+
+    async fn images(
+        &self,
+        uid: &str,
+        plan: &PodPlan,
+        secrets: Vec<PullSecret>,
+    ) -> Result<Vec<(String, PathBuf)>, ImageError> {
+        let mut images = Vec::new();
+        for volume in &plan.volumes {
+            if let VolumeSource::Image { reference, policy } = &volume.source {
+                let pull = Pull { policy: *policy, secrets: secrets.clone() };
+                let link = volumes::path(&self.config.pods().join(uid), volume);
+                let unpacked = self.images.ensure(reference, &pull, &link).await?;
+                images.push((volume.name.clone(), unpacked.directory));
+            }
+        }
+        Ok(images)
+    }
+}
