@@ -189,6 +189,18 @@ pub(crate) struct StatusArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+    /// How to print it.
+    #[arg(long, short, value_enum, default_value_t = StatusOutput::Text, value_name = "FORMAT")]
+    pub(crate) output: StatusOutput,
+}
+
+/// Forms of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum StatusOutput {
+    /// Tables, for people; as wide as the terminal.
+    Text,
+    /// One JSON document, for programs.
+    Json,
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,

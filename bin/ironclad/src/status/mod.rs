@@ -13,11 +13,15 @@ use k8s_openapi::api::core::v1::Node;
 use kube_ext::{Api, Client, Select};
 use kubelet::record::Record;
 
-use crate::cli::StatusArgs;
+use self::rows::MachineRow;
+use crate::cli::{StatusArgs, StatusOutput};
 use crate::instance::Instance;
 use crate::layout::Layout;
 use crate::say::{self, say};
 use crate::table;
+
+/// From how many machines on they are counted too.
+const MANY: usize = 5;
 
 /// Prints the control plane, the nodes, the machines, and everything that is wrong.
 ///
@@ -39,6 +43,10 @@ pub(crate) fn run(arguments: &StatusArgs) -> Result<()> {
             format!("process {pid} runs but its API does not answer; look into {}", layout.logs().display())
         })?;
         if !arguments.quiet {
+            if arguments.output == StatusOutput::Json {
+                say!("{}", serde_json::to_string_pretty(&picture.document(pid, &layout))?);
+                return Ok(());
+            }
             let memory = footprint::of_one(pid).map(|kib| format!(", {} MiB", kib / 1024));
             let memory = memory.unwrap_or_default();
             say!("control plane: running (process {pid}{memory}), data in {}", layout.root().display());
@@ -63,6 +71,24 @@ fn local_pods(layout: &Layout) -> BTreeMap<String, i32> {
 
 fn pods(node: &Path) -> std::path::PathBuf {
     node.join("kubelet/pods")
+}
+
+/// Returns how many characters a line of the terminal has; output that goes elsewhere has no limit.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(usize::MAX)
+}
+
+/// Counts words, the most frequent first.
+fn summary(machines: &[MachineRow]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for machine in machines {
+        *counts.entry(machine.status.as_str()).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(word, count)| (std::cmp::Reverse(*count), *word));
+    let words: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    format!("{} virtual machines: {}", machines.len(), words.join(", "))
 }
 
 /// What the API and this machine say at one moment.
@@ -95,14 +121,18 @@ impl Picture {
         } else if self.nodes.is_empty() {
             say!("no nodes: this control plane has no agent, and machines stay unscheduled\n");
         } else {
-            let nodes: Vec<_> = self.nodes.iter().map(rows::node).collect();
+            let nodes: Vec<_> = self.nodes.iter().map(|node| rows::node(node).cells()).collect();
             say!("{}", table::format(&rows::NODE, &nodes));
         }
-        let machines = rows::machines(&self.machines, &self.instances, &|instance| self.held(instance));
+        let machines = self.rows();
         if machines.is_empty() {
             say!("no virtual machines yet: kubectl apply -f examples/hello.yaml");
         } else {
-            say::text(table::format(&rows::MACHINE, &machines).as_bytes());
+            let cells: Vec<_> = machines.iter().map(MachineRow::cells).collect();
+            say::text(table::fit(&rows::MACHINE, &cells, &rows::DISPENSABLE, width()).as_bytes());
+            if machines.len() >= MANY {
+                say!("{}", summary(&machines));
+            }
         }
         let problems = problems::of(&self.nodes, &self.machines, &self.instances);
         if problems.is_empty() {
@@ -113,6 +143,25 @@ impl Picture {
                 say!("  {problem}");
             }
         }
+    }
+
+    fn rows(&self) -> Vec<MachineRow> {
+        rows::machines(&self.machines, &self.instances, &|instance| self.held(instance))
+    }
+
+    /// What programs read. Amounts are quantities, as in the API.
+    fn document(&self, pid: u32, layout: &Layout) -> serde_json::Value {
+        serde_json::json!({
+            "controlPlane": {
+                "process": pid,
+                "memory": footprint::of_one(pid).map(|kib| format!("{kib}Ki")),
+                "dataDirectory": layout.root(),
+                "kubeconfig": layout.kubeconfig(),
+            },
+            "nodes": self.nodes.iter().map(rows::node).collect::<Vec<_>>(),
+            "virtualMachines": self.rows(),
+            "problems": problems::of(&self.nodes, &self.machines, &self.instances),
+        })
     }
 
     /// Memory that the processes of an instance's Pods hold on this machine, in KiB.

@@ -1,17 +1,63 @@
-//! The tables: one row for each node and machine.
+//! One row for each node and machine, for tables and for programs.
 
 use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
 use k8s_openapi::api::core::v1::Node;
 use kube_ext::Kind as _;
+use serde::Serialize;
 
-/// Header of [`node`].
+/// Header of [`NodeRow::cells`].
 pub(super) const NODE: [&str; 5] = ["NODE", "READY", "ADDRESS", "CPU", "MEMORY"];
-/// Header of [`machines`].
+/// Header of [`MachineRow::cells`].
 pub(super) const MACHINE: [&str; 7] =
     ["NAMESPACE", "VIRTUAL MACHINE", "STATUS", "NODE", "ADDRESSES", "GUEST MEMORY", "HOST MEMORY"];
+/// Columns of [`MACHINE`] that a narrow terminal goes without, the first to go first.
+pub(super) const DISPENSABLE: [usize; 4] = [6, 3, 5, 4];
+
+/// A node.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NodeRow {
+    name: String,
+    /// `True`, `False` or `unknown`.
+    ready: String,
+    address: String,
+    cpu: String,
+    memory: String,
+}
+
+impl NodeRow {
+    pub(super) fn cells(&self) -> Vec<String> {
+        [&self.name, &self.ready, &self.address, &self.cpu, &self.memory].map(Clone::clone).to_vec()
+    }
+}
+
+/// A machine, or an instance without one.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MachineRow {
+    namespace: String,
+    name: String,
+    /// The one word for people.
+    pub(super) status: String,
+    node: String,
+    addresses: Vec<String>,
+    guest_memory: String,
+    /// What the processes of its Pods hold on this machine.
+    host_memory: String,
+}
+
+impl MachineRow {
+    pub(super) fn cells(&self) -> Vec<String> {
+        let addresses = self.addresses.join(",");
+        let (guest, host) = (&self.guest_memory, &self.host_memory);
+        [&self.namespace, &self.name, &self.status, &self.node, &addresses, guest, host]
+            .map(Clone::clone)
+            .to_vec()
+    }
+}
 
 /// The row of a node.
-pub(super) fn node(node: &Node) -> Vec<String> {
+pub(super) fn node(node: &Node) -> NodeRow {
     let status = node.status.as_ref();
     let ready = status
         .and_then(|status| status.conditions.as_ref()?.iter().find(|condition| condition.type_ == "Ready"))
@@ -21,13 +67,13 @@ pub(super) fn node(node: &Node) -> Vec<String> {
         status.and_then(|status| Some(status.capacity.as_ref()?.get(resource)?.0.clone())).unwrap_or_default()
     };
     let memory = capacity("memory").strip_suffix("Ki").and_then(|kib| kib.parse().ok()).map(mebibytes);
-    vec![
-        node.name().to_owned(),
+    NodeRow {
+        name: node.name().to_owned(),
         ready,
-        address.unwrap_or_default(),
-        capacity("cpu"),
-        memory.unwrap_or_default(),
-    ]
+        address: address.unwrap_or_default(),
+        cpu: capacity("cpu"),
+        memory: memory.unwrap_or_default(),
+    }
 }
 
 /// The rows of all machines, and of instances without one. `held` tells the memory of an instance's processes in KiB.
@@ -35,7 +81,7 @@ pub(super) fn machines(
     machines: &[VirtualMachine],
     instances: &[VirtualMachineInstance],
     held: &dyn Fn(&VirtualMachineInstance) -> Option<u64>,
-) -> Vec<Vec<String>> {
+) -> Vec<MachineRow> {
     let same = |machine: &VirtualMachine, instance: &VirtualMachineInstance| {
         machine.name() == instance.name() && machine.namespace() == instance.namespace()
     };
@@ -62,7 +108,7 @@ fn row(
     word: String,
     instance: Option<&VirtualMachineInstance>,
     held: &dyn Fn(&VirtualMachineInstance) -> Option<u64>,
-) -> Vec<String> {
+) -> MachineRow {
     let status = instance.and_then(|instance| instance.status.as_ref());
     let mut addresses: Vec<String> = Vec::new();
     for interface in status.into_iter().flat_map(|status| &status.interfaces) {
@@ -74,15 +120,15 @@ fn row(
         }
     }
     let guest = status.and_then(|status| status.memory.as_ref()?.guest_current.clone());
-    vec![
-        namespace.to_owned(),
-        name.to_owned(),
-        word,
-        status.and_then(|status| status.node_name.clone()).unwrap_or_default(),
-        addresses.join(","),
-        guest.map(|amount| amount.0).unwrap_or_default(),
-        instance.and_then(held).map(mebibytes).unwrap_or_default(),
-    ]
+    MachineRow {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        status: word,
+        node: status.and_then(|status| status.node_name.clone()).unwrap_or_default(),
+        addresses,
+        guest_memory: guest.map(|amount| amount.0).unwrap_or_default(),
+        host_memory: instance.and_then(held).map(mebibytes).unwrap_or_default(),
+    }
 }
 
 fn mebibytes(kib: u64) -> String {
@@ -111,8 +157,9 @@ mod tests {
         ]))
         .unwrap();
         let held = |instance: &VirtualMachineInstance| (instance.name() == "web").then_some(200 * 1024);
+        let rows = machines(&list, &instances, &held);
         assert_eq!(
-            machines(&list, &instances, &held),
+            rows.iter().map(MachineRow::cells).collect::<Vec<_>>(),
             [
                 vec!["default", "bare", "Scheduling", "", "", "", ""],
                 vec!["default", "off", "Stopped", "", "", "", ""],
