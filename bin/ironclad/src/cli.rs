@@ -47,8 +47,11 @@ pub(crate) enum Command {
     /// Apply a VirtualMachine and follow it until its guest speaks.
     #[command(hide = true)]
     Demo(DemoArgs),
+    /// Run admission and subresources of virtual machines beside a Kubernetes API: as its webhooks and as the
+    /// aggregated API `subresources.kubevirt.io`.
+    VirtApi(VirtApiArgs),
     /// Run the controllers of virtual machines against a Kubernetes API.
-    VirtController(ComponentArgs),
+    VirtController(VirtControllerArgs),
     /// Run the node agent against a Kubernetes API.
     VirtHandler(VirtHandlerArgs),
     /// Run the Pods of one node as local processes against a Kubernetes API.
@@ -186,9 +189,6 @@ pub(crate) struct StatusArgs {
     /// Print nothing: the exit code tells whether the API answers.
     #[arg(long, short)]
     pub(crate) quiet: bool,
-}
-
-#[derive(Clone, Debug, Args)]
     /// How to print it.
     #[arg(long, short, value_enum, default_value_t = StatusOutput::Text, value_name = "FORMAT")]
     pub(crate) output: StatusOutput,
@@ -201,6 +201,9 @@ pub(crate) enum StatusOutput {
     Text,
     /// One JSON document, for programs.
     Json,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,
@@ -251,6 +254,35 @@ pub(crate) struct ComponentArgs {
     /// How to reach the API server.
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     pub(crate) kubeconfig: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VirtControllerArgs {
+    #[command(flatten)]
+    pub(crate) component: ComponentArgs,
+    /// Work only while elected by a Lease in the namespace `kubevirt`, so that several may run.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "bool")]
+    pub(crate) leader_elect: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VirtApiArgs {
+    #[command(flatten)]
+    pub(crate) component: ComponentArgs,
+    /// Keeps the certificates.
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// Address to listen on.
+    #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// Service by which the API server reaches this address.
+    #[arg(long, default_value = "kubevirt/virt-api:443", value_name = "NAMESPACE/NAME:PORT")]
+    pub(crate) service: crate::virt_api::Service,
+    /// Write the webhooks and the aggregated API into the API server, with the authority of the certificate that is
+    /// served here. Needs the right to change them.
+    #[arg(long)]
+    pub(crate) register: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -4,25 +4,45 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use effects::{SystemClock, SystemEntropy};
 use image::Store;
-use kube_ext::Context;
+use kube_ext::{Context, ElectionConfig, Key};
 use kubelet::builtin::BuiltinImage;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use wire::machine::Accelerator;
 
 use crate::accelerator;
-use crate::cli::{ComponentArgs, Global, KubeletArgs, NodeComponentArgs, VirtHandlerArgs};
+use crate::cli::{
+    ComponentArgs, Global, KubeletArgs, NodeComponentArgs, VirtApiArgs, VirtControllerArgs, VirtHandlerArgs,
+};
 use crate::layout::Layout;
-use crate::up::{installation, node};
+use crate::up::{Effects, installation, node};
+use crate::virt_api;
+
+/// Lease by which one of several virt-controllers is the one that works.
+const CONTROLLER_LEASE: &str = "virt-controller";
+
+/// Runs admission and subresources of machines, for the API server to call.
+pub(crate) fn virt_api(arguments: &VirtApiArgs, global: &Global) -> Result<()> {
+    alone(global, async {
+        let context = context(&arguments.component.kubeconfig, "virt-api").await?;
+        let layout = Layout::of(&arguments.data)?;
+        layout.create()?;
+        virt_api::run(arguments, &layout, context, &Effects::system(), stopped()?).await
+    })
+}
 
 /// Runs the controllers of machines.
-pub(crate) fn virt_controller(arguments: &ComponentArgs, global: &Global) -> Result<()> {
+pub(crate) fn virt_controller(arguments: &VirtControllerArgs, global: &Global) -> Result<()> {
     alone(global, async {
-        let context = context(&arguments.kubeconfig).await?;
+        let context = context(&arguments.component.kubeconfig, "virt-controller").await?;
         let accelerator = accelerator::choose(&node::helper()?).await;
-        let config = installation::virt_controller(accelerator == Accelerator::Tcg);
+        let mut config = installation::virt_controller(accelerator == Accelerator::Tcg);
+        config.election = arguments.leader_elect.then(|| {
+            let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            let identity = format!("{host}_{}", context.entropy.uuid());
+            ElectionConfig::new(Key::new(api::names::NAMESPACE, CONTROLLER_LEASE), identity)
+        });
         virt_controller::run(context, config, stopped()?).await;
         Ok(())
     })
@@ -31,7 +51,7 @@ pub(crate) fn virt_controller(arguments: &ComponentArgs, global: &Global) -> Res
 /// Runs Kubernetes' own controllers, as far as the embedded mode has them.
 pub(crate) fn kube_controllers(arguments: &ComponentArgs, global: &Global) -> Result<()> {
     alone(global, async {
-        let context = context(&arguments.kubeconfig).await?;
+        let context = context(&arguments.kubeconfig, "kube-controllers").await?;
         kube_controllers::run(context, kube_controllers::Config::default(), stopped()?).await;
         Ok(())
     })
@@ -43,7 +63,7 @@ pub(crate) fn virt_handler(arguments: &VirtHandlerArgs, global: &Global) -> Resu
     let arguments = &arguments.node;
     alone(global, async {
         let layout = Layout::of(&arguments.data)?;
-        let context = context(&arguments.component.kubeconfig).await?;
+        let context = context(&arguments.component.kubeconfig, "virt-handler").await?;
         let kubelet = node::config(&arguments.node_name, &layout)?;
         let accelerator = accelerator::choose(&kubelet.helper).await;
         let stop = CancellationToken::new();
@@ -77,7 +97,7 @@ pub(crate) fn kubelet(arguments: &KubeletArgs, global: &Global) -> Result<()> {
     alone(global, async {
         let layout = Layout::of(&arguments.data)?;
         layout.create()?;
-        let context = context(&arguments.component.kubeconfig).await?;
+        let context = context(&arguments.component.kubeconfig, "kubelet").await?;
         let mut config = node::config(&arguments.node_name, &layout)?;
         config.kvm = accelerator::choose(&config.helper).await == Accelerator::Kvm;
         config.image_space = Some(image_space);
@@ -93,7 +113,7 @@ pub(crate) fn kubelet(arguments: &KubeletArgs, global: &Global) -> Result<()> {
 pub(crate) fn kube_network(arguments: &NodeComponentArgs, global: &Global) -> Result<()> {
     alone(global, async {
         let layout = Layout::of(&arguments.data)?;
-        let context = context(&arguments.component.kubeconfig).await?;
+        let context = context(&arguments.component.kubeconfig, "kube-network").await?;
         let config = node::traffic::config(&node::config(&arguments.node_name, &layout)?);
         kube_network::run(config, context, stopped()?).await;
         Ok(())
@@ -111,9 +131,10 @@ fn alone(global: &Global, component: impl Future<Output = Result<()>>) -> Result
     runtime.block_on(component)
 }
 
-async fn context(kubeconfig: &Path) -> Result<Context> {
-    let client = kube_ext::connect(kubeconfig).await?;
-    Ok(Context::new(client, Arc::new(SystemClock), Arc::new(SystemEntropy)))
+async fn context(kubeconfig: &Path, component: &'static str) -> Result<Context> {
+    let client = kube_ext::connect_as(kubeconfig, component).await?;
+    let effects = Effects::system();
+    Ok(Context::new(client, effects.clock, effects.entropy))
 }
 
 /// Ends when the process is asked to.

@@ -142,7 +142,8 @@ fn field(schema: &'static Schema, out: &mut Map<String, Value>) {
         Types::Any => {}
         Types::One(kind) => {
             out.insert("type".to_owned(), json!(kind));
-            if let Some(format) = schema.format {
+            // Of a number, `byte` tells its size in Go; in a schema it is text in base64, and Kubernetes warns of it.
+            if let Some(format) = schema.format.filter(|format| (*kind, *format) != ("integer", "byte")) {
                 out.insert("format".to_owned(), json!(format));
             }
             if let Some(items) = schema.items.as_deref() {

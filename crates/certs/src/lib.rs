@@ -14,7 +14,7 @@ pub use authority::{Authority, Issued, Profile, Usage};
 pub use error::Error;
 pub use rotation::{Rotating, due};
 pub use signing::{SigningKey, VerifyingKey};
-pub use tls::{client_config, provider, server_config};
+pub use tls::{client_config, provider, server_config, server_config_with_bundle};
 
 /// The result of an operation with certificates.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

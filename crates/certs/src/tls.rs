@@ -5,7 +5,10 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 
+use crate::authority::unreadable;
 use crate::{Authority, Error, Issued, Result};
 
 /// Returns the one provider of cryptography that is used everywhere.
@@ -24,14 +27,41 @@ pub fn server_config(
     certificate: Arc<dyn ResolvesServerCert>,
     clients: Option<&Authority>,
 ) -> Result<Arc<ServerConfig>> {
+    server(certificate, clients.map(roots).transpose()?)
+}
+
+/// Configures a server as [`server_config`] does, whose clients' certificates come from authorities that somebody else
+/// keeps: `clients` is their bundle in PEM.
+///
+/// # Errors
+/// Fails when the bundle has no certificate, or one that cannot be used.
+pub fn server_config_with_bundle(
+    certificate: Arc<dyn ResolvesServerCert>,
+    clients: &str,
+) -> Result<Arc<ServerConfig>> {
+    let unreadable = |error| unreadable("the bundle of the clients' authorities", error);
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(clients.as_bytes()) {
+        roots.add(authority.map_err(|error| unreadable(error.to_string()))?).map_err(Error::Tls)?;
+    }
+    if roots.is_empty() {
+        return Err(unreadable("it has no certificate".to_owned()));
+    }
+    server(certificate, Some(roots))
+}
+
+fn server(
+    certificate: Arc<dyn ResolvesServerCert>,
+    clients: Option<RootCertStore>,
+) -> Result<Arc<ServerConfig>> {
     let provider = provider();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(Error::Tls)?;
     let builder = match clients {
         None => builder.with_no_client_auth(),
-        Some(authority) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authority)?), provider)
+        Some(roots) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .allow_unauthenticated()
                 .build()
                 .map_err(|error| Error::Tls(rustls::Error::General(error.to_string())))?;

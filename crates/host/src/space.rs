@@ -11,6 +11,8 @@ pub struct Space {
     pub mount: PathBuf,
     /// Bytes left for ordinary users.
     pub free: u64,
+    /// Bytes in all.
+    pub capacity: u64,
 }
 
 /// Measures the file system that holds `path`, or what of it exists.
@@ -20,7 +22,11 @@ pub struct Space {
 pub fn measure(path: &Path) -> io::Result<Space> {
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/"));
     let facts = rustix::fs::statvfs(existing)?;
-    Ok(Space { mount: mount_point(existing)?, free: facts.f_bavail.saturating_mul(facts.f_frsize) })
+    Ok(Space {
+        mount: mount_point(existing)?,
+        free: facts.f_bavail.saturating_mul(facts.f_frsize),
+        capacity: facts.f_blocks.saturating_mul(facts.f_frsize),
+    })
 }
 
 /// Returns where the file system of `path` is mounted: the highest folder above it on the same device.
@@ -40,6 +46,9 @@ mod tests {
         assert_eq!(measure(Path::new("/proc/self/status")).unwrap().mount, Path::new("/proc"));
         let folder = tempfile::tempdir().unwrap();
         let space = measure(&folder.path().join("not/there/yet")).unwrap();
-        assert!(folder.path().starts_with(&space.mount) && space.free > 0, "{space:?}");
+        assert!(
+            folder.path().starts_with(&space.mount) && space.free > 0 && space.capacity >= space.free,
+            "{space:?}"
+        );
     }
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::USER_AGENT;
+use http::{HeaderValue, Request, Response};
 use kube::Client;
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -36,11 +37,21 @@ pub enum ConnectError {
 /// # Errors
 /// When the file cannot be read or used.
 pub async fn connect(path: &Path) -> Result<Client, ConnectError> {
+    connect_as(path, "ironclad").await
+}
+
+/// Makes a client as [`connect`] does, which calls itself `component`: the API server's audit log and the owners of
+/// fields show that name.
+///
+/// # Errors
+/// When the file cannot be read or used.
+pub async fn connect_as(path: &Path, component: &'static str) -> Result<Client, ConnectError> {
     let unreadable = |source| ConnectError::Read { path: path.to_owned(), source };
     let file = Kubeconfig::read_from(path).map_err(unreadable)?;
-    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+    let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .map_err(unreadable)?;
+    config.headers.push((USER_AGENT, HeaderValue::from_static(component)));
     Client::try_from(config).map_err(|source| ConnectError::Use { path: path.to_owned(), source })
 }
 

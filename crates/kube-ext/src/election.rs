@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -59,10 +60,11 @@ struct LeaseSpec {
     holder_identity: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_duration_seconds: Option<i32>,
+    // Always with six digits of a second: Kubernetes refuses a Lease whose times have fewer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    acquire_time: Option<Timestamp>,
+    acquire_time: Option<MicroTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    renew_time: Option<Timestamp>,
+    renew_time: Option<MicroTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_transitions: Option<i32>,
 }
@@ -100,11 +102,17 @@ impl Election {
 
     async fn elected(&self) {
         let mut sighting = Sighting::default();
+        let mut told = false;
         loop {
             match self.attempt(&mut sighting).await {
                 Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => tracing::debug!(%error, "not elected"),
+                Ok(false) => told = false,
+                // Once for each time that it begins: a missing right would keep this candidate idle for ever.
+                Err(error) if !told => {
+                    told = true;
+                    tracing::warn!(lease = %self.config.lease, %error, "cannot stand for election");
+                }
+                Err(error) => tracing::debug!(%error, "still cannot stand for election"),
             }
             self.context.clock.sleep(self.config.interval).await;
         }
@@ -165,12 +173,11 @@ impl Election {
     fn claim(&self, before: &LeaseSpec, now: Timestamp) -> LeaseSpec {
         let mine = before.holder_identity.as_deref() == Some(&self.config.identity);
         let transitions = before.lease_transitions.unwrap_or(0);
-        // The API keeps microseconds.
-        let now = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
+        let now = MicroTime(now);
         LeaseSpec {
             holder_identity: Some(self.config.identity.clone()),
             lease_duration_seconds: Some(self.config.duration.as_secs() as i32),
-            acquire_time: if mine { before.acquire_time } else { Some(now) },
+            acquire_time: if mine { before.acquire_time.clone() } else { Some(now.clone()) },
             renew_time: Some(now),
             lease_transitions: Some(if mine { transitions } else { transitions.saturating_add(1) }),
         }

@@ -33,7 +33,7 @@ pub use kube::Client;
 
 pub use self::api::{Api, Delete, List, Patch, Propagation, Select};
 pub use self::cache::{Builder, Cache, Change};
-pub use self::connect::{ConnectError, connect, container_log, in_process};
+pub use self::connect::{ConnectError, connect, connect_as, container_log, in_process};
 pub use self::context::Context;
 pub use self::discover::discover;
 pub use self::election::{Election, ElectionConfig};

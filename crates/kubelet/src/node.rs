@@ -55,6 +55,8 @@ pub struct Facts {
     pub cpus: u64,
     /// Bytes of memory.
     pub memory_bytes: u64,
+    /// Bytes of the file system that Pods write to.
+    pub storage_bytes: u64,
     /// Names of the devices that Pods may ask for.
     pub devices: Vec<&'static str>,
     /// Kernel release.
@@ -75,6 +77,7 @@ impl Facts {
         Self {
             cpus: config.cpus.unwrap_or_else(|| processors(&line("/proc/cpuinfo"))),
             memory_bytes: config.memory_bytes.unwrap_or_else(|| memory(&line("/proc/meminfo"))),
+            storage_bytes: host::space::measure(&config.root).map_or(0, |space| space.capacity),
             devices: DEVICES
                 .iter()
                 .filter(|(name, path)| available(name, path))
@@ -143,6 +146,7 @@ fn status(
     let mut capacity = json!({
         "cpu": facts.cpus.to_string(),
         "memory": format!("{}Ki", facts.memory_bytes / 1024),
+        "ephemeral-storage": format!("{}Ki", facts.storage_bytes / 1024),
         "pods": PODS,
     });
     for (device, _) in DEVICES {
@@ -299,6 +303,7 @@ mod tests {
         let facts = Facts {
             cpus: 2,
             memory_bytes: 4 << 30,
+            storage_bytes: 32 << 30,
             devices: vec!["devices.kubevirt.io/tun"],
             kernel: "6.1.0".into(),
             os_image: "Debian".into(),

@@ -12,7 +12,7 @@ use super::Effects;
 
 /// The plug-in.
 #[derive(Debug)]
-pub(super) struct VirtApi {
+pub(crate) struct VirtApi {
     admission: Arc<Admission>,
     objects: Arc<Objects>,
 }
@@ -22,19 +22,19 @@ pub(super) struct VirtApi {
 struct Objects(OnceLock<Context>);
 
 impl VirtApi {
-    pub(super) fn new(effects: &Effects) -> Arc<Self> {
+    pub(crate) fn new(effects: &Effects) -> Arc<Self> {
         let objects = Arc::new(Objects::default());
         let admission = Admission::new(objects.clone(), effects.clock.clone(), effects.entropy.clone());
         Arc::new(Self { admission: Arc::new(admission), objects })
     }
 
     /// Returns the answerer, which has the installation's configuration.
-    pub(super) fn admission(&self) -> Arc<Admission> {
+    pub(crate) fn admission(&self) -> Arc<Admission> {
         self.admission.clone()
     }
 
     /// Follows the installation's configuration from now on, in the returned tasks.
-    pub(super) fn follow(self: &Arc<Self>, context: Context) -> Tasks {
+    pub(crate) fn follow(self: &Arc<Self>, context: Context) -> Tasks {
         let mut tasks = Tasks::new();
         let plugin = self.clone();
         Cache::builder(Api::<KubeVirt>::new(&context.client), Some)

@@ -15,13 +15,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::Limits;
 use super::ending::ending;
-use crate::{ApiServer, Body, auth, body};
+use super::{Answer, Limits};
+use crate::{Body, auth, body};
 
 /// Serves a connection until the client is done or the server shuts down.
 pub(super) async fn serve(
-    server: ApiServer,
+    server: impl Answer,
     stream: TcpStream,
     acceptor: TlsAcceptor,
     limits: Limits,
@@ -78,19 +78,15 @@ pub(super) async fn serve(
 }
 
 async fn answer(
-    server: ApiServer,
+    server: impl Answer,
     peer: Arc<Option<UserInfo>>,
     request: Request<Incoming>,
     limits: Limits,
     shutdown: CancellationToken,
 ) -> Response<Body> {
-    let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-    match auth::authenticate(&server, request.headers(), peer.as_ref().as_ref()) {
-        Ok(user) => request.extensions_mut().insert(user),
-        Err(status) => return body::refusal(&status),
-    };
+    let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
     let answered = tokio::select! {
-        response = server.handle(request) => response,
+        response = server.answer(peer.as_ref().as_ref(), request) => response,
         () = server.clock().sleep(limits.request_time) => {
             let seconds = limits.request_time.as_secs();
             body::refusal(&Status::timeout(format!("the request was not answered within {seconds} seconds"), 0))

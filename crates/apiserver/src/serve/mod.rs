@@ -1,7 +1,7 @@
 //! Taking requests from the network: TLS, HTTP/1.1 and HTTP/2, limits, and an orderly end.
 //!
-//! A connection's client certificate is read once, when it is made; each request is then authenticated and handed to
-//! [`ApiServer::handle`]. When the server shuts down, connections finish the requests they are at, and streams (watches,
+//! A connection's client certificate is read once, when it is made; each request is then handed to an [`Answer`]: the API
+//! server, or another one that is to be reached the same way. When the server shuts down, connections finish the requests they are at, and streams (watches,
 //! followed logs) end so that their clients resume elsewhere.
 
 mod connection;
@@ -11,6 +11,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use effects::Clock;
+use http::{Request, Response};
+use machinery::admission::UserInfo;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -18,7 +21,33 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ApiServer;
+use crate::{ApiServer, Body, auth, body};
+
+/// What answers the requests that come by a listener.
+#[async_trait::async_trait]
+pub trait Answer: Clone + Send + Sync + 'static {
+    /// Answers a request that came by a connection whose client showed the certificate of `peer`. The certificate is
+    /// verified against the authorities that the listener's TLS configuration trusts.
+    async fn answer(&self, peer: Option<&UserInfo>, request: Request<Body>) -> Response<Body>;
+
+    /// The time by which limits are kept.
+    fn clock(&self) -> &dyn Clock;
+}
+
+#[async_trait::async_trait]
+impl Answer for ApiServer {
+    async fn answer(&self, peer: Option<&UserInfo>, mut request: Request<Body>) -> Response<Body> {
+        match auth::authenticate(self, request.headers(), peer) {
+            Ok(user) => request.extensions_mut().insert(user),
+            Err(status) => return body::refusal(&status),
+        };
+        self.handle(request).await
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &**ApiServer::clock(self)
+    }
+}
 
 /// Bounds on what clients may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +79,21 @@ impl Default for Limits {
     }
 }
 
+/// What to do about an address that cannot be bound.
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "is another server running there? Port 0 takes a free one",
+        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 are for root",
+        _ => "choose another address",
+    }
+}
+
 /// Why a listener cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The address cannot be bound.
-    #[error("cannot listen on {address}; is another server running there?")]
+    #[error("cannot listen on {address}; {}", remedy(.source))]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -89,49 +128,61 @@ impl ApiServer {
         limits: Limits,
         shutdown: CancellationToken,
     ) {
-        let acceptor = TlsAcceptor::from(tls);
-        let slots = Arc::new(Semaphore::new(limits.connections));
-        let tasks = TaskTracker::new();
-        // Cancelled when the time for an orderly end is over.
-        let abort = CancellationToken::new();
-        loop {
-            let accepted = async {
-                // The semaphore is never closed.
-                let slot = Arc::clone(&slots).acquire_owned().await.ok();
-                (slot, listener.accept().await)
-            };
-            let (slot, stream) = tokio::select! {
-                () = shutdown.cancelled() => break,
-                (slot, stream) = accepted => (slot, stream),
-            };
-            match stream {
-                Ok((stream, _)) => {
-                    let serving =
-                        connection::serve(self.clone(), stream, acceptor.clone(), limits, shutdown.clone());
-                    let abort = abort.clone();
-                    tasks.spawn(async move {
-                        let _slot = slot;
-                        tokio::select! {
-                            () = abort.cancelled() => {}
-                            () = serving => {}
-                        }
-                    });
-                }
-                Err(error) => {
-                    // Mostly a lack of descriptors: it passes when connections close.
-                    tracing::warn!(%error, "a connection cannot be accepted");
-                    self.clock().sleep(Duration::from_millis(100)).await;
-                }
+        serve(self.clone(), listener, tls, limits, shutdown).await;
+    }
+}
+
+/// Has `server` answer what comes by `listener` until `shutdown` is cancelled and connections have ended or run out of
+/// time.
+pub async fn serve(
+    server: impl Answer,
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    let acceptor = TlsAcceptor::from(tls);
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let tasks = TaskTracker::new();
+    // Cancelled when the time for an orderly end is over.
+    let abort = CancellationToken::new();
+    loop {
+        let accepted = async {
+            // The semaphore is never closed.
+            let slot = Arc::clone(&slots).acquire_owned().await.ok();
+            (slot, listener.accept().await)
+        };
+        let (slot, stream) = tokio::select! {
+            () = shutdown.cancelled() => break,
+            (slot, stream) = accepted => (slot, stream),
+        };
+        match stream {
+            Ok((stream, _)) => {
+                let serving =
+                    connection::serve(server.clone(), stream, acceptor.clone(), limits, shutdown.clone());
+                let abort = abort.clone();
+                tasks.spawn(async move {
+                    let _slot = slot;
+                    tokio::select! {
+                        () = abort.cancelled() => {}
+                        () = serving => {}
+                    }
+                });
+            }
+            Err(error) => {
+                // Mostly a lack of descriptors: it passes when connections close.
+                tracing::warn!(%error, "a connection cannot be accepted");
+                server.clock().sleep(Duration::from_millis(100)).await;
             }
         }
-        drop(listener);
-        tasks.close();
-        tokio::select! {
-            () = tasks.wait() => {}
-            () = self.clock().sleep(limits.shutdown_time) => {
-                abort.cancel();
-                tasks.wait().await;
-            }
+    }
+    drop(listener);
+    tasks.close();
+    tokio::select! {
+        () = tasks.wait() => {}
+        () = server.clock().sleep(limits.shutdown_time) => {
+            abort.cancel();
+            tasks.wait().await;
         }
     }
 }
