@@ -1,6 +1,9 @@
 //! End-to-end tests stand in `tests/`: each starts an installation of its own and drives it as a user would. Here is
 //! what several of them use.
 
+pub mod requests;
+pub mod streams;
+
 use kit::{Installation, Options, repository};
 
 /// A machine that does not run.

@@ -44,7 +44,8 @@ fn layer(files: &[(&str, &[u8])]) -> Vec<u8> {
     for (path, content) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
-        header.set_mode(0o644);
+        // So that programs in it can be run.
+        header.set_mode(0o755);
         archive.append_data(&mut header, path, *content).expect("a file of the layer");
     }
     archive.into_inner().expect("the layer's end")
