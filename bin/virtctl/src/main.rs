@@ -13,6 +13,7 @@ mod local_client;
 mod log;
 mod refusal;
 mod request;
+mod say;
 mod session;
 mod target;
 mod terminal;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => {
-            print!("{error}");
+            say::line(format_args!("{}", error.to_string().trim_end()));
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         }
     };
     let Some(command) = cli.command else {
-        print!("{}", line.clone().render_help());
+        say::line(format_args!("{}", line.clone().render_help().to_string().trim_end()));
         return ExitCode::SUCCESS;
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::exactly;
 use crate::api::{Api, CallError};
 use crate::request::{Kind, Request, Verb};
+use crate::say::say;
 use crate::session::Session;
 use crate::terminal::Raw;
 use crate::tunnel::{HEARTBEAT, Receiver, Sender, Tunnel, TunnelError};
@@ -49,7 +50,7 @@ impl Console {
         let tunnel = tokio::select! {
             tunnel = reach(api, &request, self.timeout) => tunnel?,
             _ = tokio::signal::ctrl_c() => {
-                println!();
+                say!("");
                 return Ok(());
             }
         };

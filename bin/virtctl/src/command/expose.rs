@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::exactly;
 use crate::request::{Kind, Request};
+use crate::say::say;
 use crate::session::Session;
 
 /// Expose a virtual machine, virtual machine instance or replica set as a new Service.
@@ -68,7 +69,7 @@ impl Expose {
         let service = self.service(frame, kind, name, &serde_json::from_slice(&read)?)?;
         let created = api.call(&Request::create_service(&api.namespace, service)?).await;
         created.map_err(|error| anyhow!("service creation failed: {error}"))?;
-        println!("Service {} successfully created for {word} {name}", self.name);
+        say!("Service {} successfully created for {word} {name}", self.name);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::exactly;
 use crate::request::{Kind, Request, Verb};
+use crate::say::say;
 use crate::session::Session;
 
 /// Show what the guest agent says of its operating system.
@@ -41,6 +42,6 @@ impl GuestOsInfo {
 /// When the answer is not JSON.
 pub(crate) fn show(answer: &[u8]) -> Result<()> {
     let value: Value = serde_json::from_slice(answer)?;
-    println!("{value:#}");
+    say!("{value:#}");
     Ok(())
 }

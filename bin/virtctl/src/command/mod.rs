@@ -25,6 +25,7 @@ use clap::{ArgAction, Args};
 use serde_json::Value;
 
 use crate::request::{Kind, NameError, Request, Verb, options};
+use crate::say::say;
 use crate::usage::UsageError;
 
 /// Takes exactly `N` arguments.
@@ -47,7 +48,7 @@ impl DryRun {
     /// Returns whether it is only a try, and says so.
     pub(crate) fn announced(self) -> bool {
         if self.dry_run {
-            println!("Dry Run execution");
+            say!("Dry Run execution");
         }
         self.dry_run
     }

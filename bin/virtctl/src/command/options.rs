@@ -1,8 +1,9 @@
 //! `virtctl options`
 
 use crate::cli;
+use crate::say::say;
 
 /// Prints the flags that every command has.
 pub(crate) fn run() {
-    println!("The following options can be passed to any command:\n\n{}", cli::global_flags());
+    say!("The following options can be passed to any command:\n\n{}", cli::global_flags());
 }

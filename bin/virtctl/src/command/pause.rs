@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{DryRun, exactly};
 use crate::request::{Kind, Request, Verb, options};
+use crate::say::say;
 use crate::session::Session;
 
 /// Pause a virtual machine.
@@ -46,7 +47,7 @@ impl Pause {
             Some(machine) if error.code() == Some(404) => anyhow!(missing(name, machine)),
             _ => anyhow!("Error pausing VirtualMachineInstance {name}: {error}"),
         })?;
-        println!("VMI {name} was scheduled to pause");
+        say!("VMI {name} was scheduled to pause");
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::exactly;
 use crate::request::{Kind, Request, Verb};
+use crate::say::say;
 use crate::session::Session;
 
 /// Reset a virtual machine instance, as its reset button would.
@@ -30,7 +31,7 @@ impl Reset {
         let answer = api.call(&request).await;
         // The reference's spelling, which scripts may look for.
         answer.map_err(|error| anyhow!("Error reseting VirtualMachineInstance {name}: {error}"))?;
-        println!("VMI {name} was scheduled to reset");
+        say!("VMI {name} was scheduled to reset");
         Ok(())
     }
 }

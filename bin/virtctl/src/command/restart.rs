@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 
 use super::{DryRun, Force, ending, exactly};
+use crate::say::say;
 use crate::session::Session;
 
 /// Restart a virtual machine.
@@ -36,7 +37,7 @@ impl Restart {
             None => anyhow!("error restarting VirtualMachine: {error}"),
             Some(_) => anyhow!("error force restarting VirtualMachine: {error}"),
         })?;
-        println!("VM {name} was scheduled to restart");
+        say!("VM {name} was scheduled to restart");
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::exactly;
 use crate::request::{Kind, Request, Verb};
+use crate::say::say;
 use crate::session::Session;
 
 /// Ask the guest of a virtual machine instance to reboot.
@@ -29,7 +30,7 @@ impl SoftReboot {
         let request = Request::subresource(Verb::Put, &api.namespace, Kind::Instance, name, "softreboot")?;
         let answer = api.call(&request).await;
         answer.map_err(|error| anyhow!("Error soft rebooting VirtualMachineInstance {name}: {error}"))?;
-        println!("VMI {name} was scheduled to soft-reboot");
+        say!("VMI {name} was scheduled to soft-reboot");
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use clap::{ArgAction, Args};
 
 use super::{DryRun, exactly, put};
 use crate::request::{Kind, NameError, Request, Verb, options};
+use crate::say::say;
 use crate::session::Session;
 
 /// Start a virtual machine.
@@ -33,7 +34,7 @@ impl Start {
         let api = session.api().await?;
         let request = request(&api.namespace, name, self.paused, self.dry_run.announced())?;
         api.call(&request).await.map_err(|error| anyhow!("Error starting VirtualMachine {error}"))?;
-        println!("VM {name} was scheduled to start");
+        say!("VM {name} was scheduled to start");
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 
 use super::{DryRun, Force, ending, exactly};
+use crate::say::say;
 use crate::session::Session;
 
 /// Stop a virtual machine.
@@ -36,7 +37,7 @@ impl Stop {
             None => anyhow!("error stopping VirtualMachine {error}"),
             Some(_) => anyhow!("error force stopping VirtualMachine: {error}"),
         })?;
-        println!("VM {name} was scheduled to stop");
+        say!("VM {name} was scheduled to stop");
         Ok(())
     }
 }

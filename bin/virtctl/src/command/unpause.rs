@@ -6,6 +6,7 @@ use clap::Args;
 use super::pause::instance_or_machine;
 use super::{DryRun, exactly};
 use crate::request::{Kind, Request, Verb, options};
+use crate::say::say;
 use crate::session::Session;
 
 /// Unpause a virtual machine.
@@ -41,7 +42,7 @@ impl Unpause {
         let request = Request::subresource(Verb::Put, &api.namespace, Kind::Instance, name, "unpause")?;
         let answer = api.call(&request.with_body(body)).await;
         answer.map_err(|error| anyhow!("Error unpausing VirtualMachineInstance {name}: {error}"))?;
-        println!("VMI {name} was scheduled to unpause");
+        say!("VMI {name} was scheduled to unpause");
         Ok(())
     }
 }

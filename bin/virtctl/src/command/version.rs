@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::api::{Api, CallError};
 use crate::request::Request;
+use crate::say::say;
 use crate::session::Session;
 use crate::usage::UsageError;
 
@@ -37,13 +38,13 @@ impl Version {
                 UsageError::Command { word: stranger.clone(), parent: "virtctl version".to_owned() }.into()
             );
         }
-        println!("Client Version: {}", Info::own());
+        say!("Client Version: {}", Info::own());
         if self.client {
             return Ok(());
         }
         let api = session.api().await.map_err(|error| anyhow!("failed to get virtClient config: {error}"))?;
         let server = server(api).await.map_err(|error| anyhow!("failed to get server version: {error}"))?;
-        println!("Server Version: {server}");
+        say!("Server Version: {server}");
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use super::screenshot::Screenshot;
 use crate::api::Api;
 use crate::log;
 use crate::request::{Kind, NameError, Request, Verb};
+use crate::say::say;
 use crate::session::Session;
 use crate::tunnel::{Receiver, TunnelError, join_halves};
 
@@ -97,7 +98,7 @@ impl Vnc {
         let shown = async {
             match &viewer {
                 None => {
-                    println!("{}", json!({"port": port}));
+                    say!("{}", json!({"port": port}));
                     std::future::pending().await
                 }
                 Some(viewer) => viewer.show(port).await,
