@@ -50,13 +50,17 @@ async fn a_watcher_that_missed_something_is_told_to_list_again() {
     drop(api);
 
     let api = start(directory.path()).await;
-    let revision = |object: &serde_json::Value| object["metadata"]["resourceVersion"].as_str().expect("one").to_owned();
+    let revision =
+        |object: &serde_json::Value| object["metadata"]["resourceVersion"].as_str().expect("one").to_owned();
     let from = |revision: &str| format!("{CONFIG_MAPS}?watch=1&resourceVersion={revision}&timeoutSeconds=5");
     let mut lines = api.watch(&from(&revision(&seen))).await;
     let event = lines.next().await.expect("an event");
     assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)), "{event}");
     // Who has seen everything goes on, even if other kinds changed since.
-    let latest = api.get(CONFIG_MAPS).await.expect(200)["metadata"]["resourceVersion"].as_str().expect("one").to_owned();
+    let latest = api.get(CONFIG_MAPS).await.expect(200)["metadata"]["resourceVersion"]
+        .as_str()
+        .expect("one")
+        .to_owned();
     assert!(latest.parse::<u64>().expect("a number") >= revision(&missed).parse::<u64>().expect("a number"));
     let mut lines = api.watch(&from(&latest)).await;
     let made = api.post(CONFIG_MAPS, config_map("c", json!({}))).await.expect(201);

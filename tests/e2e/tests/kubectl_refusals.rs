@@ -26,6 +26,26 @@ fn bad_input_is_refused_with_field_value_and_remedy() {
 }
 
 #[test]
+fn what_is_not_there_is_told_with_what_is() {
+    let api = control_plane();
+    let numa = "devices: {}\n        cpu: {numaTopologyPolicy: restricted}";
+    let pool = "apiVersion: pool.kubevirt.io/v1beta1\nkind: VirtualMachinePool\nmetadata: {name: p}\n";
+    for (manifest, remedy) in [
+        (
+            HALTED.replace("devices: {}", "devices: {}\n        memroy: {}"),
+            "did you mean spec.template.spec.domain.memory?",
+        ),
+        (HALTED.replace("devices: {}", numa), "cpu.numa.guestMappingPassthrough"),
+        (pool.to_owned(), "no matches for kind \"VirtualMachinePool\""),
+    ] {
+        let refused = api.kubectl_with(&["apply", "-f", "-"], Some(&manifest));
+        assert!(!refused.success && refused.stderr.contains(remedy), "{remedy}: {}", refused.stderr);
+    }
+    let stored = api.kubectl(&["create", "deployment", "idle", "--image", "registry.example/idle:1"]);
+    assert!(stored.success && stored.stderr.contains("nothing here carries it out"), "{}", stored.stderr);
+}
+
+#[test]
 fn strangers_are_refused_and_rights_are_enforced() {
     let api = control_plane();
     let anonymous = api.kubectl(&[

@@ -98,7 +98,8 @@ fn version_2(server: &ApiServer, headers: &HeaderMap) -> Response<Body> {
 /// The same document in protobuf: message `openapi.v2.Document`.
 fn version_2_protobuf(version: &str) -> Vec<u8> {
     let info = [protobuf::field(1, b"Kubernetes"), protobuf::field(2, version.as_bytes())].concat();
-    [protobuf::field(1, b"2.0"), protobuf::field(2, &info), protobuf::field(8, b""), protobuf::field(9, b"")].concat()
+    [protobuf::field(1, b"2.0"), protobuf::field(2, &info), protobuf::field(8, b""), protobuf::field(9, b"")]
+        .concat()
 }
 
 fn index(server: &ApiServer, snapshot: &Snapshot) -> Value {

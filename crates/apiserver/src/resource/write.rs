@@ -45,27 +45,20 @@ pub(crate) fn strict(
     unknown: Vec<String>,
     validation: FieldValidation,
 ) -> Result<()> {
-    if validation != FieldValidation::Ignore {
-        for path in &unknown {
-            let advice = advice(call, gvk, path);
-            call.warn(advice);
-        }
+    if validation == FieldValidation::Ignore {
+        return Ok(());
     }
+    let advice: Vec<String> = unknown.iter().map(|path| advice(call, gvk, path)).collect();
     let duplicates = duplicates.into_iter().map(|path| format!("duplicate field {path:?}"));
     let unknown = unknown.into_iter().map(|path| format!("unknown field {path:?}"));
     let sentences: Vec<String> = duplicates.chain(unknown).collect();
-    match validation {
-        FieldValidation::Strict if !sentences.is_empty() => {
-            Err(cannot_handle(gvk, &format!("strict decoding error: {}", sentences.join(", "))))
-        }
-        FieldValidation::Warn => {
-            for sentence in sentences {
-                call.warn(sentence);
-            }
-            Ok(())
-        }
-        _ => Ok(()),
+    let refusal = (validation == FieldValidation::Strict && !sentences.is_empty())
+        .then(|| cannot_handle(gvk, &format!("strict decoding error: {}", sentences.join(", "))));
+    let told = if refusal.is_none() { sentences } else { Vec::new() };
+    for sentence in told.into_iter().chain(advice) {
+        call.warn(sentence);
     }
+    refusal.map_or(Ok(()), Err)
 }
 
 /// Says what to write instead of an unknown field. Refusals name the field in the words that clients know; what to do
@@ -79,7 +72,8 @@ fn advice(call: &Call, gvk: &Gvk, path: &str) -> String {
         return format!("ironclad: {path} is no field of {kind}; did you mean {near}?");
     }
     let above = path.rsplit_once('.').map_or(String::new(), |(above, _)| format!(".{above}"));
-    let above: String = above.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
+    let above: String =
+        above.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
     let plural = call.resource.plural();
     format!("ironclad: {path} is no field of {kind}; `kubectl explain {plural}{above}` lists those that are")
 }
