@@ -1,5 +1,7 @@
 //! What the node's agent decides, situation by situation. The golden files are the documentation.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up should fail")]
+
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -81,13 +81,13 @@ impl Moving {
     }
 }
 
-fn obstacle(reason: &str, message: String) -> Option<Obstacle> {
-    Some(Obstacle { reason: reason.to_owned(), message })
+fn obstacle(reason: &str, message: String) -> Obstacle {
+    Obstacle { reason: reason.to_owned(), message }
 }
 
 fn disks(vmi: &VirtualMachineInstance, claims: &BTreeMap<String, Claim>) -> Option<Obstacle> {
     vmi.spec.volumes.iter().find_map(|volume| {
-        let refuse = |why: String| obstacle(reason::DISKS_NOT_LIVE_MIGRATABLE, why);
+        let refuse = |why: String| Some(obstacle(reason::DISKS_NOT_LIVE_MIGRATABLE, why));
         let name = &volume.name;
         if volume.host_disk.as_ref().is_some_and(|disk| disk.shared != Some(true)) {
             return refuse(format!(
@@ -131,14 +131,14 @@ fn interfaces(vmi: &VirtualMachineInstance) -> Option<Obstacle> {
     if interface.bridge.is_some() && accepted {
         return None;
     }
-    obstacle(
+    Some(obstacle(
         reason::INTERFACE_NOT_LIVE_MIGRATABLE,
         format!(
             "The interface {} would change its address: use masquerade on the Pod's network, or accept the change by the \
              annotation {ALLOW_BRIDGE}",
             interface.name
         ),
-    )
+    ))
 }
 
 /// A guest that counts on its processor's clock needs one of the same speed.
@@ -151,7 +151,7 @@ fn clock(vmi: &VirtualMachineInstance) -> Option<Obstacle> {
         return None;
     }
     let why = "The guest is promised a clock of constant speed (CPU feature invtsc), and the speed of other nodes is not known";
-    obstacle("NoTSCFrequencyNotLiveMigratable", why.to_owned())
+    Some(obstacle("NoTSCFrequencyNotLiveMigratable", why.to_owned()))
 }
 
 fn passthrough(vmi: &VirtualMachineInstance) -> Option<Obstacle> {
@@ -160,7 +160,7 @@ fn passthrough(vmi: &VirtualMachineInstance) -> Option<Obstacle> {
         return None;
     }
     let why = "The guest uses every Hyper-V feature of this node (hypervPassthrough)";
-    obstacle("HypervPassthroughNotLiveMigratable", why.to_owned())
+    Some(obstacle("HypervPassthroughNotLiveMigratable", why.to_owned()))
 }
 
 fn devices(vmi: &VirtualMachineInstance) -> Option<Obstacle> {
@@ -168,7 +168,7 @@ fn devices(vmi: &VirtualMachineInstance) -> Option<Obstacle> {
     if devices.host_devices.is_empty() && devices.gpus.is_empty() {
         return None;
     }
-    obstacle("HostDeviceNotLiveMigratable", "The guest uses devices of this node".to_owned())
+    Some(obstacle("HostDeviceNotLiveMigratable", "The guest uses devices of this node".to_owned()))
 }
 
 #[cfg(test)]

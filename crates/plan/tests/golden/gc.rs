@@ -47,7 +47,7 @@ fn ownership() {
     let mut story = Story::default();
     let mut tell = |title: &str, object: Observed| story.scene(title, &Shown(&object), &Lines(step(&object)));
     let owner = |uid: &str, state| Owner { uid: uid.into(), state };
-    let owned = |uid: &str, blocks| Dependent {
+    let dependent = |uid: &str, blocks| Dependent {
         name: format!("shop/{uid}"),
         uid: uid.into(),
         deleting: false,
@@ -69,21 +69,24 @@ fn ownership() {
         "The owner waits, and the object owns something itself",
         Observed {
             owners: vec![owner("vm", OwnerState::WaitsForOwned)],
-            dependents: vec![owned("pod", true)],
+            dependents: vec![dependent("pod", true)],
             ..base()
         },
     );
     let foreground = Observed { deleting: true, foreground: true, ..base() };
     tell(
         "A foreground deletion waits for what blocks it",
-        Observed { dependents: vec![owned("pod", true)], ..foreground.clone() },
+        Observed { dependents: vec![dependent("pod", true)], ..foreground.clone() },
     );
     tell(
         "What does not block it may stay",
-        Observed { dependents: vec![owned("note", false)], ..foreground },
+        Observed { dependents: vec![dependent("note", false)], ..foreground },
     );
     let orphan = Observed { deleting: true, orphan: true, ..base() };
-    tell("References are dropped first", Observed { dependents: vec![owned("pod", true)], ..orphan.clone() });
+    tell(
+        "References are dropped first",
+        Observed { dependents: vec![dependent("pod", true)], ..orphan.clone() },
+    );
     tell("Then the owner goes", orphan);
     story.ends_as("gc");
 }

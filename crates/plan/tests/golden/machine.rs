@@ -58,7 +58,7 @@ impl World {
                 if vm.finalizers.is_empty() {
                     vm.finalizers.push("kubevirt.io/virtualMachineControllerFinalize".into());
                 }
-                vm.places = places.clone().or(vm.places.take());
+                vm.places = places.clone().or_else(|| vm.places.take());
             }
             Action::SetStrategy(strategy) => self.observed.vm.strategy = *strategy,
             Action::WriteStatus { patch } => {
