@@ -257,4 +257,36 @@ mod tests {
             }
         }
     }
+
+    /// What a Kubernetes 1.36 said of documents that it did not take, or took with a warning.
+    #[test]
+    fn kubernetes_takes_the_documents() {
+        fn check(schema: &Value, path: &str) {
+            if schema["type"] == "integer" {
+                let format = schema["format"].as_str();
+                assert!(matches!(format, None | Some("int32" | "int64")), "{path} has the format {format:?}");
+            }
+            for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+                let text = rule["rule"].as_str().unwrap();
+                let walks = ["exists(", "exists_one(", "all(", "map(", "filter("];
+                assert!(
+                    !walks.iter().any(|walk| text.contains(walk)),
+                    "{path}: {text} may cost more than Kubernetes allows, for each item of the lists around it"
+                );
+            }
+            for (name, child) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                check(child, &format!("{path}.{name}"));
+            }
+            for key in ["items", "additionalProperties"] {
+                if let Some(child) = schema.get(key) {
+                    check(child, &format!("{path}[]"));
+                }
+            }
+        }
+        for document in all() {
+            for version in document["spec"]["versions"].as_array().unwrap() {
+                check(&version["schema"]["openAPIV3Schema"], document["metadata"]["name"].as_str().unwrap());
+            }
+        }
+    }
 }

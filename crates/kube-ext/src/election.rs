@@ -192,3 +192,21 @@ fn won(result: Result<LeaseView, ApiError>) -> Result<bool, ApiError> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_six_digits_of_a_second_whatever_they_are() {
+        for (time, written) in [
+            ("2027-01-01T00:00:00Z", "2027-01-01T00:00:00.000000Z"),
+            ("2027-01-01T00:00:00.12Z", "2027-01-01T00:00:00.120000Z"),
+            ("2027-01-01T00:00:00.123456789Z", "2027-01-01T00:00:00.123456Z"),
+        ] {
+            let spec =
+                LeaseSpec { renew_time: Some(MicroTime(time.parse().unwrap())), ..LeaseSpec::default() };
+            assert_eq!(json!(spec), json!({"renewTime": written}));
+        }
+    }
+}

@@ -72,21 +72,21 @@ fn settle(plugin: &Arc<dyn AdmissionPlugin>, response: Response, warnings: &mut 
     if response.allowed {
         return Ok(());
     }
-    let name = plugin.name();
-    let given = response.status.unwrap_or_else(Status::success);
-    let why = match given.message.as_str() {
-        "" => "without explanation".to_owned(),
-        message => message.to_owned(),
+    Err(denial(plugin.name(), response.status.unwrap_or_else(Status::success)).into())
+}
+
+/// Words a denial as a webhook's is worded: its reason is the one given, or none.
+fn denial(name: &str, given: Status) -> Status {
+    let why = match (given.message.as_str(), given.reason.as_str()) {
+        ("", "") => "without explanation".to_owned(),
+        ("", word) | (word, _) => word.to_owned(),
     };
-    let code = if given.code < 400 { Reason::Forbidden.code() } else { given.code };
+    let code = if given.code < 400 { Reason::BadRequest.code() } else { given.code };
     let mut status =
         Status::unexplained(code, format!("admission webhook {name:?} denied the request: {why}"));
-    status.reason = match given.reason.as_str() {
-        "" => Reason::from_code(code).map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
-        reason => reason.to_owned(),
-    };
+    status.reason = given.reason;
     status.details = given.details;
-    Err(status.into())
+    status
 }
 
 fn patched(plugin: &Arc<dyn AdmissionPlugin>, object: &Value, patch: &str) -> Result<Value> {
@@ -96,4 +96,27 @@ fn patched(plugin: &Arc<dyn AdmissionPlugin>, object: &Value, patch: &str) -> Re
     let bytes = STANDARD.decode(patch).map_err(|error| fail(format!("is not base64: {error}")))?;
     let patch = serde_json::from_slice(&bytes).map_err(|error| fail(format!("is not JSON: {error}")))?;
     machinery::patch::json::apply(object, &patch).map_err(|error| fail(format!("does not apply: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Kubernetes words what a webhook answers.
+    #[test]
+    fn a_denial_says_what_the_plug_in_says_and_no_more() {
+        let told = |given: Status| {
+            let status = denial("w", given);
+            (status.code, status.reason, status.message)
+        };
+        let denied = |why: &str| format!("admission webhook \"w\" denied the request: {why}");
+        for (given, code, reason, why) in [
+            (Status::unexplained(400, "no"), 400, "", "no"),
+            (Status::failure(Reason::Invalid, "wrong"), 422, "Invalid", "wrong"),
+            (Status::failure(Reason::Forbidden, ""), 403, "Forbidden", "Forbidden"),
+            (Status::success(), 400, "", "without explanation"),
+        ] {
+            assert_eq!(told(given), (code, reason.to_owned(), denied(why)));
+        }
+    }
 }
