@@ -1,6 +1,10 @@
 //! A launcher of the first version of the protocol, served from the frozen file, under an agent of today.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up should fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    reason = "a test that cannot set itself up should fail"
+)]
 
 use std::path::Path;
 use std::pin::Pin;
@@ -38,9 +42,9 @@ struct Earlier {
 }
 
 impl Earlier {
-    fn done(&self, call: &'static str) -> Result<Response<frozen::Empty>, Status> {
+    fn done(&self, call: &'static str) -> Response<frozen::Empty> {
         self.calls.lock().unwrap().push(call);
-        Ok(Response::new(frozen::Empty {}))
+        Response::new(frozen::Empty {})
     }
 }
 
@@ -76,19 +80,19 @@ impl Launcher for Earlier {
         request: Request<frozen::ShutdownRequest>,
     ) -> Result<Response<frozen::Empty>, Status> {
         assert_eq!(request.into_inner().grace_period_seconds, 30);
-        self.done("shutdown")
+        Ok(self.done("shutdown"))
     }
     async fn kill(&self, _: Request<frozen::Empty>) -> Result<Response<frozen::Empty>, Status> {
-        self.done("kill")
+        Ok(self.done("kill"))
     }
     async fn pause(&self, _: Request<frozen::Empty>) -> Result<Response<frozen::Empty>, Status> {
-        self.done("pause")
+        Ok(self.done("pause"))
     }
     async fn resume(&self, _: Request<frozen::Empty>) -> Result<Response<frozen::Empty>, Status> {
-        self.done("resume")
+        Ok(self.done("resume"))
     }
     async fn reset(&self, _: Request<frozen::Empty>) -> Result<Response<frozen::Empty>, Status> {
-        self.done("reset")
+        Ok(self.done("reset"))
     }
     async fn state(&self, _: Request<frozen::Empty>) -> Result<Response<frozen::MachineState>, Status> {
         Ok(Response::new(running()))

@@ -206,7 +206,7 @@ impl PodPlan {
             volume_group,
             limits: limits(main),
             hostname: spec.hostname.clone().unwrap_or(name).chars().take(63).collect(),
-            dns: dns::of(&spec),
+            dns: dns::of(spec),
         })
     }
 }

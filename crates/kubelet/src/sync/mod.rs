@@ -86,7 +86,7 @@ pub(crate) async fn run_with(
         let (images, recorder, context) = (Arc::clone(&images), recorder.clone(), context.clone());
         let (node, pressure) = (config.node.clone(), pressure.clone());
         tasks.add(async move {
-            collection::keep_room(policy, &node, &*images, &recorder, &context, &pressure).await
+            collection::keep_room(policy, &node, &*images, &recorder, &context, &pressure).await;
         });
     }
     let kubelet = Arc::new(Kubelet {
