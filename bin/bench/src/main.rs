@@ -11,6 +11,7 @@ mod memory;
 mod process;
 mod report;
 mod start;
+mod streams;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -52,6 +53,8 @@ enum Figure {
     Objects,
     /// Time until every status is right after everything was killed.
     Adopt,
+    /// Consoles and ports against socat.
+    Streams,
 }
 
 fn main() -> Result<()> {
@@ -75,6 +78,9 @@ fn main() -> Result<()> {
     }
     if wanted(Figure::Adopt) {
         adopt::after_a_massacre(&mut report, arguments.machines)?;
+    }
+    if wanted(Figure::Streams) {
+        streams::against_socat(&mut report, arguments.pairs)?;
     }
     println!("{report}");
     let json = serde_json::to_string_pretty(&report)?;
