@@ -89,7 +89,7 @@ mod tests {
         let path = directory.path().join("0.log");
         let mut writer = File::options().create(true).append(true).open(&path).unwrap();
         for _ in 0..40 {
-            writer.write_all(&[b'x'; 100_000]).unwrap();
+            writer.write_all("x".repeat(100_000).as_bytes()).unwrap();
             bound(&path, 1 << 20).unwrap();
             let size = std::fs::metadata(&path).unwrap().blocks() * SECTOR;
             assert!(size <= (1 << 20) + 200_000, "{size}");
