@@ -45,7 +45,7 @@ impl Answer for ApiServer {
     }
 
     fn clock(&self) -> &dyn Clock {
-        &**ApiServer::clock(self)
+        &**Self::clock(self)
     }
 }
 
