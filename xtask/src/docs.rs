@@ -6,13 +6,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::workspace;
+
 /// Checks every Markdown file of the repository and reports all breaches at once.
 ///
 /// # Errors
 /// Names each link, path and `make` target that does not exist, with its line, and each crate that is not on the map
 /// of ARCHITECTURE.md.
 pub(crate) fn check() -> Result<()> {
-    let root = root();
+    let root = workspace::root();
     let targets = make_targets(&read(&root.join("Makefile"))?);
     let mut breaches = Vec::new();
     let documents = documents(&root)?;
@@ -127,11 +129,6 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
-fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,7 +136,7 @@ mod tests {
     #[test]
     fn what_does_not_exist_is_named_and_what_exists_is_not() {
         let targets = make_targets("test: ## Everything\n\t@scripts/test\nlint: a b\n");
-        let of = |line: &str| missing(&root(), Path::new("README.md"), line, &targets);
+        let of = |line: &str| missing(&workspace::root(), Path::new("README.md"), line, &targets);
         let cases: &[(&str, &[&str])] = &[
             ("[tests](docs/testing.md#soak) and [web](https://example.org/x)", &[]),
             ("[gone](docs/gone.md)", &["docs/gone.md"]),

@@ -3,6 +3,7 @@
 mod docs;
 mod generate_api;
 mod layers;
+mod workspace;
 
 use anyhow::{Result, bail};
 

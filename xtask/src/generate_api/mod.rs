@@ -12,14 +12,16 @@ mod names;
 mod rust;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
+use crate::workspace;
+
 /// Runs `generate-api [--import SWAGGER]`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let root = workspace_root();
+    let root = workspace::root();
     match arguments {
         [] => {}
         [flag, swagger] if flag == "--import" => import_facts(&root, Path::new(swagger))?,
@@ -57,17 +59,13 @@ fn read_json(path: &Path) -> Result<Map<String, Value>> {
     serde_json::from_str(&text).with_context(|| format!("parse {}", path.display()))
 }
 
-fn workspace_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn checked_in_types_are_what_the_facts_say() {
-        let root = workspace_root();
+        let root = workspace::root();
         for (path, text) in generate(&root).unwrap() {
             let found = std::fs::read_to_string(root.join("crates/api/src").join(&path)).unwrap_or_default();
             assert!(found == text, "crates/api/src/{path} is out of date: run `cargo xtask generate-api`");
