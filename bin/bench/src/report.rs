@@ -19,13 +19,30 @@ struct Figure {
     interval: Option<(f64, f64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<f64>,
+    /// What the value must reach at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    least: Option<f64>,
     samples: usize,
 }
 
 impl Report {
     /// Adds a figure that was taken once.
     pub(crate) fn add(&mut self, name: &str, unit: &'static str, value: f64, budget: Option<f64>) {
-        self.figures.push(Figure { name: name.to_owned(), unit, value, interval: None, budget, samples: 1 });
+        self.push(Figure {
+            name: name.to_owned(),
+            unit,
+            value,
+            interval: None,
+            budget,
+            least: None,
+            samples: 1,
+        });
+    }
+
+    /// Says a figure as soon as it is taken: a run takes many minutes.
+    fn push(&mut self, figure: Figure) {
+        eprintln!("{} [{}]: {:.3}", figure.name, figure.unit, figure.value);
+        self.figures.push(figure);
     }
 
     /// Adds the median of samples, with the interval of the median.
@@ -36,17 +53,42 @@ impl Report {
         samples: &[f64],
         budget: Option<f64>,
     ) {
-        let interval = interval_of_median(samples);
-        let value = median(samples);
-        let name = name.to_owned();
-        self.figures.push(Figure {
-            name,
+        self.push(Figure::of_samples(name, unit, samples, budget, None));
+    }
+
+    /// Adds the median of ratios of which more is better, and which are to reach `least`.
+    pub(crate) fn add_share(&mut self, name: &str, samples: &[f64], least: f64) {
+        self.push(Figure::of_samples(name, "ratio", samples, None, Some(least)));
+    }
+}
+
+impl Figure {
+    fn of_samples(
+        name: &str,
+        unit: &'static str,
+        samples: &[f64],
+        budget: Option<f64>,
+        least: Option<f64>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
             unit,
-            value,
-            interval: Some(interval),
+            value: median(samples),
+            interval: Some(interval_of_median(samples)),
             budget,
+            least,
             samples: samples.len(),
-        });
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        if self.budget.is_some_and(|budget| self.value > budget) {
+            "over"
+        } else if self.least.is_some_and(|least| self.value < least) {
+            "under"
+        } else {
+            ""
+        }
     }
 }
 
@@ -56,11 +98,12 @@ impl std::fmt::Display for Report {
         for figure in &self.figures {
             let interval =
                 figure.interval.map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}"));
-            let budget = figure.budget.map_or_else(String::new, |budget| format!("{budget:.2}"));
-            let verdict = match figure.budget {
-                Some(budget) if figure.value > budget => "over",
-                _ => "",
+            let budget = match (figure.budget, figure.least) {
+                (Some(budget), _) => format!("{budget:.2}"),
+                (None, Some(least)) => format!(">= {least:.2}"),
+                (None, None) => String::new(),
             };
+            let verdict = figure.verdict();
             let name = format!("{} [{}]", figure.name, figure.unit);
             writeln!(
                 out,

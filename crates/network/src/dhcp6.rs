@@ -175,6 +175,8 @@ mod tests {
 
     const CLIENT: &[u8] = &[0, 3, 0, 1, 2, 0, 0, 0, 0, 7];
 
+    type Given<'a> = Vec<(u16, &'a [u8])>;
+
     fn lease() -> Dhcp {
         Dhcp {
             socket: "nic/default/dhcp".into(),
@@ -222,10 +224,10 @@ mod tests {
         let (empty, own) = ([0u8; 12], association("fd10:0:2::2"));
         let client = (option::CLIENT, CLIENT);
         let ours = (option::SERVER, server.as_slice());
-        let other = (option::SERVER, &CLIENT[..]);
+        let other = (option::SERVER, CLIENT);
         let wants = (option::ADDRESSES, empty.as_slice());
         let has = (option::ADDRESSES, own.as_slice());
-        let table: [(&str, u8, Vec<(u16, &[u8])>, Option<u8>); 13] = [
+        let table: [(&str, u8, Given<'_>, Option<u8>); 13] = [
             ("solicit", message::SOLICIT, vec![client, wants], Some(message::ADVERTISE)),
             ("rapid", message::SOLICIT, vec![client, (14, &[]), wants], Some(message::REPLY)),
             ("request", message::REQUEST, vec![client, ours, wants], Some(message::REPLY)),
