@@ -1,18 +1,13 @@
 //! `ironclad completion`: scripts that complete commands and options in a shell.
 
-use anyhow::Result;
 use clap::{Command, CommandFactory as _};
 
 use crate::cli::{Cli, CompletionArgs};
 use crate::say;
 
 /// Prints the script of one shell.
-///
-/// # Errors
-/// When standard output is closed.
-pub(crate) fn run(arguments: CompletionArgs) -> Result<()> {
+pub(crate) fn run(arguments: CompletionArgs) {
     say::text(&script(arguments.shell));
-    Ok(())
 }
 
 fn script(shell: clap_complete::Shell) -> Vec<u8> {

@@ -60,7 +60,10 @@ fn run(command: Command, global: &cli::Global) -> anyhow::Result<()> {
         Command::Status(arguments) => status::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Crds => crds::run(),
-        Command::Completion(arguments) => completion::run(arguments),
+        Command::Completion(arguments) => {
+            completion::run(arguments);
+            Ok(())
+        }
         Command::Image(command) => image::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::VirtApi(arguments) => component::virt_api(&arguments, global),

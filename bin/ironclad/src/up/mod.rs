@@ -89,12 +89,11 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
     let stop = CancellationToken::new();
     let nodes = Arc::new(proxy::Nodes::default());
     // While the state is opened: the proof is waiting, mostly.
-    let accelerator = match arguments.nodes {
-        0 => None,
-        _ => {
-            let helper = node::helper()?;
-            Some(tokio::spawn(async move { accelerator::choose(&helper).await }))
-        }
+    let accelerator = if arguments.nodes == 0 {
+        None
+    } else {
+        let helper = node::helper()?;
+        Some(tokio::spawn(async move { accelerator::choose(&helper).await }))
     };
     if arguments.nodes > 0 {
         // Without it no machine starts, so a disk without room for it is told of before anything is said to be ready.
