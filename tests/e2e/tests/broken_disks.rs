@@ -30,12 +30,24 @@ fn what_is_wrong_with_a_disk_is_said_at_the_instance() {
     };
     installation.load("test.local/backing:1", &[("disk/disk.img", &backing)]);
     installation.load("test.local/corrupt:1", &[("disk/disk.img", &corrupt)]);
+    let locked = qcow2(|header| header[35] = 2);
+    let absurd = qcow2(|header| header[24] = 0x7f);
+    let elsewhere = qcow2(|header| header[79] = 4);
+    let text = b"# Disk DescriptorFile\nversion=1\nRW 2048 FLAT \"/etc/passwd\" 0\n";
+    installation.load("test.local/locked:1", &[("disk/disk.img", &locked)]);
+    installation.load("test.local/absurd:1", &[("disk/disk.img", &absurd)]);
+    installation.load("test.local/elsewhere:1", &[("disk/disk.img", &elsewhere)]);
+    installation.load("test.local/text:1", &[("disk/disk.vmdk", text)]);
     installation.load("test.local/none:1", &[("etc/motd", b"no disk here")]);
     installation.load("test.local/two:1", &[("disk/a.img", &blank()), ("disk/b.img", &blank())]);
     installation.load(BLANK, &[("disk/disk.img", &blank())]);
     let cases = [
         ("backing", container_disk("test.local/backing:1"), "flatten it with `qemu-img convert`"),
         ("corrupt", container_disk("test.local/corrupt:1"), "broken qcow2 header"),
+        ("locked", container_disk("test.local/locked:1"), "the disk image is encrypted"),
+        ("absurd", container_disk("test.local/absurd:1"), "a disk has at most 64 TiB"),
+        ("elsewhere", container_disk("test.local/elsewhere:1"), "refers to an external data file"),
+        ("text", container_disk("test.local/text:1"), "the disk image is in VMDK format"),
         ("none", container_disk("test.local/none:1"), "put one qcow2 or raw file into its folder /disk"),
         ("two", container_disk("test.local/two:1"), "name one by containerDisk.path"),
         (

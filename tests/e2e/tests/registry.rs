@@ -26,7 +26,7 @@ fn a_private_image_needs_trust_and_a_secret_and_is_checked() {
     let trusted = installation.data_dir().join("registries").join(registry.address());
     std::fs::create_dir_all(&trusted).expect("a directory");
     std::fs::write(trusted.join("ca.crt"), registry.authority()).expect("the authority");
-    told("early", "Not authorized");
+    told("early", "asks for a login; name a Secret");
 
     // The Secret may come after the machine.
     installation.apply(&machine("private", &private));
@@ -53,5 +53,27 @@ fn a_private_image_needs_trust_and_a_secret_and_is_checked() {
     }
     let broken = container_disk(&broken).replace("'}", "', imagePullSecret: pull}");
     installation.apply(&machine("broken", &broken));
-    told("broken", "Invalid digest");
+    told("broken", "it was damaged or replaced on its way");
+
+    // A login opens an image for those who have it, on a node that has the image already.
+    installation.kubectl(&["create", "namespace", "others"]).expect("a namespace");
+    let stranger =
+        machine("stranger", &disk).replace("name: stranger}", "name: stranger, namespace: others}");
+    installation.apply(&stranger);
+    until("the stranger is refused", PATIENCE, || {
+        let instance = installation.get("vmi", "others", "stranger");
+        instance.is_some_and(|instance| instance["status"].to_string().contains("asks for a login"))
+    });
+
+    // Gone altogether, it is named; what was pulled stays usable.
+    drop(registry);
+    let absent = container_disk(&reference.replace("team/blank", "team/other"));
+    installation.apply(&machine("absent", &absent));
+    told("absent", "cannot be reached: Connection refused");
+    installation.apply(&machine("again", &private));
+    until("the image that is here is used", PATIENCE, || {
+        installation
+            .get("vmi", "default", "again")
+            .is_some_and(|instance| instance["status"]["phase"] == "Running")
+    });
 }

@@ -1,18 +1,15 @@
-//! Every kind of volume, read by a real guest; claims that outlive machines; and what nobody may reach.
+//! Every kind of volume, read by a real guest; the one that is a claim outlives its machine.
 
 #![allow(clippy::panic, clippy::format_collect, reason = "helpers of tests")]
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use e2e::machine;
-use kit::{Installation, Options, User, until, until_none, until_some};
+use e2e::claims::{CLAIM_SIZE, allow_host_disks, claim, disk_of};
+use kit::{Installation, Options, until_some};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Bytes of the claims of these tests.
-const SIZE: u64 = 64 << 20;
 
 /// What the guest runs at each start: it says what it finds on each disk, told apart by its serial number, and leaves a
 /// mark on those that can be written.
@@ -89,19 +86,6 @@ spec:
     )
 }
 
-fn claim(name: &str) -> String {
-    format!(
-        "apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {{name: {name}}}
-spec:
-  accessModes: [ReadWriteOnce]
-  resources: {{requests: {{storage: 64Mi}}}}
----
-"
-    )
-}
-
 #[test]
 fn a_guest_reads_every_kind_of_volume_and_its_claim_outlives_it() {
     let installation = Installation::start(Options::default());
@@ -129,7 +113,7 @@ fn a_guest_reads_every_kind_of_volume_and_its_claim_outlives_it() {
         "color=\"blue\"",
         "vol o-answers ./Autounattend.xml=<unattend/>",
         "vol w-empty size=33554432 was=\r",
-        &format!("vol w-data size={SIZE} was=\r"),
+        &format!("vol w-data size={CLAIM_SIZE} was=\r"),
         "vol w-host size=16777216 was=\r",
         "label mine=/dev/vd",
         "label cfgdata=/dev/vd",
@@ -204,237 +188,5 @@ fn status_shows_the_claim(installation: &Installation) {
         (&"data".into(), &"64Mi".into()),
         "{data}"
     );
-    assert_eq!(data["size"], Value::from(SIZE), "{data}");
-}
-
-fn allow_host_disks(installation: &Installation) {
-    let gates = r#"{"spec":{"configuration":{"developerConfiguration":{"featureGates":["HostDisk"]}}}}"#;
-    // The object that configures the installation comes a moment after the API.
-    until("the gate is opened", PATIENCE, || {
-        let patch = ["patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type", "merge", "-p", gates];
-        installation.kubectl(&patch).success
-    });
-    let tried = machine("tried", "hostDisk: {path: /tried, type: Disk}");
-    until("the gate is open", PATIENCE, || {
-        installation.kubectl_with(&["apply", "--dry-run=server", "-f", "-"], Some(&tried)).success
-    });
-}
-
-/// Where the disk in a bound claim is.
-fn disk_of(installation: &Installation, claim: &str) -> PathBuf {
-    let claim = installation.get("pvc", "default", claim).expect("the claim");
-    let volume = claim["spec"]["volumeName"].as_str().expect("a bound claim");
-    let volume = installation.get("pv", "", volume).expect("its volume");
-    Path::new(volume["spec"]["local"]["path"].as_str().expect("a local volume")).join("disk.img")
-}
-
-fn phase(installation: &Installation, kind: &str, name: &str) -> String {
-    let object = installation.get(kind, "default", name);
-    object.and_then(|object| object["status"]["phase"].as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn claimed(name: &str, claim: &str) -> String {
-    machine(name, &format!("persistentVolumeClaim: {{claimName: {claim}}}"))
-}
-
-#[test]
-fn claims_are_bound_where_they_are_used_protected_and_cleaned_up() {
-    lives_of_claims(User::Own);
-}
-
-#[test]
-fn claims_need_no_root() {
-    if !rustix::process::geteuid().is_root() {
-        // The other test is that one already.
-        return;
-    }
-    lives_of_claims(User::Ordinary);
-}
-
-fn lives_of_claims(user: User) {
-    let installation = Installation::start(Options { images: false, user, ..Options::default() });
-    until("there is a default class", PATIENCE, || {
-        let classes = installation.kubectl(&["get", "storageclass"]).expect("kubectl get");
-        classes.contains("local (default)") && classes.contains("WaitForFirstConsumer")
-    });
-
-    installation.apply(&claim("data"));
-    until("the claim waits for its first consumer", PATIENCE, || {
-        !installation.events("data", "WaitForFirstConsumer").is_empty()
-    });
-    assert_eq!(phase(&installation, "pvc", "data"), "Pending");
-
-    // A machine comes before its claim: it waits and says for what.
-    installation.apply(&claimed("early", "late"));
-    let told = until_some("the instance says that its claim is missing", PATIENCE, || {
-        installation.condition("vmi", "early", "PodScheduled")
-    });
-    assert!(told.contains("persistentvolumeclaim \"late\" not found"), "{told}");
-    installation.apply(&claim("late"));
-
-    installation.apply(&claimed("first", "data"));
-    for name in ["first", "early"] {
-        until(&format!("{name} runs"), PATIENCE, || phase(&installation, "vmi", name) == "Running");
-    }
-    assert_eq!(phase(&installation, "pvc", "data"), "Bound");
-    let disk = disk_of(&installation, "data");
-    let metadata = std::fs::metadata(&disk).expect("the disk is there");
-    assert_eq!((metadata.len(), metadata.mode() & 0o777), (SIZE, 0o600));
-    assert!(metadata.blocks() * 512 < SIZE / 2, "the disk is sparse");
-
-    // A second machine on the same claim is told who is in its way, and starts when that is gone.
-    installation.apply(&claimed("second", "data"));
-    let told = until_some("the second machine is refused", PATIENCE, || {
-        installation.condition("vmi", "second", "Synchronized")
-    });
-    assert!(told.contains("another machine uses it"), "{told}");
-    installation.kubectl(&["delete", "vm", "first", "--wait", "--timeout", "60s"]).expect("deleting");
-    until("the second runs", PATIENCE, || phase(&installation, "vmi", "second") == "Running");
-
-    // A claim in use is not taken away.
-    installation.kubectl(&["delete", "pvc", "data", "late", "--wait=false"]).expect("deleting claims");
-    std::thread::sleep(Duration::from_secs(1));
-    assert!(installation.get("pvc", "default", "data").is_some(), "a claim in use went");
-    assert!(disk.exists());
-    installation.kubectl(&["delete", "vm", "--all", "--wait", "--timeout", "60s"]).expect("deleting");
-    until_none("claims and volumes go with their last user", PATIENCE, || {
-        let left = installation.list("pvc").into_iter().chain(installation.list("pv"));
-        left.map(|object| object["metadata"]["name"].to_string()).collect()
-    });
-    assert!(!disk.exists() && !disk.parent().expect("a directory").exists(), "data was left behind");
-}
-
-#[test]
-fn a_kept_volume_and_one_made_by_hand() {
-    let installation = Installation::start(Options { images: false, ..Options::default() });
-    let by_hand = installation.data_dir().with_file_name("by-hand");
-    std::fs::create_dir(&by_hand).expect("a directory");
-    installation.apply(&format!(
-        "apiVersion: v1
-kind: PersistentVolume
-metadata: {{name: by-hand}}
-spec:
-  capacity: {{storage: 64Mi}}
-  accessModes: [ReadWriteOnce]
-  storageClassName: hand
-  persistentVolumeReclaimPolicy: Retain
-  local: {{path: '{}'}}
-  nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [
-    {{key: kubernetes.io/hostname, operator: In, values: [node-0]}}]}}]}}}}
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {{name: hand}}
-spec:
-  storageClassName: hand
-  accessModes: [ReadWriteOnce]
-  resources: {{requests: {{storage: 32Mi}}}}
----
-apiVersion: storage.k8s.io/v1
-kind: StorageClass
-metadata: {{name: kept}}
-provisioner: ironclad.io/local-volumes
-reclaimPolicy: Retain
-volumeBindingMode: Immediate
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {{name: kept}}
-spec:
-  storageClassName: kept
-  accessModes: [ReadWriteOnce]
-  resources: {{requests: {{storage: 16Mi}}}}
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {{name: impossible}}
-spec:
-  storageClassName: kept
-  accessModes: [ReadWriteMany]
-  resources: {{requests: {{storage: 16Mi}}}}
----
-",
-        by_hand.display()
-    ));
-    for name in ["hand", "kept"] {
-        until(&format!("{name} is bound"), PATIENCE, || phase(&installation, "pvc", name) == "Bound");
-    }
-    until("what cannot be made is told", PATIENCE, || {
-        let told = installation.events("impossible", "ProvisioningFailed");
-        told.iter().any(|message| message.contains("ask for ReadWriteOnce"))
-    });
-    installation.apply(&(claimed("hand", "hand") + &claimed("kept", "kept")));
-    for name in ["hand", "kept"] {
-        until(&format!("{name} runs"), PATIENCE, || phase(&installation, "vmi", name) == "Running");
-    }
-    // What was asked for, not what there is.
-    assert_eq!(std::fs::metadata(by_hand.join("disk.img")).expect("its disk").len(), 32 << 20);
-    let disk = disk_of(&installation, "kept");
-    installation.kubectl(&["delete", "vm", "--all", "--wait", "--timeout", "60s"]).expect("deleting");
-    installation.kubectl(&["delete", "pvc", "--all", "--timeout", "60s"]).expect("deleting claims");
-    until("both volumes are released", PATIENCE, || {
-        let volumes = installation.list("pv");
-        volumes.len() == 2 && volumes.iter().all(|volume| volume["status"]["phase"] == "Released")
-    });
-    installation.kubectl(&["delete", "pv", "--all", "--timeout", "60s"]).expect("deleting volumes");
-    assert!(disk.exists() && by_hand.join("disk.img").exists(), "data that was to be kept went");
-}
-
-#[test]
-fn nobody_reaches_what_is_not_his() {
-    let installation = Installation::start(Options { images: false, ..Options::default() });
-    let folder = installation.data_dir().with_file_name("host");
-    std::fs::create_dir(&folder).expect("a directory");
-    let at = |name: &str| folder.join(name);
-    std::fs::write(at("private.img"), vec![0; 1 << 20]).expect("a file of root's");
-    std::fs::set_permissions(at("private.img"), std::fs::Permissions::from_mode(0o600)).expect("closing it");
-    std::fs::write(at("twice.img"), "x").expect("a file");
-    std::fs::hard_link(at("twice.img"), at("also.img")).expect("its second name");
-    symlink("/etc/passwd", at("link.img")).expect("a link");
-    symlink(&folder, folder.with_file_name("door")).expect("a link to a directory");
-    let host_disk = |name: &str, path: &Path, kind: &str| {
-        let capacity = if kind == "DiskOrCreate" { ", capacity: 1Mi" } else { "" };
-        machine(name, &format!("hostDisk: {{path: '{}', type: {kind}{capacity}}}", path.display()))
-    };
-    let closed =
-        installation.kubectl_with(&["apply", "-f", "-"], Some(&host_disk("closed", &at("x"), "Disk")));
-    assert!(!closed.success && closed.stderr.contains("HostDisk"), "{}", closed.stderr);
-    allow_host_disks(&installation);
-    installation.apply(&claim("data"));
-    installation.apply(&claimed("honest", "data"));
-    until("the claim has its disk", PATIENCE, || phase(&installation, "vmi", "honest") == "Running");
-    installation.kubectl(&["delete", "vm", "honest", "--wait", "--timeout", "60s"]).expect("deleting");
-    let disk = disk_of(&installation, "data");
-    std::fs::remove_file(&disk).expect("root may remove");
-    symlink("/etc/passwd", &disk).expect("root may link");
-
-    let mut cases = vec![
-        ("link", host_disk("link", &at("link.img"), "Disk"), "symbolic link"),
-        (
-            "door",
-            host_disk("door", &folder.with_file_name("door").join("new.img"), "DiskOrCreate"),
-            "symbolic link",
-        ),
-        (
-            "up",
-            host_disk("up", &at("../host/new.img"), "DiskOrCreate"),
-            "symbolic link or out of its directory",
-        ),
-        ("twice", host_disk("twice", &at("twice.img"), "Disk"), "hard links"),
-        ("folder", host_disk("folder", &folder, "Disk"), "no regular file"),
-        ("device", host_disk("device", Path::new("/dev/null"), "Disk"), "no regular file"),
-        ("absent", host_disk("absent", &at("absent.img"), "Disk"), "No such file"),
-        ("swapped", claimed("swapped", "data"), "symbolic link"),
-    ];
-    if rustix::process::geteuid().is_root() {
-        cases.push(("private", host_disk("private", &at("private.img"), "Disk"), "chown 107"));
-    }
-    installation.apply(&cases.iter().map(|(_, manifest, _)| manifest.as_str()).collect::<String>());
-    for (name, _, sentence) in &cases {
-        let told = until_some(&format!("{name} is refused"), PATIENCE, || {
-            installation.condition("vmi", name, "Synchronized")
-        });
-        assert!(told.contains("volume d") && told.contains(sentence), "{name}: {told}");
-    }
-    assert!(!at("new.img").exists());
+    assert_eq!(data["size"], Value::from(CLAIM_SIZE), "{data}");
 }

@@ -40,12 +40,17 @@ impl SmallDisk {
     /// # Panics
     /// When it cannot be filled.
     pub fn fill(&self, left: u64) {
-        let facts = rustix::fs::statvfs(&self.mount).expect("asking for the room left");
-        let free = facts.f_bavail * facts.f_frsize;
-        let ballast = File::create(self.ballast()).expect("making the ballast");
-        let length = free.saturating_sub(left << 20);
-        rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, length)
-            .expect("filling the file system");
+        // Whoever else writes there takes some of what was free a moment ago.
+        for _ in 0..100 {
+            let ballast = File::create(self.ballast()).expect("making the ballast");
+            let facts = rustix::fs::statvfs(&self.mount).expect("asking for the room left");
+            let length = (facts.f_bavail * facts.f_frsize).saturating_sub(left << 20);
+            match rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, length) {
+                Err(rustix::io::Errno::NOSPC) => {}
+                other => return other.expect("filling the file system"),
+            }
+        }
+        panic!("{} cannot be filled", self.mount.display());
     }
 
     /// Takes away what [`Self::fill`] put there.
