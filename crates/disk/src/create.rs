@@ -64,7 +64,7 @@ fn make(path: &Path, fill: impl FnOnce(File) -> io::Result<()>) -> Result<File, 
                 .map_err(|error| failed(error.into()))?;
             open().map_err(failed)
         }
-        opened => opened.map_err(failed),
+        found => found.map_err(failed),
     }
 }
 

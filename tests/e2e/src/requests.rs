@@ -78,8 +78,8 @@ pub fn ask(installation: &Installation, questions: &[Question]) -> Vec<Answer> {
         let (line, next) = piece.split_once('\n').unwrap_or((piece, ""));
         let (code, media_type) = line.split_once(' ').unwrap_or((line, ""));
         let code = code.parse().expect("a status code");
+        let body = std::mem::replace(&mut body, next.to_owned());
         answers.push(Answer { code, media_type: media_type.to_owned(), body });
-        body = next.to_owned();
     }
     assert_eq!(answers.len(), questions.len(), "an answer to each request");
     answers

@@ -1,6 +1,8 @@
 //! Streams as any client of KubeVirt's API sees them: websockets with plain bytes, through `kubectl proxy`, as web
 //! interfaces come.
 
+#![allow(clippy::panic, clippy::unwrap_in_result, reason = "helpers of tests")]
+
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};

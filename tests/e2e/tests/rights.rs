@@ -2,6 +2,8 @@
 //! behind Kubernetes 1.35; nobody's machine is touched, since none exists: who may is told that, who may not is refused
 //! before.
 
+#![allow(clippy::unwrap_in_result, reason = "helpers of tests")]
+
 use std::fmt::Write as _;
 
 use e2e::control_plane;

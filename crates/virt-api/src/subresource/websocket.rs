@@ -170,14 +170,14 @@ async fn show(
                 Message::Ping(Bytes::from_static(KEEP_ALIVE))
             }
         };
-        let mut send = pin!(sink.send(message));
-        let sent = match futures::poll!(&mut send) {
-            Poll::Ready(sent) => sent,
+        let mut sending = pin!(sink.send(message));
+        let outcome = match futures::poll!(&mut sending) {
+            Poll::Ready(outcome) => outcome,
             Poll::Pending => loop {
                 tokio::select! {
-                    sent = &mut send => {
+                    outcome = &mut sending => {
                         pulse.has_read();
-                        break sent;
+                        break outcome;
                     }
                     () = &mut ping => {
                         ping = clock.sleep(PING);
@@ -188,7 +188,7 @@ async fn show(
                 }
             },
         };
-        if sent.is_err() {
+        if outcome.is_err() {
             return End::Client;
         }
     }
