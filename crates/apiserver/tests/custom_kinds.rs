@@ -24,9 +24,8 @@ async fn a_kind_is_served_while_its_definition_stands() {
     assert_eq!((&made["spec"]["color"], &made["metadata"]["generation"]), (&json!("red"), &json!(1)));
     api.post(WIDGETS, widget("x", json!({"color": "green"}))).await.expect(422);
     let path = format!("{WIDGETS}/w");
-    let changed =
-        api.merge(&path, json!({"spec": {"count": 3}, "status": {"phase": "no"}})).await.expect(200);
-    assert_eq!((&changed["metadata"]["generation"], &changed["status"]), (&json!(2), &json!(null)));
+    let merged = api.merge(&path, json!({"spec": {"count": 3}, "status": {"phase": "no"}})).await.expect(200);
+    assert_eq!((&merged["metadata"]["generation"], &merged["status"]), (&json!(2), &json!(null)));
     let status = api
         .merge(&format!("{path}/status"), json!({"status": {"phase": "Up"}, "spec": {"count": 9}}))
         .await

@@ -98,8 +98,8 @@ async fn wrong_objects_are_refused_with_the_field() {
     ];
     for (path, object, code, field) in cases {
         let refusal = api.post(path, object).await.expect(code);
-        let causes = refusal["details"]["causes"].as_array().expect("causes").clone();
-        assert!(causes.iter().any(|cause| cause["field"] == field), "{field}: {refusal}");
+        let reasons = refusal["details"]["causes"].as_array().expect("causes").clone();
+        assert!(reasons.iter().any(|reason| reason["field"] == field), "{field}: {refusal}");
     }
     api.post(CONFIG_MAPS, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}))
         .await
@@ -131,8 +131,8 @@ async fn status_and_spec_are_written_apart() {
     let api = Api::start().await;
     api.post(PODS, pod("p")).await.expect(201);
     let path = format!("{PODS}/p");
-    let patch = json!({"status": {"phase": "Running"}, "spec": {"hostname": "x"}});
-    let written = api.merge(&format!("{path}/status"), patch).await.expect(200);
+    let change = json!({"status": {"phase": "Running"}, "spec": {"hostname": "x"}});
+    let written = api.merge(&format!("{path}/status"), change).await.expect(200);
     assert_eq!(
         (&written["status"]["phase"], &written["spec"]["hostname"]),
         (&json!("Running"), &json!(null))

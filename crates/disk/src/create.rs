@@ -58,8 +58,8 @@ fn make(path: &Path, fill: impl FnOnce(File) -> io::Result<()>) -> Result<File, 
     match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let partial = partial_of(name);
-            let file = new_file(&directory, &partial).map_err(failed)?;
-            fill(file).map_err(failed)?;
+            let fresh = new_file(&directory, &partial).map_err(failed)?;
+            fill(fresh).map_err(failed)?;
             renameat_with(&directory, &partial, &directory, name, RenameFlags::NOREPLACE)
                 .map_err(|error| failed(error.into()))?;
             open().map_err(failed)

@@ -109,7 +109,7 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
     if tag.is_some_and(|tag| !is_tag(tag)) {
         return Err("its tag has other characters than A-Z, a-z, 0-9, . _ -, or more than 128");
     }
-    let tag = tag.or(digest.is_none().then_some("latest")).map(str::to_owned);
+    let tag = tag.or_else(|| digest.is_none().then_some("latest")).map(str::to_owned);
     Ok(Reference { registry: registry.to_owned(), repository, tag, digest })
 }
 

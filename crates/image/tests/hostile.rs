@@ -157,9 +157,12 @@ async fn a_login_is_sent_nowhere_else() {
 
 #[tokio::test]
 async fn a_token_is_fetched_where_the_registry_says() {
-    let service = Liar::start(|_, head| match head.contains("authorization: basic") {
-        true => reply("200 OK", "", br#"{"token":"t0ken","expires_in":60}"#),
-        false => reply("500 Oh", "", b""),
+    let service = Liar::start(|_, head| {
+        if head.contains("authorization: basic") {
+            reply("200 OK", "", br#"{"token":"t0ken","expires_in":60}"#)
+        } else {
+            reply("500 Oh", "", b"")
+        }
     })
     .await;
     let image = build(&[layer("x", b"x")]);
@@ -189,7 +192,7 @@ async fn a_token_is_fetched_where_the_registry_says() {
 
 #[tokio::test]
 async fn a_pull_that_is_given_up_leaves_nothing() {
-    let image = build(&[layer("disk/a.img", &[7; 1 << 16])]);
+    let image = build(&[layer("disk/a.img", &vec![7; 1 << 16])]);
     let (shown, cut) = (image.clone(), AtomicUsize::new(0));
     let liar = Liar::start(move |path, _| {
         if path.contains("/manifests/") {

@@ -79,10 +79,9 @@ mod tests {
         let crashed = state(Phase::Crashed);
         assert_eq!(FinalState::of(&crashed).into_state(), Some(crashed));
         assert_eq!(FinalState::of(&state(Phase::Running)).into_state(), None);
-        let kept: FinalState = serde_json::from_str(
-            r#"{"phase":"NEVER_HEARD_OF","reason":"","message":"","changedAtMs":1}"#,
-        )
-        .unwrap();
+        let kept: FinalState =
+            serde_json::from_str(r#"{"phase":"NEVER_HEARD_OF","reason":"","message":"","changedAtMs":1}"#)
+                .unwrap();
         assert_eq!(kept.into_state(), None);
     }
 }

@@ -187,7 +187,7 @@ mod tests {
             let row = rows.iter().find(|row| (row[0], row[1]) == (verb, &*path));
             let given = row.unwrap_or_else(|| panic!("{verb} {path} needs a row"))[2];
             for (letter, role) in roles {
-                let rules = policy.rules_of_role(true, "", role).expect("the role");
+                let granted = policy.rules_of_role(true, "", role).expect("the role");
                 for tried in verbs {
                     let attributes = Attributes {
                         verb: tried,
@@ -196,7 +196,7 @@ mod tests {
                         subresource,
                         ..Attributes::default()
                     };
-                    let may = rules.iter().any(|rule| rule.allows(&attributes));
+                    let may = granted.iter().any(|rule| rule.allows(&attributes));
                     // What belongs to no object is listed as well as got.
                     let listed = tried == "list" && given.contains('d');
                     let expected = given.contains(letter) && (tried == verb || listed);

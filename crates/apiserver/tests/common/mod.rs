@@ -91,8 +91,8 @@ impl Api {
         self.send("DELETE", path, body::JSON, options.to_string()).await
     }
 
-    pub async fn merge(&self, path: &str, patch: Value) -> Answer {
-        self.send("PATCH", path, "application/merge-patch+json", patch.to_string()).await
+    pub async fn merge(&self, path: &str, change: Value) -> Answer {
+        self.send("PATCH", path, "application/merge-patch+json", change.to_string()).await
     }
 
     pub async fn apply(&self, path: &str, manager: &str, object: Value) -> Answer {

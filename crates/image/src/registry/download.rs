@@ -124,12 +124,11 @@ impl<'a> Download<'a> {
                         }
                     }
                     Ok(None) if received >= descriptor.size || attempt == RESUMPTIONS => return Ok(()),
-                    Ok(None) => break,
                     Err(error) if attempt == RESUMPTIONS => {
                         let problem = self.client.broken(&error);
                         return Err(refused(self.reference, problem));
                     }
-                    Err(_) => break,
+                    Ok(None) | Err(_) => break,
                 }
             }
         }

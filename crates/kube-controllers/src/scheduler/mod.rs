@@ -161,7 +161,8 @@ impl Scheduler {
             return Ok(Outcome::Settled);
         }
         let mut pod = convert::pod(&whole);
-        pod.claims = claims::of(&self.storage, &key.namespace, &facts.claims, |claim| self.is_taken(key, claim));
+        pod.claims =
+            claims::of(&self.storage, &key.namespace, &facts.claims, |claim| self.is_taken(key, claim));
         let with_pods = !pod.near.is_empty() || !pod.apart.is_empty();
         let observed = Observed { pod, nodes: self.observe_nodes(with_pods) };
         let plan = scheduler::step(&observed);

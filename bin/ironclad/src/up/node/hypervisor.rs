@@ -129,15 +129,12 @@ impl Teller {
         let since = same.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| time.0);
         nodes.patch_status(&key, &Patch::Strategic(patch(problem, since, self.context.now()))).await?;
         let object = ObjectRef::new(&resources::NODE, key, node.metadata.uid.unwrap_or_default());
-        match problem {
-            Some(problem) => {
-                tracing::error!(node = self.node, "{problem}");
-                self.recorder.record(&object, Severity::Warning, MISSING, problem);
-            }
-            None => {
-                tracing::info!(node = self.node, "{USABLE}");
-                self.recorder.record(&object, Severity::Normal, FOUND, USABLE);
-            }
+        if let Some(problem) = problem {
+            tracing::error!(node = self.node, "{problem}");
+            self.recorder.record(&object, Severity::Warning, MISSING, problem);
+        } else {
+            tracing::info!(node = self.node, "{USABLE}");
+            self.recorder.record(&object, Severity::Normal, FOUND, USABLE);
         }
         Ok(())
     }
