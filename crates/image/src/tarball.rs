@@ -63,7 +63,7 @@ impl<R: Read> Tarball<R> {
     pub(crate) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         let mut extension = Extension::default();
         loop {
-            let rest = self.left + self.padding;
+            let rest = self.left.saturating_add(self.padding);
             io::copy(&mut (&mut self.inner).take(rest), &mut io::sink())
                 .and_then(|skipped| if skipped == rest { Ok(()) } else { Err(cut()) })?;
             (self.left, self.padding) = (0, 0);
@@ -209,11 +209,11 @@ fn check_sum(block: &[u8; BLOCK]) -> io::Result<()> {
 /// Reads an octal number, or a binary one where the first bit says so.
 fn number(field: &[u8]) -> io::Result<u64> {
     if field[0] & 0x80 != 0 {
-        let (high, low) = field.split_at(field.len() - 8);
-        if high[0] != 0x80 || high[1..].iter().any(|byte| *byte != 0) {
-            return Err(bad("a number that is too large"));
-        }
-        return Ok(low.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)));
+        // What the first byte has beyond that bit is a sign, or more than any file has.
+        let digits = if field[0] == 0x80 { Some(&field[1..]) } else { None };
+        let add = |number: u64, byte: &u8| Some(number.checked_mul(256)? | u64::from(*byte));
+        let number = digits.and_then(|digits| digits.iter().try_fold(0, add));
+        return number.ok_or_else(|| bad("a number that is too large"));
     }
     let digits =
         field.iter().skip_while(|byte| **byte == b' ').take_while(|byte| !matches!(**byte, b' ' | 0));
@@ -277,6 +277,26 @@ mod tests {
         tarball.read_to_string(&mut content).unwrap();
         assert_eq!(content, "xy");
         assert!(tarball.next_entry().unwrap().is_none());
+    }
+
+    #[test]
+    fn binary_numbers_are_read_in_fields_of_either_length() {
+        assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 1, 2]).unwrap(), 0x102);
+        assert_eq!(number(&[0x80, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2]).unwrap(), 1 << 56 | 2);
+        for field in [&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0][..], &[0xff; 8], &[0xff; 12], &[0x81; 8]] {
+            assert!(number(field).unwrap_err().to_string().contains("too large"), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_beyond_all_bounds_is_an_error() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("huge").unwrap();
+        header.set_size(u64::MAX);
+        header.set_cksum();
+        let mut tarball = Tarball::new(header.as_bytes().as_slice());
+        assert_eq!(tarball.next_entry().unwrap().unwrap().size, u64::MAX);
+        assert!(tarball.next_entry().is_err());
     }
 
     #[test]
