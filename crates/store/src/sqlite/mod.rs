@@ -84,7 +84,7 @@ impl Store for SqliteStore {
         // revision must not find it in the future.
         let mut latest = self.latest.clone();
         let announced = latest.wait_for(|latest| *latest >= page.revision).await.map(|_| ());
-        announced.map_err(|_| self.shared.writer.stopped())?;
+        announced.map_err(|_| Writer::stopped())?;
         Ok(page)
     }
 

@@ -61,6 +61,7 @@ pub(super) fn failed(path: &Path, doing: &'static str, source: rusqlite::Error) 
 /// Opens, checks and, if need be, creates or upgrades the database.
 pub(super) fn open(path: &Path) -> Result<Opened> {
     let lock = lock(path)?;
+    forget_unwritten(path);
     let connection = connect(path, CACHE)?;
     check(path, &connection)?;
     migrate(path, &connection)?;
@@ -83,6 +84,7 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
 /// The result has every change up to `revision`, which was announced, and none above it: the write that failed may have
 /// reached the disk all the same, and whoever asked for it was told that it did not.
 pub(super) fn reopen(path: &Path, revision: Revision) -> Result<Connection> {
+    forget_unwritten(path);
     let connection = connect(path, CACHE)?;
     check(path, &connection)?;
     let wrap = |source| failed(path, "take back a failed write", source);
@@ -95,6 +97,20 @@ pub(super) fn reopen(path: &Path, revision: Revision) -> Result<Connection> {
         rows::retract(&connection, revision).map_err(wrap)?;
     }
     Ok(connection)
+}
+
+/// Has the write-ahead log read from the disk, not from the kernel's cache.
+///
+/// After a failed synchronisation the cache holds pages that the disk does not, and calls them written (fsync(2)).
+/// A log read with them would end behind a gap, and what is appended there would be lost at the next power failure. Pages
+/// that still wait to be written stay; the next synchronisation writes them.
+fn forget_unwritten(path: &Path) {
+    let mut log = OsString::from(path);
+    log.push("-wal");
+    let Ok(file) = File::open(&log) else { return };
+    if let Err(error) = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed) {
+        tracing::warn!(path = %PathBuf::from(log).display(), %error, "the log is read as the kernel remembers it");
+    }
 }
 
 /// Takes the lock file beside the database. SQLite's own locks would let a second process in between writes.

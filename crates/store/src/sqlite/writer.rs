@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::open::{self, Opened, failed};
@@ -55,23 +56,23 @@ impl Writer {
     pub(super) async fn commit(&self, write: Write) -> Result<Committed> {
         let (answer, answered) = oneshot::channel();
         self.send(Request::Commit(write, answer))?;
-        answered.await.unwrap_or_else(|_| Err(self.stopped()))
+        answered.await.unwrap_or_else(|_| Err(Self::stopped()))
     }
 
     pub(super) async fn compact(&self, revision: Revision) -> Result<()> {
         let (answer, answered) = oneshot::channel();
         self.send(Request::Compact(revision, answer))?;
-        answered.await.unwrap_or_else(|_| Err(self.stopped()))
+        answered.await.unwrap_or_else(|_| Err(Self::stopped()))
     }
 
     /// Says why nothing is written any more.
-    pub(super) fn stopped(&self) -> Error {
+    pub(super) fn stopped() -> Error {
         Error::Stopped { detail: "it was closed".to_owned() }
     }
 
     fn send(&self, request: Request) -> Result<()> {
         let sent = self.requests.as_ref().map(|requests| requests.send(request));
-        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(self.stopped()) }
+        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(Self::stopped()) }
     }
 }
 
@@ -98,7 +99,7 @@ struct Worker {
 /// The way to the file.
 enum Database {
     Open(Connection),
-    /// A write failed, and its connection was closed: only a new one is sure of what the disk holds.
+    /// A write failed and could not be undone: only a new connection is sure of what the disk holds.
     Failed {
         error: Error,
         at: Instant,
@@ -162,6 +163,36 @@ impl Worker {
         error
     }
 
+    /// Goes on with a connection whose write failed, or gives it up.
+    ///
+    /// A commit that did not reach the write-ahead log whole was not made: the end of the log has not moved, readers see
+    /// nothing of it, and the next commit writes over it, so that what an earlier synchronisation lost in the kernel's
+    /// cache is written anew (<https://www.sqlite.org/walformat.html>). A connection that cannot roll back is closed.
+    fn after_failure(
+        &mut self,
+        connection: Connection,
+        doing: &'static str,
+        source: rusqlite::Error,
+    ) -> Error {
+        let is_damage =
+            matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+        let error = failed(&self.path, doing, source);
+        let is_undone = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+        if is_undone && !is_damage {
+            tracing::warn!(%error, "the store could not write");
+            self.database = Database::Open(connection);
+            return error;
+        }
+        tracing::error!(%error, "the store could not write; it is opened again");
+        // What is in the log stays there: it is judged by what the disk holds, when it is opened again.
+        let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the log is carried over as the connection is closed");
+        }
+        drop(connection);
+        self.fail(error)
+    }
+
     /// Commits a group and answers.
     fn group(&mut self, writes: Vec<(Write, oneshot::Sender<Result<Committed>>)>) {
         let connection = match self.connection() {
@@ -185,17 +216,7 @@ impl Worker {
             }
             Err(source) => {
                 self.revision = before;
-                let full = source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
-                let error = failed(&self.path, "commit", source);
-                let clean = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
-                if full && clean {
-                    self.database = Database::Open(connection);
-                } else {
-                    // After a failed synchronisation this connection does not know what the disk holds.
-                    drop(connection);
-                    self.fail(error.clone());
-                    tracing::error!(%error, "the store could not write; it is opened again");
-                }
+                let error = self.after_failure(connection, "commit", source);
                 // Conflicts fail too: what they were judged against may not have been stored.
                 for (answer, _) in group.answers {
                     let _ = answer.send(Err(error.clone()));
@@ -275,8 +296,7 @@ impl Worker {
             transaction.commit()
         });
         if let Err(source) = done {
-            drop(connection);
-            return Err(self.fail(failed(&self.path, "compact", source)));
+            return Err(self.after_failure(connection, "compact", source));
         }
         self.database = Database::Open(connection);
         self.floor = floor;
