@@ -47,7 +47,7 @@ impl Facts {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be executed.
-    #[error("{program} cannot be executed")]
+    #[error("{program} cannot be executed; is qemu-system-x86 installed?")]
     Execute {
         /// The binary.
         program: PathBuf,
