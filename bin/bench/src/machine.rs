@@ -24,8 +24,8 @@ pub(crate) fn manifest(name: &str, run_strategy: &str) -> Value {
                 "terminationGracePeriodSeconds": 0,
                 "domain": {
                     "memory": {"guest": format!("{MEMORY_MIB}Mi")},
-                    // So that twenty fit on two processors.
-                    "resources": {"requests": {"cpu": "50m"}},
+                    // So that fifty fit on two processors.
+                    "resources": {"requests": {"cpu": "20m"}},
                     "firmware": {"kernelBoot": {
                         "container": {
                             "image": "ironclad.local/guest-kernel:0.1.0",
