@@ -17,6 +17,7 @@ use plan::handler::{self, Action, Launcher, MachinePhase, Observed, Trouble};
 use wire::launcher::v1::machine_state::Phase;
 use wire::machine::Accelerator;
 
+use crate::identities::Identities;
 use crate::installation::Installation;
 use crate::keep::{Keep, Kept};
 use crate::observe::machine;
@@ -95,8 +96,8 @@ pub(crate) struct Instances {
     keep: Keep,
     recorder: Recorder,
     sessions: Arc<Sessions>,
-    /// Identity of what was last seen under a key, to clean up when the object is gone.
-    identities: Mutex<BTreeMap<Key, String>>,
+    /// Whose name is whose, to clean up when the object is gone.
+    identities: Identities,
     /// Looks in vain since the launcher last answered.
     looks: Mutex<BTreeMap<Key, u32>>,
     /// What stopped the last attempt, and how many there were in a row.
@@ -124,7 +125,7 @@ impl Instances {
             keep,
             recorder,
             sessions: Arc::default(),
-            identities: Mutex::default(),
+            identities: Identities::default(),
             looks: Mutex::default(),
             troubles: Mutex::default(),
             stalls: Stalls::default(),
@@ -137,11 +138,10 @@ impl Instances {
         self.sessions.clone()
     }
 
-    /// Forgets instances that went while no agent ran.
-    pub(crate) fn forget_the_gone(&self) {
-        let present: Vec<String> =
-            self.cache.all().into_iter().map(|(_, view)| view.metadata.uid.clone()).collect();
-        for uid in self.keep.known().into_iter().filter(|uid| !present.contains(uid)) {
+    /// Forgets instances that went while no agent ran, before the first look at the others.
+    pub(crate) fn take_stock(&self) {
+        let present = self.cache.all().into_iter().map(|(key, view)| (key, view.metadata.uid.clone()));
+        for uid in self.identities.take_stock(self.keep.known(), present) {
             self.keep.forget(&uid);
         }
     }
@@ -153,8 +153,7 @@ impl Instances {
             return Ok(None);
         };
         let uid = view.metadata.uid.clone();
-        let before = self.identities.lock().insert(key.clone(), uid.clone());
-        if let Some(before) = before.filter(|before| *before != uid) {
+        if let Some(before) = self.identities.seen(key, &uid) {
             self.sessions.close(&before);
             self.keep.forget(&before);
         }
@@ -212,7 +211,7 @@ impl Instances {
         self.looks.lock().remove(key);
         self.troubles.lock().remove(key);
         self.stalls.forget(key);
-        if let Some(uid) = self.identities.lock().remove(key) {
+        if let Some(uid) = self.identities.gone(key) {
             self.sessions.close(&uid);
             self.keep.forget(&uid);
         }

@@ -12,6 +12,7 @@ mod door;
 mod farewell;
 mod gather;
 mod guest_facts;
+mod identities;
 mod installation;
 mod instance;
 mod keep;
@@ -135,7 +136,7 @@ pub async fn run_with_door(
     tasks.add(async move {
         synced.0.await;
         synced.1.await;
-        instances.forget_the_gone();
+        instances.take_stock();
         work(queue, PARALLEL, move |key| {
             let instances = instances.clone();
             async move { instances.reconcile(&key).await }
