@@ -11,6 +11,7 @@ use kube::client::Body;
 use crate::connection::Place;
 use crate::refusal::Answer;
 use crate::request::{NameError, Request};
+use crate::transport;
 use crate::tunnel::{self, Tunnel};
 
 /// Why a request brought nothing.
@@ -63,7 +64,7 @@ impl Api {
     /// When certificates or keys cannot be used.
     pub(crate) fn new(place: Place, patience: Option<Duration>) -> Result<Self, kube::Error> {
         let server = place.config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        let client = Client(kube::Client::try_from(place.config)?);
+        let client = Client(transport::client(place.config)?);
         Ok(Self { client, server, patience, answered: AtomicBool::new(false), namespace: place.namespace })
     }
 

@@ -15,8 +15,10 @@ mod refusal;
 mod request;
 mod say;
 mod session;
+mod stdio;
 mod target;
 mod terminal;
+mod transport;
 mod tunnel;
 mod usage;
 

@@ -21,6 +21,10 @@ pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 /// The largest request body accepted, in bytes.
 pub const LIMIT: usize = 3 << 20;
 
+/// So many bytes of a body that is too large are read all the same, so that its client hears the answer: while it sends,
+/// it may not listen, and to be cut off tells it nothing.
+const HEARD_OUT: usize = 16 * LIMIT;
+
 /// The media type of almost every answer.
 pub const JSON: &str = "application/json";
 
@@ -45,6 +49,8 @@ pub async fn read(mut body: Body) -> Result<Bytes> {
             frame.map_err(|error| Status::bad_request(format!("the request body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if read.len() + data.len() > LIMIT {
+            drop(read);
+            hear_out(body).await;
             return Err(Status::too_large(format!("the request body is larger than {LIMIT} bytes")).into());
         }
         if read.is_empty() && body.is_end_stream() {
@@ -53,6 +59,14 @@ pub async fn read(mut body: Body) -> Result<Bytes> {
         read.extend_from_slice(&data);
     }
     Ok(read.into())
+}
+
+async fn hear_out(mut body: Body) {
+    let mut heard = 0;
+    while heard < HEARD_OUT {
+        let Some(Ok(frame)) = body.frame().await else { return };
+        heard += frame.data_ref().map_or(0, Bytes::len);
+    }
 }
 
 /// An answer of bytes with a media type.

@@ -1,12 +1,11 @@
 //! `virtctl console`
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use clap::Args;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
@@ -15,6 +14,7 @@ use crate::api::{Api, CallError};
 use crate::request::{Kind, Request, Verb};
 use crate::say::say;
 use crate::session::Session;
+use crate::stdio;
 use crate::terminal::Raw;
 use crate::tunnel::{HEARTBEAT, Receiver, Sender, Tunnel, TunnelError};
 
@@ -103,7 +103,7 @@ async fn attach(tunnel: Tunnel) -> Result<(), TunnelError> {
 }
 
 async fn keyboard(sender: &mut Sender) -> Result<(), TunnelError> {
-    let mut keys = tokio::io::stdin();
+    let mut keys = stdio::input();
     let mut buffer = [0; 1024];
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     loop {
@@ -124,11 +124,10 @@ async fn keyboard(sender: &mut Sender) -> Result<(), TunnelError> {
 }
 
 async fn screen(mut receiver: Receiver) -> Result<(), TunnelError> {
+    let mut screen = stdio::output();
     while let Some(bytes) = receiver.next().await? {
-        // A line's length, and the terminal is what everybody waits for.
-        let mut screen = std::io::stdout().lock();
-        screen.write_all(&bytes)?;
-        screen.flush()?;
+        screen.write_all(&bytes).await?;
+        screen.flush().await?;
     }
     Ok(())
 }

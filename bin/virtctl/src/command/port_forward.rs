@@ -7,6 +7,7 @@ use clap::{ArgAction, Args};
 
 use crate::forward::{Destination, listen};
 use crate::session::Session;
+use crate::stdio;
 use crate::target::{Forward, Target};
 use crate::tunnel::{TunnelError, join};
 use crate::usage::UsageError;
@@ -50,7 +51,7 @@ impl PortForward {
         if self.stdio {
             let [port] = ports.as_slice() else { bail!("only one port supported when forwarding to stdout") };
             let tunnel = destination.open(*port).await?;
-            return match join(tunnel, tokio::io::stdin(), tokio::io::stdout()).await {
+            return match join(tunnel, stdio::input(), stdio::output()).await {
                 // Whoever wrote to the pipe has what it wanted.
                 Err(TunnelError::Local(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
                 outcome => Ok(outcome?),

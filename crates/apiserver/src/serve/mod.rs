@@ -4,6 +4,7 @@
 //! server, or another one that is to be reached the same way. When the server shuts down, connections finish the requests they are at, and streams (watches,
 //! followed logs) end so that their clients resume elsewhere.
 
+mod clients;
 mod connection;
 mod ending;
 
@@ -17,10 +18,10 @@ use machinery::admission::UserInfo;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::connection::Front;
 use crate::{ApiServer, Body, auth, body};
 
 /// What answers the requests that come by a listener.
@@ -54,6 +55,11 @@ impl Answer for ApiServer {
 pub struct Limits {
     /// Connections at the same time; more wait to be accepted.
     pub connections: usize,
+    /// Connections of one client at the same time; more are refused. A client is the user of a certificate, or an
+    /// address. A connection that was upgraded to a stream does not count any more.
+    pub connections_of_client: usize,
+    /// Connections at their TLS handshake at the same time; for more, the oldest are closed.
+    pub handshakes: usize,
     /// Streams at the same time on one HTTP/2 connection.
     pub streams: u32,
     /// Bytes of all headers of a request.
@@ -70,6 +76,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            connections_of_client: 256,
+            handshakes: 256,
             streams: 250,
             header_bytes: 64 << 10,
             header_time: Duration::from_secs(30),
@@ -141,7 +149,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
+    let front = Arc::new(Front::new(server.clone(), tls, limits, shutdown.clone()));
     let slots = Arc::new(Semaphore::new(limits.connections));
     let tasks = TaskTracker::new();
     // Cancelled when the time for an orderly end is over.
@@ -157,12 +165,10 @@ pub async fn serve(
             (slot, stream) = accepted => (slot, stream),
         };
         match stream {
-            Ok((stream, _)) => {
-                let serving =
-                    connection::serve(server.clone(), stream, acceptor.clone(), limits, shutdown.clone());
+            Ok((stream, address)) => {
+                let serving = Arc::clone(&front).serve(stream, address.ip(), slot);
                 let abort = abort.clone();
                 tasks.spawn(async move {
-                    let _slot = slot;
                     tokio::select! {
                         () = abort.cancelled() => {}
                         () = serving => {}

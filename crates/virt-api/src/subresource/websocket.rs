@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -29,8 +29,9 @@ use super::{Body, full};
 const PROTOCOL: &str = "plain.kubevirt.io";
 /// The largest message that a client may send, in bytes; a UDP datagram fits.
 const LARGEST: usize = 1 << 20;
-/// Bytes that are read at a time, and so the largest message sent; a UDP datagram fits.
-const PIECE: usize = 64 << 10;
+/// Bytes that are read at a time, and so the largest message sent; a UDP datagram fits. With its header of ten bytes a
+/// message is four of TLS's records, and as much as is encrypted and written at once.
+const PIECE: usize = (64 << 10) - 10;
 /// Between two signs of life: short enough for what forgets idle connections on the way.
 const PING: Duration = Duration::from_secs(10);
 /// After so many signs of life without any from the client it is taken for gone.
@@ -130,8 +131,7 @@ where
 {
     let (mut sink, frames) = socket.split();
     let (output, input) = tokio::io::split(target);
-    // Frames that the client sent, counted: each is a sign of life.
-    let heard = AtomicU64::new(0);
+    let heard = Heard::default();
     let end = tokio::select! {
         end = show(&mut sink, output, &heard, clock) => end,
         () = type_in(frames, input, &heard) => End::Client,
@@ -146,11 +146,20 @@ where
     }
 }
 
+/// What was heard of the client.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Frames that it sent: each is a sign of life.
+    frames: AtomicU64,
+    /// Whether the machine does not take what it sent: its other signs of life are behind that.
+    stuck: AtomicBool,
+}
+
 /// Sends what the machine says, and signs of life.
 async fn show(
     sink: &mut (impl Sink<Message, Error = Error> + Unpin),
     mut output: impl AsyncRead + Unpin,
-    heard: &AtomicU64,
+    heard: &Heard,
     clock: &dyn Clock,
 ) -> End {
     let mut piece = vec![0; PIECE];
@@ -196,7 +205,7 @@ async fn show(
 
 /// What is known of whether the client is still there.
 struct Pulse<'a> {
-    heard: &'a AtomicU64,
+    heard: &'a Heard,
     /// Frames that were heard at the last look.
     known: u64,
     /// Looks without a sign of life.
@@ -213,13 +222,14 @@ impl Pulse<'_> {
 
     /// Looks once more; `waiting` says that the way to the client is full now.
     fn is_gone(&mut self, waiting: bool) -> bool {
-        let now = self.heard.load(Ordering::Relaxed);
+        let now = self.heard.frames.load(Ordering::Relaxed);
         if now == self.known {
             self.silent += 1;
         } else {
             (self.known, self.silent, self.slow) = (now, 0, waiting);
         }
-        self.silent >= if self.slow && !waiting { PATIENCE_WITH_THE_SLOW } else { PATIENCE }
+        let behind = (self.slow && !waiting) || self.heard.stuck.load(Ordering::Relaxed);
+        self.silent >= if behind { PATIENCE_WITH_THE_SLOW } else { PATIENCE }
     }
 }
 
@@ -227,15 +237,17 @@ impl Pulse<'_> {
 async fn type_in(
     mut frames: impl FrameStream<Item = Result<Message, Error>> + Unpin,
     mut input: impl AsyncWrite + Unpin,
-    heard: &AtomicU64,
+    heard: &Heard,
 ) {
     while let Some(frame) = frames.next().await {
-        heard.fetch_add(1, Ordering::Relaxed);
+        heard.frames.fetch_add(1, Ordering::Relaxed);
         match frame {
             Ok(Message::Binary(bytes)) => {
+                heard.stuck.store(true, Ordering::Relaxed);
                 if input.write_all(&bytes).await.is_err() || input.flush().await.is_err() {
                     return;
                 }
+                heard.stuck.store(false, Ordering::Relaxed);
             }
             Ok(Message::Close(_)) | Err(_) => return,
             // Text is no part of the protocol; pings are answered below us.
@@ -327,6 +339,19 @@ mod tests {
         drop(machine.write_all(&vec![b'x'; 1 << 20]).await);
         carried.await.unwrap();
         assert!(started.elapsed().as_secs() <= 80, "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_whose_machine_does_not_read_is_not_taken_for_gone() {
+        let (ours, theirs) = duplex(1 << 22);
+        let server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let (target, mut machine) = duplex(1 << 10);
+        let carried = tokio::spawn(async move { carry(server, Box::new(target), &SystemClock).await });
+        let mut client = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+        client.send(Message::Binary(vec![b'x'; 1 << 20].into())).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+        assert!(!carried.is_finished());
+        machine.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
