@@ -1,5 +1,6 @@
 //! The executable of a launcher Pod: shim, launcher and console tail in one small file.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ fn run() -> anyhow::Result<ExitCode> {
     // An absolute name shows in process lists what runs; any other is resolved by the kernel.
     let program = if program.is_absolute() { program } else { PathBuf::from("/proc/self/exe") };
     Ok(match options::parse(arguments)? {
+        Mode::Help => print(options::HELP)?,
+        Mode::Version => print(concat!("ironclad-launcher ", env!("CARGO_PKG_VERSION"), "\n"))?,
         Mode::Shim(options) => ExitCode::from(shim::run(&program, options)?),
         Mode::Launcher(options) => {
             launcher::run(options, env!("CARGO_PKG_VERSION"))?;
@@ -41,4 +44,9 @@ fn run() -> anyhow::Result<ExitCode> {
             ExitCode::SUCCESS
         }
     })
+}
+
+fn print(text: &str) -> std::io::Result<ExitCode> {
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }

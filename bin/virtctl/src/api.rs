@@ -85,7 +85,7 @@ impl Api {
         let body = match &request.body {
             None => Vec::new(),
             Some(body) => {
-                message = message.header(CONTENT_TYPE, "application/json");
+                message = message.header(CONTENT_TYPE, request.verb.media_type());
                 body.to_string().into_bytes()
             }
         };

@@ -4,9 +4,16 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::command::completion::Completion;
 use crate::command::console::Console;
+use crate::command::create::Create;
+use crate::command::credentials::Credentials;
+use crate::command::evacuate_cancel::EvacuateCancel;
+use crate::command::expand::Expand;
 use crate::command::expose::Expose;
 use crate::command::fslist::FilesystemList;
 use crate::command::guestosinfo::GuestOsInfo;
+use crate::command::migrate::Migrate;
+use crate::command::migrate_cancel::MigrateCancel;
+use crate::command::objectgraph::ObjectGraph;
 use crate::command::pause::Pause;
 use crate::command::port_forward::PortForward;
 use crate::command::reset::Reset;
@@ -36,9 +43,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Completion(Completion),
     Console(Console),
+    Create(Create),
+    Credentials(Credentials),
+    EvacuateCancel(EvacuateCancel),
+    Expand(Expand),
     Expose(Expose),
     Fslist(FilesystemList),
     Guestosinfo(GuestOsInfo),
+    Migrate(Migrate),
+    MigrateCancel(MigrateCancel),
+    Objectgraph(ObjectGraph),
     /// Print the flags that every command has.
     #[command(hide = true)]
     Options,
@@ -55,6 +69,22 @@ pub(crate) enum Command {
     Userlist(UserList),
     Version(Version),
     Vnc(Vnc),
+}
+
+impl Command {
+    /// Whether its flag `--user` is somebody in a guest, not the kubeconfig's user.
+    fn has_own_user(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Credentials(_))
+    }
+}
+
+impl Cli {
+    /// Leaves each flag to whom it belongs.
+    pub(crate) fn settle(&mut self) {
+        if self.command.as_ref().is_some_and(Command::has_own_user) {
+            self.connection.user = None;
+        }
+    }
 }
 
 /// Returns how users call this program: it is kubectl's plug-in when its name ends so.
@@ -76,6 +106,15 @@ pub(crate) fn complete() -> clap::Command {
     Cli::command()
 }
 
+/// Returns the help of a command that has others below it.
+pub(crate) fn help_of(name: &str) -> String {
+    let program = program(&std::env::args().next().unwrap_or_default());
+    let mut root = command(&program);
+    root.build();
+    let found = root.find_subcommand_mut(name);
+    found.map(|command| command.render_help().to_string().trim_end().to_owned()).unwrap_or_default()
+}
+
 /// Returns the help of the flags that every command has, which the commands' own help leaves out.
 pub(crate) fn global_flags() -> String {
     let only_flags = Cli::command().disable_help_flag(true).disable_help_subcommand(true);
@@ -87,7 +126,12 @@ fn adapt(command: clap::Command, program: &str, root: bool) -> clap::Command {
     let hint = format!(
         "Use \"{program} options\" for a list of global command-line options (applies to all commands)."
     );
-    let template = if root {
+    let below = command.get_subcommands().any(|below| !below.is_hide_set()) && command.get_name() != "vnc";
+    let template = if !root && below {
+        format!(
+            "{{about-with-newline}}\nUsage:\n  {{usage}}{{after-help}}\n\nAvailable Commands:\n{{subcommands}}\n\n{hint}\n"
+        )
+    } else if root {
         format!(
             "{{about-with-newline}}\nAvailable Commands:\n{{subcommands}}\n\n\
              Use \"{program} <command> --help\" for more information about a given command.\n{hint}\n"

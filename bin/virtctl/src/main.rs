@@ -8,6 +8,7 @@ mod api;
 mod cli;
 mod command;
 mod connection;
+mod flags;
 mod forward;
 mod local_client;
 mod log;
@@ -21,6 +22,7 @@ mod terminal;
 mod transport;
 mod tunnel;
 mod usage;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -35,7 +37,10 @@ fn main() -> ExitCode {
     let line = cli::command(&program);
     let parsed = line.clone().try_get_matches();
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli,
+        Ok(mut cli) => {
+            cli.settle();
+            cli
+        }
         Err(error) if !error.use_stderr() => {
             say::line(format_args!("{}", error.to_string().trim_end()));
             return ExitCode::SUCCESS;
@@ -79,9 +84,16 @@ async fn run(command: &Command, session: &Session) -> Result<()> {
     match command {
         Command::Completion(command) => command.run(),
         Command::Console(command) => command.run(session).await,
+        Command::Create(command) => command.run(session),
+        Command::Credentials(command) => command.run(session).await,
+        Command::EvacuateCancel(command) => command.run(session).await,
+        Command::Expand(command) => command.run(session).await,
         Command::Expose(command) => command.run(session).await,
         Command::Fslist(command) => command.run(session).await,
         Command::Guestosinfo(command) => command.run(session).await,
+        Command::Migrate(command) => command.run(session).await,
+        Command::MigrateCancel(command) => command.run(session).await,
+        Command::Objectgraph(command) => command.run(session).await,
         Command::Options => {
             command::options::run();
             Ok(())

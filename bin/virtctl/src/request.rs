@@ -11,6 +11,10 @@ pub(crate) enum Kind {
     Instance,
     /// `VirtualMachineInstanceReplicaSet`
     ReplicaSet,
+    /// `VirtualMachineInstanceMigration`
+    Migration,
+    /// `Secret`
+    Secret,
 }
 
 impl Kind {
@@ -20,7 +24,14 @@ impl Kind {
             Self::Machine => "virtualmachines",
             Self::Instance => "virtualmachineinstances",
             Self::ReplicaSet => "virtualmachineinstancereplicasets",
+            Self::Migration => "virtualmachineinstancemigrations",
+            Self::Secret => "secrets",
         }
+    }
+
+    /// Where its objects are.
+    fn group(self) -> &'static str {
+        if self == Self::Secret { "/api/v1" } else { "/apis/kubevirt.io/v1" }
     }
 
     /// Reads a type as users write it: any case, singular, plural or short.
@@ -43,6 +54,9 @@ pub(crate) enum Verb {
     Get,
     Put,
     Post,
+    /// With a JSON patch.
+    Patch,
+    Delete,
 }
 
 impl Verb {
@@ -52,6 +66,8 @@ impl Verb {
             Self::Get => "GET",
             Self::Put => "PUT",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
         }
     }
 
@@ -61,7 +77,14 @@ impl Verb {
             Self::Get => "Get",
             Self::Put => "Put",
             Self::Post => "Post",
+            Self::Patch => "Patch",
+            Self::Delete => "Delete",
         }
+    }
+
+    /// What a body is.
+    pub(crate) fn media_type(self) -> &'static str {
+        if self == Self::Patch { "application/json-patch+json" } else { "application/json" }
     }
 }
 
@@ -108,11 +131,44 @@ impl Request {
         })
     }
 
-    /// Reads an object of `kubevirt.io`.
+    /// Reads an object.
     pub(crate) fn object(namespace: &str, kind: Kind, name: &str) -> Result<Self, NameError> {
+        Self::of_object(Verb::Get, namespace, kind, name)
+    }
+
+    /// Does something with an object.
+    pub(crate) fn of_object(verb: Verb, namespace: &str, kind: Kind, name: &str) -> Result<Self, NameError> {
         let object = object_path(namespace, kind, name)?;
         let about = Some((kind.plural(), name.to_owned()));
-        Ok(Self { verb: Verb::Get, path: format!("/apis/kubevirt.io/v1/{object}"), body: None, about })
+        Ok(Self { verb, path: format!("{}/{object}", kind.group()), body: None, about })
+    }
+
+    /// Creates an object.
+    pub(crate) fn create(namespace: &str, kind: Kind, object: Value) -> Result<Self, NameError> {
+        let namespace = segment("namespace", namespace)?;
+        let path = format!("{}/namespaces/{namespace}/{}", kind.group(), kind.plural());
+        Ok(Self { verb: Verb::Post, path, body: Some(object), about: Some((kind.plural(), String::new())) })
+    }
+
+    /// Lists the migrations of an instance.
+    pub(crate) fn migrations_of(namespace: &str, instance: &str) -> Result<Self, NameError> {
+        let (namespace, instance) = (segment("namespace", namespace)?, segment("resource name", instance)?);
+        let plural = Kind::Migration.plural();
+        Ok(Self {
+            verb: Verb::Get,
+            path: format!(
+                "/apis/kubevirt.io/v1/namespaces/{namespace}/{plural}?labelSelector=kubevirt.io%2Fvmi-name%3D%3D{instance}"
+            ),
+            body: None,
+            about: Some((plural, String::new())),
+        })
+    }
+
+    /// Asks what a machine amounts to.
+    pub(crate) fn expand(namespace: &str, machine: Value) -> Result<Self, NameError> {
+        let namespace = segment("namespace", namespace)?;
+        let path = format!("/apis/subresources.kubevirt.io/v1/namespaces/{namespace}/expand-vm-spec");
+        Ok(Self { verb: Verb::Put, path, body: Some(machine), about: None })
     }
 
     /// Creates a Service.

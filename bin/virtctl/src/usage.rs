@@ -100,10 +100,6 @@ mod tests {
                 "ssh vm/a --port x",
                 "invalid argument \"x\" for \"--port\" flag: invalid digit found in string",
             ),
-            (
-                "completion tcsh",
-                "invalid argument \"tcsh\" for \"<SHELL>\" flag: must be one of bash, elvish, fish, powershell, zsh",
-            ),
         ] {
             assert_eq!(said(line), says, "{line}");
         }

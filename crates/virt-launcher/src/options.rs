@@ -9,6 +9,10 @@ pub enum Mode {
     Shim(Options),
     /// The launcher, started by the shim.
     Launcher(Options),
+    /// Says what there is.
+    Help,
+    /// Says which release it is.
+    Version,
     /// Follows a console log.
     Tail {
         /// The log.
@@ -54,7 +58,7 @@ impl Options {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     /// No mode, or an unknown one.
-    #[error("{0:?} is no mode; use shim, virt-launcher or virt-tail")]
+    #[error("{0:?} is no mode; use shim, virt-launcher or virt-tail, or see --help")]
     Mode(String),
     /// An unknown option.
     #[error("{0:?} is no option of this mode")]
@@ -67,10 +71,31 @@ pub enum UsageError {
     Required(&'static str),
 }
 
+/// What `--help` says.
+pub const HELP: &str = "\
+Supervises one virtual machine. The node's agents start it; there is nothing here for people to start.
+
+Usage:
+  ironclad-launcher shim --run-dir DIR --socket-dir DIR [--name NAME --namespace NAMESPACE --uid UID]
+  ironclad-launcher virt-launcher --run-dir DIR --socket-dir DIR [--name NAME --namespace NAMESPACE --uid UID]
+  ironclad-launcher virt-tail --logfile FILE
+  ironclad-launcher --help | --version
+
+Modes:
+  shim           first process of a launcher Pod: starts virt-launcher and the hypervisor, and outlives both
+  virt-launcher  controls the hypervisor for the agent that connects to its sockets
+  virt-tail      writes a console's log to standard output, and what is added to it
+";
+
 /// Reads a command line, without the program's name. Options are `--name value` or `--name=value`.
 pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Mode, UsageError> {
     let mut arguments = arguments.into_iter();
     let mode = arguments.next().unwrap_or_default();
+    match mode.as_str() {
+        "--help" | "-h" | "help" => return Ok(Mode::Help),
+        "--version" | "-V" => return Ok(Mode::Version),
+        _ => {}
+    }
     let mut options = Options::default();
     let mut logfile = PathBuf::new();
     while let Some(argument) = arguments.next() {
@@ -126,6 +151,10 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
+        for word in ["--help", "-h", "help"] {
+            assert_eq!(of(word), Ok(Mode::Help));
+        }
+        assert_eq!(of("--version"), Ok(Mode::Version));
         assert_eq!(of(""), Err(UsageError::Mode(String::new())));
         assert_eq!(of("shim --run-dir"), Err(UsageError::Value("--run-dir".to_owned())));
         assert_eq!(of("shim --run-dir /r"), Err(UsageError::Required("--socket-dir")));

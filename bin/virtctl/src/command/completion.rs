@@ -3,10 +3,12 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use clap_complete::Shell;
 
 use crate::cli;
+use crate::say::say;
+use crate::usage::UsageError;
 
 /// Print a script that completes commands and flags in a shell.
 #[derive(Args, Debug)]
@@ -15,17 +17,30 @@ use crate::cli;
     after_help = "Examples:\n  # In this bash:\n  source <(virtctl completion bash)\n\n  # In every zsh:\n  virtctl completion zsh > \"${fpath[1]}/_virtctl\"\n\n  # In every fish:\n  virtctl completion fish > ~/.config/fish/completions/virtctl.fish"
 )]
 pub(crate) struct Completion {
-    /// The shell.
-    shell: Shell,
+    #[arg(hide = true, value_name = "SHELL")]
+    arguments: Vec<String>,
+    /// Leave out what commands are for. This is always so here.
+    #[arg(long, hide = true)]
+    no_descriptions: bool,
 }
 
 impl Completion {
     /// Runs the command.
     ///
     /// # Errors
-    /// When standard output is closed.
+    /// When standard output is closed, or there are more words.
     pub(crate) fn run(&self) -> Result<()> {
-        Ok(std::io::stdout().write_all(&script(self.shell))?)
+        let shell = self.arguments.first().map(|word| Shell::from_str(word, false));
+        let Some(Ok(shell)) = shell else {
+            // Whoever does not know which shells there are is told, and has made no mistake.
+            say!("{}", cli::help_of("completion"));
+            return Ok(());
+        };
+        if let Some(word) = self.arguments.get(1) {
+            let parent = format!("virtctl completion {shell}");
+            return Err(UsageError::Command { word: word.clone(), parent }.into());
+        }
+        Ok(std::io::stdout().write_all(&script(shell))?)
     }
 }
 

@@ -151,6 +151,8 @@ fn title(kind: Kind) -> &'static str {
         Kind::Machine => "VirtualMachine",
         Kind::Instance => "VirtualMachineInstance",
         Kind::ReplicaSet => "VirtualMachineInstanceReplicaSet",
+        Kind::Migration => "VirtualMachineInstanceMigration",
+        Kind::Secret => "Secret",
     }
 }
 

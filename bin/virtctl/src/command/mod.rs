@@ -2,9 +2,16 @@
 
 pub(crate) mod completion;
 pub(crate) mod console;
+pub(crate) mod create;
+pub(crate) mod credentials;
+pub(crate) mod evacuate_cancel;
+pub(crate) mod expand;
 pub(crate) mod expose;
 pub(crate) mod fslist;
 pub(crate) mod guestosinfo;
+pub(crate) mod migrate;
+pub(crate) mod migrate_cancel;
+pub(crate) mod objectgraph;
 pub(crate) mod options;
 pub(crate) mod pause;
 pub(crate) mod port_forward;
@@ -27,6 +34,7 @@ use serde_json::Value;
 use crate::request::{Kind, NameError, Request, Verb, options};
 use crate::say::say;
 use crate::usage::UsageError;
+use crate::yaml;
 
 /// Takes exactly `N` arguments.
 ///
@@ -34,6 +42,39 @@ use crate::usage::UsageError;
 /// When there are more or fewer.
 pub(crate) fn exactly<const N: usize>(arguments: &[String]) -> Result<&[String; N], UsageError> {
     arguments.try_into().map_err(|_| UsageError::Count { expected: N, given: arguments.len() })
+}
+
+/// How an object is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// Reads a format's name.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        match word {
+            "json" => Some(Self::Json),
+            "yaml" => Some(Self::Yaml),
+            _ => None,
+        }
+    }
+
+    /// Writes an object; `indent` is what a step in JSON is indented by.
+    pub(crate) fn write(self, value: &Value, indent: &str) -> String {
+        if self == Self::Yaml {
+            return yaml::document(value);
+        }
+        let mut text = Vec::new();
+        let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+        let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
+        // Writing a value into memory does not fail.
+        drop(serde::Serialize::serialize(value, &mut serializer));
+        // As the reference's programs, which make JSON fit to stand in a page.
+        let text = String::from_utf8_lossy(&text);
+        text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
+    }
 }
 
 /// The flag of commands that can be tried.

@@ -1,5 +1,6 @@
 //! JSON patch (RFC 6902): a list of operations, all or none.
 
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 use super::PatchError;
@@ -18,9 +19,24 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let operations: json_patch::Patch =
         serde_json::from_value(patch.clone()).map_err(|error| PatchError::Form(error.to_string()))?;
     let mut patched = object.clone();
-    json_patch::patch(&mut patched, &operations)
-        .map_err(|error| PatchError::DoesNotApply(error.to_string()))?;
+    for (index, operation) in operations.iter().enumerate() {
+        if expects_nothing(operation, &patched) {
+            continue;
+        }
+        json_patch::patch(&mut patched, std::slice::from_ref(operation)).map_err(|error| {
+            let (place, why) = (&error.path, &error.kind);
+            PatchError::DoesNotApply(format!("operation '/{index}' failed at path '{place}': {why}"))
+        })?;
+    }
     Ok(patched)
+}
+
+/// Whether `operation` tests that a field is null which is not there. Kubernetes takes the two for the same, and clients
+/// rely on it: they test so that a list is not there yet before they begin one.
+fn expects_nothing(operation: &PatchOperation, object: &Value) -> bool {
+    let PatchOperation::Test(test) = operation else { return false };
+    let parent = test.path.parent().and_then(|parent| parent.resolve(object).ok());
+    test.value.is_null() && parent.is_some_and(Value::is_object) && test.path.resolve(object).is_err()
 }
 
 /// The operations that turn `before` into `after`.
@@ -47,6 +63,19 @@ mod tests {
         let after = apply(&object, &patch).expect("applies");
         assert_eq!(after, json!({"a": [2, 3], "e": [2, 3], "f": {"c/d": 2}}));
         assert_eq!(apply(&object, &diff(&object, &after)), Ok(after));
+    }
+
+    #[test]
+    fn a_field_that_is_not_there_is_null() {
+        let patch = json!([
+            {"op": "test", "path": "/spec/list", "value": null},
+            {"op": "add", "path": "/spec/list", "value": []},
+            {"op": "add", "path": "/spec/list/-", "value": 1},
+        ]);
+        assert_eq!(apply(&json!({"spec": {}}), &patch), Ok(json!({"spec": {"list": [1]}})));
+        let begun = apply(&json!({"spec": {"list": [0]}}), &patch).expect_err("it is there");
+        assert!(begun.to_string().contains("operation '/0' failed at path '/spec/list'"), "{begun}");
+        assert!(apply(&json!({}), &patch).is_err(), "nothing is there that could have it");
     }
 
     #[test]

@@ -1,0 +1,210 @@
+//! Manifests from flags, byte for byte as KubeVirt's own virtctl writes them.
+
+use std::process::{Command, Output};
+
+fn virtctl(line: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_virtctl"));
+    command.env_clear().args(line.split_whitespace());
+    command.output().expect("virtctl starts")
+}
+
+#[track_caller]
+fn writes(line: &str, manifest: &str) {
+    let output = virtctl(line);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), manifest, "{line}: {said}");
+    assert!(output.status.success(), "{line}");
+}
+
+#[track_caller]
+fn refuses(line: &str, says: &str) {
+    let output = virtctl(line);
+    assert_eq!(String::from_utf8_lossy(&output.stderr).trim_end(), says, "{line}");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{line}");
+}
+
+#[test]
+fn a_machine_has_what_is_asked_for_and_no_more() {
+    writes(
+        "create vm --name a --memory 1024Mi",
+        "apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata:
+  name: a
+spec:
+  runStrategy: Always
+  template:
+    metadata: {}
+    spec:
+      domain:
+        devices: {}
+        memory:
+          guest: 1Gi
+        resources: {}
+      terminationGracePeriodSeconds: 180
+status: {}
+",
+    );
+    writes(
+        "create vm --name a --volume-containerdisk src:r/i:t,bootorder:2 --volume-pvc src:p \
+         --volume-import type:ds,src:ns/d,size:0.5Gi,name:n,bootorder:1 --user u --ssh-key k1,k2",
+        r#"apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata:
+  name: a
+spec:
+  dataVolumeTemplates:
+  - metadata:
+      name: "n"
+    spec:
+      sourceRef:
+        kind: DataSource
+        name: d
+        namespace: ns
+      storage:
+        resources:
+          requests:
+            storage: 512Mi
+  instancetype:
+    inferFromVolume: "n"
+    inferFromVolumeFailurePolicy: Ignore
+  preference:
+    inferFromVolume: "n"
+    inferFromVolumeFailurePolicy: Ignore
+  runStrategy: Always
+  template:
+    metadata: {}
+    spec:
+      domain:
+        devices:
+          disks:
+          - bootOrder: 2
+            name: a-containerdisk-0
+          - bootOrder: 1
+            name: "n"
+        memory:
+          guest: 512Mi
+        resources: {}
+      terminationGracePeriodSeconds: 180
+      volumes:
+      - containerDisk:
+          image: r/i:t
+        name: a-containerdisk-0
+      - name: p
+        persistentVolumeClaim:
+          claimName: p
+      - dataVolume:
+          name: "n"
+        name: "n"
+      - cloudInitNoCloud:
+          userData: |-
+            #cloud-config
+            user: u
+            ssh_authorized_keys:
+              - k1
+              - k2
+        name: cloudinitdisk
+status: {}
+"#,
+    );
+}
+
+#[test]
+fn instance_types_preferences_and_clones_are_written() {
+    writes(
+        "create instancetype --cpu 2 --memory 0.5Gi --name x --gpu name:g,devicename:d -n ns",
+        "apiVersion: instancetype.kubevirt.io/v1beta1
+kind: VirtualMachineInstancetype
+metadata:
+  name: x
+  namespace: ns
+spec:
+  cpu:
+    guest: 2
+  gpus:
+  - deviceName: d
+    name: g
+  memory:
+    guest: 512Mi
+",
+    );
+    writes(
+        "create preference --name p --cpu-topology cores --machine-type q35",
+        "apiVersion: instancetype.kubevirt.io/v1beta1
+kind: VirtualMachineClusterPreference
+metadata:
+  name: p
+spec:
+  cpu:
+    preferredCPUTopology: cores
+  machine:
+    preferredMachineType: q35
+",
+    );
+    writes(
+        "create clone --source-name a --source-type snapshot --name c --label-filter * --new-mac-address i:00-11",
+        "apiVersion: clone.kubevirt.io/v1beta1
+kind: VirtualMachineClone
+metadata:
+  name: c
+spec:
+  labelFilters:
+  - '*'
+  newMacAddresses:
+    i: 00-11
+  source:
+    apiGroup: snapshot.kubevirt.io
+    kind: VirtualMachineSnapshot
+    name: a
+  target:
+    apiGroup: kubevirt.io
+    kind: VirtualMachine
+    name: \"\"
+  template: {}
+status: {}
+",
+    );
+}
+
+#[test]
+fn mistakes_are_named_by_flag_and_parameter() {
+    for (line, says) in [
+        ("create vm x", "unknown command \"x\" for \"virtctl create vm\""),
+        ("create instancetype", "required flag(s) \"cpu\", \"memory\" not set"),
+        (
+            "create vm --memory 1 --instancetype a",
+            "if any flags in the group [memory instancetype infer-instancetype infer-instancetype-from] are set none of the others can be; [instancetype memory] were all set",
+        ),
+        (
+            "create vm --volume-pvc src:ns/p",
+            "failed to parse \"--volume-pvc\" flag: not allowed to specify namespace of pvc \"p\"",
+        ),
+        (
+            "create vm --volume-containerdisk src:a,bootorder:1 --volume-pvc src:b,bootorder:1",
+            "failed to parse \"--volume-pvc\" flag: bootorder 1 was specified multiple times",
+        ),
+        (
+            "create vm --volume-import type:vddk,size:1Gi,url:u,uuid:i",
+            "failed to parse \"--volume-import\" flag: thumbprint is required with vddk volume source",
+        ),
+        (
+            "create vm --access-cred type:ssh,src:k,method:configdrive --cloud-init nocloud",
+            "failed to parse \"--access-cred\" flag: method param and value passed to --cloud-init have to match: configdrive vs nocloud",
+        ),
+        (
+            "create vm --infer-instancetype",
+            "at least one volume is needed to infer an instance type or preference",
+        ),
+    ] {
+        refuses(line, says);
+    }
+}
+
+#[test]
+fn no_command_and_no_shell_are_answered_with_help() {
+    for line in ["create", "create foo", "credentials", "completion", "completion tcsh"] {
+        let output = virtctl(line);
+        assert!(output.status.success(), "{line}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Usage:"), "{line}");
+    }
+}
