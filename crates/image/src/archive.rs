@@ -195,6 +195,10 @@ impl Store {
             let media_type = layer.media_type.chars().take(100).collect();
             return Err(Error::MediaType { reference: reference.to_owned(), media_type });
         }
+        if manifest.config.size > self.0.limits.document {
+            let limit = format!("{} bytes", self.0.limits.document);
+            return Err(Error::Limit { what: format!("the configuration of image {reference}"), limit });
+        }
         for blob in manifest.layers.iter().chain([&manifest.config]) {
             if blob.size > self.0.limits.blob {
                 let limit = format!("{} bytes", self.0.limits.blob);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::registry::Problem;
@@ -120,6 +121,17 @@ pub enum Error {
         /// Bytes that stay free.
         reserve: u64,
     },
+    /// A layer is no archive, or damaged.
+    #[error("layer {layer} cannot be unpacked: {reason}; push the image again")]
+    Layer {
+        /// The layer.
+        layer: Digest,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another pull of the same image failed while this one waited for it.
+    #[error(transparent)]
+    Shared(Arc<Error>),
     /// The system refused something.
     #[error("cannot {action} {path}")]
     System {
@@ -133,6 +145,27 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns the error itself where several who waited for one pull share it.
+    pub fn own(&self) -> &Self {
+        match self {
+            Self::Shared(error) => error.own(),
+            own => own,
+        }
+    }
+
+    /// Tells whether the image itself is at fault, so that another try with the same content is of no use.
+    pub(crate) fn is_of_the_image(&self) -> bool {
+        matches!(
+            self,
+            Self::Mismatch { .. }
+                | Self::Size { .. }
+                | Self::Limit { .. }
+                | Self::Document { .. }
+                | Self::Entry { .. }
+                | Self::Layer { .. }
+        )
+    }
+
     /// Returns a function that wraps what the system answered, for `map_err`.
     pub(crate) fn system(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();

@@ -7,8 +7,10 @@
 //! references/HEX.json  which manifest a reference means; HEX is the SHA-256 of the reference
 //! unpacked/HEX/        the file tree of the manifest HEX, read-only, shared by everything that uses it
 //! users/HEX            a symbolic link's path, HEX its SHA-256: while it leads to a file tree, that tree is used
-//! staging/             what is not complete yet; emptied when the store is opened and nobody else has it open
-//! lock                 shared by whoever adds, exclusive for whoever removes
+//! rights/HEX           for whom the blob HEX is: everybody, or those with certain logins
+//! pulls/               what is being pulled: each file names content and is locked by the process that wants it
+//! staging/             what is not complete yet; what nobody writes to any more goes when the store is opened
+//! lock                 shared by whoever adds or unpacks, exclusive for whoever removes; not held while a registry is waited for
 //! ```
 //!
 //! Everything gets its name by a rename when it is complete, so that a crash leaves no half image. Several processes
@@ -19,12 +21,14 @@ mod blobs;
 mod credentials;
 mod digest;
 mod error;
+mod lease;
 mod limits;
 mod lock;
 mod manifest;
 mod reference;
 mod registry;
 mod remove;
+mod rights;
 mod staging;
 mod store;
 mod tarball;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::lock;
+use crate::lease;
+use crate::lock::{self, Guard};
 use crate::reference::Reference;
 use crate::store::Store;
 
@@ -49,15 +50,15 @@ impl Store {
     /// # Errors
     /// When something cannot be read or removed.
     pub fn collect(&self, used: &BTreeSet<Digest>) -> Result<Removed, Error> {
-        let _guard = lock::exclusive(&self.0.root)?;
-        self.sweep(used)
+        let guard = lock::exclusive(&self.0.root)?;
+        self.sweep(used, &guard)
     }
 
     /// Does the work of [`Store::collect`]; the caller keeps everybody out.
-    pub(crate) fn sweep(&self, used: &BTreeSet<Digest>) -> Result<Removed, Error> {
+    pub(crate) fn sweep(&self, used: &BTreeSet<Digest>, guard: &Guard) -> Result<Removed, Error> {
         let mut images = used.clone();
         images.extend(self.names()?.into_iter().map(|(_, _, digest)| digest));
-        let mut kept = BTreeSet::new();
+        let mut kept = lease::leased(&self.0.root, guard)?;
         for image in &images {
             // An image that is damaged keeps nothing: it has to be pulled again anyway.
             if let Ok((manifest, _)) = self.documents(*image) {
@@ -74,6 +75,10 @@ impl Store {
                 fs::remove_file(path).map_err(Error::system("remove", path))?;
             }
             Ok(())
+        })?;
+        for_each_digest(self.0.rights.folder(), |path, digest| {
+            let is_gone = !self.0.blobs.directory().join(digest.hex()).exists() && !kept.contains(&digest);
+            if is_gone { fs::remove_file(path).map_err(Error::system("remove", path)) } else { Ok(()) }
         })?;
         for_each_digest(&self.0.root.join("unpacked"), |path, digest| {
             if !images.contains(&digest) {

@@ -2,9 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::digest::{Digest, Hasher};
 use crate::error::Error;
@@ -46,12 +48,7 @@ impl Staged {
     /// Begins a blob that errors call `what`.
     pub(crate) fn new(staging: &Path, limits: Limits, what: String) -> Result<Self, Error> {
         check_space(staging, &limits)?;
-        let path = unique(staging);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(Error::system("create", &path))?;
+        let (path, file) = begin(staging)?;
         Ok(Self {
             path,
             staging: staging.to_owned(),
@@ -111,7 +108,9 @@ impl Staged {
                 return Err(Error::Mismatch { what: self.what.clone(), expected: digest, found });
             }
         }
-        if let Some(file) = self.file.take() {
+        // Its lock is held until it has its name.
+        let file = self.file.take();
+        if let Some(file) = &file {
             file.sync_data().map_err(|error| self.full(error))?;
         }
         let target = blobs.join(found.hex());
@@ -119,6 +118,31 @@ impl Staged {
         sync_directory(blobs)?;
         Ok((found, length))
     }
+}
+
+/// Makes a file and locks it for as long as it is open: who opens a store clears away what nobody writes any more.
+fn begin(staging: &Path) -> Result<(PathBuf, File), Error> {
+    loop {
+        let path = unique(staging);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(Error::system("create", &path))?;
+        flock(&file, FlockOperation::LockExclusive)
+            .map_err(|error| Error::system("lock", &path)(error.into()))?;
+        // Somebody may have cleared it away before it was locked.
+        if file.metadata().map_err(Error::system("look at", &path))?.nlink() > 0 {
+            return Ok((path, file));
+        }
+    }
+}
+
+/// Tells whether somebody still writes to the file.
+pub(crate) fn is_written(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| {
+        flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK)
+    })
 }
 
 impl Drop for Staged {

@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::blobs::Blobs;
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::lease;
 use crate::limits::Limits;
 use crate::lock;
 use crate::manifest::{self, Config, Document, Manifest, Settings};
 use crate::reference::Reference;
+use crate::registry::Flight;
+use crate::rights::{self, Rights};
 use crate::staging::{self, unique, write_file};
 use crate::unpack::{self, Budget};
 
@@ -44,10 +47,13 @@ pub(crate) struct Inner {
     pub(crate) root: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) blobs: Blobs,
+    pub(crate) rights: Rights,
     /// One lock for each image that is being unpacked, so that it is unpacked once.
     unpacking: Locks<Mutex<()>>,
-    /// One lock for each reference or blob that is being pulled, so that it is downloaded once.
+    /// One lock for each blob that is being pulled, so that it is downloaded once.
     pub(crate) pulling: Locks<tokio::sync::Mutex<()>>,
+    /// The pulls of each reference.
+    pub(crate) flights: Locks<Flight>,
 }
 
 /// Locks by name, kept while somebody holds them.
@@ -113,7 +119,9 @@ impl Store {
     /// # Errors
     /// When the directories cannot be made.
     pub fn open_with(root: &Path, limits: Limits) -> Result<Self, Error> {
-        for name in ["blobs/sha256", "references", "unpacked", "users", "staging"] {
+        for name in
+            ["blobs/sha256", "references", "unpacked", "users", "staging", rights::FOLDER, lease::FOLDER]
+        {
             let path = root.join(name);
             fs::create_dir_all(&path).map_err(Error::system("make", &path))?;
         }
@@ -122,8 +130,10 @@ impl Store {
             clear(&staging)?;
         }
         let blobs = Blobs::new(root.join("blobs/sha256"), staging, limits);
-        let (unpacking, pulling) = (Locks::default(), Locks::default());
-        Ok(Self(Arc::new(Inner { root: root.to_owned(), limits, blobs, unpacking, pulling })))
+        let rights = Rights::new(root);
+        let (unpacking, pulling, flights) = (Locks::default(), Locks::default(), Locks::default());
+        let root = root.to_owned();
+        Ok(Self(Arc::new(Inner { root, limits, blobs, rights, unpacking, pulling, flights })))
     }
 
     /// Returns the image that `reference` means here, if it is complete.
@@ -192,9 +202,30 @@ impl Store {
     /// Those of [`Store::unpacked`], or when the use cannot be written down.
     pub fn unpacked_for(&self, image: &Image, link: &Path) -> Result<PathBuf, Error> {
         let _guard = lock::shared(&self.0.root)?;
-        let tree = self.tree(image)?;
-        self.note_use(image.digest, link)?;
-        Ok(tree)
+        match self.tree(image) {
+            Ok(tree) => {
+                self.note_use(image.digest, link)?;
+                Ok(tree)
+            }
+            Err(error) => {
+                if error.is_of_the_image() && !image.pinned {
+                    self.forget_bad(image)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the name away from an image that cannot be used: its registry is asked again, and may have mended it.
+    fn forget_bad(&self, image: &Image) -> Result<(), Error> {
+        let reference: Reference = image.reference.parse()?;
+        let path = self.record_path(&reference);
+        match self.record(&reference)? {
+            Some(record) if record.digest == image.digest => {
+                fs::remove_file(&path).map_err(Error::system("remove", &path))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Finds the file tree or makes it; the caller keeps removers out.
@@ -270,6 +301,12 @@ impl Store {
             what: format!("image {reference}"),
             reason: "a blob that its manifest names is missing".to_owned(),
         })?;
+        if pinned {
+            let (manifest, _) = self.documents(digest)?;
+            for blob in manifest.layers.iter().chain([&manifest.config]) {
+                self.0.rights.give(blob.digest, None)?;
+            }
+        }
         let content = serde_json::to_vec(&record)
             .map_err(|error| Error::Document { what: "a reference".to_owned(), reason: error.to_string() })?;
         write_file(&self.0.root.join("staging"), &self.record_path(reference), &content)?;
@@ -345,11 +382,17 @@ fn publish(partial: &Path, target: &Path) -> Result<(), Error> {
     target.parent().map_or(Ok(()), staging::sync_directory)
 }
 
-/// Empties a directory.
+/// Empties a directory, but for files that somebody is still writing.
 fn clear(directory: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(directory).map_err(Error::system("list", directory))? {
         let path = entry.map_err(Error::system("list", directory))?.path();
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else if staging::is_written(&path) {
+            continue;
+        } else {
+            fs::remove_file(&path)
+        };
         removed.map_err(Error::system("remove", &path))?;
     }
     Ok(())

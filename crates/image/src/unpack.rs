@@ -211,6 +211,9 @@ impl Layer<'_, '_> {
 }
 
 fn entry_error(layer: Digest, entry: &str, error: &io::Error) -> Error {
+    if entry.is_empty() {
+        return Error::Layer { layer, reason: error.to_string() };
+    }
     Error::Entry { layer, entry: entry.to_owned(), reason: error.to_string() }
 }
 

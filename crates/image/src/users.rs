@@ -68,7 +68,7 @@ impl Store {
     /// # Errors
     /// When something cannot be read or removed.
     pub fn make_room(&self, reference: Option<&str>) -> Result<Option<Removed>, Error> {
-        let Some(_guard) = lock::exclusive_now(&self.0.root) else { return Ok(None) };
+        let Some(guard) = lock::exclusive_now(&self.0.root) else { return Ok(None) };
         let used = self.used()?;
         if let Some(reference) = reference {
             let name: Reference = reference.parse()?;
@@ -77,7 +77,7 @@ impl Store {
                 self.forget_name(&name.to_string())?;
             }
         }
-        self.sweep(&used).map(Some)
+        self.sweep(&used, &guard).map(Some)
     }
 
     /// Writes down that `link` will lead to the tree of `digest`.

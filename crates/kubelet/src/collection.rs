@@ -166,6 +166,10 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Images for Shelf {
+        async fn is_here(&self, _: &str, _: &Pull) -> bool {
+            false
+        }
+
         async fn ensure(&self, name: &str, _: &Pull, _: &Path) -> Result<Unpacked, ImageError> {
             Err(ImageError::Absent(name.to_owned()))
         }

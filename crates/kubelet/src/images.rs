@@ -73,6 +73,8 @@ pub struct Unpacked {
     pub directory: PathBuf,
     /// Digest of its manifest.
     pub digest: String,
+    /// A sentence about how it was had, where people would expect something else.
+    pub note: Option<String>,
 }
 
 /// Why an image cannot be used.
@@ -96,6 +98,15 @@ impl ImageError {
             Self::Pull(_) => "ErrImagePull",
             Self::Absent(_) => "ErrImageNeverPull",
             Self::InvalidName(_) => "InvalidImageName",
+        }
+    }
+
+    /// Returns the word for the Event that tells of it.
+    pub fn event(&self) -> &'static str {
+        match self {
+            Self::Pull(_) => "Failed",
+            Self::Absent(_) => "ErrImageNeverPull",
+            Self::InvalidName(_) => "InspectFailed",
         }
     }
 }
@@ -123,6 +134,9 @@ pub struct Space {
 /// A store of images.
 #[async_trait::async_trait]
 pub trait Images: Send + Sync {
+    /// Tells whether the image can be used without asking a registry.
+    async fn is_here(&self, reference: &str, pull: &Pull) -> bool;
+
     /// Makes the files of an image available, fetching it as `pull` says, and keeps them for as long as the
     /// symbolic link `link`, which the caller makes, leads to them.
     async fn ensure(&self, reference: &str, pull: &Pull, link: &Path) -> Result<Unpacked, ImageError>;

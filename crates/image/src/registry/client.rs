@@ -22,6 +22,8 @@ use crate::reference::Reference;
 
 /// How long a connection may take, and how long a registry may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a document may take, however often a piece of it comes.
+const DOCUMENT_PATIENCE: Duration = Duration::from_secs(60);
 /// How often one request may be sent elsewhere.
 const REDIRECTIONS: usize = 5;
 /// Bytes of what a server says to explain itself that are read.
@@ -93,7 +95,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .tls_certs_merge(authorities)
             .tls_danger_accept_invalid_certs(way == Way::Any)
-            .connect_timeout(PATIENCE)
+            .connect_timeout(access.connect_patience.unwrap_or(PATIENCE))
             .read_timeout(PATIENCE)
             .user_agent(concat!("ironclad/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::custom(|attempt| {
@@ -144,7 +146,10 @@ impl Client {
 
     /// Begins to download a blob behind its first `from` bytes, or all of it: the status tells which.
     pub(super) async fn blob(&self, digest: &str, from: u64) -> Result<Response, Problem> {
-        self.get(&format!("blobs/{digest}"), "*/*", from).await
+        match self.get(&format!("blobs/{digest}"), "*/*", from).await {
+            Err(Problem::Absent { host }) => Err(Problem::Incomplete { host, digest: digest.to_owned() }),
+            other => other,
+        }
     }
 
     /// Says why a download ended early.
@@ -315,8 +320,13 @@ impl Client {
         Ok(Some(body).filter(|body| body.len() as u64 <= limit))
     }
 
-    /// Reads a body up to about `most` bytes.
-    async fn beginning(&self, mut response: Response, most: u64) -> Result<Vec<u8>, Problem> {
+    /// Reads a body up to about `most` bytes, which are few: who takes long for them is taken for silent.
+    async fn beginning(&self, response: Response, most: u64) -> Result<Vec<u8>, Problem> {
+        let silent = Problem::Silent { host: self.name.clone(), seconds: DOCUMENT_PATIENCE.as_secs() };
+        tokio::time::timeout(DOCUMENT_PATIENCE, self.read(response, most)).await.map_err(|_| silent)?
+    }
+
+    async fn read(&self, mut response: Response, most: u64) -> Result<Vec<u8>, Problem> {
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.broken(&error))? {
             body.extend_from_slice(&piece);

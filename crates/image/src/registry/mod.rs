@@ -3,15 +3,20 @@
 mod challenge;
 mod client;
 mod download;
+mod flight;
+mod pace;
 mod problem;
 
+use std::time::Duration;
+
 use crate::credentials::Credentials;
+use crate::digest::Digest;
 use crate::error::Error;
-use crate::lock;
 use crate::reference::Reference;
 use crate::store::{Image, Store};
 use download::Download;
 
+pub(crate) use flight::Flight;
 pub use problem::Problem;
 
 /// When to ask the registry.
@@ -45,7 +50,20 @@ pub struct Access {
     pub unverified: Vec<String>,
     /// Further certificate authorities, as PEM.
     pub authorities: Vec<Vec<u8>>,
+    /// How long a connection may take to come about, where that is not as usual.
+    pub connect_patience: Option<Duration>,
 }
+
+impl Access {
+    /// Returns a fingerprint of what there is to log in with.
+    fn login(&self, reference: &Reference) -> Option<Digest> {
+        let registry = reference.registry();
+        self.credentials.get(registry).map(|own| own.fingerprint(registry))
+    }
+}
+
+/// How long a connection may take when there is something to go on with.
+const HASTE: Duration = Duration::from_secs(5);
 
 impl Store {
     /// Returns the image `reference`, from here or from its registry as `policy` says. Pulls of one image at the
@@ -62,8 +80,7 @@ impl Store {
         if reference.is_local() {
             return self.find(&reference)?.ok_or_else(|| absent("; load it with `ironclad image load`"));
         }
-        let login =
-            access.credentials.get(reference.registry()).map(|own| own.fingerprint(reference.registry()));
+        let login = access.login(&reference);
         let own = || self.find_for(&reference, login.as_ref());
         if policy != PullPolicy::Always
             && let Some(image) = own()?
@@ -78,19 +95,55 @@ impl Store {
                 ", and its pull policy is Never; load it or allow pulling"
             }));
         }
-        let lock = self.0.pulling.of(&reference.to_string());
-        let waited = lock.try_lock().is_err();
-        let _once = lock.lock().await;
-        if (waited || policy == PullPolicy::IfNotPresent)
+        let flight = self.0.flights.of(&reference.to_string());
+        let turn = flight.turn(login).await?;
+        if (turn.waited || policy == PullPolicy::IfNotPresent)
             && let Some(image) = own()?
         {
             return Ok(image);
         }
-        let root = self.0.root.clone();
-        let _guard = tokio::task::spawn_blocking(move || lock::shared(&root))
-            .await
-            .map_err(|error| interrupted(&reference, &error))??;
-        Download::new(self, &reference, access)?.run().await
+        let pulled = match Download::new(self, &reference, access) {
+            Ok(download) => download.run().await,
+            Err(error) => Err(error),
+        };
+        pulled.map_err(|error| turn.failed(login, error))
+    }
+
+    /// Tells whether [`Store::pull`] would give the image without asking its registry.
+    ///
+    /// # Errors
+    /// When the reference is invalid, or what is here cannot be read.
+    pub fn is_here(&self, reference: &str, policy: PullPolicy, access: &Access) -> Result<bool, Error> {
+        let reference: Reference = reference.parse()?;
+        if policy == PullPolicy::Always && !reference.is_local() {
+            return Ok(false);
+        }
+        let login = access.login(&reference);
+        Ok(self.find_for(&reference, login.as_ref())?.is_some())
+    }
+
+    /// Does what [`Store::pull`] does; where the registry cannot be reached or does not give the image, one that somebody
+    /// loaded here under this name by hand is given, with the reason.
+    ///
+    /// # Errors
+    /// Those of [`Store::pull`].
+    pub async fn pull_or_loaded(
+        &self,
+        reference: &str,
+        policy: PullPolicy,
+        access: &Access,
+    ) -> Result<(Image, Option<Problem>), Error> {
+        let loaded = self.resolve(reference)?.filter(|image| image.pinned);
+        // There is something to go on with, so that a network which swallows everything keeps nobody waiting.
+        let haste = loaded.is_some().then_some(HASTE);
+        let access = Access { connect_patience: haste, ..access.clone() };
+        match (self.pull(reference, policy, &access).await, loaded) {
+            (Err(error), Some(loaded)) => match error.own() {
+                Error::Registry { problem, .. } => Ok((loaded, Some(problem.clone()))),
+                _ => Err(error),
+            },
+            (pulled, _) => pulled.map(|image| (image, None)),
+        }
     }
 }
 

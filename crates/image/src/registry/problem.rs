@@ -85,6 +85,32 @@ pub enum Problem {
         /// Host and port.
         host: String,
     },
+    /// The image is there, and a part of it is not.
+    #[error("its registry {host} has the image without its part {digest}; push the image again")]
+    Incomplete {
+        /// Host and port.
+        host: String,
+        /// The part.
+        digest: String,
+    },
+    /// Something else answers.
+    #[error(
+        "what answers in the place of its registry {host} sends a web page; log in to the network, or correct the name"
+    )]
+    NoRegistry {
+        /// Host and port.
+        host: String,
+    },
+    /// Bytes come, and too few of them.
+    #[error("its registry {host} sends less than {bytes} bytes in {seconds} s; it is tried again")]
+    Slow {
+        /// Host and port.
+        host: String,
+        /// The least that is expected.
+        bytes: u64,
+        /// In how long.
+        seconds: u64,
+    },
     /// Any other refusal.
     #[error("its registry {host} answers {status}{detail}")]
     Status {

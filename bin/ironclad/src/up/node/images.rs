@@ -17,24 +17,30 @@ pub(crate) struct NodeImages {
 
 #[async_trait::async_trait]
 impl Images for NodeImages {
+    async fn is_here(&self, reference: &str, pull: &Pull) -> bool {
+        // What is wrong is told by whoever tries.
+        let Ok(access) = self.access(reference, pull) else { return false };
+        let (reference, policy) = (reference.to_owned(), policy(pull));
+        self.blocking(move |store| store.is_here(&reference, policy, &access)).await.unwrap_or(false)
+    }
+
     async fn ensure(&self, reference: &str, pull: &Pull, link: &Path) -> Result<Unpacked, ImageError> {
-        let policy = match pull.policy {
-            kubelet::images::PullPolicy::Always => PullPolicy::Always,
-            kubelet::images::PullPolicy::IfNotPresent => PullPolicy::IfNotPresent,
-            kubelet::images::PullPolicy::Never => PullPolicy::Never,
-        };
         let access = self.access(reference, pull)?;
-        let image = self
+        let policy = policy(pull);
+        let (image, instead) = self
             .store
-            .pull(reference, policy, &access)
+            .pull_or_loaded(reference, policy, &access)
             .await
-            .map_err(|error| explain_for(reference, &error))?;
+            .map_err(|error| explain_for(reference, policy, &error))?;
+        let note = instead.map(|problem| {
+            format!("The image {reference:?} that was loaded on this machine is used, because {problem}")
+        });
         let (store, digest, link) = (self.store.clone(), image.digest.to_string(), link.to_owned());
         let directory = tokio::task::spawn_blocking(move || store.unpacked_for(&image, &link))
             .await
             .map_err(|_| ImageError::Pull(format!("unpacking {reference} broke off")))?
-            .map_err(|error| explain_for(reference, &error))?;
-        Ok(Unpacked { directory, digest })
+            .map_err(|error| explain_for(reference, policy, &error))?;
+        Ok(Unpacked { directory, digest, note })
     }
 
     async fn stock(&self) -> Result<Vec<Stored>, ImageError> {
@@ -86,12 +92,24 @@ impl NodeImages {
     }
 }
 
+fn policy(pull: &Pull) -> PullPolicy {
+    match pull.policy {
+        kubelet::images::PullPolicy::Always => PullPolicy::Always,
+        kubelet::images::PullPolicy::IfNotPresent => PullPolicy::IfNotPresent,
+        kubelet::images::PullPolicy::Never => PullPolicy::Never,
+    }
+}
+
 /// Explains what happened to one image, and names it where the error does not.
-fn explain_for(reference: &str, error: &image::Error) -> ImageError {
-    match (error, explain(error)) {
-        (image::Error::Space { .. }, ImageError::Pull(text)) => {
-            ImageError::Pull(format!("image {reference}: {text}"))
+fn explain_for(reference: &str, policy: PullPolicy, error: &image::Error) -> ImageError {
+    let name = |text: String| {
+        if text.contains(reference) { text } else { format!("image {reference}: {text}") }
+    };
+    match (error.own(), explain(error)) {
+        (image::Error::Absent { .. }, ImageError::Pull(text)) if policy == PullPolicy::Never => {
+            ImageError::Absent(name(text))
         }
+        (_, ImageError::Pull(text)) => ImageError::Pull(name(text)),
         (_, explained) => explained,
     }
 }
@@ -104,7 +122,7 @@ fn explain(error: &image::Error) -> ImageError {
         text += &format!(": {below}");
         cause = below.source();
     }
-    match error {
+    match error.own() {
         image::Error::Reference { .. } => {
             ImageError::InvalidName(text + "; write it as NAME:TAG or REGISTRY/NAME:TAG, in lower case")
         }
