@@ -1,5 +1,6 @@
 //! Carries out what [`step`](crate::step) decides, one Pod at a time.
 
+mod pull;
 mod start;
 
 use std::collections::BTreeMap;
@@ -209,8 +210,10 @@ impl Kubelet {
             }
             let pod = self.pods.get(key).filter(|pod| pod.uid == uid);
             let actions = step(self.context.now(), pod.as_deref(), &local);
-            // Doing the same again would change nothing.
-            if actions == last {
+            // Doing the same again would change nothing; a start is never given up for good.
+            if actions == last && actions.contains(&Action::Start) {
+                return Ok(Some(LEFTOVER_PAUSE));
+            } else if actions == last {
                 break;
             }
             for action in &actions {

@@ -1,6 +1,5 @@
 //! Starting a Pod: everything that it refers to is read, its images are fetched, and the runtime gets its order.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +7,12 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube_ext::{Api, ApiError, Key, Kind, Severity};
 
 use super::Kubelet;
-use crate::images::{ImageError, Pull, PullSecret};
-use crate::plan::{PlanError, PodPlan, Reference, Sources, VolumeSource, references};
+use crate::claims;
+use crate::images::PullSecret;
+use crate::plan::{PlanError, PodPlan, Reference, Sources, references};
 use crate::record::Record;
 use crate::runtime::Order;
 use crate::step::Trouble;
-use crate::{claims, volumes};
 
 /// The reason of a start that was given up because the Pod ends.
 pub(super) const UNWANTED: &str = "Unwanted";
@@ -30,18 +29,22 @@ impl Kubelet {
         uid: &str,
     ) -> Trouble {
         let reason = match trouble.reason.as_str() {
-            "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => "Failed",
-            "UnsupportedPod" => "UnsupportedPod",
-            _ => "FailedCreatePodSandBox",
+            // Told where the image's name is known.
+            "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => None,
+            "UnsupportedPod" => Some("UnsupportedPod"),
+            _ => Some("FailedCreatePodSandBox"),
         };
         tracing::warn!(pod = %key, reason = trouble.reason, "cannot start: {}", trouble.message);
-        self.tell(key, uid, Severity::Warning, reason, &trouble.message);
+        if let Some(reason) = reason {
+            self.tell(key, uid, Severity::Warning, reason, &trouble.message);
+        }
         trouble.attempts = before.map_or(1, |before| before.attempts + 1);
         if trouble.attempts > 1 && trouble.reason == "ErrImagePull" {
             trouble.reason = "ImagePullBackOff".into();
         }
-        let pause = Trouble::pause(trouble.attempts);
-        trouble.retry_at = trouble.retry_at.map(|now| now.checked_add(pause).unwrap_or(now));
+        // Counted from the end of the attempt: what fails slowly would else be due again before it was reported.
+        let (now, pause) = (self.context.now(), Trouble::pause(trouble.attempts));
+        trouble.retry_at = trouble.retry_at.map(|_| now.checked_add(pause).unwrap_or(now));
         trouble
     }
 
@@ -69,7 +72,7 @@ impl Kubelet {
         let secrets = self.pull_secrets(&pod).await?;
         let fetched = tokio::select! {
             biased;
-            fetched = self.images(uid, &plan, secrets) => fetched,
+            fetched = self.images(key, uid, &plan, secrets) => fetched,
             () = self.unwanted(key, uid) => {
                 return Ok(Err(trouble(UNWANTED, "the Pod is not wanted any more".into(), true)));
             }
@@ -145,23 +148,5 @@ impl Kubelet {
         while self.pods.get(key).is_some_and(|pod| pod.uid == uid && pod.deadline.is_none()) {
             self.context.clock.sleep(GLANCE).await;
         }
-    }
-
-    async fn images(
-        &self,
-        uid: &str,
-        plan: &PodPlan,
-        secrets: Vec<PullSecret>,
-    ) -> Result<Vec<(String, PathBuf)>, ImageError> {
-        let mut images = Vec::new();
-        for volume in &plan.volumes {
-            if let VolumeSource::Image { reference, policy } = &volume.source {
-                let pull = Pull { policy: *policy, secrets: secrets.clone() };
-                let link = volumes::path(&self.config.pods().join(uid), volume);
-                let unpacked = self.images.ensure(reference, &pull, &link).await?;
-                images.push((volume.name.clone(), unpacked.directory));
-            }
-        }
-        Ok(images)
     }
 }
