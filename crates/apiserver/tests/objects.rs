@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Api, CONFIG_MAPS, PODS, config_map, pod};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn an_object_is_created_read_and_replaced() {
@@ -171,4 +171,31 @@ async fn services_get_addresses_once() {
     api.post(path, taken.clone()).await.expect(422);
     api.delete(&format!("{path}/one"), json!({})).await.expect(200);
     api.post(path, taken).await.expect(201);
+}
+
+#[tokio::test]
+async fn services_ask_for_no_family_that_is_not_there() {
+    let api = Api::start().await;
+    let path = "/api/v1/namespaces/default/services";
+    let service = |spec: Value| {
+        let mut service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"generateName": "s-"},
+            "spec": {"ports": [{"port": 80}], "selector": {"app": "web"}}});
+        service["spec"].as_object_mut().expect("a spec").extend(spec.as_object().cloned().expect("fields"));
+        service
+    };
+    for (spec, field) in [
+        (json!({"ipFamilies": ["IPv6"]}), "spec.ipFamilies[0]"),
+        (json!({"ipFamilyPolicy": "RequireDualStack"}), "spec.ipFamilyPolicy"),
+        (json!({"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack"}), "spec.ipFamilies[1]"),
+        (json!({"ipFamilies": ["IPv4", "IPv6"]}), "spec.ipFamilyPolicy"),
+    ] {
+        let refused = api.post(path, service(spec.clone())).await.expect(422);
+        assert_eq!(refused["details"]["causes"][0]["field"], field, "{spec}");
+    }
+    let families = json!(["IPv4"]);
+    let preferring = api.post(path, service(json!({"ipFamilyPolicy": "PreferDualStack"}))).await.expect(201);
+    assert_eq!(preferring["spec"]["ipFamilies"], families);
+    // Endpoints that somebody else writes may be of any family.
+    let foreign = json!({"selector": {}, "clusterIP": "None", "ipFamilies": ["IPv6"]});
+    api.post(path, service(foreign)).await.expect(201);
 }

@@ -143,6 +143,11 @@ fn validate(call: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError>
             errors.push(FieldError::required(path.child("externalName"), ""));
         }
     }
+    let asked =
+        |service: &Value| [service["spec"]["ipFamilies"].clone(), service["spec"]["ipFamilyPolicy"].clone()];
+    if kind != "ExternalName" && old.is_none_or(|old| asked(old) != asked(object)) {
+        validate_families(spec, headless, &path, &mut errors);
+    }
     if let Some(old) = old {
         let before = text(old, &["spec", "clusterIP"]);
         let now = text(spec, &["clusterIP"]);
@@ -156,6 +161,30 @@ fn validate(call: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError>
         }
     }
     errors
+}
+
+/// The families of addresses that a Service may ask for: this cluster's Services have IPv4 addresses.
+///
+/// A headless Service without selector is for endpoints that somebody else writes, of whichever family.
+fn validate_families(spec: &Value, headless: bool, path: &Path, errors: &mut Vec<FieldError>) {
+    let families = spec["ipFamilies"].as_array().cloned().unwrap_or_default();
+    let policy = text(spec, &["ipFamilyPolicy"]);
+    if families.len() > 1 && policy == "SingleStack" {
+        let detail = "must be RequireDualStack or PreferDualStack when multiple ipFamilies are specified";
+        errors.push(FieldError::invalid(path.child("ipFamilyPolicy"), policy, detail));
+    }
+    let has_selector = spec["selector"].as_object().is_some_and(|selector| !selector.is_empty());
+    if headless && !has_selector {
+        return;
+    }
+    for (at, family) in families.iter().enumerate().filter(|(_, family)| *family != "IPv4") {
+        let at = path.child("ipFamilies").index(at);
+        errors.push(FieldError::invalid(at, family.clone(), "not configured on this cluster"));
+    }
+    if policy == "RequireDualStack" {
+        let detail = "this cluster is not configured for dual-stack services";
+        errors.push(FieldError::invalid(path.child("ipFamilyPolicy"), policy, detail));
+    }
 }
 
 fn validate_port(port: &Value, path: &Path, named: bool, errors: &mut Vec<FieldError>) {
