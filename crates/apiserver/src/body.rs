@@ -114,3 +114,30 @@ pub fn refusal(status: &Status) -> Response<Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::{StreamExt as _, stream};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_sends_too_much_is_heard_out_within_bounds() {
+        for (pieces, heard) in [((2 * LIMIT) >> 20, (2 * LIMIT) >> 20), (1000, ((LIMIT + HEARD_OUT) >> 20) + 1)] {
+            let taken = Arc::new(AtomicUsize::new(0));
+            let counting = Arc::clone(&taken);
+            let body = stream::iter(0..pieces).map(move |_| {
+                counting.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, BodyError>(Frame::data(Bytes::from(vec![b'x'; 1 << 20])))
+            });
+            let refused = read(StreamBody::new(body).boxed_unsync()).await.expect_err("it is too large");
+            assert_eq!(refused.code, 413);
+            assert_eq!(taken.load(Ordering::Relaxed), heard);
+        }
+    }
+}

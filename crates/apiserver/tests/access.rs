@@ -11,6 +11,7 @@ use certs::{Authority, Issued, Profile, Rotating, SigningKey};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use machinery::admission::UserInfo;
 use rustls_pki_types::ServerName;
@@ -45,6 +46,10 @@ fn now() -> jiff::Timestamp {
 
 impl Fixture {
     async fn start() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
         let authority = Authority::create("ca", now()).expect("an authority");
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let own = authority.issue(&Profile::server("apiserver", names), now()).expect("a certificate");
@@ -59,8 +64,7 @@ impl Fixture {
         let address = listener.local_addr().expect("an address");
         let (serving, shutdown) = (server.clone(), CancellationToken::new());
         let ending = shutdown.clone();
-        let serving =
-            tokio::spawn(async move { serving.serve(listener, tls, Limits::default(), ending).await });
+        let serving = tokio::spawn(async move { serving.serve(listener, tls, limits, ending).await });
         Self { server, address, authority, shutdown, serving }
     }
 
@@ -68,7 +72,7 @@ impl Fixture {
         self.authority.issue(&Profile::client(user, group), now()).expect("a certificate")
     }
 
-    async fn send(&self, by: By<'_>, request: Request<Full<Bytes>>) -> Response<Incoming> {
+    async fn connect(&self, by: By<'_>) -> SendRequest<Full<Bytes>> {
         let shown = if let By::Certificate(issued) = by { Some(issued) } else { None };
         let config = certs::client_config(&self.authority, shown).expect("TLS");
         // One request a connection, in the older protocol: the newer one is tried by real clients.
@@ -77,10 +81,14 @@ impl Fixture {
         let stream = TcpStream::connect(self.address).await.expect("a connection");
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
-        let (mut sender, connection) =
+        let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
         tokio::spawn(connection);
-        sender.send_request(request).await.expect("an answer")
+        sender
+    }
+
+    async fn send(&self, by: By<'_>, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        self.connect(by).await.send_request(request).await.expect("an answer")
     }
 
     async fn call(&self, by: By<'_>, method: &str, path: &str, body: &Value) -> (StatusCode, Value) {
@@ -271,4 +279,39 @@ async fn other_machines_are_let_in_only_on_request() {
     let everywhere = "0.0.0.0:0".parse().expect("an address");
     assert!(matches!(listen(everywhere, false).await, Err(ListenError::Exposed { .. })));
     assert!(listen(everywhere, true).await.is_ok());
+}
+
+#[tokio::test]
+async fn no_client_takes_every_connection() {
+    let limits = Limits { connections_of_client: 2, handshakes: 4, ..Limits::default() };
+    let fixture = Fixture::with(limits).await;
+    let (alice, bob) = (fixture.certificate("alice", "people"), fixture.certificate("bob", "people"));
+    let code = async |sender: &mut SendRequest<Full<Bytes>>| {
+        let request = Request::get("/version").header("host", "localhost");
+        let request = request.body(Full::new(Bytes::new())).expect("a request");
+        sender.send_request(request).await.expect("an answer").status()
+    };
+    let mut first = fixture.connect(By::Certificate(&alice)).await;
+    let mut second = fixture.connect(By::Certificate(&alice)).await;
+    assert_eq!((code(&mut first).await, code(&mut second).await), (StatusCode::OK, StatusCode::OK));
+    let mut third = fixture.connect(By::Certificate(&alice)).await;
+    assert_eq!(code(&mut third).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(code(&mut fixture.connect(By::Certificate(&bob)).await).await, StatusCode::OK);
+    let nobody = code(&mut fixture.connect(By::Nobody).await).await;
+    assert_ne!(nobody, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(code(&mut first).await, StatusCode::OK, "those that are there go on");
+
+    // Who begins and does not go on makes room for who does.
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        silent.push(TcpStream::connect(fixture.address).await.expect("a connection"));
+    }
+    assert_eq!(code(&mut fixture.connect(By::Certificate(&bob)).await).await, StatusCode::OK);
+
+    drop(first);
+    while code(&mut fixture.connect(By::Certificate(&alice)).await).await != StatusCode::OK {
+        // The server hears of the end in its own time.
+        tokio::task::yield_now().await;
+    }
+    drop(silent);
 }
