@@ -140,6 +140,19 @@ pub fn check_owner(file: &File, user: u32) -> Result<(), Error> {
 /// # Errors
 /// When it cannot be written, or exists.
 pub fn create(directory: &File, name: &OsStr, size: u64, owner: Option<u32>) -> Result<File, Error> {
+    create_filled(directory, name, owner, |file| file.set_len(size))
+}
+
+/// As [`create`], for a file that `fill` writes.
+///
+/// # Errors
+/// When it cannot be written, or exists.
+pub fn create_filled(
+    directory: &File,
+    name: &OsStr,
+    owner: Option<u32>,
+    fill: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<File, Error> {
     let mut partial = OsStr::new(".").to_owned();
     partial.push(name);
     partial.push(".partial");
@@ -152,7 +165,7 @@ pub fn create(directory: &File, name: &OsStr, size: u64, owner: Option<u32>) -> 
     let descriptor =
         rustix::fs::openat(directory, &partial, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     let file = File::from(descriptor);
-    file.set_len(size).map_err(|error| Error::Io("make", error))?;
+    fill(&file).map_err(|error| Error::Io("make", error))?;
     if let Some(owner) = owner {
         rustix::fs::fchown(&file, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner))).map_err(failed)?;
     }

@@ -84,6 +84,9 @@ impl Qemu {
             panic_devices: true,
             io_threads: true,
             timezones: true,
+            acpi_tables: true,
+            virtio_transitional: true,
+            shareable_disks: true,
         };
         Self { program, firmware, capabilities }
     }

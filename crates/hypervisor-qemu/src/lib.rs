@@ -10,7 +10,7 @@
 //! | root port in slot N | `rpN` |
 //! | disk NAME | device `disk-NAME`, block nodes `dI-L` and `dI-L-file` (place I, layer L) |
 //! | interface NAME | device `nic-NAME`, host end `net-NAME` |
-//! | files in the run directory | [`CONTROL_SOCKET`], [`AGENT_SOCKET`], [`VARIABLES`], [`TPM_STATE`] |
+//! | files in the run directory | [`CONTROL_SOCKET`], [`AGENT_SOCKET`], [`VARIABLES`], [`TPM_STATE`], [`TPM_LOG`] |
 //! | files in the socket directory | [`VNC_SOCKET`] |
 
 mod args;
@@ -31,8 +31,10 @@ pub const CONTROL_SOCKET: &str = "qmp.sock";
 pub const AGENT_SOCKET: &str = "agent.sock";
 /// VNC socket in the socket directory.
 pub const VNC_SOCKET: &str = "vnc-sock";
-/// What a machine's TPM keeps, in the run directory.
+/// What a machine's TPM keeps that does not outlive the machine, in the run directory.
 pub const TPM_STATE: &str = "tpm";
+/// Log of the TPM's emulator in the run directory.
+pub const TPM_LOG: &str = "tpm.log";
 /// UEFI variables of a machine whose variables do not outlive it, in the run directory.
 pub const VARIABLES: &str = "firmware-variables.fd";
 /// Channel of the first serial port in the invocation.

@@ -30,12 +30,26 @@ fn open(directory: &Path, record: &MachineRecord, name: &str, access: Access) ->
         std::fs::write(&path, guest::kernel()).unwrap();
     } else if name == "firmware/vars" {
         std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.ms.fd", &path).expect("ovmf is installed (make deps)");
+    } else if name == "tpm/state" {
+        File::create(&path).unwrap();
+    } else if name == "firmware/slic" {
+        std::fs::write(&path, table()).unwrap();
     } else {
         let made =
             Command::new("qemu-img").args(["create", "-q", "-f", format]).arg(&path).arg("1M").status();
         assert!(made.expect("qemu-img is installed (make deps)").success());
     }
     File::options().read(true).write(access == Access::ReadWrite).open(path).unwrap().into()
+}
+
+/// An ACPI table of eight bytes behind the header that each has.
+fn table() -> Vec<u8> {
+    let mut table = b"SLIC".to_vec();
+    table.extend(44_u32.to_le_bytes());
+    table.resize(44, 0);
+    let sum = table.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    table[9] = sum.wrapping_neg();
+    table
 }
 
 async fn accept((mut record, descriptors): Machine) {
@@ -80,7 +94,7 @@ async fn accept((mut record, descriptors): Machine) {
     process::prepare(&plan).unwrap();
     let log = File::create(directory.path().join("log")).unwrap();
     for companion in &plan.companions {
-        fds.push((companion.number, process::accompany(&plan, companion, log.as_fd()).unwrap()));
+        process::accompany(&plan, companion, &mut fds, log.as_fd()).unwrap();
     }
     let pid = Pid::from_raw(process::spawn(&plan, fds, log.as_fd()).unwrap()).unwrap();
     let words = || std::fs::read_to_string(directory.path().join("log")).unwrap();
@@ -126,4 +140,5 @@ accepted! {
     features_under_emulation;
     disks_with_every_setting;
     a_pool_of_threads_for_all_disks;
+    what_old_guests_need_and_what_is_kept;
 }

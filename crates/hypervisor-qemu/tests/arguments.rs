@@ -39,7 +39,8 @@ fn print(invocation: &Invocation) -> String {
         Source::Channel(name) => format!("{} <> {name}", inherited.number),
     });
     let beside = invocation.companions.iter().map(|companion| {
-        format!("{} <> {} {}", companion.number, companion.program.display(), companion.args.join(" "))
+        let taken = companion.takes.iter().map(|number| format!(" < {number}")).collect::<String>();
+        format!("{} <> {} {}{taken}", companion.number, companion.program.display(), companion.args.join(" "))
     });
     let zone =
         invocation.env.iter().filter(|(name, _)| name == "TZ").map(|(name, zone)| format!("{name}={zone}"));
@@ -77,6 +78,7 @@ golden! {
     features_under_emulation;
     disks_with_every_setting;
     a_pool_of_threads_for_all_disks;
+    what_old_guests_need_and_what_is_kept;
 }
 
 #[test]

@@ -49,6 +49,12 @@ pub struct Capabilities {
     pub io_threads: bool,
     /// A clock that follows a time zone.
     pub timezones: bool,
+    /// ACPI tables of the user's.
+    pub acpi_tables: bool,
+    /// Virtio devices for guests that know the interface of before virtio 1.0 only.
+    pub virtio_transitional: bool,
+    /// Disks that several machines write to.
+    pub shareable_disks: bool,
 }
 
 /// One thing that a record asks for and a backend cannot do.
@@ -97,7 +103,13 @@ impl Capabilities {
         need(self.panic_devices || record.panic_devices.is_empty(), "panic devices".to_owned());
         need(self.io_threads || record.io_threads == 0, "I/O threads".to_owned());
         need(self.timezones || record.clock.timezone.is_none(), "a clock in local time".to_owned());
+        need(self.acpi_tables || record.boot.acpi_tables.is_empty(), "ACPI tables".to_owned());
+        need(
+            self.virtio_transitional || !record.virtio_transitional,
+            "virtio's interface of before 1.0".to_owned(),
+        );
         for disk in &record.disks {
+            need(self.shareable_disks || !disk.shareable, format!("disk {}: sharing", disk.name));
             need(self.disk_buses.contains(&disk.bus), format!("disk {}: bus {:?}", disk.name, disk.bus));
             need(
                 self.disk_devices.contains(&disk.device),

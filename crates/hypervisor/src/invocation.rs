@@ -78,11 +78,17 @@ pub struct Companion {
     pub args: Vec<String>,
     /// Number of the hypervisor's end in the hypervisor.
     pub number: i32,
+    /// Numbers of descriptors of the invocation that go to the companion and not to the hypervisor. There they have the
+    /// numbers from [`Companion::TAKEN`] on, in this order.
+    #[serde(default)]
+    pub takes: Vec<i32>,
 }
 
 impl Companion {
     /// Number of the channel in the companion.
     pub const CHANNEL: i32 = 3;
+    /// Number in the companion of the first descriptor that it takes.
+    pub const TAKEN: i32 = 4;
 }
 
 /// One inherited descriptor.

@@ -77,12 +77,14 @@ fn directory(path: &std::path::Path) -> std::io::Result<()> {
     }
 }
 
-/// Executes a companion of `invocation`, to be reaped by the caller, and returns the hypervisor's end of its channel.
+/// Executes a companion of `invocation`, to be reaped by the caller, and puts the hypervisor's end of its channel to the
+/// `descriptors` of the hypervisor, from which it takes its own.
 pub fn accompany(
     invocation: &Invocation,
     companion: &Companion,
+    descriptors: &mut Vec<(i32, OwnedFd)>,
     output: BorrowedFd<'_>,
-) -> Result<OwnedFd, SpawnError> {
+) -> Result<(), SpawnError> {
     let program = companion.program.display().to_string();
     let (ours, theirs) =
         std::os::unix::net::UnixStream::pair().map_err(|source| SpawnError::Execute { program, source })?;
@@ -94,8 +96,15 @@ pub fn accompany(
         descriptors: Vec::new(),
         companions: Vec::new(),
     };
-    spawn(&process, vec![(Companion::CHANNEL, theirs.into())], output)?;
-    Ok(ours.into())
+    let mut its = vec![(Companion::CHANNEL, OwnedFd::from(theirs))];
+    for (number, taken) in (Companion::TAKEN..).zip(&companion.takes) {
+        if let Some(place) = descriptors.iter().position(|(known, _)| known == taken) {
+            its.push((number, descriptors.swap_remove(place).1));
+        }
+    }
+    spawn(&process, its, output)?;
+    descriptors.push((companion.number, ours.into()));
+    Ok(())
 }
 
 /// Executes the invocation and returns its process ID. `descriptors` are the open sources by their number in
@@ -192,6 +201,37 @@ mod tests {
         output.read_to_string(&mut text).unwrap();
         // The last redirection wins: 4 reads the pipe that holds 6; 7 holds 3.
         assert_eq!(text, "6\n3\nthis /usr/bin:/bin\n");
+    }
+
+    #[test]
+    fn a_companion_takes_what_is_its_own() {
+        let output = tempfile::tempfile().unwrap();
+        let companion = Companion {
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), "cat <&4 >&3".into()],
+            number: 9,
+            takes: vec![3],
+        };
+        let invocation = Invocation {
+            prepare: Vec::new(),
+            program: "/bin/true".into(),
+            args: Vec::new(),
+            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            descriptors: Vec::new(),
+            companions: vec![companion.clone()],
+        };
+        let mut state = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut state, b"kept").unwrap();
+        state.rewind().unwrap();
+        let other = std::fs::File::open("/dev/null").unwrap();
+        let mut descriptors = vec![(3, OwnedFd::from(state)), (4, OwnedFd::from(other))];
+        accompany(&invocation, &companion, &mut descriptors, output.as_fd()).unwrap();
+        let numbers: Vec<i32> = descriptors.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [4, 9]);
+        let mut told = String::new();
+        let channel = descriptors.pop().unwrap().1;
+        std::os::unix::net::UnixStream::from(channel).read_to_string(&mut told).unwrap();
+        assert_eq!(told, "kept");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`validation`]: what admission refuses;
 //! - [`fields`]: every field's state: honoured, refused at start, or harmless;
 //! - [`record`]: the neutral machine that an instance becomes, and that is kept for its life;
+//! - [`persistence`]: what of a machine outlives its instance beside its disks;
 //! - [`network`], [`cloudinit`]: what the node's agent prepares for it;
 //! - [`resources`]: what its Pod asks for;
 //! - [`lifecycle`]: the phases of an instance and the moves between them.
@@ -20,6 +21,7 @@ pub mod fields;
 pub mod identity;
 pub mod lifecycle;
 pub mod network;
+pub mod persistence;
 pub mod record;
 pub mod resources;
 pub mod validation;

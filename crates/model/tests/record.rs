@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
 
+#[path = "record/edits.rs"]
+mod edits;
 #[path = "record/every.rs"]
 mod every;
 
@@ -25,9 +27,14 @@ fn facts() -> NodeFacts {
         balloon_period_seconds: 10,
         volumes: BTreeMap::from([(
             "root".to_owned(),
-            VolumeFacts { chain: vec![DiskFormat::Qcow2, DiskFormat::Qcow2], direct_io: false },
+            VolumeFacts {
+                chain: vec![DiskFormat::Qcow2, DiskFormat::Qcow2],
+                direct_io: false,
+                block_size: Some(4096),
+            },
         )]),
         nics: BTreeMap::from([("default".to_owned(), NicFacts { lease: None, mtu: 1480 })]),
+        log_serial_console: true,
         places: None,
     }
 }

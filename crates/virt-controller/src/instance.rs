@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::caches::{Caches, InstanceFacts, InstanceView, PodFacts, PodView, Queues};
 use crate::config::Config;
 use crate::installation::Installation;
+use crate::state_claim;
 
 struct Controller {
     context: Context,
@@ -115,11 +116,18 @@ struct Act<'a> {
 
 impl Act<'_> {
     async fn perform(&mut self, action: &Action) -> Result<(), ApiError> {
-        let controller = self.controller;
+        let (controller, key) = (self.controller, self.key);
         match action {
             Action::CreatePod { name } => {
                 let config = controller.installation.launcher();
-                let pod = launcher::pod(self.instance().await?, name, &config);
+                let instance = self.instance().await?;
+                let state = state_claim::ensure(&controller.context.client, instance, &config).await;
+                let state = state.inspect_err(|error| {
+                    if error.is_refused() {
+                        controller.refused.lock().insert(key.clone(), error.to_string());
+                    }
+                })?;
+                let pod = launcher::pod(instance, name, state.as_deref(), &config);
                 let created = controller.pods.create(&self.key.namespace, &pod).await;
                 self.created(name, created).await
             }

@@ -10,6 +10,7 @@ mod installation;
 mod instance;
 mod machine;
 mod node;
+mod state_claim;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -13,6 +13,8 @@ pub(crate) struct Defaults {
     pub(crate) smbios: SmbiosFacts,
     /// Seconds between memory statistics of the balloon; 0 turns them off.
     pub(crate) balloon_period_seconds: u32,
+    /// Whether the serial console of machines that do not say is written down.
+    pub(crate) log_serial_console: bool,
     /// When a volume is too small for its disk.
     pub(crate) small_volumes: SmallVolumes,
 }
@@ -44,6 +46,7 @@ impl Defaults {
         Self {
             smbios: config.smbios,
             balloon_period_seconds: config.balloon_period_seconds,
+            log_serial_console: config.log_serial_console,
             small_volumes: SmallVolumes::of(kubevirt),
         }
     }

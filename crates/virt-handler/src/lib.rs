@@ -65,6 +65,15 @@ pub struct Config {
 /// Enough for a guest under emulation on a busy node.
 pub const DEFAULT_BOOT_PATIENCE: Duration = Duration::from_secs(180);
 
+/// UEFI variables that a machine starts with: files of the node.
+#[derive(Clone, Debug, Default)]
+pub struct FirmwareVariables {
+    /// Without Secure Boot.
+    pub plain: PathBuf,
+    /// With Secure Boot and the usual keys.
+    pub secure: PathBuf,
+}
+
 /// What a node's hypervisor can do.
 #[derive(Clone, Debug)]
 pub struct Hypervisor {
@@ -80,6 +89,8 @@ pub struct Hypervisor {
     pub cpu_models: Vec<String>,
     /// Processor features that guests can have; `None` where only their start shows it.
     pub cpu_features: Option<BTreeSet<String>>,
+    /// UEFI variables of new machines.
+    pub firmware_variables: FirmwareVariables,
 }
 
 /// Runs the agent until `shutdown` ends. Machines go on without it.

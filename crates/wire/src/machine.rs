@@ -24,7 +24,8 @@ pub const RECORD_VERSION: u32 = 1;
 
 /// Names one descriptor that travels beside the record, for example `disk/rootdisk/0` (layer 0, the top, of
 /// the chain of disk `rootdisk`), `nic/default/tap`, `nic/default/dhcp`, `nic/default/dhcp6`,
-/// `nic/default/advertiser`, `boot/kernel`, `boot/initrd`, `firmware/vars`.
+/// `nic/default/advertiser`, `boot/kernel`, `boot/initrd`, `firmware/vars`, `firmware/slic`,
+/// `tpm/state`.
 pub type DescriptorName = String;
 
 /// One virtual machine, independent of the hypervisor that runs it.
@@ -61,6 +62,12 @@ pub struct MachineRecord {
     pub nics: Vec<Nic>,
     /// Whether a serial console is attached (`ttyS0`).
     pub serial: bool,
+    /// Whether what the guest prints there is not to be written down.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub serial_unlogged: bool,
+    /// Whether virtio devices also speak the interface of before virtio 1.0, for guests of that age.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub virtio_transitional: bool,
     /// Random number generator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rng: Option<Rng>,
@@ -203,6 +210,9 @@ pub struct Boot {
     /// A kernel loaded directly, past the firmware's own boot order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelBoot>,
+    /// ACPI tables of the user's, beside those of the hardware; each file has the table's own header.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acpi_tables: Vec<DescriptorName>,
 }
 
 /// Firmware of the machine.

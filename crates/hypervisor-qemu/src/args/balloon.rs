@@ -6,14 +6,19 @@ use wire::machine::Balloon;
 
 use super::builder::Builder;
 use super::pci::{self, Kind};
+use super::virtio::Virtio;
 
-pub(super) fn add(builder: &mut Builder<'_>, balloon: Option<&Balloon>) -> Result<(), PlanError> {
+pub(super) fn add(
+    builder: &mut Builder<'_>,
+    balloon: Option<&Balloon>,
+    virtio: Virtio,
+) -> Result<(), PlanError> {
     let Some(balloon) = balloon else { return Ok(()) };
-    let place = pci::place("memory balloon", &balloon.address, Kind::Integrated)?;
+    let place = pci::place("memory balloon", &balloon.address, virtio.kind(Kind::Integrated))?;
     // Pages that the guest has freed go back to the host without anybody asking.
     pci::device(
         builder,
-        "virtio-balloon-pci",
+        &virtio.driver("virtio-balloon-pci"),
         place,
         json!({
             "id": "balloon0",

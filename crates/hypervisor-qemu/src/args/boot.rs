@@ -32,6 +32,11 @@ pub(super) fn add(
     if let Some(kernel) = &record.boot.kernel {
         add_kernel(builder, kernel)?;
     }
+    for table in &record.boot.acpi_tables {
+        // Its header is the file's own.
+        let number = builder.descriptor("ACPI table", table)?;
+        builder.option("-acpitable", format!("file=/proc/self/fd/{number}"));
+    }
     let Firmware::Uefi { secure_boot, persistent } = record.boot.firmware else {
         return Ok(Drives(false));
     };

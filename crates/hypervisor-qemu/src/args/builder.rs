@@ -96,10 +96,11 @@ impl<'a> Builder<'a> {
         FIRST_NUMBER + (self.inherited.len() + self.companions.len()) as i32
     }
 
-    /// Has a companion executed beside the process and returns the number of its channel in the process.
-    pub(crate) fn companion(&mut self, program: &Path, args: Vec<String>) -> i32 {
+    /// Has a companion executed beside the process, with descriptors of the record's, and returns the number of its channel
+    /// in the process.
+    pub(crate) fn companion(&mut self, program: &Path, args: Vec<String>, takes: Vec<i32>) -> i32 {
         let number = self.next_number();
-        self.companions.push(Companion { program: program.to_owned(), args, number });
+        self.companions.push(Companion { program: program.to_owned(), args, number, takes });
         number
     }
 
@@ -109,6 +110,11 @@ impl<'a> Builder<'a> {
         let text = path.display().to_string();
         self.prepare.push(Preparation::Directory { path });
         text
+    }
+
+    /// Returns a path in the run directory for a file that the process makes.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.run_directory().join(name).display().to_string()
     }
 
     /// Returns a path in the run directory for a socket that the process listens on.

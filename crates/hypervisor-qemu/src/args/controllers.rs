@@ -5,6 +5,7 @@ use wire::machine::{Address, DiskBus, MachineRecord};
 
 use super::builder::Builder;
 use super::inputs;
+use super::virtio::Virtio;
 
 /// Slots of bus 0 above those of records. The SATA controller is the chipset's own, in slot 0x1f.
 const SCSI_SLOT: &str = "0x1e";
@@ -38,7 +39,7 @@ pub(super) fn add(builder: &mut Builder<'_>, record: &MachineRecord) {
     if uses(DiskBus::Scsi) {
         builder.json(
             "-device",
-            json!({"driver": "virtio-scsi-pci", "id": "scsi0", "bus": "pcie.0", "addr": SCSI_SLOT}),
+            json!({"driver": Virtio::of(record).driver("virtio-scsi-pci"), "id": "scsi0", "bus": "pcie.0", "addr": SCSI_SLOT}),
         );
     }
     for (address, name) in SATA_ADDRESSES.iter().zip(1..) {

@@ -10,8 +10,9 @@ use super::builder::{Builder, contradiction};
 use super::controllers::{SATA_UNITS, SCSI_BUS, USB_BUS, sata_bus};
 use super::pci::{self, Kind};
 use super::threads;
+use super::virtio::Virtio;
 
-pub(super) fn add(builder: &mut Builder<'_>, disks: &[Disk]) -> Result<(), PlanError> {
+pub(super) fn add(builder: &mut Builder<'_>, disks: &[Disk], speaks: Virtio) -> Result<(), PlanError> {
     for (place, disk) in disks.iter().enumerate() {
         let label = format!("disk {}", disk.name);
         let node = match (disk.chain.is_empty(), disk.device) {
@@ -20,7 +21,7 @@ pub(super) fn add(builder: &mut Builder<'_>, disks: &[Disk]) -> Result<(), PlanE
             (true, _) => return Err(contradiction(label, "it has no image")),
             (false, _) => graph(builder, place, disk, &label)?,
         };
-        device(builder, disk, &label, node.as_deref())?;
+        device(builder, disk, &label, node.as_deref(), speaks)?;
     }
     Ok(())
 }
@@ -86,13 +87,19 @@ fn graph(
     Ok(below)
 }
 
-fn device(builder: &mut Builder<'_>, disk: &Disk, label: &str, node: Option<&str>) -> Result<(), PlanError> {
+fn device(
+    builder: &mut Builder<'_>,
+    disk: &Disk,
+    label: &str,
+    node: Option<&str>,
+    speaks: Virtio,
+) -> Result<(), PlanError> {
     let cdrom = disk.device == DiskDevice::Cdrom;
     let (driver, place) = match disk.bus {
         DiskBus::Virtio if cdrom => {
             return Err(contradiction(label, "an optical drive needs the bus sata, scsi or usb"));
         }
-        DiskBus::Virtio => ("virtio-blk-pci", pci::place(label, &disk.address, Kind::Express)?),
+        DiskBus::Virtio => ("virtio-blk-pci", pci::place(label, &disk.address, speaks.kind(Kind::Express))?),
         DiskBus::Sata => {
             let bus = sata_bus(unit(label, disk, SATA_UNITS)?);
             (if cdrom { "ide-cd" } else { "ide-hd" }, on(&bus))
@@ -126,9 +133,10 @@ fn device(builder: &mut Builder<'_>, disk: &Disk, label: &str, node: Option<&str
     if let Some((property, threads)) = threads::property(&disk.io_threads).filter(|_| virtio) {
         place.insert(property.to_owned(), threads);
     }
+    let driver = if virtio { speaks.driver(driver) } else { driver.to_owned() };
     pci::device(
         builder,
-        driver,
+        &driver,
         place,
         json!({
             "id": format!("disk-{}", disk.name),
@@ -141,6 +149,7 @@ fn device(builder: &mut Builder<'_>, disk: &Disk, label: &str, node: Option<&str
             "logical_block_size": disk.block_size.map(|size| size.logical),
             "physical_block_size": disk.block_size.map(|size| size.physical),
             "discard_granularity": disk.block_size.and_then(|size| size.discard_granularity),
+            "share-rw": disk.shareable.then_some(true),
             "num-queues": (virtio && disk.queues > 0).then_some(disk.queues),
         }),
     );

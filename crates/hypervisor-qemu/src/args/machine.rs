@@ -32,6 +32,7 @@ pub(super) fn add(
     }
     let secure = matches!(record.boot.firmware, Firmware::Uefi { secure_boot: true, .. });
     for (property, wanted) in [
+        ("acpi", record.features.acpi),
         ("smm", record.features.smm.filter(|_| !secure)),
         ("hpet", record.clock.timers.hpet),
         ("pit", record.clock.timers.pit),

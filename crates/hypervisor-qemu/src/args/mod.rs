@@ -26,6 +26,7 @@ mod smbios;
 mod sound;
 mod threads;
 mod tpm;
+mod virtio;
 mod watchdog;
 
 use hypervisor::{Invocation, PlanError, Surroundings};
@@ -33,6 +34,7 @@ use wire::machine::MachineRecord;
 
 use crate::Qemu;
 use builder::Builder;
+use virtio::Virtio;
 
 /// Plans the whole process.
 pub(crate) fn invocation(
@@ -60,16 +62,17 @@ pub(crate) fn invocation(
     controllers::add(&mut builder, record);
     serial::add(&mut builder, record.serial);
     threads::add(&mut builder, record.io_threads);
-    disks::add(&mut builder, &record.disks)?;
-    nics::add(&mut builder, &record.nics)?;
-    agent::add(&mut builder, record.agent.as_ref())?;
-    rng::add(&mut builder, record.rng.as_ref())?;
-    balloon::add(&mut builder, record.balloon.as_ref())?;
+    let virtio = Virtio::of(record);
+    disks::add(&mut builder, &record.disks, virtio)?;
+    nics::add(&mut builder, &record.nics, virtio)?;
+    agent::add(&mut builder, record.agent.as_ref(), virtio)?;
+    rng::add(&mut builder, record.rng.as_ref(), virtio)?;
+    balloon::add(&mut builder, record.balloon.as_ref(), virtio)?;
     graphics::add(&mut builder, record.graphics.as_ref())?;
     inputs::add(&mut builder, &record.inputs)?;
     sound::add(&mut builder, record.sound.as_ref())?;
     watchdog::add(&mut builder, record.watchdog.as_ref())?;
-    tpm::add(&mut builder, record.tpm.is_some());
+    tpm::add(&mut builder, record.tpm)?;
     panic::add(&mut builder, &record.panic_devices)?;
     Ok(builder.finish(qemu.program.clone()))
 }

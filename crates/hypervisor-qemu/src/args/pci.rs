@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use wire::machine::{Address, InputBus, MachineRecord, PanicDevice};
 
 use super::builder::{Builder, contradiction};
+use super::virtio::Virtio;
 
 /// Highest slot of bus 0 that a record may use; above are our controllers and the chipset's own devices.
 pub(super) const HIGHEST_SLOT: u8 = 0x1c;
@@ -109,12 +110,13 @@ pub(super) fn device(builder: &mut Builder<'_>, driver: &str, place: Map<String,
 }
 
 fn devices(record: &MachineRecord) -> Vec<(String, &Address, Kind)> {
+    let virtio = Virtio::of(record);
     let mut devices = Vec::new();
     for disk in &record.disks {
-        devices.push((format!("disk {}", disk.name), &disk.address, Kind::Express));
+        devices.push((format!("disk {}", disk.name), &disk.address, virtio.kind(Kind::Express)));
     }
     for nic in &record.nics {
-        devices.push((format!("interface {}", nic.name), &nic.address, super::nics::kind(nic.model)));
+        devices.push((format!("interface {}", nic.name), &nic.address, super::nics::kind(nic.model, virtio)));
     }
     if let Some(agent) = &record.agent {
         devices.push(("guest agent channel".to_owned(), &agent.address, Kind::Integrated));

@@ -264,6 +264,37 @@ pub(crate) fn disks_with_every_setting() -> Machine {
     (record, &["a", "b", "c", "d"])
 }
 
+pub(crate) fn what_old_guests_need_and_what_is_kept() -> Machine {
+    let root = |slot: u8| json!({"type": "rootPort", "slot": slot});
+    let mut shared = disk("shared", "disk", "virtio", root(3), json!([{"descriptor": "a", "format": "raw"}]));
+    shared["shareable"] = json!(true);
+    let scsi = disk(
+        "scsi",
+        "disk",
+        "scsi",
+        json!({"type": "unit", "unit": 0}),
+        json!([{"descriptor": "b", "format": "raw"}]),
+    );
+    let record = with(json!({
+        "boot": {"firmware": {"type": "bios"}, "acpiTables": ["firmware/slic"]},
+        "virtioTransitional": true,
+        "features": {"acpi": false},
+        "tpm": {"persistent": true},
+        "disks": [shared, scsi],
+        "nics": [
+            {"name": "default", "model": "virtio", "address": root(2), "mac": "02:00:00:00:00:01", "mtu": 0,
+             "tap": "nic/default/tap", "linkUp": true},
+            {"name": "second", "model": "e1000e", "address": root(4), "mac": "02:00:00:00:00:02", "mtu": 0,
+             "tap": "nic/second/tap", "linkUp": true}
+        ],
+        "agent": {"address": root(5)},
+        "rng": {"address": root(6)},
+        "balloon": {"address": root(7), "statsPeriodSeconds": 10},
+        "spareRootPorts": [8]
+    }));
+    (record, &["firmware/slic:ro", "tpm/state", "a", "b", "nic/default/tap", "nic/second/tap"])
+}
+
 pub(crate) fn a_pool_of_threads_for_all_disks() -> Machine {
     let mut pooled = disk(
         "d",

@@ -339,7 +339,7 @@ mod tests {
         let vmi = instance(json!({
             "domain": {"devices": {
                 "interfaces": [{"name": "a", "masquerade": {}}, {"name": "b", "bridge": {}}],
-                "tpm": {"persistent": true, "enabled": true},
+                "autoattachVSOCK": true,
             }},
             "volumes": [{"name": "c", "memoryDump": {"claimName": "s"}}],
         }));
@@ -347,8 +347,8 @@ mod tests {
         assert_eq!(
             fields,
             [
+                "spec.domain.devices.autoattachVSOCK",
                 "spec.domain.devices.interfaces[1].bridge",
-                "spec.domain.devices.tpm.persistent",
                 "spec.volumes[0].memoryDump"
             ]
         );

@@ -1,14 +1,32 @@
 //! What a machine starts from, and who it says it is.
 
-use api::kubevirt::v1::DomainSpec;
+use api::kubevirt::v1::{ACPI, DomainSpec};
 use wire::machine::{Boot, Firmware, KernelBoot, Smbios};
 
 use super::{RecordError, SmbiosFacts};
 
 /// Descriptor of the kernel that is loaded directly.
 pub const KERNEL: &str = "boot/kernel";
+/// Descriptor of UEFI variables that outlive the instance.
+pub const VARIABLES: &str = "firmware/vars";
+/// Descriptor of what a TPM keeps that outlives the instance.
+pub const TPM: &str = "tpm/state";
+/// Descriptors of a user's ACPI tables, with the field that names the volume of each.
+const TABLES: [(&str, fn(&ACPI) -> Option<&String>); 2] = [
+    ("firmware/slic", |tables| tables.slic_name_ref.as_ref()),
+    ("firmware/msdm", |tables| tables.msdm_name_ref.as_ref()),
+];
 /// Descriptor of the initial RAM disk that is loaded directly.
 pub const INITRD: &str = "boot/initrd";
+
+/// Returns the descriptor of each ACPI table that a specification brings, and the volume that it is in.
+pub fn acpi_tables(domain: &DomainSpec) -> impl Iterator<Item = (&'static str, &str)> {
+    let tables = domain.firmware.as_ref().and_then(|firmware| firmware.acpi.as_ref());
+    TABLES.into_iter().filter_map(move |(descriptor, volume)| {
+        let volume = volume(tables?).filter(|volume| !volume.is_empty())?;
+        Some((descriptor, volume.as_str()))
+    })
+}
 
 pub(super) fn boot(domain: &DomainSpec) -> Result<Boot, RecordError> {
     let firmware = domain.firmware.as_ref();
@@ -35,6 +53,14 @@ pub(super) fn boot(domain: &DomainSpec) -> Result<Boot, RecordError> {
         },
         None => None,
     };
+    let without_acpi = domain.features.as_ref().is_some_and(|features| features.acpi.enabled == Some(false));
+    if without_acpi && efi.is_some() {
+        return Err(RecordError::field(
+            "spec.domain.features.acpi.enabled",
+            "false",
+            "UEFI needs ACPI; write true, or start the machine by BIOS",
+        ));
+    }
     Ok(Boot {
         firmware: match efi {
             Some(efi) => Firmware::Uefi {
@@ -47,6 +73,7 @@ pub(super) fn boot(domain: &DomainSpec) -> Result<Boot, RecordError> {
             .and_then(|firmware| firmware.bootloader.as_ref()?.bios.as_ref())
             .is_some_and(|bios| bios.use_serial == Some(true)),
         kernel,
+        acpi_tables: acpi_tables(domain).map(|(descriptor, _)| descriptor.to_owned()).collect(),
     })
 }
 

@@ -7,7 +7,7 @@ use wire::machine::{
 };
 
 use super::RecordError;
-use super::slots::{self, Slots};
+use super::slots::{self, Slots, Stand};
 
 /// Name of the pointer that `autoattachInputDevice` adds; part of the API's contract.
 const AUTOMATIC_INPUT: &str = "default-0";
@@ -42,7 +42,9 @@ pub(super) fn inputs(devices: &Devices, slots: &mut Slots) -> Result<Vec<Input>,
     for (index, spec) in devices.inputs.iter().enumerate() {
         let bus = match spec.bus.as_deref() {
             None | Some("" | "usb") => InputBus::Usb,
-            Some("virtio") => InputBus::Virtio { address: slots.take(&format!("input/{}", spec.name))? },
+            Some("virtio") => {
+                InputBus::Virtio { address: slots.take(&format!("input/{}", spec.name), Stand::Port)? }
+            }
             Some(other) => {
                 return Err(RecordError::field(
                     format!("spec.domain.devices.inputs[{index}].bus"),
@@ -68,7 +70,7 @@ pub(super) fn sound(devices: &Devices, slots: &mut Slots) -> Result<Option<Sound
             return Err(RecordError::field("spec.domain.devices.sound.model", other, "write ich9 or ac97"));
         }
     };
-    Ok(Some(Sound { model, address: slots.take("sound")? }))
+    Ok(Some(Sound { model, address: slots.take("sound", Stand::Bus)? }))
 }
 
 pub(super) fn watchdog(devices: &Devices, slots: &mut Slots) -> Result<Option<Watchdog>, RecordError> {
@@ -87,11 +89,16 @@ pub(super) fn watchdog(devices: &Devices, slots: &mut Slots) -> Result<Option<Wa
             ));
         }
     };
-    Ok(Some(Watchdog { address: slots.take("watchdog")?, action }))
+    Ok(Some(Watchdog { address: slots.take("watchdog", Stand::Bus)?, action }))
 }
 
-pub(super) fn tpm(devices: &Devices) -> Option<Tpm> {
-    devices.tpm.as_ref().filter(|tpm| tpm.enabled != Some(false)).map(|_| Tpm {})
+pub(super) fn tpm(domain: &DomainSpec) -> Option<Tpm> {
+    domain
+        .devices
+        .tpm
+        .as_ref()
+        .filter(|tpm| tpm.enabled != Some(false))
+        .map(|_| Tpm { persistent: crate::persistence::keeps_tpm(domain) })
 }
 
 pub(super) fn panic_devices(
@@ -106,7 +113,9 @@ pub(super) fn panic_devices(
         };
         let device = match spec.model.as_deref() {
             None | Some("" | "isa") => PanicDevice::Isa,
-            Some("pvpanic") => PanicDevice::Pvpanic { address: slots.take(&format!("panic/{index}"))? },
+            Some("pvpanic") => {
+                PanicDevice::Pvpanic { address: slots.take(&format!("panic/{index}"), Stand::Bus)? }
+            }
             Some("hyperv") if accelerator == Accelerator::Tcg => {
                 return Err(refused(
                     "hyperv",

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::kubevirt::v1::{Disk as SpecDisk, VirtualMachineInstance, Volume};
+use api::kubevirt::v1::{Devices, Disk as SpecDisk, VirtualMachineInstance, Volume};
 use wire::machine::{
     Address, BlockSize, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskIo, DiskLayer, ErrorPolicy,
 };
 
-use super::places::Bus;
-use super::slots::Slots;
-use super::{NodeFacts, Places, RecordError};
+use super::places::{Bus, UNITS};
+use super::slots::{Slots, Stand};
+use super::{NodeFacts, Places, RecordError, VolumeFacts};
 
 /// Ports of the board's SATA controller and of the three that are added when those are taken.
 const SATA_PORTS: u32 = 24;
@@ -20,7 +20,7 @@ pub(super) fn disks(
     places: Option<&Places>,
     slots: &mut Slots,
 ) -> Result<Vec<Disk>, RecordError> {
-    let mut units = Units::new(places, &vmi.spec.domain.devices.disks);
+    let mut units = Units::new(places, &vmi.spec.domain.devices);
     let mut disks = Vec::with_capacity(vmi.spec.domain.devices.disks.len());
     for (index, spec) in vmi.spec.domain.devices.disks.iter().enumerate() {
         let path = format!("spec.domain.devices.disks[{index}]");
@@ -43,22 +43,31 @@ pub(super) fn disks(
 struct Units {
     kept: BTreeMap<(Bus, String), u32>,
     taken: BTreeSet<(Bus, u32)>,
+    /// How disks stand that are devices of their own.
+    stand: Stand,
 }
 
 impl Units {
     /// Starts with the units that the machine had before for disks that are still there: there are few.
-    fn new(places: Option<&Places>, wanted: &[SpecDisk]) -> Self {
-        let stays = |disk: &str| wanted.iter().any(|spec| spec.name == disk);
+    fn new(places: Option<&Places>, devices: &Devices) -> Self {
+        let stays = |disk: &str| devices.disks.iter().any(|spec| spec.name == disk);
         let kept = places.map(|places| places.units.clone()).unwrap_or_default();
         let kept: BTreeMap<_, _> = kept.into_iter().filter(|((_, disk), _)| stays(disk)).collect();
         let taken = kept.iter().map(|((bus, _), unit)| (*bus, *unit)).collect();
-        Self { kept, taken }
+        let stand = Stand::of_virtio(devices.use_virtio_transitional == Some(true));
+        Self { kept, taken, stand }
     }
 
-    /// Returns the unit of a disk: the one it had, else the lowest free one.
+    /// Returns the unit of a disk: the one it had, else the one after the last, else the lowest free one. Guests name disks
+    /// by the order of their units.
     fn take(&mut self, bus: Bus, name: &str) -> Address {
         let kept = self.kept.get(&(bus, name.to_owned())).copied();
-        let free = || (0..=u32::MAX).find(|unit| !self.taken.contains(&(bus, *unit))).unwrap_or(0);
+        let free = || {
+            let last = self.taken.range((bus, 0)..=(bus, u32::MAX)).last().map_or(0, |(_, unit)| unit + 1);
+            let limit = if bus == Bus::Sata { SATA_PORTS } else { UNITS };
+            let mut units = (last..limit).chain(0..=u32::MAX);
+            units.find(|unit| !self.taken.contains(&(bus, *unit))).unwrap_or(0)
+        };
         let unit = kept.unwrap_or_else(free);
         self.taken.insert((bus, unit));
         Address::Unit { unit }
@@ -98,7 +107,7 @@ fn disk(
     let address = match (Bus::of(bus), chosen) {
         (Some(shared), _) => units.take(shared, &spec.name),
         (None, Some(address)) if !address.is_empty() => Address::Pci { address: address.to_owned() },
-        (None, _) => slots.take(&format!("disk/{}", spec.name))?,
+        (None, _) => slots.take(&format!("disk/{}", spec.name), units.stand)?,
     };
     if bus == DiskBus::Sata && matches!(address, Address::Unit { unit } if unit >= SATA_PORTS) {
         return Err(RecordError::field(
@@ -148,9 +157,10 @@ fn disk(
             }
         },
         io,
-        block_size: block_size(spec, path)?,
+        block_size: block_size(spec, bus, known.and_then(|known| known.block_size), path)?,
         io_threads: Vec::new(),
         queues: 0,
+        shareable: shareable(spec, volume, known, path)?,
     })
 }
 
@@ -178,7 +188,23 @@ fn io(spec: &SpecDisk, path: &str) -> Result<Option<DiskIo>, RecordError> {
     })
 }
 
-fn block_size(spec: &SpecDisk, path: &str) -> Result<Option<BlockSize>, RecordError> {
+/// Smallest block that a disk has.
+const SMALLEST_BLOCK: u32 = 512;
+
+/// `found` is what the volume's file system works with.
+fn block_size(
+    spec: &SpecDisk,
+    bus: DiskBus,
+    found: Option<u32>,
+    path: &str,
+) -> Result<Option<BlockSize>, RecordError> {
+    let matching = spec.block_size.as_ref().and_then(|size| size.match_volume.as_ref());
+    if matching.is_some_and(|matching| matching.enabled != Some(false)) {
+        let Some(size) = found else { return Ok(None) };
+        // A disk on the bus SATA has this logical size and no other.
+        let logical = if bus == DiskBus::Sata { SMALLEST_BLOCK } else { size };
+        return Ok(Some(BlockSize { logical, physical: size, discard_granularity: None }));
+    }
     let Some(custom) = spec.block_size.as_ref().and_then(|size| size.custom.as_ref()) else {
         return Ok(None);
     };
@@ -254,6 +280,31 @@ fn cache(
             ));
         }
     })
+}
+
+/// What several machines write to is one file that each of them sees at once, so nothing may lie between.
+fn shareable(
+    spec: &SpecDisk,
+    volume: Option<&Volume>,
+    known: Option<&VolumeFacts>,
+    path: &str,
+) -> Result<bool, RecordError> {
+    if spec.shareable != Some(true) {
+        return Ok(false);
+    }
+    if let Some(cache) = spec.cache.as_deref().filter(|cache| !["", "none"].contains(cache)) {
+        let reason = "a disk that several machines write to goes past the page cache; write none";
+        return Err(RecordError::field(format!("{path}.cache"), cache, reason));
+    }
+    let own = volume.is_some_and(|volume| !outlives(volume));
+    if own || known.is_some_and(|known| known.chain.iter().any(|format| *format != DiskFormat::Raw)) {
+        return Err(RecordError::field(
+            format!("{path}.shareable"),
+            "true",
+            "only a raw disk in a claim or of the host can be shared; use a persistentVolumeClaim",
+        ));
+    }
+    Ok(true)
 }
 
 /// What does not outlive the machine need not reach the disk at once.

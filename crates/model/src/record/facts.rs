@@ -25,6 +25,8 @@ pub struct NodeFacts {
     pub volumes: BTreeMap<String, VolumeFacts>,
     /// What was prepared for each interface, by interface name.
     pub nics: BTreeMap<String, NicFacts>,
+    /// Whether the serial console of machines that do not say is written down.
+    pub log_serial_console: bool,
     /// Where the devices of the machine's last instance stood, if it had one.
     pub places: Option<Places>,
 }
@@ -64,6 +66,8 @@ pub struct VolumeFacts {
     pub chain: Vec<DiskFormat>,
     /// Whether the host's page cache can be bypassed.
     pub direct_io: bool,
+    /// Size in bytes of the blocks that the file system below works with; `None` where it is of no consequence.
+    pub block_size: Option<u32>,
 }
 
 /// What was prepared for an interface.

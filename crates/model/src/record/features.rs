@@ -13,6 +13,8 @@ pub(super) fn features(domain: &DomainSpec) -> Features {
     let hyperv = spec.hyperv.as_ref().map(hyperv).unwrap_or_default();
     let hyperv = Hyperv { passthrough, ..hyperv };
     Features {
+        // On is what every machine has anyway.
+        acpi: spec.acpi.enabled.filter(|on| !on),
         smm: spec.smm.as_ref().map(|state| state.enabled != Some(false)),
         hidden: spec.kvm.as_ref().is_some_and(|kvm| kvm.hidden == Some(true)),
         spin_locks: spec.pvspinlock.as_ref().map(|state| state.enabled != Some(false)),

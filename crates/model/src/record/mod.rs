@@ -22,12 +22,12 @@ use api::kubevirt::v1::VirtualMachineInstance;
 use uuid::Uuid;
 use wire::machine::{AgentChannel, Balloon, MachineRecord, Memory, RECORD_VERSION, Rng};
 
-pub use boot::{INITRD, KERNEL};
+pub use boot::{INITRD, KERNEL, TPM, VARIABLES, acpi_tables};
 pub use facts::{NicFacts, NodeFacts, SmbiosFacts, VolumeFacts};
 
 pub use nics::mac;
 pub use places::Places;
-use slots::{NoSlot, Slots};
+use slots::{NoSlot, Slots, Stand};
 
 use crate::amount;
 
@@ -105,17 +105,17 @@ pub fn machine_record(
     let mut slots = Slots::new(places);
     slots::reserve_chosen(domain, graphics.is_some(), &mut slots)?;
     let nics = nics::nics(vmi, facts, previous, &mut slots)?;
-    let agent = AgentChannel { address: slots.take("agent")? };
+    let agent = AgentChannel { address: slots.take("agent", Stand::Bus)? };
     let mut disks = disks::disks(vmi, facts, places, &mut slots)?;
     let io_threads = threads::assign(domain, &mut disks)?;
     let balloon = if specified.autoattach_mem_balloon.unwrap_or(true) {
-        let address = slots.take("balloon")?;
+        let address = slots.take("balloon", Stand::Bus)?;
         Some(Balloon { address, stats_period_seconds: facts.balloon_period_seconds })
     } else {
         None
     };
     let rng = match &specified.rng {
-        Some(_) => Some(Rng { address: slots.take("rng")? }),
+        Some(_) => Some(Rng { address: slots.take("rng", Stand::Bus)? }),
         None => None,
     };
     let inputs = devices::inputs(&domain.devices, &mut slots)?;
@@ -138,6 +138,8 @@ pub fn machine_record(
         disks,
         nics,
         serial: specified.autoattach_serial_console.unwrap_or(true),
+        serial_unlogged: !specified.log_serial_console.unwrap_or(facts.log_serial_console),
+        virtio_transitional: specified.use_virtio_transitional == Some(true),
         rng,
         balloon,
         agent: Some(agent),
@@ -146,7 +148,7 @@ pub fn machine_record(
         inputs,
         sound,
         watchdog,
-        tpm: devices::tpm(specified),
+        tpm: devices::tpm(domain),
         panic_devices,
         io_threads,
         reboot_ends: domain.reboot_policy.as_deref() == Some("Terminate"),

@@ -4,7 +4,7 @@ use api::kubevirt::v1::{Interface, VirtualMachineInstance};
 use uuid::Uuid;
 use wire::machine::{Address, MachineRecord, Nic, NicModel};
 
-use super::slots::Slots;
+use super::slots::{Slots, Stand};
 use super::{NodeFacts, RecordError};
 
 /// Name space of hardware addresses that are derived.
@@ -17,20 +17,22 @@ pub(super) fn nics(
     slots: &mut Slots,
 ) -> Result<Vec<Nic>, RecordError> {
     let interfaces = &vmi.spec.domain.devices.interfaces;
+    let transitional = vmi.spec.domain.devices.use_virtio_transitional == Some(true);
     let mut nics = Vec::with_capacity(interfaces.len());
     for (index, interface) in interfaces.iter().enumerate() {
         if interface.state.as_deref() == Some("absent") {
             continue;
         }
         let before = previous.and_then(|record| record.nics.iter().find(|nic| nic.name == interface.name));
+        let model = model(interface, index)?;
         let address = match interface.pci_address.as_deref() {
             Some(address) if !address.is_empty() => Address::Pci { address: address.to_owned() },
-            _ => slots.take(&format!("nic/{}", interface.name))?,
+            _ => slots.take(&format!("nic/{}", interface.name), Stand::of_nic(model, transitional))?,
         };
         let prepared = facts.nics.get(&interface.name).cloned().unwrap_or_default();
         nics.push(Nic {
             name: interface.name.clone(),
-            model: model(interface, index)?,
+            model,
             address,
             mac: match before {
                 Some(nic) if interface.mac_address.is_none() => nic.mac.clone(),

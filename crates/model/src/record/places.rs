@@ -14,7 +14,7 @@ use super::slots;
 /// Longest text that is read. A full bus takes half of it.
 const LONGEST: usize = 4096;
 /// Most disks on one bus that are remembered.
-const UNITS: u32 = 256;
+pub(super) const UNITS: u32 = 256;
 
 /// Places, and the concrete machine type that they are places of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Places {
     pub(super) machine_type: String,
     /// Slots, by device.
     pub(super) slots: BTreeMap<String, u8>,
+    /// Those of them in which root ports are.
+    pub(super) ports: BTreeSet<u8>,
     /// Slots of root ports that were kept free.
     pub(super) spare: BTreeSet<u8>,
     /// Units of disks on buses that several share, by bus and disk.
@@ -69,6 +71,7 @@ impl Places {
         Self {
             machine_type: record.machine_type.clone(),
             slots: slots::occupied(record),
+            ports: slots::ports(record),
             spare: record.spare_root_ports.iter().copied().collect(),
             units: units.collect(),
         }
@@ -80,7 +83,9 @@ impl Places {
         for ((bus, disk), unit) in &self.units {
             units[bus.word()][disk] = json!(unit);
         }
-        let mut text = json!({ "machineType": self.machine_type, "slots": self.slots, "spare": self.spare });
+        let mut text = json!({
+            "machineType": self.machine_type, "slots": self.slots, "ports": self.ports, "spare": self.spare,
+        });
         if !self.units.is_empty() {
             text["units"] = units;
         }
@@ -101,7 +106,9 @@ impl Places {
             ((slots::FIRST..=slots::LAST).contains(&slot) && taken.insert(slot)).then_some(slot)
         };
         let named = value["slots"].as_object().into_iter().flatten();
-        let slots = named.filter_map(|(device, slot)| Some((device.clone(), free(slot)?))).collect();
+        let slots: BTreeMap<String, u8> =
+            named.filter_map(|(device, slot)| Some((device.clone(), free(slot)?))).collect();
+        let ports = ports(&value, &slots);
         let spare = value["spare"].as_array().into_iter().flatten().filter_map(&mut free).collect();
         let mut units = BTreeMap::new();
         for bus in Bus::ALL {
@@ -113,8 +120,21 @@ impl Places {
                 }
             }
         }
-        Some(Self { machine_type: machine_type.to_owned(), slots, spare, units })
+        Some(Self { machine_type: machine_type.to_owned(), slots, ports, spare, units })
     }
+}
+
+/// Reads which slots have root ports. Releases before did not write it: there disks, interfaces and pointers stood behind
+/// one.
+fn ports(value: &Value, slots: &BTreeMap<String, u8>) -> BTreeSet<u8> {
+    let Some(list) = value["ports"].as_array() else {
+        let behind =
+            |device: &&String| ["disk/", "nic/", "input/"].iter().any(|kind| device.starts_with(kind));
+        return slots.iter().filter(|(device, _)| behind(device)).map(|(_, slot)| *slot).collect();
+    };
+    let known: BTreeSet<u8> = slots.values().copied().collect();
+    let listed = list.iter().filter_map(|slot| slot.as_u64().and_then(|slot| u8::try_from(slot).ok()));
+    listed.filter(|slot| known.contains(slot)).collect()
 }
 
 #[cfg(test)]
@@ -126,6 +146,7 @@ mod tests {
         let places = Places {
             machine_type: "pc-q35-10.0".to_owned(),
             slots: [("nic/default".to_owned(), 2), ("disk/root".to_owned(), 4)].into(),
+            ports: [2].into(),
             spare: [7, 8].into(),
             units: [((Bus::Scsi, "a".to_owned()), 0), ((Bus::Sata, "b".to_owned()), 3)].into(),
         };
@@ -139,11 +160,14 @@ mod tests {
         }
         let long = format!(r#"{{"machineType":"q35","slots":{{"{}":2}}}}"#, "x".repeat(LONGEST));
         assert_eq!(Places::parse(&long), None);
-        let text = r#"{"machineType":"q35","slots":{"a":2,"b":2,"c":31,"d":-1,"e":"3"},"spare":[2,3,300],
+        // As releases before wrote it.
+        let old = r#"{"machineType":"q35","slots":{"nic/a":2,"agent":3,"disk/b":4,"rng":5}}"#;
+        assert_eq!(Places::parse(old).expect("reads").ports, [2, 4].into());
+        let text = r#"{"machineType":"q35","slots":{"a":2,"b":2,"c":31,"d":-1,"e":"3"},"ports":[2,9,"x"],"spare":[2,3,300],
                        "units":{"sata":{"a":0,"b":0,"c":4294967296},"virtio":{"x":1},"usb":7}}"#;
         let places = Places::parse(text).expect("reads");
         assert_eq!(places.slots, [("a".to_owned(), 2)].into());
-        assert_eq!(places.spare, [3].into());
+        assert_eq!((places.spare, places.ports), ([3].into(), [2].into()));
         assert_eq!(places.units, [((Bus::Sata, "a".to_owned()), 0)].into());
     }
 }

@@ -7,6 +7,7 @@ use machinery::field::{Path, Problem};
 use machinery::names;
 
 use super::{Errors, Scope};
+use crate::record::acpi_tables;
 
 const MAX_SERIAL: usize = 256;
 const MIN_BLOCK: u64 = 512;
@@ -237,7 +238,8 @@ pub(super) fn is_pci_address(text: &str) -> bool {
 fn every_volume_is_used(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors: &mut Errors) {
     for (index, volume) in spec.volumes.iter().enumerate() {
         let used = spec.domain.devices.disks.iter().any(|disk| disk.name == volume.name)
-            || spec.domain.devices.filesystems.iter().any(|filesystem| filesystem.name == volume.name);
+            || spec.domain.devices.filesystems.iter().any(|filesystem| filesystem.name == volume.name)
+            || acpi_tables(&spec.domain).any(|(_, table)| table == volume.name);
         if !used && volume.memory_dump.is_none() {
             errors.invalid(
                 scope.at("domain.volumes").index(index).child("name"),

@@ -57,7 +57,7 @@ fn launcher_pod() {
     insta::with_settings!({
         snapshot_path => ".", prepend_module_to_snapshot => false, omit_expression => true,
     }, {
-        insta::assert_yaml_snapshot!("launcher-pod", launcher::pod(&vmi, &name, &config()));
+        insta::assert_yaml_snapshot!("launcher-pod", launcher::pod(&vmi, &name, None, &config()));
     });
 }
 
@@ -111,7 +111,7 @@ fn resources_are_the_references() {
             json!({}),
         ),
     ] {
-        let pod = launcher::pod(&instance(json!({ "domain": domain })), "p", &config());
+        let pod = launcher::pod(&instance(json!({ "domain": domain })), "p", None, &config());
         let spec = pod.spec.unwrap();
         let resources = serde_json::to_value(spec.containers[0].resources.as_ref().unwrap()).unwrap();
         let (mut wanted_requests, mut wanted_limits) = (requests, limits);
@@ -126,9 +126,38 @@ fn resources_are_the_references() {
 }
 
 #[test]
+fn what_outlives_the_instance_is_in_a_claim_of_the_machines() {
+    let kept = json!({"domain": {
+        "memory": {"guest": "64Mi"},
+        "firmware": {"bootloader": {"efi": {"secureBoot": false, "persistent": true}}},
+        "devices": {"logSerialConsole": false},
+    }});
+    let vmi = instance(kept);
+    let name = vmi.metadata.name.clone().unwrap();
+    let classed = Config { state_storage_class: Some("fast".to_owned()), ..config() };
+    let claim = serde_json::to_value(launcher::state_claim(&vmi, &classed).unwrap()).unwrap();
+    assert_eq!(claim["metadata"]["generateName"], format!("persistent-state-for-{name}-"));
+    assert_eq!(claim["metadata"]["labels"], json!({"persistent-state-for": name}));
+    assert_eq!(claim["metadata"]["ownerReferences"][0]["kind"], "VirtualMachineInstance");
+    assert_eq!(claim["spec"]["storageClassName"], "fast");
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "10Mi");
+    let pod = launcher::pod(&vmi, "p", Some("persistent-state-for-web-x"), &config());
+    let spec = serde_json::to_value(pod.spec.unwrap()).unwrap();
+    let volume =
+        json!({"name": "vm-state", "persistentVolumeClaim": {"claimName": "persistent-state-for-web-x"}});
+    assert!(spec["volumes"].as_array().unwrap().contains(&volume), "{spec:#}");
+    let mount = json!({"name": "vm-state", "mountPath": "/var/run/kubevirt-private/vm-state"});
+    assert!(spec["containers"][0]["volumeMounts"].as_array().unwrap().contains(&mount), "{spec:#}");
+    assert_eq!(spec.get("initContainers"), None, "its console is not logged");
+
+    let usual = instance(json!({"domain": {"memory": {"guest": "64Mi"}, "devices": {"tpm": {}}}}));
+    assert_eq!(launcher::state_claim(&usual, &config()), None);
+}
+
+#[test]
 fn emulation_asks_for_no_accelerator() {
     let config = Config { use_emulation: true, ..config() };
-    let pod = launcher::pod(&instance(json!({"domain": {"memory": {"guest": "64Mi"}}})), "p", &config);
+    let pod = launcher::pod(&instance(json!({"domain": {"memory": {"guest": "64Mi"}}})), "p", None, &config);
     let spec = pod.spec.unwrap();
     let limits = spec.containers[0].resources.as_ref().unwrap().limits.as_ref().unwrap();
     assert_eq!(limits.keys().collect::<Vec<_>>(), ["devices.kubevirt.io/tun"]);
@@ -151,7 +180,7 @@ fn the_installation_says_how_launchers_are_made() {
     });
     let config = config().configured(&serde_json::from_value(configuration).unwrap());
     let domain = json!({"memory": {"guest": "1Gi"}, "cpu": {"sockets": 4}});
-    let pod = launcher::pod(&instance(json!({ "domain": domain })), "p", &config);
+    let pod = launcher::pod(&instance(json!({ "domain": domain })), "p", None, &config);
     let spec = serde_json::to_value(pod.spec.unwrap()).unwrap();
     assert_eq!(spec["runtimeClassName"], "fast");
     assert_eq!(spec["nodeSelector"]["example.test/pool"], "machines");

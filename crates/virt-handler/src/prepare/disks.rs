@@ -51,7 +51,11 @@ pub(super) fn disks(instance: &VirtualMachineInstance, means: Means<'_>) -> Resu
     {
         let chain = chain(instance, volume, means)?;
         let formats = chain.layers.iter().map(|layer| layer.format).collect();
-        let facts = VolumeFacts { chain: formats, direct_io: chain.direct_io };
+        let facts = VolumeFacts {
+            chain: formats,
+            direct_io: chain.direct_io,
+            block_size: chain.layers.first().and_then(Layer::block_size),
+        };
         disks.facts.insert(volume.name.clone(), facts);
         disks.sizes.insert(volume.name.clone(), chain.size);
         disks.notices.extend(chain.notice);
@@ -80,10 +84,12 @@ fn chain(instance: &VirtualMachineInstance, volume: &Volume, means: Means<'_>) -
         if volume.ephemeral.is_some() {
             return hosted::ephemeral(volume, name, pod, |size| overlay(volume, pod, size));
         }
-        return hosted::claim(volume, name, read_only, claim, pod, small_volumes);
+        let access = hosted::Access::of(read_only, is_shared(instance, volume));
+        return hosted::claim(volume, name, access, claim, pod, small_volumes);
     }
     if let Some(source) = &volume.host_disk {
-        return hosted::host_disk(volume, source, small_volumes);
+        let access = hosted::Access::of(false, is_shared(instance, volume));
+        return hosted::host_disk(volume, source, access, small_volumes);
     }
     if let Some(source) = &volume.empty_disk {
         let size = amount::bytes(&source.capacity).filter(|size| *size > 0).ok_or_else(|| Error::Volume {
@@ -107,6 +113,12 @@ fn chain(instance: &VirtualMachineInstance, volume: &Volume, means: Means<'_>) -
         volume: volume.name.clone(),
         problem: "this release cannot make a disk of this kind of volume".to_owned(),
     })
+}
+
+/// Whether other machines may write to the disk of a volume at the same time.
+fn is_shared(instance: &VirtualMachineInstance, volume: &Volume) -> bool {
+    let mut disks = instance.spec.domain.devices.disks.iter();
+    disks.any(|disk| disk.name == volume.name && disk.shareable == Some(true))
 }
 
 /// A small optical disk of files. It is made anew at each start, so that it shows what its sources hold then.
@@ -166,7 +178,7 @@ fn ephemeral(pod: &Path, volume: &Volume, extension: &str) -> PathBuf {
 }
 
 /// A file without a name, which nobody but its holders can open: seeds hold secrets.
-fn nameless(pod: &Path, content: &[u8]) -> Result<File, Error> {
+pub(super) fn nameless(pod: &Path, content: &[u8]) -> Result<File, Error> {
     let directory = ephemeral_directory(pod);
     let failed = |source: std::io::Error| Error::Open { path: directory.clone(), source };
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;

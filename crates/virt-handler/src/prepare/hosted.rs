@@ -20,18 +20,41 @@ const DISK: &str = "disk.img";
 /// User that hypervisors run as where there is a choice.
 const USER: u32 = 107;
 
+/// Who else uses a disk while a machine does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Nobody: the machine writes to it.
+    Alone,
+    /// Others that only read, as the machine does.
+    Read,
+    /// Others that write, as the machine does, and know of each other.
+    Shared,
+}
+
+impl Access {
+    pub(super) fn of(read_only: bool, shareable: bool) -> Self {
+        match (read_only, shareable) {
+            (true, _) => Self::Read,
+            (false, true) => Self::Shared,
+            (false, false) => Self::Alone,
+        }
+    }
+}
+
 /// Opens the disk in a claim, and makes it at the first use.
 pub(super) fn claim(
     volume: &Volume,
     name: &str,
-    read_only: bool,
+    access: Access,
     claim: &Claim,
     pod: &Path,
     rules: SmallVolumes,
 ) -> Result<Chain, Error> {
     let refused = |error| claim_error(volume, name, error);
+    let read_only = access == Access::Read;
     let directory = open_claim(volume, name, pod)?;
     let mut notice = None;
+    let mut is_new = false;
     let file = match hosted::open(&directory, Path::new(DISK), !read_only) {
         Err(error) if error.is_absent() && read_only => {
             return Err(nothing_to_read(volume, name));
@@ -52,12 +75,45 @@ pub(super) fn claim(
                 );
                 notice = Some(Notice::normal("ToleratedSmallPV", message));
             }
+            is_new = true;
             hosted::create(&directory, OsStr::new(DISK), size, owner()).map_err(refused)?
         }
         other => other.map_err(refused)?,
     };
-    hosted::claim(&file, !read_only).map_err(refused)?;
+    hosted::claim(&file, access == Access::Alone).map_err(refused)?;
+    if !is_new && access == Access::Alone {
+        notice = grow(volume, name, &file, claim.disk_size(), &directory, rules)?;
+    }
     finished(file, notice, refused)
+}
+
+/// Makes a disk as large as its claim, which may have grown. Nobody else uses it now.
+fn grow(
+    volume: &Volume,
+    name: &str,
+    file: &File,
+    wanted: u64,
+    directory: &File,
+    rules: SmallVolumes,
+) -> Result<Option<Notice>, Error> {
+    let refused = |error| claim_error(volume, name, error);
+    let size = size_of(file).map_err(refused)?;
+    if size >= wanted {
+        return Ok(None);
+    }
+    let free = hosted::space(directory).map_err(refused)?;
+    if free.saturating_sub(rules.reserve_bytes) < wanted - size {
+        let message = format!(
+            "volume {}: claim {name} asks for {wanted} B and its disk has {size} B; it does not grow, because {free} B \
+             are left on the node",
+            volume.name
+        );
+        return Ok(Some(Notice::warning("VolumeResizeFailed", message)));
+    }
+    file.set_len(wanted).map_err(|error| refused(hosted::Error::Io("grow", error)))?;
+    let message =
+        format!("volume {}: the disk in claim {name} has grown from {size} B to {wanted} B", volume.name);
+    Ok(Some(Notice::normal("FileSystemResizeSuccessful", message)))
 }
 
 /// Puts a layer of the machine's own over the disk in a claim, which is only read.
@@ -83,7 +139,12 @@ pub(super) fn ephemeral(
 }
 
 /// Opens a disk of the host by its path, and makes it where that is asked for.
-pub(super) fn host_disk(volume: &Volume, source: &HostDisk, rules: SmallVolumes) -> Result<Chain, Error> {
+pub(super) fn host_disk(
+    volume: &Volume,
+    source: &HostDisk,
+    access: Access,
+    rules: SmallVolumes,
+) -> Result<Chain, Error> {
     let refused = |error: hosted::Error| Error::Volume {
         volume: volume.name.clone(),
         problem: format!("hostDisk.path {}: {error}", source.path),
@@ -118,12 +179,12 @@ pub(super) fn host_disk(volume: &Volume, source: &HostDisk, rules: SmallVolumes)
             file
         }
     };
-    hosted::claim(&file, true).map_err(refused)?;
+    hosted::claim(&file, access == Access::Alone).map_err(refused)?;
     finished(file, None, refused)
 }
 
 /// Whom a new disk is given to; without root it stays the agent's, who is the machine's user as well.
-fn owner() -> Option<u32> {
+pub(super) fn owner() -> Option<u32> {
     rustix::process::geteuid().is_root().then_some(USER)
 }
 

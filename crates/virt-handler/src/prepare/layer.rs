@@ -5,10 +5,23 @@ use std::fs::File;
 use plan::Notice;
 use wire::machine::DiskFormat;
 
+/// Blocks of a disk, in bytes.
+const SMALLEST: u64 = 512;
+const LARGEST: u64 = 4096;
+
 /// One file.
 pub(super) struct Layer {
     pub(super) file: File,
     pub(super) format: DiskFormat,
+}
+
+impl Layer {
+    /// Returns the size of the blocks that the file system below works with, as far as a disk can have it.
+    pub(super) fn block_size(&self) -> Option<u32> {
+        let size = rustix::fs::fstatvfs(&self.file).ok()?.f_bsize;
+        // Guests do not get along with blocks that are larger than their pages.
+        u32::try_from(size.clamp(SMALLEST, LARGEST)).ok().filter(|size| size.is_power_of_two())
+    }
 }
 
 /// A disk's files, with what is known of them.

@@ -8,6 +8,8 @@ mod hosted;
 mod images;
 mod layer;
 mod networks;
+mod state;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,7 +53,10 @@ pub(crate) struct Prepared {
 pub(crate) enum Error {
     #[error("volume {volume}: {problem}")]
     Volume { volume: String, problem: String },
-    #[error("volume {volume}: containerDisk.image {image}: {source}")]
+    #[error(
+        "volume {volume}: containerDisk.image {image}: {source}; push the mended image under another tag, which this one is \
+         not asked for again"
+    )]
     Image { volume: String, image: String, source: disk::probe::Error },
     #[error("volume {volume}: {problem}")]
     Create { volume: String, problem: String },
@@ -66,6 +71,10 @@ pub(crate) enum Error {
          `qemu-system-x86_64 -cpu help` lists, or leave it out"
     )]
     Model { model: String },
+    #[error(
+        "UEFI firmware ({template}) is not on this node; install it (Debian: ovmf), the start is tried again"
+    )]
+    Firmware { template: PathBuf },
     #[error(transparent)]
     CloudInit(#[from] CloudInitError),
     #[error(transparent)]
@@ -107,6 +116,7 @@ impl Error {
             Self::Boot { .. } => "KernelUnusable",
             Self::CloudInit(_) | Self::ConfigDisk(_) | Self::Seed(_) => "SeedFailed",
             Self::Network(_) => "NetworkFailed",
+            Self::Firmware { .. } => "NotInstalled",
             Self::Model { .. } | Self::Record(_) => "MachineImpossible",
         }
     }
@@ -139,6 +149,7 @@ pub(crate) fn machine(
         balloon_period_seconds: defaults.balloon_period_seconds,
         volumes: disks.facts,
         nics: nics.facts,
+        log_serial_console: defaults.log_serial_console,
         places: places(instance),
     };
     let record = machine_record(instance, &facts, previous)?;
@@ -150,6 +161,8 @@ pub(crate) fn machine(
     direct::apply(&record, &descriptors)?;
     descriptors.extend(nics.descriptors);
     descriptors.extend(boot::descriptors(instance, pod)?);
+    descriptors.extend(tables::descriptors(instance, &gathered.objects, pod)?);
+    descriptors.extend(state::descriptors(instance, pod, &config.hypervisor.firmware_variables)?);
     Ok(Prepared {
         record,
         descriptors,

@@ -85,14 +85,18 @@ impl Port {
     }
 }
 
-/// Serves the port at the other end of `channel`, logging to `log`; the first output is reported.
-pub(super) fn serve(channel: OwnedFd, log: &Path, reports: mpsc::Sender<Report>) -> io::Result<Serial> {
+/// Serves the port at the other end of `channel`, logging to `log` if that is given; the first output is reported.
+pub(super) fn serve(
+    channel: OwnedFd,
+    log: Option<&Path>,
+    reports: mpsc::Sender<Report>,
+) -> io::Result<Serial> {
     let stream = StdStream::from(channel);
     stream.set_nonblocking(true)?;
     let (reader, writer) = UnixStream::from_std(stream)?.into_split();
     // A launcher that takes over shows what its predecessor has logged.
-    let last = log::last(log, SCROLLBACK).into();
-    let log = RotatedLog::open(log, LOG_LIMIT)?;
+    let last = log.map(|log| log::last(log, SCROLLBACK)).unwrap_or_default().into();
+    let log = log.map(|log| RotatedLog::open(log, LOG_LIMIT)).transpose()?;
     let (listeners, _) = broadcast::channel(LAG);
     let (input, typed) = mpsc::channel(TYPED_AHEAD);
     tokio::spawn(type_in(writer, typed));
@@ -101,7 +105,12 @@ pub(super) fn serve(channel: OwnedFd, log: &Path, reports: mpsc::Sender<Report>)
     Ok(Serial { port, drained })
 }
 
-async fn drain(reader: OwnedReadHalf, mut log: RotatedLog, port: Port, reports: mpsc::Sender<Report>) {
+async fn drain(
+    reader: OwnedReadHalf,
+    mut log: Option<RotatedLog>,
+    port: Port,
+    reports: mpsc::Sender<Report>,
+) {
     let mut reader = reader;
     let mut unheard = Some(reports);
     let mut buffer = vec![0; 4096];
@@ -117,7 +126,7 @@ async fn drain(reader: OwnedReadHalf, mut log: RotatedLog, port: Port, reports: 
         };
         // Never waits: when the supervisor is busy, the next piece tells the same.
         unheard = unheard.filter(|reports| reports.try_send(Report::Output).is_err());
-        match log.append(piece) {
+        match log.as_mut().map_or(Ok(()), |log| log.append(piece)) {
             Ok(()) => lost = false,
             Err(error) if !lost => {
                 lost = true;

@@ -255,7 +255,8 @@ impl Supervisor {
             return;
         };
         if let Some(channel) = ours.remove(SERIAL_CHANNEL) {
-            match serial::serve(channel, &serial_log, self.reports.clone()) {
+            let log = (!order.record.serial_unlogged).then_some(serial_log.as_path());
+            match serial::serve(channel, log, self.reports.clone()) {
                 Ok(serial::Serial { port, drained }) => {
                     live.drained = Some(drained);
                     match console::bind(&socket) {

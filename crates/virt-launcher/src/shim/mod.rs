@@ -322,9 +322,8 @@ impl Shim {
         let numbers = invocation.descriptors.iter().map(|inherited| inherited.number);
         let mut numbered: Vec<_> = numbers.zip(fds).collect();
         for companion in &invocation.companions {
-            let channel =
-                process::accompany(invocation, companion, log.as_fd()).map_err(|error| error.to_string())?;
-            numbered.push((companion.number, channel));
+            process::accompany(invocation, companion, &mut numbered, log.as_fd())
+                .map_err(|error| error.to_string())?;
         }
         let executed_at_ms = now_ms();
         let pid = process::spawn(invocation, numbered, log.as_fd()).map_err(|error| {

@@ -68,9 +68,13 @@ pub enum WatchdogAction {
     Shutdown,
 }
 
-/// Trusted platform module, version 2.0. What it keeps is lost when the machine ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tpm {}
+/// Trusted platform module, version 2.0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tpm {
+    /// Whether what it keeps outlives the machine: it is in the descriptor `tpm/state` then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub persistent: bool,
+}
 
 /// A device by which a guest's kernel tells that it has panicked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

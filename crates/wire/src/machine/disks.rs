@@ -43,6 +43,9 @@ pub struct Disk {
     /// Number of request queues; 0 leaves it to the hypervisor.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub queues: u32,
+    /// Whether other machines write to it at the same time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shareable: bool,
 }
 
 /// Sizes of a disk's blocks in bytes, each a power of two.

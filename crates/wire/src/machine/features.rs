@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Features {
+    /// Tables of the machine's hardware (ACPI), by which a guest also hears of the power button.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acpi: Option<bool>,
     /// System management mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smm: Option<bool>,

@@ -40,12 +40,17 @@ async fn ask(accelerator: Accelerator, memory: &Path) -> Result<virt_handler::Hy
     let facts = hypervisor_qemu::probe_once(&program, memory).await?;
     let aliases: BTreeMap<_, _> =
         facts.aliases().map(|(alias, concrete)| (alias.to_owned(), concrete.to_owned())).collect();
+    let firmware = hypervisor_qemu::FirmwareFiles::default();
     Ok(virt_handler::Hypervisor {
         architecture: Architecture::Amd64,
         accelerator,
         machine_aliases: aliases,
         machine_types: facts.machines.into_iter().map(|machine| machine.name).collect(),
         cpu_models: facts.cpu_models,
+        firmware_variables: virt_handler::FirmwareVariables {
+            plain: firmware.variables,
+            secure: firmware.secure_variables,
+        },
         cpu_features: (accelerator == Accelerator::Tcg).then_some(facts.emulated_features),
     })
 }

@@ -22,6 +22,11 @@ impl Config {
         set(&mut config.pull_policy, configuration.image_pull_policy.as_deref());
         let runtime_class = configuration.default_runtime_class.as_ref().filter(|name| !name.is_empty());
         config.runtime_class = runtime_class.or(self.runtime_class.as_ref()).cloned();
+        let storage_class = configuration.vm_state_storage_class.as_ref().filter(|name| !name.is_empty());
+        config.state_storage_class = storage_class.or(self.state_storage_class.as_ref()).cloned();
+        if let Some(options) = &configuration.virtual_machine_options {
+            config.console_log_by_default = options.disable_serial_console_log.is_none();
+        }
         let ratio = configuration.additional_guest_memory_overhead_ratio.as_deref();
         if let Some(ratio) = ratio.and_then(|text| text.parse().ok()).filter(|ratio: &f64| *ratio >= 1.0) {
             config.overhead_ratio = ratio;

@@ -6,6 +6,7 @@
 mod configured;
 mod ports;
 mod resources;
+mod state;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 pub use self::resources::overhead;
+pub use self::state::{state_claim, state_label};
 
 /// User and group of everything in the Pod.
 const USER: i64 = 107;
@@ -52,8 +54,12 @@ pub struct Config {
     pub machine_type_labels: bool,
     /// Whether the serial console's log is shown by a container of its own.
     pub console_log: bool,
+    /// Whether the serial console of instances that do not say is logged.
+    pub console_log_by_default: bool,
     /// Node labels that every launcher asks for.
     pub node_selector: BTreeMap<String, String>,
+    /// Storage class of claims for what outlives instances beside their disks; `None` for the usual one.
+    pub state_storage_class: Option<String>,
     /// RuntimeClass of every launcher.
     pub runtime_class: Option<String>,
 }
@@ -71,19 +77,28 @@ impl Default for Config {
             architecture: "amd64".to_owned(),
             machine_type_labels: true,
             console_log: true,
+            console_log_by_default: true,
             node_selector: BTreeMap::new(),
+            state_storage_class: None,
             runtime_class: None,
         }
     }
 }
 
-/// Renders the launcher Pod named `name` for an instance.
-pub fn pod(vmi: &VirtualMachineInstance, name: &str, config: &Config) -> Pod {
+/// Renders the launcher Pod named `name` for an instance; `state` names the claim for what outlives it, which
+/// [`state_claim`] renders.
+pub fn pod(vmi: &VirtualMachineInstance, name: &str, state: Option<&str>, config: &Config) -> Pod {
     let spec = &vmi.spec;
-    let (volumes, mounts) = volumes::all(vmi);
+    let (mut volumes, mut mounts) = volumes::all(vmi);
+    if let Some((volume, mount)) = state.map(state::volume) {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
     let grace = spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
     let mut init = Vec::new();
-    if config.console_log && spec.domain.devices.autoattach_serial_console != Some(false) {
+    let devices = &spec.domain.devices;
+    let is_logged = devices.log_serial_console.unwrap_or(config.console_log_by_default);
+    if config.console_log && is_logged && devices.autoattach_serial_console != Some(false) {
         init.push(console_log(config, volumes::console_mounts()));
     }
     Pod {
@@ -136,7 +151,7 @@ fn metadata(vmi: &VirtualMachineInstance, name: &str) -> ObjectMeta {
     labels.remove(label::NODE_NAME);
     labels.extend([
         (label::APP.to_owned(), "virt-launcher".to_owned()),
-        (label::CREATED_BY.to_owned(), uid.clone()),
+        (label::CREATED_BY.to_owned(), uid),
         (label::VM_NAME.to_owned(), host_name(vmi)),
         (label::VMI_ID.to_owned(), model::identity::label(&vmi_name)),
     ]);
@@ -148,7 +163,7 @@ fn metadata(vmi: &VirtualMachineInstance, name: &str) -> ObjectMeta {
             && key != annotation::STORAGE_API_VERSION
     });
     annotations.extend([
-        (annotation::DOMAIN.to_owned(), vmi_name.clone()),
+        (annotation::DOMAIN.to_owned(), vmi_name),
         (annotation::DEFAULT_CONTAINER.to_owned(), "compute".to_owned()),
         (annotation::MIGRATION_TRANSPORT_UNIX.to_owned(), "true".to_owned()),
         ("descheduler.alpha.kubernetes.io/request-evict-only".to_owned(), String::new()),
@@ -158,15 +173,19 @@ fn metadata(vmi: &VirtualMachineInstance, name: &str) -> ObjectMeta {
         namespace: meta.namespace.clone(),
         labels: Some(labels),
         annotations: Some(annotations),
-        owner_references: Some(vec![OwnerReference {
-            api_version: "kubevirt.io/v1".to_owned(),
-            block_owner_deletion: Some(true),
-            controller: Some(true),
-            kind: "VirtualMachineInstance".to_owned(),
-            name: vmi_name,
-            uid,
-        }]),
+        owner_references: Some(vec![instance_reference(vmi)]),
         ..ObjectMeta::default()
+    }
+}
+
+fn instance_reference(vmi: &VirtualMachineInstance) -> OwnerReference {
+    OwnerReference {
+        api_version: "kubevirt.io/v1".to_owned(),
+        block_owner_deletion: Some(true),
+        controller: Some(true),
+        kind: "VirtualMachineInstance".to_owned(),
+        name: vmi.metadata.name.clone().unwrap_or_default(),
+        uid: vmi.metadata.uid.clone().unwrap_or_default(),
     }
 }
 

@@ -100,7 +100,7 @@ fn image(name: &str, reference: &str, pull_policy: Option<&String>) -> Volume {
     }
 }
 
-fn mount(name: &str, path: String, read_only: bool) -> VolumeMount {
+pub(super) fn mount(name: &str, path: String, read_only: bool) -> VolumeMount {
     VolumeMount {
         name: name.to_owned(),
         mount_path: path,
