@@ -28,6 +28,8 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Started again from the image that runs, it would be called "exe".
+    let _ = rustix::thread::set_name(c"ironclad");
     // What must stay private says so itself; the user's mask would keep Pods' own users from what they need, or let
     // everybody write to it.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));

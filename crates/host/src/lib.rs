@@ -17,6 +17,8 @@ pub use root::Root;
 pub struct Helper {
     /// The executable.
     pub program: std::path::PathBuf,
+    /// What it is called in lists of processes, where that is not its path.
+    pub name: Option<std::path::PathBuf>,
     /// Arguments that come before the role's own.
     pub arguments: Vec<String>,
 }
@@ -24,12 +26,27 @@ pub struct Helper {
 impl Helper {
     /// Makes the helper that starts `program` without leading arguments.
     pub fn new(program: impl Into<std::path::PathBuf>) -> Self {
-        Self { program: program.into(), arguments: Vec::new() }
+        Self { program: program.into(), name: None, arguments: Vec::new() }
+    }
+
+    /// Makes the helper that is the program that runs now, also when an upgrade has put another in its place: the two would
+    /// not understand each other.
+    ///
+    /// # Errors
+    /// When the kernel does not say what runs.
+    pub fn running() -> std::io::Result<Self> {
+        let name = Some(std::env::current_exe()?);
+        Ok(Self { program: "/proc/self/exe".into(), name, arguments: Vec::new() })
     }
 
     /// Returns the command that starts the helper in `role` (a hidden subcommand).
     pub fn command(&self, role: &str) -> std::process::Command {
+        use std::os::unix::process::CommandExt as _;
+
         let mut command = std::process::Command::new(&self.program);
+        if let Some(name) = &self.name {
+            command.arg0(name);
+        }
         command.args(&self.arguments).arg(role);
         command
     }

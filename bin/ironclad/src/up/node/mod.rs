@@ -186,7 +186,7 @@ pub(crate) fn config(name: &str, layout: &Layout) -> Result<KubeletConfig> {
 
 /// This program, in its hidden roles.
 pub(crate) fn helper() -> Result<host::Helper> {
-    Ok(host::Helper::new(std::env::current_exe().context("finding this executable")?))
+    host::Helper::running().context("finding this executable")
 }
 
 /// Returns the name of node `number`.
