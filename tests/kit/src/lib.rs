@@ -4,6 +4,7 @@
 
 mod connection;
 mod descriptors;
+pub mod false_registry;
 mod images;
 mod installation;
 mod kubectl;
