@@ -4,6 +4,7 @@
 //! - `storage`: binds claims to volumes and makes local ones (judgement: [`plan::storage`]);
 //! - `endpoints`: lists the Pods behind each Service (judgement: [`plan::endpoints`]);
 //! - `garbage`: follows owner references (judgement: [`plan::gc`]);
+//! - `taints`: taints nodes by their state (judgement: [`plan::taints`]);
 //! - `namespace`: fills new namespaces and empties old ones (judgement: [`plan::namespace`]).
 
 mod endpoints;
@@ -11,6 +12,7 @@ mod garbage;
 mod namespace;
 mod scheduler;
 mod storage;
+mod taints;
 
 use std::future::Future;
 
@@ -35,6 +37,7 @@ pub async fn run(context: Context, config: Config, shutdown: impl Future<Output 
     storage::start(&context, caches, cluster, work, &mut tasks);
     namespace::start(&context, &config, &mut tasks);
     endpoints::start(&context, &mut tasks);
+    taints::start(&context, &mut tasks);
     garbage::start(&context, &mut tasks);
     tasks.run(shutdown).await;
 }

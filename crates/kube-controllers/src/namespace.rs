@@ -14,6 +14,12 @@ use serde_json::json;
 
 use crate::Config;
 
+/// What objects of the control plane say of themselves.
+const DESCRIPTION: &str = "kubernetes.io/description";
+const ROOT_CA_DESCRIPTION: &str = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints \
+    such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across \
+    distributions of Kubernetes clusters.";
+
 #[derive(Clone, Debug, Deserialize)]
 struct NamespaceView {
     metadata: Meta,
@@ -192,7 +198,7 @@ impl Controller {
         let map = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": ROOT_CA, "namespace": namespace},
+            "metadata": {"name": ROOT_CA, "namespace": namespace, "annotations": {DESCRIPTION: ROOT_CA_DESCRIPTION}},
             "data": data,
         });
         there_is(api.create(namespace, &map).await)

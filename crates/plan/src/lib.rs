@@ -14,6 +14,7 @@
 //! - [`storage`]: claims and the volumes that fill them;
 //! - [`gc`]: owner references;
 //! - [`namespace`]: the end of namespaces, and what each namespace starts with;
+//! - [`taints`]: taints of nodes that follow their state;
 //! - [`endpoints`]: the Pods behind each Service;
 //! - [`traffic`]: a node's packet filter for Services and NetworkPolicies.
 
@@ -29,6 +30,7 @@ pub mod patch;
 pub mod room;
 pub mod scheduler;
 pub mod storage;
+pub mod taints;
 pub mod time;
 pub mod traffic;
 pub mod version;

@@ -7,10 +7,6 @@ use machinery::admission::{Operation, Request, Response};
 /// Groups and resources whose controllers a cluster has and an embedded installation has not.
 const UNATTENDED: &[(&str, &str)] = &[
     ("", "replicationcontrollers"),
-    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
-    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
     ("apiregistration.k8s.io", "apiservices"),
     ("apps", "daemonsets"),
     ("apps", "deployments"),

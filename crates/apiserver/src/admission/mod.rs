@@ -1,18 +1,32 @@
 //! Admission: what looks at a write after authorisation and before storage, and may change or refuse it.
 //!
-//! Plug-ins are asked with the data that a webhook would get. All mutating plug-ins run first, in order; the object is
-//! defaulted again; then it is validated; then all validating plug-ins run.
+//! All that look are asked the same [`Request`]: plug-ins in process ([`AdmissionPlugin`]), webhooks ([`webhook`]) and
+//! admission policies ([`policy`]). First those that change: plug-ins, then webhooks, and both once more where a later
+//! one changed what an earlier one had seen. The object is defaulted and validated; then those that judge are asked:
+//! plug-ins, policies, webhooks.
 
 mod chain;
+mod conditions;
+mod matching;
+pub(crate) mod policy;
+pub(crate) mod webhook;
 
 use machinery::admission::{Request, Response};
+use serde_json::Value;
 
-pub use chain::Chain;
+pub(crate) use chain::{Chain, Context};
+pub(crate) use conditions::{condition_scope, policy_scope};
+
+use crate::Result;
+
+/// Brings an object that was changed from outside into its kind's form.
+pub(crate) type Settle<'a> = &'a (dyn Fn(&mut Value) -> Result<()> + Sync);
 
 /// One admission plug-in, in process.
 ///
 /// Both methods answer as a webhook would: a refusal carries a status, a mutation carries a JSON patch in base64,
-/// warnings reach the client as Warning headers. A plug-in that a request does not concern answers "allowed".
+/// warnings reach the client as Warning headers. A plug-in that a request does not concern answers "allowed". `mutate` is
+/// asked again when a webhook changed the object afterwards: it must not mind its own work.
 #[async_trait::async_trait]
 pub trait AdmissionPlugin: Send + Sync + std::fmt::Debug {
     /// Names the plug-in in refusals and logs.

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::SignedDuration;
 use jiff::Timestamp;
-use machinery::admission::Operation;
 use machinery::field::{FieldError, Path};
 use machinery::gvk::Gvk;
 use machinery::object;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use super::options::ListOptions;
 use super::present::{self, ListMeta};
 use super::storage::{self, CommitError, Intent};
-use super::{Call, WriteOptions, decode, list, metadata, strategy, write};
+use super::{Call, admit, decode, list, metadata, strategy};
 use crate::cache::{Entry, ObjectKey};
 use crate::registry::convert;
 use crate::{Body, Result, body};
@@ -163,17 +162,7 @@ async fn delete_one(call: &mut Call, key: &ObjectKey, options: &DeleteOptions) -
         let entry = found.ok_or_else(|| call.not_found(&key.name))?;
         let old = present::value_of(&resource, &entry)?;
         preconditions(call, key, &old, options)?;
-        let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
-        if let Some(mut request) = write::admission_request(call, Operation::Delete, &write_options) {
-            request.name = key.name.to_string();
-            request.old_object = old.clone();
-            request.options = options.raw.clone();
-            let mut warnings = Vec::new();
-            call.server.admission().validate(&request, &mut warnings).await?;
-            for warning in warnings {
-                call.warn(warning);
-            }
-        }
+        admit::delete(call, &key.name, &old, options.dry_run, &options.raw).await?;
         let mut draft = old.clone();
         let remove = mark(call, &mut draft, &old, options);
         if !remove && draft == old {

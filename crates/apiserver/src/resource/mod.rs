@@ -2,6 +2,7 @@
 //!
 //! What differs between kinds is data (the registry) or a [`strategy`].
 
+mod admit;
 mod apply;
 pub(crate) mod bootstrap;
 mod call;

@@ -74,7 +74,7 @@ fn spec_path(resource: &Resource) -> String {
 }
 
 /// Returns an object's scale.
-fn scale_of(resource: &Resource, object: &Value) -> Value {
+pub(super) fn scale_of(resource: &Resource, object: &Value) -> Value {
     let number = |path: &str| {
         let path: Vec<&str> = path.trim_start_matches('.').split('.').collect();
         object::i64_at(object, &path).unwrap_or(0)

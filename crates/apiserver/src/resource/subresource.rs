@@ -8,7 +8,7 @@ use machinery::status::Status;
 use serde_json::{Value, json};
 
 use super::ownership::Ownership;
-use super::{Call, WriteOptions, decode, present, scale, storage, write};
+use super::{Call, WriteOptions, admit, decode, present, scale, storage, write};
 use crate::cache::ObjectKey;
 use crate::node::LogOptions;
 use crate::registry::ResourceRef;
@@ -61,6 +61,7 @@ async fn token(call: &mut Call, request_body: &mut Option<Body>) -> Result<Respo
     let options = WriteOptions::parse(&call.query, "CreateOptions", false)?;
     let decoded = decode::object(&call.headers, &take(request_body).await?)?;
     let request = write::accept(call, decoded, options.validation)?;
+    let request = admit::alone(call, request, &options).await?;
     let answer = auth::bearer::issue(&call.server, call.namespace(), &call.info.name, &request)?;
     Ok(body::json(StatusCode::CREATED, &answer))
 }
@@ -100,6 +101,7 @@ async fn bind(
     let uid = object::uid(&binding).to_owned();
     let annotations = binding["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
     let now = super::metadata::timestamp(call);
+    admit::alone(call, binding, &options).await?;
     as_pods(call)?;
     let owner = Ownership::update(call);
     write::update(call, &key, &options, &owner, |call, pod| {
@@ -153,6 +155,7 @@ async fn evict(call: &mut Call, request_body: &mut Option<Body>) -> Result<Respo
     let options = WriteOptions::parse(&call.query, "CreateOptions", false)?;
     let decoded = decode::object(&call.headers, &take(request_body).await?)?;
     let eviction = write::accept(call, decoded, options.validation)?;
+    let eviction = admit::alone(call, eviction, &options).await?;
     let key = call.key();
     let entry = storage::current(&call.server, &call.resource, &key)
         .await?

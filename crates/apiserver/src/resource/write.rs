@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use machinery::admission::{Operation, Request};
+use machinery::admission::Operation;
 use machinery::field::{FieldError, Path};
-use machinery::gvk::{Gvk, Gvr};
+use machinery::gvk::Gvk;
 use machinery::object;
 use machinery::status::Status;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::decode::Decoded;
 use super::ownership::{self, Ownership};
 use super::storage::{self, CommitError, Intent};
 use super::strategy::{self, Strategy};
-use super::{Call, FieldValidation, WriteOptions, metadata, present, quota};
+use super::{Call, FieldValidation, WriteOptions, admit, metadata, present, quota};
 use crate::cache::{Entry, Facets, ObjectKey, stored_bytes};
-use crate::registry::convert;
+use crate::registry::{Resource, convert};
 use crate::{Result, auth};
 
 /// How often a write is computed anew because the object changed meanwhile.
@@ -142,7 +142,7 @@ pub(crate) async fn create(
         if generated {
             metadata::generate_name(call, &mut draft);
         }
-        match create_once(call, draft, options, owner).await {
+        match create_once(call, draft, generated, options, owner).await {
             Err(status) if generated && attempts < 8 && status.reason == "AlreadyExists" => {}
             outcome => return outcome,
         }
@@ -152,11 +152,13 @@ pub(crate) async fn create(
 async fn create_once(
     call: &mut Call,
     mut draft: Value,
+    generated: bool,
     options: &WriteOptions,
     owner: &Ownership,
 ) -> Result<Written> {
     let resource = Arc::clone(&call.resource);
     let strategy = strategy::of(&resource);
+    metadata::check_namespace(call, &resource, object::name(&draft))?;
     strategy::drop_status(&resource, &mut draft);
     default(&strategy, call, &mut draft);
     // What the kind's strategy adds from here on is the server's, not the writer's.
@@ -165,13 +167,22 @@ async fn create_once(
     if strategy.has_generation {
         object::set_meta(&mut draft, "generation", 1);
     }
-    let mut request = admission_request(call, Operation::Create, options);
+    let mut request = admit::request(call, Operation::Create, options);
     if let Some(request) = &mut request {
-        object::name(&draft).clone_into(&mut request.name);
-        request.object = draft;
-        call.server.admission().mutate(request, &mut call.warnings).await?;
-        draft = std::mem::take(&mut request.object);
-        resource.schema.settle(&mut draft).map_err(|why| cannot_handle(&resource.gvk, &why))?;
+        // A name that the server makes up comes after everything that may still change the object.
+        let name = object::name(&draft).to_owned();
+        let generated = generated && !name.is_empty();
+        if generated {
+            object::remove_meta(&mut draft, "name");
+        } else {
+            admit::name(request, &name);
+        }
+        admit::mutate(call, request, &strategy, &mut draft).await?;
+        if generated && object::name(&draft).is_empty() {
+            object::set_meta(&mut draft, "name", name);
+        }
+        admit::name(request, object::name(&draft));
+        settle(&resource, &mut draft)?;
         default(&strategy, call, &mut draft);
     }
     let name = object::name(&draft).to_owned();
@@ -183,11 +194,8 @@ async fn create_once(
         return Err(Status::invalid(&resource.gvk, &name, &errors).into());
     }
     if let Some(request) = &mut request {
-        request.object = draft;
-        call.server.admission().validate(request, &mut call.warnings).await?;
-        draft = std::mem::take(&mut request.object);
+        admit::validate(call, request, &mut draft).await?;
     }
-    metadata::check_namespace(call, &resource, &name)?;
     check_escalation(call, &draft, None)?;
     (strategy.allocate)(call, &mut draft, None, options.dry_run)?;
     let _charged = quota::charge(call, &draft, None, options.dry_run).await?;
@@ -231,35 +239,9 @@ fn unsaved(key: ObjectKey, object: &Value) -> Entry {
     Entry { key, revision: 0, bytes: stored_bytes(object).into(), facets: Arc::new(Facets::default()) }
 }
 
-/// The question for admission, if any plug-in wants it; without objects.
-pub(crate) fn admission_request(
-    call: &Call,
-    operation: Operation,
-    options: &WriteOptions,
-) -> Option<Request> {
-    if !call.server.admission().concerns(&call.resource, call.sub()) {
-        return None;
-    }
-    let resource = &call.resource;
-    let kind = match operation {
-        Operation::Create => "CreateOptions",
-        Operation::Update => "UpdateOptions",
-        _ => "DeleteOptions",
-    };
-    Some(Request {
-        uid: call.server.entropy().uuid(),
-        kind: resource.gvk.clone(),
-        resource: Gvr::new(resource.group(), resource.version(), resource.plural()),
-        sub_resource: call.sub().to_owned(),
-        name: call.info.name.to_string(),
-        namespace: call.namespace().to_owned(),
-        operation,
-        user_info: call.user.clone(),
-        object: Value::Null,
-        old_object: Value::Null,
-        dry_run: options.dry_run,
-        options: json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"}),
-    })
+/// Brings an object that admission changed into the form of its kind.
+pub(crate) fn settle(resource: &Resource, object: &mut Value) -> Result<()> {
+    resource.schema.settle(object).map(drop).map_err(|why| cannot_handle(&resource.gvk, &why))
 }
 
 /// Changes an object: computes the new state from the present one, again if that changed meanwhile.
@@ -313,13 +295,12 @@ async fn update_once(
     (strategy.prepare_update)(call, &mut draft, old)?;
     metadata::bump_generation(&strategy, call, &mut draft, old);
     ownership::record(call, Some(old), &mut draft, owner)?;
-    let mut request = admission_request(call, Operation::Update, options);
+    let mut request = admit::request(call, Operation::Update, options);
     if let Some(request) = &mut request {
-        request.object = draft;
+        admit::name(request, object::name(old));
         request.old_object = old.clone();
-        call.server.admission().mutate(request, &mut call.warnings).await?;
-        draft = std::mem::take(&mut request.object);
-        resource.schema.settle(&mut draft).map_err(|why| cannot_handle(&resource.gvk, &why))?;
+        admit::mutate(call, request, &strategy, &mut draft).await?;
+        settle(&resource, &mut draft)?;
         default(&strategy, call, &mut draft);
         metadata::bump_generation(&strategy, call, &mut draft, old);
     }
@@ -331,9 +312,7 @@ async fn update_once(
         return Err(Status::invalid(&resource.gvk, &name, &errors).into());
     }
     if let Some(request) = &mut request {
-        request.object = draft;
-        call.server.admission().validate(request, &mut call.warnings).await?;
-        draft = std::mem::take(&mut request.object);
+        admit::validate(call, request, &mut draft).await?;
     }
     check_escalation(call, &draft, Some(old))?;
     (strategy.allocate)(call, &mut draft, Some(old), options.dry_run)?;

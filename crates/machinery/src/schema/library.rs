@@ -142,6 +142,16 @@ impl Schema {
         &self.root
     }
 
+    /// The schema of a field of these objects.
+    pub fn child(&self, name: &str) -> Option<Self> {
+        self.root.node().object()?.field(name).map(|child| self.below(child.clone()))
+    }
+
+    /// The schema of a part of these objects.
+    pub(crate) fn below(&self, root: Child) -> Self {
+        Self { root, flavour: self.flavour, library: self.library.clone() }
+    }
+
     /// The library that this schema is part of.
     pub fn library(&self) -> &Library {
         &self.library

@@ -32,5 +32,6 @@ pub use library::{Library, Schema};
 pub use node::{ListKind, Strategy};
 pub use parse::SchemaError;
 
+pub(crate) use formats::holds as holds_format;
 pub(crate) use node::{Child, List, Node, Object, Shape};
 pub(crate) use types::shape_name;

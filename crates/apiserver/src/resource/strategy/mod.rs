@@ -3,11 +3,13 @@
 //! A strategy is a row of functions; a kind without one of its own takes the base row.
 #![allow(clippy::unnecessary_wraps, reason = "the functions of a row have one signature")]
 
+mod admission;
 mod config;
 mod crd;
 mod job;
 mod limits;
 mod namespace;
+mod node;
 mod pod;
 mod pod_admission;
 mod pod_spec;
@@ -64,6 +66,7 @@ pub(crate) fn of(resource: &Resource) -> Strategy {
     let row = match (&*resource.collection.group, &*resource.collection.plural) {
         ("", "pods") => pod::STRATEGY,
         ("", "namespaces") => namespace::STRATEGY,
+        ("", "nodes") => node::STRATEGY,
         ("", "services") => service::STRATEGY,
         ("", "secrets") => config::SECRET,
         ("", "configmaps") => config::CONFIG_MAP,
@@ -77,7 +80,9 @@ pub(crate) fn of(resource: &Resource) -> Strategy {
         (
             "admissionregistration.k8s.io",
             "validatingwebhookconfigurations" | "mutatingwebhookconfigurations",
-        ) => Strategy { validate: policy::webhooks, ..BASE },
+        ) => admission::WEBHOOKS,
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => admission::POLICY,
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => admission::BINDING,
         ("", "replicationcontrollers") | ("apps" | "batch", _) => workload::strategy(resource),
         ("apiextensions.k8s.io", "customresourcedefinitions") => crd::STRATEGY,
         ("rbac.authorization.k8s.io", plural) => config::rbac(plural),

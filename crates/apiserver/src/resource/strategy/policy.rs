@@ -1,4 +1,4 @@
-//! Rules of smaller kinds: disruption budgets, network policies, ingresses, priority classes, webhooks.
+//! Rules of smaller kinds: disruption budgets, network policies, ingresses, priority classes.
 
 use std::net::IpAddr;
 
@@ -109,48 +109,6 @@ pub(super) fn ingress(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldE
                     "resource or service backend is required",
                 ));
             }
-        }
-    }
-    errors
-}
-
-pub(super) fn webhooks(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    for (at, webhook) in items(object, "webhooks") {
-        let path = Path::new("webhooks").index(at);
-        let name = text(webhook, &["name"]);
-        if name.split('.').filter(|part| !part.is_empty()).count() < 3 {
-            let detail = "should be a domain with at least three segments separated by dots";
-            errors.push(FieldError::invalid(path.child("name"), name, detail));
-        }
-        for (index, rule) in items(webhook, "rules") {
-            for field in ["operations", "apiGroups", "apiVersions", "resources"] {
-                if is_empty(rule, field) {
-                    errors.push(FieldError::required(path.child("rules").index(index).child(field), ""));
-                }
-            }
-        }
-        let effects = text(webhook, &["sideEffects"]);
-        if !matches!(effects, "None" | "NoneOnDryRun") {
-            let path = path.child("sideEffects");
-            if effects.is_empty() {
-                errors.push(FieldError::required(path, "must specify one of None, NoneOnDryRun"));
-            } else {
-                errors.push(FieldError::not_supported(path, effects, ["None", "NoneOnDryRun"]));
-            }
-        }
-        let client = &webhook["clientConfig"];
-        if client["url"].is_null() == client["service"].is_null() {
-            errors.push(FieldError::required(
-                path.child("clientConfig"),
-                "exactly one of url or service is required",
-            ));
-        }
-        if is_empty(webhook, "admissionReviewVersions") {
-            errors.push(FieldError::required(
-                path.child("admissionReviewVersions"),
-                "must specify one of v1, v1beta1",
-            ));
         }
     }
     errors

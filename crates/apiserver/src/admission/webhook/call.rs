@@ -1,0 +1,143 @@
+//! One question over HTTPS: connect, send, read, within bounds.
+
+use std::io;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::target::{Address, Target};
+
+/// Most bytes of an answer.
+const ANSWER_MAX: usize = 4 << 20;
+
+/// Why there is no answer.
+pub(super) enum Error {
+    /// The webhook could not be reached.
+    Connection(String),
+    /// It answered something else.
+    Answer(String),
+}
+
+/// Makes a TLS configuration that trusts `bundle` (PEM in base64), or without one the system's authorities.
+pub(super) fn trust(bundle: Option<&str>) -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore::empty();
+    match bundle {
+        Some(bundle) => {
+            let pem = STANDARD.decode(bundle).map_err(|error| format!("caBundle is not base64: {error}"))?;
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
+                let certificate = certificate.map_err(|error| format!("caBundle is not PEM: {error}"))?;
+                roots.add(certificate).map_err(|error| format!("caBundle: {error}"))?;
+            }
+            if roots.is_empty() {
+                return Err("unable to load root certificates: caBundle has none".to_owned());
+            }
+        }
+        None => {
+            for certificate in rustls_native_certs::load_native_certs().certs {
+                // The system may keep some that cannot be used.
+                drop(roots.add(certificate));
+            }
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(certs::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    // Connections of their own spread over what stands behind one name.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Sends `body` to the first address that takes it; returns the body of the answer.
+pub(super) async fn post(
+    target: &Target,
+    addresses: &[Address],
+    tls: Arc<ClientConfig>,
+    timeout: u64,
+    body: Vec<u8>,
+) -> Result<Vec<u8>, Error> {
+    let mut failure = "no address to connect to".to_owned();
+    for address in addresses {
+        match connect(target, address, &tls).await {
+            Ok(stream) => return exchange(target, stream, timeout, body).await,
+            Err(why) => failure = why,
+        }
+    }
+    Err(Error::Connection(failure))
+}
+
+async fn connect(
+    target: &Target,
+    (host, port): &Address,
+    tls: &Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, String> {
+    let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+            io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+            io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+            _ => error.to_string(),
+        };
+        format!("dial tcp {shown}: {why}")
+    })?;
+    // A question is one small packet behind another.
+    drop(stream.set_nodelay(true));
+    let host = target.host();
+    let name = ServerName::try_from(host.clone()).map_err(|_| format!("{host:?} is no host name"))?;
+    let connector = TlsConnector::from(Arc::clone(tls));
+    connector.connect(name, stream).await.map_err(|error| match error.get_ref().map(ToString::to_string) {
+        Some(why) if why.contains("certificate") => format!("tls: failed to verify certificate: {why}"),
+        Some(why) => format!("tls: {why}"),
+        None => error.to_string(),
+    })
+}
+
+async fn exchange(
+    target: &Target,
+    stream: TlsStream<TcpStream>,
+    timeout: u64,
+    body: Vec<u8>,
+) -> Result<Vec<u8>, Error> {
+    let broken = |error: hyper::Error| Error::Connection(error.to_string());
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let _driven = AbortOnDropHandle::new(tokio::spawn(connection));
+    let request = Request::post(format!("{}?timeout={timeout}s", target.path()))
+        .header(header::HOST, target.authority())
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ACCEPT, "application/json, */*")
+        .header(header::USER_AGENT, "kube-apiserver-admission")
+        .header(header::CONNECTION, "close")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| Error::Connection(error.to_string()))?;
+    let response = sender.send_request(request).await.map_err(broken)?;
+    let status = response.status();
+    let read = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
+    let bytes =
+        read.map_err(|error| Error::Answer(format!("its answer cannot be read: {error}")))?.to_bytes();
+    if status != StatusCode::OK {
+        let text = String::from_utf8_lossy(&bytes);
+        let text: String = text.trim().chars().take(512).collect();
+        return Err(Error::Answer(match status.as_u16() {
+            404 => "the server could not find the requested resource".to_owned(),
+            500.. => {
+                format!("an error on the server ({text:?}) has prevented the request from succeeding")
+            }
+            _ => format!("the server answered {status}: {text:?}"),
+        }));
+    }
+    Ok(bytes.to_vec())
+}
