@@ -131,7 +131,7 @@ pub enum Error {
     },
     /// Another pull of the same image failed while this one waited for it.
     #[error(transparent)]
-    Shared(Arc<Error>),
+    Shared(Arc<Self>),
     /// The system refused something.
     #[error("cannot {action} {path}")]
     System {

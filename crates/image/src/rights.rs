@@ -73,12 +73,12 @@ mod tests {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
         let rights = Rights::new(root.path());
-        let [blob, ann, bob] = [b"blob", b"anne", b"bob!"].map(|text| Digest::of(text));
-        assert!(!rights.has(blob, None) && !rights.has(blob, Some(ann)));
-        rights.give(blob, Some(ann)).unwrap();
-        assert!(rights.has(blob, Some(ann)) && !rights.has(blob, Some(bob)) && !rights.has(blob, None));
-        rights.give(blob, Some(bob)).unwrap();
-        assert!(rights.has(blob, Some(ann)) && rights.has(blob, Some(bob)) && !rights.has(blob, None));
+        let [blob, first, second] = [b"blob", b"anne", b"bob!"].map(|text| Digest::of(text));
+        assert!(!rights.has(blob, None) && !rights.has(blob, Some(first)));
+        rights.give(blob, Some(first)).unwrap();
+        assert!(rights.has(blob, Some(first)) && !rights.has(blob, Some(second)) && !rights.has(blob, None));
+        rights.give(blob, Some(second)).unwrap();
+        assert!(rights.has(blob, Some(first)) && rights.has(blob, Some(second)) && !rights.has(blob, None));
         rights.give(blob, None).unwrap();
         assert!(rights.has(blob, None) && rights.has(blob, Some(Digest::of(b"x"))));
     }

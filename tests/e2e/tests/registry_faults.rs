@@ -47,7 +47,7 @@ fn endless(asked: Asked, _: &mut Parts, to: &mut TcpStream) -> Done {
         return Done::Serve;
     }
     head(to, "200 OK", "");
-    send_for_ever(to, &[b' '; 65536])
+    send_for_ever(to, &[b' '; 8192])
 }
 
 fn platform(_: Asked, parts: &mut Parts, _: &mut TcpStream) -> Done {
