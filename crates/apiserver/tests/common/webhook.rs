@@ -1,4 +1,5 @@
 //! A webhook server with TLS in this process, whose answers a test makes.
+#![allow(unreachable_pub, reason = "a test file includes this")]
 
 use std::collections::HashMap;
 use std::convert::Infallible;
