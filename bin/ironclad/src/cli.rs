@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::node_life::{KubeControllersArgs, NodeLifeArgs};
+
 /// Virtual machines as Kubernetes objects.
 #[derive(Debug, Parser)]
 #[command(name = "ironclad", version, about, propagate_version = true)]
@@ -59,7 +61,7 @@ pub(crate) enum Command {
     /// Carry Services and NetworkPolicies out on one node against a Kubernetes API.
     KubeNetwork(NodeComponentArgs),
     /// Run scheduler, garbage collection and the other Kubernetes controllers of the embedded mode.
-    KubeControllers(ComponentArgs),
+    KubeControllers(KubeControllersArgs),
     /// Enter a Pod's namespaces and become its first process.
     #[command(hide = true)]
     PodInit,
@@ -162,6 +164,8 @@ pub(crate) struct UpArgs {
     pub(crate) guests: GuestArgs,
     #[command(flatten)]
     pub(crate) image_space: ImageSpaceArgs,
+    #[command(flatten)]
+    pub(crate) node_life: NodeLifeArgs,
     /// Descriptor on which the outcome of the start is reported.
     #[arg(long, hide = true)]
     pub(crate) ready_fd: Option<i32>,

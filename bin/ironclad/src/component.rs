@@ -12,10 +12,9 @@ use tokio_util::sync::CancellationToken;
 use wire::machine::Accelerator;
 
 use crate::accelerator;
-use crate::cli::{
-    ComponentArgs, Global, KubeletArgs, NodeComponentArgs, VirtApiArgs, VirtControllerArgs, VirtHandlerArgs,
-};
+use crate::cli::{Global, KubeletArgs, NodeComponentArgs, VirtApiArgs, VirtControllerArgs, VirtHandlerArgs};
 use crate::layout::Layout;
+use crate::node_life::KubeControllersArgs;
 use crate::up::{Effects, installation, node};
 use crate::virt_api;
 
@@ -49,10 +48,14 @@ pub(crate) fn virt_controller(arguments: &VirtControllerArgs, global: &Global) -
 }
 
 /// Runs Kubernetes' own controllers, as far as the embedded mode has them.
-pub(crate) fn kube_controllers(arguments: &ComponentArgs, global: &Global) -> Result<()> {
+pub(crate) fn kube_controllers(arguments: &KubeControllersArgs, global: &Global) -> Result<()> {
     alone(global, async {
-        let context = context(&arguments.kubeconfig, "kube-controllers").await?;
-        kube_controllers::run(context, kube_controllers::Config::default(), stopped()?).await;
+        let context = context(&arguments.component.kubeconfig, "kube-controllers").await?;
+        let config = kube_controllers::Config {
+            patience: arguments.nodes.patience(),
+            ..kube_controllers::Config::default()
+        };
+        kube_controllers::run(context, config, stopped()?).await;
         Ok(())
     })
 }

@@ -12,6 +12,7 @@ mod image;
 mod instance;
 mod launcher;
 mod layout;
+mod node_life;
 mod registries;
 mod say;
 mod status;

@@ -16,8 +16,9 @@ use crate::{Error, Result};
 
 /// How long an authority is valid: ten years.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// Certificates begin to be valid this long before they are issued, for peers whose clocks are behind.
-const LEEWAY: Duration = Duration::from_secs(300);
+/// Certificates begin to be valid this long before they are issued: clocks of peers may be behind, and our own may be set back
+/// by hours when it was wrong about its time zone.
+const LEEWAY: Duration = Duration::from_secs(25 * 3600);
 
 /// What a certificate may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

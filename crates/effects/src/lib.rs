@@ -2,18 +2,22 @@
 //!
 //! Parts receive these instead of asking the system, so that a simulation can replay them from one seed.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
 
 /// Tells the time and waits.
 #[async_trait::async_trait]
 pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// Returns the current wall-clock time.
+    /// Returns the current wall-clock time: for what is shown to people and kept in objects. Somebody may set it, ahead or
+    /// back, at any moment.
     fn now(&self) -> Timestamp;
+    /// Returns the time since some moment before now, the same for the whole process. It only grows, at the pace of
+    /// [`Clock::sleep`], whatever the wall clock is set to: what waits or grows old is measured by it.
+    fn elapsed(&self) -> Duration;
     /// Waits for `duration`.
     async fn sleep(&self, duration: Duration);
 }
@@ -54,30 +58,49 @@ impl Clock for SystemClock {
         Timestamp::now()
     }
 
+    fn elapsed(&self) -> Duration {
+        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGINNING.elapsed()
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
 }
 
-/// A clock that starts at a given instant and follows tokio's clock, which tests pause and advance.
+/// A clock that starts at a given instant and follows tokio's clock, which tests pause and advance. All clones are the
+/// same clock.
 #[derive(Clone, Debug)]
 pub struct VirtualClock {
     start: Timestamp,
     origin: tokio::time::Instant,
+    set_by: Arc<Mutex<SignedDuration>>,
 }
 
 impl VirtualClock {
     /// Starts a clock that shows `start` now. Must be called inside a tokio runtime.
     pub fn new(start: Timestamp) -> Self {
-        Self { start, origin: tokio::time::Instant::now() }
+        Self { start, origin: tokio::time::Instant::now(), set_by: Arc::default() }
+    }
+
+    /// Sets the wall clock ahead, or back for a negative `span`, as a person or a time server would. Waits go on as they
+    /// were.
+    pub fn set_ahead(&self, span: SignedDuration) {
+        let mut set_by = self.set_by.lock().unwrap_or_else(PoisonError::into_inner);
+        *set_by = set_by.saturating_add(span);
     }
 }
 
 #[async_trait::async_trait]
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
-        let elapsed = self.origin.elapsed();
-        self.start.checked_add(elapsed).unwrap_or(self.start)
+        let set_by = *self.set_by.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.start.checked_add(self.origin.elapsed());
+        shown.and_then(|shown| shown.checked_add(set_by)).unwrap_or(self.start)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.origin.elapsed()
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -116,6 +139,16 @@ impl Entropy for SeededEntropy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_is_set_changes_no_wait() {
+        let clock = VirtualClock::new(Timestamp::UNIX_EPOCH);
+        let other = clock.clone();
+        clock.sleep(Duration::from_secs(5)).await;
+        clock.set_ahead(SignedDuration::from_hours(2));
+        other.set_ahead(SignedDuration::from_hours(-1));
+        assert_eq!((other.now().as_second(), other.elapsed().as_secs()), (3605, 5));
+    }
 
     #[test]
     fn the_same_seed_gives_the_same_sequence() {

@@ -4,12 +4,14 @@
 //! - `storage`: binds claims to volumes and makes local ones (judgement: [`plan::storage`]);
 //! - `endpoints`: lists the Pods behind each Service (judgement: [`plan::endpoints`]);
 //! - `garbage`: follows owner references (judgement: [`plan::gc`]);
+//! - `nodes`: notices nodes that fall silent, and ends their Pods (judgement: [`plan::liveness`]);
 //! - `taints`: taints nodes by their state (judgement: [`plan::taints`]);
 //! - `namespace`: fills new namespaces and empties old ones (judgement: [`plan::namespace`]).
 
 mod endpoints;
 mod garbage;
 mod namespace;
+mod nodes;
 mod scheduler;
 mod storage;
 mod taints;
@@ -17,12 +19,15 @@ mod taints;
 use std::future::Future;
 
 use kube_ext::{Context, Recorder, Tasks};
+pub use plan::liveness::Patience;
 
 /// Settings.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Certificate authority that Pods are told to trust, as PEM; without it nothing is published.
     pub root_ca: Option<String>,
+    /// How long nodes may be silent.
+    pub patience: Patience,
 }
 
 /// Runs all controllers until `shutdown` ends. Dropping the future stops everything at once; nothing is spawned.
@@ -37,6 +42,7 @@ pub async fn run(context: Context, config: Config, shutdown: impl Future<Output 
     storage::start(&context, caches, cluster, work, &mut tasks);
     namespace::start(&context, &config, &mut tasks);
     endpoints::start(&context, &mut tasks);
+    nodes::start(&context, config.patience, &mut tasks);
     taints::start(&context, &mut tasks);
     garbage::start(&context, &mut tasks);
     tasks.run(shutdown).await;

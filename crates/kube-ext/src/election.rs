@@ -71,11 +71,12 @@ struct LeaseSpec {
 
 crate::view!(LeaseView => resources::LEASE);
 
-/// What another holder's Lease looked like, and since when by our own clock. Clocks of others are not trusted.
+/// What another holder's Lease looked like, and since when by [`effects::Clock::elapsed`]. Clocks of others are not trusted, nor
+/// is our own on the wall, which somebody may set.
 #[derive(Default)]
 struct Sighting {
     revision: String,
-    since: Option<Timestamp>,
+    since: Option<Duration>,
 }
 
 impl Election {
@@ -120,17 +121,17 @@ impl Election {
 
     /// Renews until that fails for too long.
     async fn hold(&self) {
-        let mut renewed = self.context.now();
+        let mut renewed = self.context.clock.elapsed();
         let limit = self.config.duration.saturating_sub(self.config.interval);
         loop {
             self.context.clock.sleep(self.config.interval).await;
-            let asked = self.context.now();
+            let asked = self.context.clock.elapsed();
             match self.attempt(&mut Sighting::default()).await {
                 Ok(true) => renewed = asked,
                 Ok(false) => return,
                 Err(error) => tracing::debug!(%error, "cannot renew the lease"),
             }
-            let silent = Duration::try_from(self.context.now().duration_since(renewed)).unwrap_or_default();
+            let silent = self.context.clock.elapsed().saturating_sub(renewed);
             if silent >= limit {
                 return;
             }
@@ -153,13 +154,14 @@ impl Election {
         };
         let holder = lease.spec.holder_identity.as_deref().unwrap_or_default();
         if !holder.is_empty() && holder != self.config.identity {
+            let seen = self.context.clock.elapsed();
             if sighting.revision != lease.metadata.resource_version {
-                *sighting = Sighting { revision: lease.metadata.resource_version, since: Some(now) };
+                *sighting = Sighting { revision: lease.metadata.resource_version, since: Some(seen) };
                 return Ok(false);
             }
-            let seconds = lease.spec.lease_duration_seconds.map_or(15, i64::from);
-            let since = sighting.since.unwrap_or(now);
-            if now.duration_since(since).as_secs() < seconds {
+            let seconds = lease.spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+            let since = sighting.since.unwrap_or(seen);
+            if seen.saturating_sub(since) < Duration::from_secs(seconds.unwrap_or(15)) {
                 return Ok(false);
             }
         }

@@ -103,7 +103,8 @@ struct Pending {
     count: i32,
     first: Timestamp,
     last: Timestamp,
-    due: Timestamp,
+    /// When to write it, by [`effects::Clock::elapsed`].
+    due: Duration,
     tries: u32,
 }
 
@@ -153,7 +154,7 @@ impl Recorder {
             (false, Severity::Normal) => NORMAL_DELAY,
             (false, Severity::Warning) => Duration::ZERO,
         };
-        let due = now.checked_add(delay).unwrap_or(now);
+        let due = self.shared.context.clock.elapsed().saturating_add(delay);
         state.pending.insert(happening, Pending { count: 1, first: now, last: now, due, tries: 0 });
         drop(state);
         self.shared.wake.notify_one();
@@ -164,7 +165,7 @@ impl Shared {
     async fn write_for_ever(&self) {
         let api = Api::<Event>::new(&self.context.client);
         loop {
-            let now = self.context.now();
+            let now = self.context.clock.elapsed();
             let (due, next) = {
                 let mut state = self.state.lock();
                 let due = state.pending.iter().find(|(_, pending)| pending.due <= now);
@@ -180,7 +181,7 @@ impl Shared {
             match next {
                 None => woken.await,
                 Some(at) => {
-                    let left = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+                    let left = at.saturating_sub(now);
                     let sleep = self.context.clock.sleep(left + Duration::from_millis(1));
                     match select(pin!(woken), pin!(sleep)).await {
                         Either::Left(_) | Either::Right(_) => {}
@@ -199,7 +200,7 @@ impl Shared {
             }) if pending.tries < TRIES => {
                 pending.tries += 1;
                 let wait = Duration::from_secs(1 << pending.tries);
-                pending.due = self.context.now().checked_add(wait).unwrap_or(pending.due);
+                pending.due = self.context.clock.elapsed().saturating_add(wait);
                 self.state.lock().pending.entry(happening).or_insert(pending);
             }
             Err(error) => tracing::debug!(%error, reason = happening.reason, "Event not written"),

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use effects::Clock;
 use futures::future::{Either, select};
-use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -60,10 +59,10 @@ struct State<T> {
     /// What is in `ready`, or was added while in work.
     wanted: BTreeSet<T>,
     in_work: BTreeSet<T>,
-    /// When to add, in order; the number keeps entries of the same instant apart and in order.
-    waiting: BTreeMap<(Timestamp, u64), T>,
+    /// When to add, by [`Clock::elapsed`], in order; the number keeps entries of the same instant apart and in order.
+    waiting: BTreeMap<(Duration, u64), T>,
     /// The one entry in `waiting` per key.
-    due: BTreeMap<T, (Timestamp, u64)>,
+    due: BTreeMap<T, (Duration, u64)>,
     failures: BTreeMap<T, u32>,
     sequence: u64,
 }
@@ -99,8 +98,8 @@ impl<T: Ord + Clone + Debug> Queue<T> {
         if delay.is_zero() {
             return self.add(key);
         }
-        let now = self.shared.clock.now();
-        self.shared.state.lock().add_at(key, now.checked_add(delay).unwrap_or(Timestamp::MAX));
+        let now = self.shared.clock.elapsed();
+        self.shared.state.lock().add_at(key, now.saturating_add(delay));
         self.shared.wake.notify_one();
     }
 
@@ -134,7 +133,7 @@ impl<T: Ord + Clone + Debug> Queue<T> {
             let notified = self.shared.wake.notified();
             let due = {
                 let mut state = self.shared.state.lock();
-                let now = self.shared.clock.now();
+                let now = self.shared.clock.elapsed();
                 state.promote(now);
                 if let Some(key) = state.take() {
                     if !state.ready.is_empty() {
@@ -175,7 +174,7 @@ impl<T: Ord + Clone> State<T> {
         }
     }
 
-    fn add_at(&mut self, key: T, at: Timestamp) {
+    fn add_at(&mut self, key: T, at: Duration) {
         if self.wanted.contains(&key) && !self.in_work.contains(&key) {
             return;
         }
@@ -192,7 +191,7 @@ impl<T: Ord + Clone> State<T> {
         self.due.insert(key, (at, self.sequence));
     }
 
-    fn promote(&mut self, now: Timestamp) {
+    fn promote(&mut self, now: Duration) {
         while let Some(entry) = self.waiting.first_entry() {
             if entry.key().0 > now {
                 break;
@@ -218,9 +217,8 @@ impl<T: Ord + Clone> State<T> {
 }
 
 /// Rounded up to whole milliseconds, the resolution of timers: waking a little early would spin.
-fn until(now: Timestamp, at: Timestamp) -> Duration {
-    let left = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-    Duration::from_millis(left.as_millis() as u64 + 1)
+fn until(now: Duration, at: Duration) -> Duration {
+    Duration::from_millis(at.saturating_sub(now).as_millis() as u64 + 1)
 }
 
 impl<T> Clone for Queue<T> {
@@ -243,6 +241,20 @@ impl<T> Debug for Queue<T> {
 mod tests {
     use super::*;
     use effects::VirtualClock;
+    use jiff::{SignedDuration, Timestamp};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_is_set_neither_shortens_nor_prolongs_a_wait() {
+        for hours in [1, -1] {
+            let clock = VirtualClock::new(Timestamp::UNIX_EPOCH);
+            let queue = Queue::new(Arc::new(clock.clone()));
+            let start = tokio::time::Instant::now();
+            queue.add_after("a", Duration::from_secs(10));
+            clock.set_ahead(SignedDuration::from_hours(hours));
+            assert_eq!(queue.next().await, "a");
+            assert_eq!(start.elapsed().as_secs(), 10, "set by {hours} h");
+        }
+    }
 
     fn queue() -> Queue<&'static str> {
         Queue::new(Arc::new(VirtualClock::new(Timestamp::UNIX_EPOCH)))

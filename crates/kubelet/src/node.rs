@@ -204,7 +204,8 @@ pub(crate) async fn keep(config: KubeletConfig, context: Context, pressure: Pres
     let mut registered = false;
     loop {
         let news = told.has_changed().unwrap_or(false);
-        if !registered || news || beat.is_multiple_of(BEATS_PER_STATUS) {
+        let due = beat.is_multiple_of(BEATS_PER_STATUS);
+        if !registered || news || due || is_given_up(&config, &context).await {
             let pressure = told.borrow_and_update().clone();
             match report(&config, &context, pressure.as_deref()).await {
                 Ok(()) => registered = true,
@@ -216,6 +217,19 @@ pub(crate) async fn keep(config: KubeletConfig, context: Context, pressure: Pres
         }
         context.clock.sleep(if registered { BEAT } else { Duration::from_secs(1) }).await;
         beat = beat.wrapping_add(1);
+    }
+}
+
+/// Says whether others believe that this node is not ready, or do not know it any more: it fell silent for too long.
+async fn is_given_up(config: &KubeletConfig, context: &Context) -> bool {
+    match Api::<Node>::new(&context.client).find(&Key::cluster(&config.node)).await {
+        Ok(None) => true,
+        Ok(Some(node)) => {
+            let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+            !conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        }
+        // Who does not answer now gets the next sign of life.
+        Err(_) => false,
     }
 }
 

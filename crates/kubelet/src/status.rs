@@ -37,17 +37,21 @@ pub fn desired(pod: &PodView, local: &Local) -> StatusView {
         let message = format!("waiting for the condition {}", waiting.join(", "));
         condition(false, "ReadinessGatesNotReady", &message)
     };
+    let mut conditions = BTreeMap::from([
+        ("PodReadyToStartContainers".into(), condition(running, "", "")),
+        ("Initialized".into(), condition(true, "", "")),
+        ("ContainersReady".into(), if running { condition(true, "", "") } else { ended() }),
+        ("Ready".into(), ready),
+    ]);
+    if running {
+        conditions.extend(pod.opens.iter().map(|gate| (gate.clone(), condition(true, "", ""))));
+    }
     StatusView {
         phase: phase.into(),
         reason: String::new(),
         message: String::new(),
         pod_ips: record.addresses(),
-        conditions: BTreeMap::from([
-            ("PodReadyToStartContainers".into(), condition(running, "", "")),
-            ("Initialized".into(), condition(true, "", "")),
-            ("ContainersReady".into(), if running { condition(true, "", "") } else { ended() }),
-            ("Ready".into(), ready),
-        ]),
+        conditions,
         containers: all().map(|name| (name, state.clone())).collect(),
     }
 }
@@ -207,11 +211,12 @@ mod tests {
     fn pod(gate: bool) -> PodView {
         PodView {
             uid: "u".into(),
-            deadline: None,
+            grace: None,
             has_finalizers: false,
             containers: vec![("compute".into(), "launcher:1".into())],
             init_containers: vec![("guest-console-log".into(), "launcher:1".into())],
             gates: BTreeMap::from([("kubevirt.io/virtual-machine-unpaused".into(), gate)]),
+            opens: Vec::new(),
             status: StatusView::default(),
         }
     }

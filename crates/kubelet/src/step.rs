@@ -7,10 +7,12 @@
 //!     │  └──── back-off ──────┘   running ── deleted ──> ending ──> ended ──> forgotten
 //!     └──────── start ────────────────^       SIGTERM, then SIGKILL
 //! ```
+//!
+//! All times here are [`effects::Clock::elapsed`]: a wall clock that is set must neither kill a guest in the middle of its
+//! shutdown nor keep a Pod from being tried again. A Pod has its whole grace from when this kubelet asks it to end: a
+//! node that was cut off hears late of a deletion, and its guests still have data to write.
 
 use std::time::Duration;
-
-use jiff::Timestamp;
 
 use crate::record::Record;
 use crate::view::PodView;
@@ -25,7 +27,7 @@ pub struct Trouble {
     /// How often starting has failed.
     pub attempts: u32,
     /// When to try again; `None` when only another Pod would help.
-    pub retry_at: Option<Timestamp>,
+    pub retry_at: Option<Duration>,
 }
 
 impl Trouble {
@@ -42,6 +44,8 @@ pub struct Local {
     pub record: Option<Record>,
     /// Why nothing was started.
     pub trouble: Option<Trouble>,
+    /// Since when it is asked to end, by this kubelet.
+    pub asked_at: Option<Duration>,
     /// Whether SIGKILL was sent.
     pub killed: bool,
 }
@@ -71,36 +75,38 @@ pub enum Action {
 const KILL_CHECK: Duration = Duration::from_millis(500);
 
 /// Decides what to do. `pod` is `None` when the API has no such Pod (any more).
-pub fn step(now: Timestamp, pod: Option<&PodView>, local: &Local) -> Vec<Action> {
-    let left = |until: Timestamp| Duration::try_from(until.duration_since(now)).unwrap_or_default();
+pub fn step(now: Duration, pod: Option<&PodView>, local: &Local) -> Vec<Action> {
     match (pod, &local.record) {
         (None, None) => vec![Action::Forget],
         (None, Some(record)) if record.end.is_some() => vec![Action::Release, Action::Forget],
         // Nobody wants it any more: there is nothing to be graceful for.
         (None, Some(_)) => vec![Action::Kill, Action::Wake(KILL_CHECK)],
-        (Some(pod), None) => match (pod.deadline, &local.trouble) {
+        (Some(pod), None) => match (pod.grace, &local.trouble) {
             (Some(_), _) => vec![Action::Forget, Action::Delete],
             _ if pod.status.is_terminal() => vec![],
             (None, None) => vec![Action::Start],
             (None, Some(trouble)) => match trouble.retry_at {
                 Some(at) if at <= now => vec![Action::Start],
-                Some(at) => vec![Action::Report, Action::Wake(left(at))],
+                Some(at) => vec![Action::Report, Action::Wake(at.saturating_sub(now))],
                 None => vec![Action::Report],
             },
         },
-        (Some(pod), Some(record)) if record.end.is_some() => match pod.deadline {
+        (Some(pod), Some(record)) if record.end.is_some() => match pod.grace {
             Some(_) if pod.has_finalizers => {
                 vec![Action::Release, Action::Report, Action::Forget, Action::Delete]
             }
             Some(_) => vec![Action::Release, Action::Forget, Action::Delete],
             None => vec![Action::Release, Action::Report],
         },
-        (Some(pod), Some(record)) => match pod.deadline {
+        (Some(pod), Some(_)) => match pod.grace {
             None => vec![Action::Report],
             Some(_) if local.killed => vec![Action::Kill, Action::Wake(KILL_CHECK)],
-            Some(deadline) if deadline <= now => vec![Action::Kill, Action::Wake(KILL_CHECK)],
-            Some(deadline) if record.terminating_since.is_some() => vec![Action::Wake(left(deadline))],
-            Some(deadline) => vec![Action::Terminate, Action::Wake(left(deadline))],
+            Some(grace) if grace.is_zero() => vec![Action::Kill, Action::Wake(KILL_CHECK)],
+            Some(grace) => match local.asked_at.map(|asked| asked.saturating_add(grace)) {
+                None => vec![Action::Terminate, Action::Wake(grace)],
+                Some(deadline) if deadline <= now => vec![Action::Kill, Action::Wake(KILL_CHECK)],
+                Some(deadline) => vec![Action::Wake(deadline - now)],
+            },
         },
     }
 }
@@ -111,23 +117,26 @@ mod tests {
     use crate::record::End;
     use crate::view::StatusView;
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).expect("a time")
+    use jiff::Timestamp;
+
+    fn at(second: u64) -> Duration {
+        Duration::from_secs(second)
     }
 
-    fn pod(deadline: Option<i64>) -> PodView {
+    fn pod(grace: Option<u64>) -> PodView {
         PodView {
             uid: "u".into(),
-            deadline: deadline.map(at),
+            grace: grace.map(at),
             has_finalizers: false,
             containers: vec![("compute".into(), "image".into())],
             init_containers: Vec::new(),
             gates: std::collections::BTreeMap::new(),
+            opens: Vec::new(),
             status: StatusView::default(),
         }
     }
 
-    fn started(terminating: bool, end: Option<i32>) -> Local {
+    fn started(asked_at: Option<u64>, end: Option<i32>) -> Local {
         let record = Record {
             uid: "u".into(),
             namespace: "n".into(),
@@ -136,16 +145,16 @@ mod tests {
             executed: true,
             address: None,
             address6: None,
-            started_at: at(0),
+            started_at: Timestamp::UNIX_EPOCH,
             logs: Vec::new(),
             exit_code: None,
-            terminating_since: terminating.then_some(at(1)),
-            end: end.map(|code| End { code: Some(code), at: at(2) }),
+            terminating_since: None,
+            end: end.map(|code| End { code: Some(code), at: Timestamp::UNIX_EPOCH }),
         };
-        Local { record: Some(record), ..Local::default() }
+        Local { record: Some(record), asked_at: asked_at.map(at), ..Local::default() }
     }
 
-    fn failed(retry_at: Option<i64>) -> Local {
+    fn failed(retry_at: Option<u64>) -> Local {
         let trouble = Trouble {
             reason: "ErrImagePull".into(),
             message: "no".into(),
@@ -159,22 +168,23 @@ mod tests {
     fn every_state_has_its_actions() {
         use Action::{Delete, Forget, Kill, Release, Report, Start, Terminate, Wake};
         let seconds = Duration::from_secs;
-        let killed = Local { killed: true, ..started(true, None) };
+        let killed = Local { killed: true, ..started(Some(1), None) };
         let table: Vec<(&str, Option<PodView>, Local, Vec<Action>)> = vec![
             ("new", Some(pod(None)), Local::default(), vec![Start]),
             ("waits to try again", Some(pod(None)), failed(Some(12)), vec![Report, Wake(seconds(2))]),
             ("tries again", Some(pod(None)), failed(Some(10)), vec![Start]),
             ("never works", Some(pod(None)), failed(None), vec![Report]),
-            ("deleted before it started", Some(pod(Some(40))), failed(None), vec![Forget, Delete]),
-            ("runs", Some(pod(None)), started(false, None), vec![Report]),
-            ("is to end", Some(pod(Some(40))), started(false, None), vec![Terminate, Wake(seconds(30))]),
-            ("is ending", Some(pod(Some(40))), started(true, None), vec![Wake(seconds(30))]),
-            ("did not end in time", Some(pod(Some(10))), started(true, None), vec![Kill, Wake(KILL_CHECK)]),
-            ("was killed", Some(pod(Some(40))), killed, vec![Kill, Wake(KILL_CHECK)]),
-            ("ended by itself", Some(pod(None)), started(false, Some(0)), vec![Release, Report]),
-            ("ended as asked", Some(pod(Some(40))), started(true, Some(0)), vec![Release, Forget, Delete]),
-            ("nobody wants it", None, started(false, None), vec![Kill, Wake(KILL_CHECK)]),
-            ("nobody wanted it", None, started(false, Some(137)), vec![Release, Forget]),
+            ("deleted before it started", Some(pod(Some(30))), failed(None), vec![Forget, Delete]),
+            ("runs", Some(pod(None)), started(None, None), vec![Report]),
+            ("is to end", Some(pod(Some(30))), started(None, None), vec![Terminate, Wake(seconds(30))]),
+            ("is ending", Some(pod(Some(30))), started(Some(1), None), vec![Wake(seconds(21))]),
+            ("did not end in time", Some(pod(Some(9))), started(Some(1), None), vec![Kill, Wake(KILL_CHECK)]),
+            ("is to end at once", Some(pod(Some(0))), started(None, None), vec![Kill, Wake(KILL_CHECK)]),
+            ("was killed", Some(pod(Some(30))), killed, vec![Kill, Wake(KILL_CHECK)]),
+            ("ended by itself", Some(pod(None)), started(None, Some(0)), vec![Release, Report]),
+            ("ended as asked", Some(pod(Some(30))), started(Some(1), Some(0)), vec![Release, Forget, Delete]),
+            ("nobody wants it", None, started(None, None), vec![Kill, Wake(KILL_CHECK)]),
+            ("nobody wanted it", None, started(None, Some(137)), vec![Release, Forget]),
         ];
         for (name, pod, local, expected) in table {
             assert_eq!(step(at(10), pod.as_ref(), &local), expected, "{name}");

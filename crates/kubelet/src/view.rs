@@ -1,8 +1,8 @@
 //! What the kubelet keeps of a Pod's API object: enough to decide and to report, not the specification.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
 
 /// A Pod as far as decisions and reports need it.
@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus
 pub struct PodView {
     /// Identity over time.
     pub uid: String,
-    /// When the Pod has to be gone, once it is being deleted.
-    pub deadline: Option<Timestamp>,
+    /// How long the Pod may take to end, once it is being deleted.
+    pub grace: Option<Duration>,
     /// Whether something else must happen before the object may go.
     pub has_finalizers: bool,
     /// Containers in the order of the specification: name and image.
@@ -20,6 +20,8 @@ pub struct PodView {
     pub init_containers: Vec<(String, String)>,
     /// Conditions that others set and readiness waits for, and whether they are true.
     pub gates: BTreeMap<String, bool>,
+    /// Of these, the ones that nobody has set yet and that are open from the start, as the Pod's annotation says.
+    pub opens: Vec<String>,
     /// The status as the API has it.
     pub status: StatusView,
 }
@@ -73,6 +75,10 @@ pub enum ContainerView {
     },
 }
 
+/// Annotation with readiness gates that are open until somebody closes them: whoever makes the Pod then needs no write
+/// of its own to open them.
+const OPEN_GATES: &str = "ironclad.local/open-gates";
+
 /// Conditions that the kubelet writes.
 pub const CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"];
 
@@ -85,17 +91,28 @@ impl PodView {
             list.into_iter().map(|container| (container.name, container.image.unwrap_or_default())).collect()
         };
         let conditions = status.conditions.clone().unwrap_or_default();
+        let annotations = pod.metadata.annotations.as_ref();
+        let open = annotations.and_then(|all| all.get(OPEN_GATES)).map_or("", String::as_str);
+        let unset = |kind: &&str| !conditions.iter().any(|condition| condition.type_ == *kind);
+        let opens: Vec<String> =
+            open.split(',').filter(|kind| !kind.is_empty()).filter(unset).map(str::to_owned).collect();
         let gates = spec.readiness_gates.unwrap_or_default().into_iter().map(|gate| {
             let is_true = |kind: &str| {
                 conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
             };
-            (gate.condition_type.clone(), is_true(&gate.condition_type))
+            let kind = gate.condition_type;
+            let is_open = is_true(&kind) || opens.contains(&kind);
+            (kind, is_open)
         });
         Self {
             uid: pod.metadata.uid.clone().unwrap_or_default(),
-            deadline: pod.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            grace: pod.metadata.deletion_timestamp.as_ref().map(|_| {
+                let seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+                Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+            }),
             has_finalizers: pod.metadata.finalizers.as_ref().is_some_and(|list| !list.is_empty()),
             gates: gates.collect(),
+            opens,
             containers: named(spec.containers),
             init_containers: named(spec.init_containers.unwrap_or_default()),
             status: StatusView::of(&status),

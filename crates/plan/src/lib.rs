@@ -9,7 +9,8 @@
 //! - [`vm`]: run strategies, instances, start back-off, `printableStatus`;
 //! - [`vmi`]: the launcher Pod, phases, conditions, deletion;
 //! - [`handler`]: the node's agent: start, power button, the machine's status;
-//! - [`node`]: nodes whose agent fell silent;
+//! - [`liveness`]: nodes whose kubelet fell silent, and what becomes of their Pods;
+//! - [`node`]: nodes whose agent of machines fell silent;
 //! - [`scheduler`]: a node for each Pod;
 //! - [`storage`]: claims and the volumes that fill them;
 //! - [`gc`]: owner references;
@@ -22,6 +23,7 @@ pub mod condition;
 pub mod endpoints;
 pub mod gc;
 pub mod handler;
+pub mod liveness;
 pub mod name;
 pub mod namespace;
 pub mod node;

@@ -3,6 +3,7 @@
 //! - A Pod that is bound here starts after a while, sometimes after its image failed to come; one that is deleted goes.
 //! - An instance that is handed over runs after a while and is ready; one that is deleted shuts down.
 //! - A guest may crash or shut down by itself; then its Pod ends, too.
+//! - A node that is cut off says nothing and hears nothing; its guests go on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +15,15 @@ use plan::condition::{self, Condition};
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
+use crate::faults::Weather;
 
 /// How often the node looks around.
 const TICK: Duration = Duration::from_millis(100);
-/// How often it gives a sign of life.
+/// How often its agent of machines gives a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// How often its kubelet does.
+const LEASE: Duration = Duration::from_secs(10);
+const LEASES: &str = "kube-node-lease";
 
 #[derive(Clone, Debug, PartialEq)]
 struct PodFacts {
@@ -26,6 +31,7 @@ struct PodFacts {
     instance: Option<(String, String)>,
     deleting: bool,
     phase: String,
+    ready: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -47,11 +53,13 @@ struct Node {
     instances: Cache<InstanceFacts>,
     fates: Fates,
     /// Whether guests misbehave.
-    wild: crate::faults::Weather,
+    wild: Weather,
+    /// Whether nobody hears of the node.
+    cut_off: Weather,
 }
 
-/// Adds a node to `tasks`.
-pub fn start(context: &Context, name: &str, dice: Dice, wild: crate::faults::Weather, tasks: &mut Tasks) {
+/// Adds a node to `tasks`. Guests misbehave while `wild` is stormy; while `cut_off` is, the node is.
+pub fn start(context: &Context, name: &str, dice: Dice, wild: Weather, cut_off: Weather, tasks: &mut Tasks) {
     let pods = Api::<View>::of(&context.client, resources::POD);
     let pods = Cache::builder(pods, |view| Some(pod_facts(view)))
         .select(Select::fields(format!("spec.nodeName={name}")))
@@ -71,6 +79,7 @@ pub fn start(context: &Context, name: &str, dice: Dice, wild: crate::faults::Wea
         instances,
         fates: Fates::new(),
         wild,
+        cut_off,
     };
     tasks.add(async move { node.live().await });
 }
@@ -91,15 +100,20 @@ fn pod_facts(view: View) -> PodFacts {
         deleting: view.metadata.is_deleting(),
         phase: view.status["phase"].as_str().unwrap_or("Pending").to_owned(),
         instance: owner,
+        ready: condition::is_true(&conditions(&view), "Ready"),
         uid: view.metadata.uid,
     }
+}
+
+fn conditions(view: &View) -> Vec<Condition> {
+    serde_json::from_value(view.status["conditions"].clone()).unwrap_or_default()
 }
 
 fn instance_facts(view: View) -> InstanceFacts {
     InstanceFacts {
         deleting: view.metadata.is_deleting(),
         phase: view.status["phase"].as_str().unwrap_or_default().to_owned(),
-        conditions: serde_json::from_value(view.status["conditions"].clone()).unwrap_or_default(),
+        conditions: conditions(&view),
         uid: view.metadata.uid,
     }
 }
@@ -111,10 +125,18 @@ impl Node {
             self.context.clock.sleep(TICK).await;
         }
         let mut heartbeat = tokio::time::Instant::now() + HEARTBEAT;
+        let mut renewal = tokio::time::Instant::now();
         loop {
             self.context.clock.sleep(TICK).await;
+            if self.cut_off.is_stormy() {
+                continue;
+            }
+            if tokio::time::Instant::now() >= renewal {
+                renewal = tokio::time::Instant::now() + LEASE;
+                drop(self.renew().await);
+            }
             if tokio::time::Instant::now() >= heartbeat {
-                heartbeat += HEARTBEAT;
+                heartbeat = tokio::time::Instant::now() + HEARTBEAT;
                 // The next one comes soon enough.
                 drop(self.beat().await);
             }
@@ -143,6 +165,12 @@ impl Node {
             Err(error) if !error.is_already_exists() => return Err(error),
             _ => {}
         }
+        self.report().await?;
+        self.beat().await
+    }
+
+    async fn report(&self) -> Result<(), ApiError> {
+        let nodes = Api::<View>::of(&self.context.client, resources::NODE);
         let room = json!({
             "cpu": "64", "memory": "256Gi", "pods": "500", "ephemeral-storage": "100Gi",
             "devices.kubevirt.io/kvm": "1k", "devices.kubevirt.io/tun": "1k", "devices.kubevirt.io/vhost-net": "1k",
@@ -151,8 +179,32 @@ impl Node {
             "capacity": room, "allocatable": room,
             "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "simulated"}],
         }});
-        nodes.patch_status(&Key::cluster(&self.name), &Patch::Merge(status)).await?;
-        self.beat().await
+        nodes.patch_status(&Key::cluster(&self.name), &Patch::Merge(status)).await.map(drop)
+    }
+
+    /// Renews the Lease, and reports the node anew when it was given up.
+    async fn renew(&self) -> Result<(), ApiError> {
+        let leases = Api::<View>::of(&self.context.client, resources::LEASE);
+        let spec = json!({
+            "holderIdentity": self.name,
+            "leaseDurationSeconds": 40,
+            "renewTime": format!("{:.6}", self.context.now()),
+        });
+        match leases.patch(&Key::new(LEASES, &self.name), &Patch::Merge(json!({"spec": spec}))).await {
+            Err(error) if error.is_not_found() => {
+                let lease = json!({
+                    "apiVersion": "coordination.k8s.io/v1",
+                    "kind": "Lease",
+                    "metadata": {"name": self.name, "namespace": LEASES},
+                    "spec": spec,
+                });
+                leases.create(LEASES, &lease).await?;
+            }
+            other => drop(other?),
+        }
+        let nodes = Api::<View>::of(&self.context.client, resources::NODE);
+        let known = nodes.get(&Key::cluster(&self.name)).await?;
+        if condition::is_true(&conditions(&known), "Ready") { Ok(()) } else { self.report().await }
     }
 
     async fn beat(&self) -> Result<(), ApiError> {
@@ -188,6 +240,10 @@ impl Node {
             let status = if waits { missing_image() } else { running() };
             pods.patch_status(key, &Patch::Merge(json!({"metadata": {"uid": pod.uid}, "status": status})))
                 .await?;
+        }
+        if pod.phase == "Running" && !pod.ready {
+            let status = json!({"metadata": {"uid": pod.uid}, "status": running()});
+            pods.patch_status(key, &Patch::Merge(status)).await?;
         }
         // The launcher ends with its machine.
         if live && let Some((name, uid)) = &pod.instance {
@@ -282,6 +338,8 @@ fn running() -> Value {
         "conditions": [
             {"type": "PodScheduled", "status": "True"},
             {"type": "Ready", "status": "True"},
+            // Open from the start, as the Pod's annotation asks.
+            {"type": "kubevirt.io/virtual-machine-unpaused", "status": "True"},
         ],
         "containerStatuses": container(true, &json!({"running": {}})),
     })

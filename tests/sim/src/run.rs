@@ -118,10 +118,26 @@ impl World {
     pub fn nodes(&self, count: usize, wild: &Weather) -> JoinHandle<()> {
         let mut tasks = Tasks::new();
         for name in ["node-a", "node-b", "node-c"].into_iter().take(count) {
-            let context = self.context(name, auth::identity::administrator(name), &self.weather);
-            node::start(&context, name, Dice::new(self.seed, name), wild.clone(), &mut tasks);
+            self.add_node(name, wild, &Weather::default(), &mut tasks);
         }
         tokio::spawn(tasks.run(std::future::pending()))
+    }
+
+    /// Starts a node that is cut off while `cut_off` is stormy.
+    pub fn node(&self, name: &'static str, cut_off: &Weather) -> JoinHandle<()> {
+        let mut tasks = Tasks::new();
+        self.add_node(name, &Weather::default(), cut_off, &mut tasks);
+        tokio::spawn(tasks.run(std::future::pending()))
+    }
+
+    fn add_node(&self, name: &'static str, wild: &Weather, cut_off: &Weather, tasks: &mut Tasks) {
+        let context = self.context(name, auth::identity::administrator(name), &self.weather);
+        node::start(&context, name, Dice::new(self.seed, name), wild.clone(), cut_off.clone(), tasks);
+    }
+
+    /// Returns the clock on the wall of everybody in this world.
+    pub fn clock(&self) -> &VirtualClock {
+        &self.clock
     }
 
     /// Waits for `span` of virtual time.

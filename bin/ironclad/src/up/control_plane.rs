@@ -23,6 +23,7 @@ use super::unattended::Unattended;
 use super::{Effects, identity, installation};
 use crate::cli::UpArgs;
 use crate::layout::Layout;
+use crate::node_life::NodeLifeArgs;
 
 /// A running API server.
 #[derive(Debug)]
@@ -128,12 +129,13 @@ impl ControlPlane {
     pub(super) fn controllers(
         &self,
         use_emulation: bool,
+        nodes: NodeLifeArgs,
         effects: &Effects,
         stop: &CancellationToken,
         tasks: &mut JoinSet<Result<()>>,
     ) {
         let kubernetes = self.context(identity::kubernetes(), effects);
-        let config = installation::kube_controllers(&self.authority);
+        let config = installation::kube_controllers(&self.authority, nodes);
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {
             kube_controllers::run(kubernetes, config, stopped).await;

@@ -31,6 +31,7 @@ pub(crate) fn detach(arguments: &UpArgs, global: &Global, layout: &Layout) -> Re
         .args(["up", "--log", &global.log, "--listen", &arguments.listen.to_string()])
         .args(["--nodes", &arguments.nodes.to_string(), "--ready-fd", &writer.as_raw_fd().to_string()])
         .args(["--boot-patience", &arguments.guests.boot_patience.to_string()])
+        .args(["--node-monitor-grace-period", &arguments.node_life.node_monitor_grace_period.to_string()])
         .args(arguments.image_space.words())
         .arg("--data-dir")
         .arg(layout.root())

@@ -8,6 +8,8 @@ use plan::vmi::{Refusal, launcher};
 use serde_json::{Value, json};
 use wire::machine::Accelerator;
 
+use crate::node_life::NodeLifeArgs;
+
 /// Repository of the launcher's image, which the kubelet has built in.
 pub(crate) const LAUNCHER_REPOSITORY: &str = "ironclad.local/virt-launcher";
 
@@ -62,8 +64,8 @@ pub(super) fn default_account() -> Value {
 }
 
 /// Returns the settings of Kubernetes' own controllers.
-pub(crate) fn kube_controllers(authority: &str) -> kube_controllers::Config {
-    kube_controllers::Config { root_ca: Some(authority.to_owned()) }
+pub(crate) fn kube_controllers(authority: &str, nodes: NodeLifeArgs) -> kube_controllers::Config {
+    kube_controllers::Config { root_ca: Some(authority.to_owned()), patience: nodes.patience() }
 }
 
 /// Returns the object that configures an installation, as a new one begins.

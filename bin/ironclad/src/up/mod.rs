@@ -112,12 +112,12 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
     if let Some(accelerator) = accelerator {
         let accelerator = accelerator.await.context("choosing an accelerator broke off")?;
         plane.install(&installation::kubevirt(Some(accelerator)), &effects).await?;
-        plane.controllers(accelerator == Accelerator::Tcg, &effects, &stop, &mut tasks);
+        plane.controllers(accelerator == Accelerator::Tcg, arguments.node_life, &effects, &stop, &mut tasks);
         node::start(arguments, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
     } else {
         // What machines need is for the nodes that may join to say.
         plane.install(&installation::kubevirt(None), &effects).await?;
-        plane.controllers(false, &effects, &stop, &mut tasks);
+        plane.controllers(false, arguments.node_life, &effects, &stop, &mut tasks);
     }
     let ended = tokio::select! {
         _ = terminate.recv() => None,

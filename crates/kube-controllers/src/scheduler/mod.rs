@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube_ext::{
     Api, ApiError, Cache, Change, Context, Key, Kind, ObjectRef, PartialObject, Patch, Queue, Recorder,
@@ -38,7 +37,7 @@ const SETTLING: Duration = Duration::from_secs(10);
 struct Scheduler {
     context: Context,
     /// When nodes have had their time to register.
-    settled_at: Timestamp,
+    settled_at: Duration,
     recorder: Recorder,
     pods: Cache<PodFacts>,
     nodes: Cache<NodeFacts>,
@@ -108,7 +107,7 @@ pub(crate) fn start(
 
     let scheduler = Arc::new(Scheduler {
         context: context.clone(),
-        settled_at: context.now().checked_add(SETTLING).unwrap_or(Timestamp::MAX),
+        settled_at: context.clock.elapsed().saturating_add(SETTLING),
         recorder: recorder.clone(),
         pods,
         nodes,
@@ -169,7 +168,7 @@ impl Scheduler {
         tracing::debug!(pod = %key, %plan, "planned");
         let mut outcome = Outcome::Waits;
         let has_none = plan.actions.iter().any(|action| matches!(action, Action::Unschedulable { .. }));
-        let left = Duration::try_from(self.context.now().duration_until(self.settled_at)).unwrap_or_default();
+        let left = self.settled_at.saturating_sub(self.context.clock.elapsed());
         if has_none && !left.is_zero() {
             return Ok(Outcome::Later(left));
         }

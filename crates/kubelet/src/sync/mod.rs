@@ -209,7 +209,7 @@ impl Kubelet {
                 self.store(uid.to_owned(), key.clone(), local.clone());
             }
             let pod = self.pods.get(key).filter(|pod| pod.uid == uid);
-            let actions = step(self.context.now(), pod.as_deref(), &local);
+            let actions = step(self.context.clock.elapsed(), pod.as_deref(), &local);
             // Doing the same again would change nothing; a start is never given up for good.
             if actions == last && actions.contains(&Action::Start) {
                 return Ok(Some(LEFTOVER_PAUSE));
@@ -255,6 +255,7 @@ impl Kubelet {
                 self.store(uid.to_owned(), key.clone(), local);
             }
             Action::Terminate => {
+                local.asked_at = Some(self.context.clock.elapsed());
                 if let Some(record) = &mut local.record {
                     record.terminating_since = Some(self.context.now());
                     self.tell(key, uid, Severity::Normal, "Killing", "the Pod is being ended");

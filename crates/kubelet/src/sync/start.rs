@@ -43,14 +43,14 @@ impl Kubelet {
             trouble.reason = "ImagePullBackOff".into();
         }
         // Counted from the end of the attempt: what fails slowly would else be due again before it was reported.
-        let (now, pause) = (self.context.now(), Trouble::pause(trouble.attempts));
-        trouble.retry_at = trouble.retry_at.map(|_| now.checked_add(pause).unwrap_or(now));
+        let (now, pause) = (self.context.clock.elapsed(), Trouble::pause(trouble.attempts));
+        trouble.retry_at = trouble.retry_at.map(|_| now.saturating_add(pause));
         trouble
     }
 
     /// Starts a Pod. The inner error is the Pod's, the outer one the API server's.
     pub(super) async fn start(&self, key: &Key, uid: &str) -> Result<Result<Record, Trouble>, ApiError> {
-        let now = self.context.now();
+        let now = self.context.clock.elapsed();
         let trouble = |reason: &str, message: String, retry: bool| Trouble {
             reason: reason.to_owned(),
             message,
@@ -145,7 +145,7 @@ impl Kubelet {
 
     /// Waits until the Pod is deleted.
     async fn unwanted(&self, key: &Key, uid: &str) {
-        while self.pods.get(key).is_some_and(|pod| pod.uid == uid && pod.deadline.is_none()) {
+        while self.pods.get(key).is_some_and(|pod| pod.uid == uid && pod.grace.is_none()) {
             self.context.clock.sleep(GLANCE).await;
         }
     }

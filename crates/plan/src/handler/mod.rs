@@ -19,6 +19,8 @@ mod observed;
 mod stall;
 mod status;
 
+use std::time::Duration;
+
 use api::names::{annotation, condition, event, phase, reason};
 use jiff::Timestamp;
 
@@ -33,6 +35,9 @@ use crate::{Notice, Plan, patch, time};
 
 /// Reason of a machine's end when its guest gave up.
 const GUEST_PANICKED: &str = "GuestPanicked";
+
+/// Longest wait between two attempts to start: a cause that is gone should not be waited for much longer.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// Decides what an instance on this node needs now.
 pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
@@ -78,9 +83,10 @@ fn command(observed: &Observed, machine: &Machine, now: Timestamp, plan: &mut Pl
         MachinePhase::Idle | MachinePhase::Failed
             if !instance.deleting && instance.phase() == phase::SCHEDULED =>
         {
-            match observed.trouble.as_ref().map(|trouble| time::between(now, trouble.retry_at)) {
-                Some(wait) if !wait.is_zero() => plan.look_again(wait, "the start is tried again"),
-                _ => plan.push(Action::Start),
+            let trouble = observed.trouble.as_ref();
+            match trouble.and_then(|trouble| time::until(trouble.retry_at, LONGEST_WAIT, now)) {
+                Some(wait) => plan.look_again(wait, "the start is tried again"),
+                None => plan.push(Action::Start),
             }
         }
         MachinePhase::Starting | MachinePhase::Running | MachinePhase::Paused if instance.deleting => {

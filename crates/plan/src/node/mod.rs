@@ -10,11 +10,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Notice, Plan, time};
+use crate::{Notice, Plan};
 use api::names::label;
 
 /// How old the last sign of life may be.
 pub const SILENCE: Duration = Duration::from_secs(300);
+
+/// Reason of Events and of the instances that are given up.
+pub const UNRESPONSIVE: &str = "NodeUnresponsive";
 
 /// A node as this controller sees it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,8 +26,11 @@ pub struct Observed {
     pub name: String,
     /// Whether it is marked schedulable for machines; `None`: the agent never ran here.
     pub schedulable: Option<bool>,
-    /// Last sign of life of the agent.
+    /// Last sign of life of the agent, by the node's clock.
     pub heartbeat: Option<Timestamp>,
+    /// How long ago that was new, by the measure of who watches: clocks of nodes are not trusted, and one on the wall may
+    /// have been set meanwhile.
+    pub silent_for: Duration,
     /// Instances on the node that have not ended.
     pub instances: Vec<Instance>,
 }
@@ -54,27 +60,25 @@ pub enum Action {
         namespace: String,
         /// Name.
         name: String,
-        /// Why, for people.
-        why: String,
     },
     /// Tell what happened to the node.
     Tell(Notice),
 }
 
 /// Decides what a node needs now.
-pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
+pub fn step(observed: &Observed) -> Plan<Action> {
     let mut plan = Plan::nothing();
     let (Some(schedulable), Some(heartbeat)) = (observed.schedulable, observed.heartbeat) else {
         return plan;
     };
-    if let Some(left) = time::left(heartbeat, SILENCE, now) {
+    if let Some(left) = SILENCE.checked_sub(observed.silent_for).filter(|left| !left.is_zero()) {
         plan.look_again(left + Duration::from_secs(1), "the next sign of life");
         return plan;
     }
     if schedulable {
         plan.push(Action::MarkNode { patch: json!({"metadata": {"labels": {label::SCHEDULABLE: "false"}}}) });
         plan.push(Action::Tell(Notice::warning(
-            "NodeUnresponsive",
+            UNRESPONSIVE,
             format!("The agent on this node has been silent since {heartbeat}; no machines are placed here"),
         )));
     }
@@ -82,10 +86,6 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
         plan.push(Action::FailInstance {
             namespace: instance.namespace.clone(),
             name: instance.name.clone(),
-            why: format!(
-                "Node {} has been silent since {heartbeat} and the launcher Pod is gone",
-                observed.name
-            ),
         });
     }
     plan
@@ -95,9 +95,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MarkNode { .. } => f.write_str("mark the node as not schedulable"),
-            Self::FailInstance { namespace, name, why } => {
-                write!(f, "fail instance {namespace}/{name}: {why}")
-            }
+            Self::FailInstance { namespace, name } => write!(f, "fail instance {namespace}/{name}"),
             Self::Tell(notice) => notice.fmt(f),
         }
     }

@@ -78,13 +78,7 @@ fn unschedulable() -> Taint {
 }
 
 fn tolerated(tolerations: &[Toleration], taint: &Taint) -> bool {
-    tolerations.iter().any(|toleration| {
-        let effect = toleration.effect.is_empty() || toleration.effect == taint.effect;
-        let key =
-            toleration.key == taint.key || (toleration.key.is_empty() && toleration.operator == "Exists");
-        let value = toleration.operator == "Exists" || toleration.value == taint.value;
-        effect && key && value
-    })
+    tolerations.iter().any(|toleration| toleration.covers(taint))
 }
 
 /// Returns how well the Pod would run: preferences first, then the share of the node that stays free.

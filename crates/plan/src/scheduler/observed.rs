@@ -112,6 +112,16 @@ pub struct Toleration {
     pub effect: String,
 }
 
+impl Toleration {
+    /// Tells whether a Pod with this toleration endures `taint`.
+    pub fn covers(&self, taint: &Taint) -> bool {
+        let exists = self.operator == "Exists";
+        let effect = self.effect.is_empty() || self.effect == taint.effect;
+        let key = self.key == taint.key || (self.key.is_empty() && exists);
+        effect && key && (exists || self.value == taint.value)
+    }
+}
+
 /// What a node asks Pods to endure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taint {

@@ -27,8 +27,7 @@ pub fn backoff(failures: u32, uid: &str) -> Duration {
 
 /// Returns how long a start still has to wait.
 pub(super) fn wait(status: &Status, now: Timestamp) -> Option<Duration> {
-    let retry = status.start_failure.as_ref()?.retry_after_timestamp?;
-    Some(time::between(now, retry)).filter(|left| !left.is_zero())
+    time::until(status.start_failure.as_ref()?.retry_after_timestamp?, LIMIT, now)
 }
 
 /// Returns the count as it should be now.

@@ -1,6 +1,7 @@
 //! Stories of nodes.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::teller::{Story, after};
 use plan::node::{Instance, Observed, step};
@@ -12,7 +13,7 @@ impl fmt::Display for Shown<'_> {
         let node = self.0;
         writeln!(f, "node {}, schedulable {:?}", node.name, node.schedulable)?;
         if let Some(heartbeat) = node.heartbeat {
-            writeln!(f, "  last sign of life {heartbeat}")?;
+            writeln!(f, "  last sign of life {heartbeat}, {:?} ago", node.silent_for)?;
         }
         for instance in &node.instances {
             let pod = if instance.has_pod { "with" } else { "without" };
@@ -27,16 +28,19 @@ fn silence() {
     let mut story = Story::default();
     let instance = |name: &str, has_pod| Instance { namespace: "shop".into(), name: name.into(), has_pod };
     let mut node = Observed { name: "node-a".into(), ..Observed::default() };
-    story.scene("A node without an agent", &Shown(&node), &step(&node, after(0)));
+    story.scene("A node without an agent", &Shown(&node), &step(&node));
     node.schedulable = Some(true);
     node.heartbeat = Some(after(0));
     node.instances = vec![instance("web", true), instance("lost", false)];
-    story.scene("An agent that lives", &Shown(&node), &step(&node, after(60)));
-    story.scene("An agent that fell silent", &Shown(&node), &step(&node, after(301)));
+    node.silent_for = Duration::from_secs(60);
+    story.scene("An agent that lives", &Shown(&node), &step(&node));
+    node.silent_for = Duration::from_secs(301);
+    story.scene("An agent that fell silent", &Shown(&node), &step(&node));
     node.schedulable = Some(false);
     node.instances.pop();
-    story.scene("It stays silent", &Shown(&node), &step(&node, after(400)));
+    story.scene("It stays silent", &Shown(&node), &step(&node));
     node.heartbeat = Some(after(500));
-    story.scene("It is back; the agent marks the node itself", &Shown(&node), &step(&node, after(501)));
+    node.silent_for = Duration::from_secs(1);
+    story.scene("It is back; the agent marks the node itself", &Shown(&node), &step(&node));
     story.ends_as("node-silence");
 }
