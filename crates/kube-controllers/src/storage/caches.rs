@@ -179,6 +179,7 @@ fn volume(object: PersistentVolume) -> Volume {
 fn class(object: StorageClass) -> Class {
     let metadata = object.metadata;
     Class {
+        expandable: object.allow_volume_expansion == Some(true),
         is_default: note(&metadata, annotation::IS_DEFAULT_CLASS).as_deref() == Some("true"),
         created: metadata.creation_timestamp.map(|time| time.0),
         name: metadata.name.unwrap_or_default(),

@@ -57,6 +57,10 @@ impl Writer {
                 };
             }
             claim::Action::BindVolume { volume } => return self.reserve(volume, claim).await,
+            claim::Action::Grow { volume, capacity } => {
+                let patch = json!({"spec": {"capacity": {"storage": capacity}}});
+                return done(self.volumes.patch(&Key::cluster(volume), &Patch::Merge(patch)).await);
+            }
             claim::Action::Tell(_) => return Ok(()),
         };
         done(self.claims.patch(&key(claim), &conditional(patch, &claim.uid, revision)).await)

@@ -64,6 +64,13 @@ pub enum Action {
         /// The volume.
         volume: String,
     },
+    /// Have its volume be as large as the claim asks for.
+    Grow {
+        /// The volume.
+        volume: String,
+        /// Its new capacity.
+        capacity: String,
+    },
     /// Write the status.
     Status {
         /// Phase.
@@ -117,11 +124,7 @@ fn named(observed: &Observed, plan: &mut Plan<Action>) {
                 let of = Some((volume.capacity_text.clone(), volume.modes.clone()));
                 plan.push(Action::Status { phase: "Bound", of });
             } else if volume.capacity < claim.request {
-                let message = format!(
-                    "volume {:?} has {} and does not grow; copy its content into a larger claim",
-                    volume.name, volume.capacity_text
-                );
-                plan.push(Action::Tell(Notice::warning("VolumeResizeFailed", message)));
+                grow(observed, volume, plan);
             }
         }
         Some(owner) if owner.names(claim) && owner.uid.is_empty() => {
@@ -143,6 +146,28 @@ fn named(observed: &Observed, plan: &mut Plan<Action>) {
             plan.push(Action::Tell(Notice::warning("FailedBinding", message)));
         }
     }
+}
+
+/// The claim asks for more than its volume has.
+fn grow(observed: &Observed, volume: &Volume, plan: &mut Plan<Action>) {
+    let claim = &observed.claim;
+    let class = observed.classes.iter().find(|class| class.name == volume.class);
+    if volume.provisioned_by.as_deref() == Some(PROVISIONER) && class.is_some_and(|class| class.expandable) {
+        let capacity = claim.request_text.clone();
+        let message = format!(
+            "volume {:?} grows from {} to {capacity}; a machine finds its disk grown at its next start",
+            volume.name, volume.capacity_text
+        );
+        plan.push(Action::Grow { volume: volume.name.clone(), capacity });
+        plan.push(Action::Tell(Notice::normal("VolumeResizeSuccessful", message)));
+        return;
+    }
+    let message = format!(
+        "volume {:?} has {} and does not grow: it was made by hand, or its class {:?} does not say \
+         allowVolumeExpansion; copy its content into a larger claim",
+        volume.name, volume.capacity_text, volume.class
+    );
+    plan.push(Action::Tell(Notice::warning("VolumeResizeFailed", message)));
 }
 
 fn lose(claim: &Claim, reason: &'static str, message: &str, plan: &mut Plan<Action>) {
@@ -283,6 +308,7 @@ impl fmt::Display for Action {
             }
             Self::BindVolume { volume } => write!(f, "have volume {volume} name the claim"),
             Self::BindClaim { volume } => write!(f, "have the claim name volume {volume}"),
+            Self::Grow { volume, capacity } => write!(f, "grow volume {volume} to {capacity}"),
             Self::Status { phase, of: Some((capacity, _)) } => write!(f, "write {phase} with {capacity}"),
             Self::Status { phase, of: None } => write!(f, "write {phase}"),
             Self::RemoveProtection => f.write_str("let it go"),

@@ -137,6 +137,8 @@ pub struct Class {
     pub delayed: bool,
     /// Reclaim policy of its volumes.
     pub reclaim: String,
+    /// Whether its volumes grow with their claims.
+    pub expandable: bool,
     /// Whether claims that name no class get this one.
     pub is_default: bool,
     /// When it was made; of several defaults the newest counts.

@@ -49,6 +49,7 @@ fn local() -> Class {
         provisioner: PROVISIONER.into(),
         delayed: true,
         reclaim: "Delete".into(),
+        expandable: true,
         is_default: true,
         created: None,
     }
@@ -124,6 +125,11 @@ impl World {
                 changed.phase = phase.into();
                 changed.capacity_text = of.map(|(capacity, _)| capacity).unwrap_or_default();
             }
+            ForClaim::Grow { volume, capacity } => {
+                let request = claim.request;
+                let grown = self.volume(&volume);
+                (grown.capacity, grown.capacity_text) = (request, capacity);
+            }
             ForClaim::RemoveProtection => changed.finalizers.clear(),
             ForClaim::BindVolume { volume } => {
                 let owner = ClaimRef { namespace: claim.namespace, name: claim.name, uid: claim.uid };
@@ -177,6 +183,24 @@ fn a_claim_waits_for_its_consumer_and_takes_its_volume_along_when_it_goes() {
     world.users.clear();
     world.settle();
     assert!(world.claims.is_empty() && world.volumes.is_empty());
+}
+
+#[test]
+fn a_claim_grows_where_its_class_allows_it() {
+    for expandable in [true, false] {
+        let class = Class { expandable, ..local() };
+        let mut world = World { classes: vec![class], places: vec![place()], ..World::default() };
+        world.claims.push(Claim { selected_node: Some("a".into()), ..claim("data") });
+        world.settle();
+        let claim = world.claim("data");
+        (claim.request, claim.request_text) = (2 << 30, "2Gi".into());
+        world.settle();
+        let shown = if expandable { "2Gi" } else { "1Gi" };
+        assert_eq!(world.claim("data").capacity_text, shown);
+        assert_eq!(world.volume("pvc-uid-data").capacity_text, shown);
+        assert_eq!(world.was_told("VolumeResizeSuccessful"), expandable);
+        assert_eq!(world.was_told("does not say allowVolumeExpansion"), !expandable);
+    }
 }
 
 #[test]
