@@ -160,6 +160,10 @@ pub(crate) struct UpArgs {
     #[arg(long, default_value_t = 1, value_name = "N", allow_negative_numbers = true,
           value_parser = clap::value_parser!(u8).range(0..=32))]
     pub(crate) nodes: u8,
+    /// Network of the Pods, which several nodes share [default: 10.244.0.0/24 for the first node, or what is free instead].
+    /// It holds from when no Pod is left.
+    #[arg(long, env = "IRONCLAD_POD_NETWORK", value_name = "CIDR")]
+    pub(crate) pod_network: Option<network::Cidr>,
     #[command(flatten)]
     pub(crate) guests: GuestArgs,
     #[command(flatten)]

@@ -42,6 +42,16 @@ impl Cidr {
         self.contains(other.network().address) || other.contains(self.network().address)
     }
 
+    /// Cuts the network into `parts` of one size and returns the one with this number; `None` where a part would have no
+    /// room for a Pod beside its gateway.
+    pub fn part(self, number: u8, parts: u8) -> Option<Self> {
+        let bits = u16::from(parts.max(1)).next_power_of_two().trailing_zeros();
+        let prefix = self.prefix + u8::try_from(bits).ok()?;
+        let start = u32::from(self.network().address);
+        (number < parts.max(1) && prefix <= 30)
+            .then(|| Self::new(Ipv4Addr::from(start + (u32::from(number) << (32 - prefix))), prefix))
+    }
+
     /// Returns the host with this number, counted from the network address; `None` beyond the last one.
     pub fn host(self, number: u32) -> Option<Ipv4Addr> {
         let last = !self.mask();
@@ -114,6 +124,17 @@ mod tests {
         assert_eq!(network.host(2), Some(Ipv4Addr::new(10, 0, 2, 2)));
         assert_eq!((network.host(0), network.host(255)), (None, None));
         assert_eq!(network.network().to_string(), "10.0.2.0/24");
+    }
+
+    #[test]
+    fn parts_lie_side_by_side() {
+        let network = cidr("10.60.0.0/16");
+        assert_eq!(network.part(0, 1), Some(network));
+        let parts: Vec<_> = (0..3).filter_map(|number| network.part(number, 3)).collect();
+        assert_eq!(parts, [cidr("10.60.0.0/18"), cidr("10.60.64.0/18"), cidr("10.60.128.0/18")]);
+        assert_eq!(cidr("10.60.0.0/29").part(1, 2), Some(cidr("10.60.0.4/30")));
+        assert_eq!((cidr("10.60.0.0/30").part(0, 2), cidr("10.60.0.0/31").part(0, 1)), (None, None));
+        assert_eq!(network.part(3, 3), None);
     }
 
     #[test]

@@ -75,9 +75,43 @@ pub(crate) fn is_there() -> bool {
         .all(|which| sysctl::read(&format!("ipv6/conf/{which}/disable_ipv6")).is_ok_and(|value| value == "0"))
 }
 
+/// Says whether the calling thread's network namespace has a default route for IPv6, through which a program can carry
+/// connections.
+pub(crate) fn leads_out() -> bool {
+    is_there() && std::fs::read_to_string("/proc/net/ipv6_route").is_ok_and(|routes| has_default(&routes))
+}
+
+/// Looks for a default route that refuses nothing in the kernel's table (`/proc/net/ipv6_route`: destination, length of its
+/// prefix, source, length, gateway, metric, use counts, flags and link).
+fn has_default(routes: &str) -> bool {
+    /// Flag of a route that answers "unreachable".
+    const REFUSES: u32 = 0x0200;
+    routes.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [destination, length, .., flags, link] = fields.as_slice() else { return false };
+        let refuses = u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & REFUSES != 0);
+        destination.bytes().all(|digit| digit == b'0') && *length == "00" && !refuses && *link != "lo"
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_default_route_is_told_from_one_that_refuses() {
+        let zero = "0".repeat(32);
+        let route = |destination: &str, length: &str, flags: &str, link: &str| {
+            format!("{destination} {length} {zero} 00 {zero} 00000400 00000001 00000000 {flags} {link}\n")
+        };
+        let own = format!("fd{}", "0".repeat(30));
+        assert!(!has_default(""));
+        assert!(!has_default(&route(&own, "40", "00000001", "eth0")));
+        assert!(!has_default(&route(&zero, "00", "00200200", "lo")));
+        assert!(has_default(
+            &[route(&own, "40", "00000001", "eth0"), route(&zero, "00", "00000003", "eth0")].concat()
+        ));
+    }
 
     #[test]
     fn addresses_follow_from_each_other() {

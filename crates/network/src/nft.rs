@@ -58,6 +58,16 @@ pub(crate) fn tables() -> Result<Vec<Table>, Error> {
     Ok(text.lines().filter_map(table).collect())
 }
 
+/// Returns what a table of the calling thread's namespace says; nothing for one that is not there.
+pub(crate) fn list(family: &str, table: &str) -> Result<String, Error> {
+    let output = command()
+        .args(["list", "table", family, table])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(not_started())?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// A change of a table that `nft` is at.
 #[derive(Debug)]
 #[must_use = "whether the rules are in force is known after `wait`"]

@@ -19,6 +19,7 @@ use crate::ipv6::{self, twin, twin_network};
 use crate::link::Stack;
 use crate::pod::addresses::Addresses;
 use crate::pod::bridge::{self, Names};
+use crate::pod::mend::{self, Forwards};
 use crate::{Cidr, Error, namespace};
 
 /// Node number whose default network is the transit network.
@@ -35,6 +36,8 @@ pub struct NodesConfig {
     pub state: PathBuf,
     /// How many nodes, at most 200.
     pub count: u8,
+    /// Network that the nodes share for their Pods, each a part; `None` takes one of 10.0.0.0/8 for each node.
+    pub pods: Option<Cidr>,
     /// Network namespace that stands for the host; `None` for the one of this process.
     pub namespace: Option<PathBuf>,
 }
@@ -56,10 +59,22 @@ pub struct VirtualNode {
 pub fn prepare(config: &NodesConfig) -> Result<Vec<VirtualNode>, Error> {
     let host = host(config)?;
     let names = names(config);
-    let foreign = bridge::foreign_routes(host.as_ref(), &names)?;
+    let mut foreign = bridge::foreign_routes(host.as_ref(), &names)?;
+    if let Some(pods) = config.pods.filter(|pods| foreign.iter().any(|route| route.overlaps(*pods))) {
+        return Err(Error::Exhausted(format!(
+            "the Pod network {pods} is in use on this host; choose another one"
+        )));
+    }
+    foreign.extend(config.pods);
     let mut transit = Addresses::load(&config.state)?;
     transit.choose_network(None, TRANSIT, &foreign)?;
     let network = transit.network();
+    if let Some(pods) = config.pods.filter(|pods| pods.overlaps(network)) {
+        return Err(Error::Exhausted(format!(
+            "the Pod network {pods} overlaps {network}, by which the nodes reach each other; choose another one, or begin \
+             anew after `ironclad down`"
+        )));
+    }
     bridge::prepare(host.as_ref(), &names, &mut transit, &[])?;
     let gateway = network.host(1).unwrap_or(network.address);
     let mut nodes: Vec<VirtualNode> = Vec::new();
@@ -70,13 +85,18 @@ pub fn prepare(config: &NodesConfig) -> Result<Vec<VirtualNode>, Error> {
         nodes.push(VirtualNode {
             namespace: pin(config, number)?,
             address,
-            network: crate::pod::addresses::free_network(number, &taken)?,
+            network: match config.pods {
+                Some(shared) => part(shared, number, config.count)?,
+                None => crate::pod::addresses::free_network(number, &taken)?,
+            },
             peers: Vec::new(),
         });
     }
     for (number, node) in nodes.iter().enumerate() {
         let inner = namespace::open(&node.namespace)?;
-        if !is_connected(&inner)? {
+        if is_connected(&inner)? {
+            bridge::reconnect(host.as_ref(), &names, node.address)?;
+        } else {
             let own = Cidr::new(node.address, network.prefix);
             bridge::connect(host.as_ref(), &names, &inner, own, gateway)?;
         }
@@ -92,6 +112,35 @@ pub fn prepare(config: &NodesConfig) -> Result<Vec<VirtualNode>, Error> {
     // The host translates for the Pods of nodes as well: they do not when Pods talk among themselves.
     bridge::translate(host.as_ref(), &names, network, &networks)?;
     Ok(nodes)
+}
+
+/// What connects the nodes, kept whole while they run.
+#[derive(Debug)]
+pub struct Transit {
+    config: NodesConfig,
+    forwards: Forwards,
+}
+
+impl Transit {
+    /// Takes over what [`prepare`] made. Blocks.
+    pub fn of(config: NodesConfig) -> Result<Self, Error> {
+        let forwards = Forwards::of(host(&config)?.as_ref(), ipv6::is_there())?;
+        Ok(Self { config, forwards })
+    }
+
+    /// Makes again what somebody else removed: bridge, links of nodes, rules, forwarding. Returns what was missing. Blocks.
+    pub fn mend(&self) -> Result<Vec<String>, Error> {
+        let (host, names) = (host(&self.config)?, names(&self.config));
+        let transit = Addresses::load(&self.config.state)?;
+        let mut missing = mend::look(host.as_ref(), &names, transit.network(), self.forwards)?.missing;
+        let leases = (0..self.config.count).filter_map(|number| transit.lease(&format!("node-{number}")));
+        let wanted: Vec<String> = leases.map(|lease| names.link(lease.address)).collect();
+        missing.extend(bridge::loose(host.as_ref(), &names, &wanted)?);
+        if !missing.is_empty() {
+            prepare(&self.config)?;
+        }
+        Ok(missing)
+    }
 }
 
 /// Returns the network namespace of the node `name` (`node-0` is the first), if [`prepare`] made one.
@@ -115,6 +164,15 @@ pub fn teardown(config: &NodesConfig) -> Result<(), Error> {
     // Absent when no node was ever made.
     let _ = std::fs::remove_dir(&directory);
     transit.remove()
+}
+
+/// Returns the part of the network `shared` that is one node's.
+fn part(shared: Cidr, number: u8, count: u8) -> Result<Cidr, Error> {
+    shared.part(number, count).ok_or_else(|| {
+        Error::Exhausted(format!(
+            "the Pod network {shared} is too small for {count} nodes; choose a larger one"
+        ))
+    })
 }
 
 fn host(config: &NodesConfig) -> Result<Option<File>, Error> {

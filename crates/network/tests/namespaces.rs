@@ -239,7 +239,13 @@ fn a_machine_behind_a_bridged_pod_gets_a_lease_and_connections() {
 #[test]
 fn a_pod_of_an_ordinary_user_is_connected_by_pasta() {
     if is_root() {
-        as_ordinary_user("a_pod_of_an_ordinary_user_is_connected_by_pasta");
+        // A host of both families, whatever this one has.
+        let host = "ip link set lo up; ip link add up0 type veth peer name up1; ip link set up1 up; ip link set up0 up
+            ip addr add 192.0.2.2/24 dev up0; ip route add default via 192.0.2.1
+            ip -6 addr add fd00:7::2/64 dev up0 nodad && ip -6 route add default via fd00:7::1 dev up0
+            exec \"$@\"";
+        let way = ["unshare", "-n", "sh", "-c", host, "sh"];
+        as_ordinary_user_in("a_pod_of_an_ordinary_user_is_connected_by_pasta", &way);
         return;
     }
     if std::fs::File::options().read(true).write(true).open("/dev/net/tun").is_err() {
@@ -254,8 +260,19 @@ fn a_pod_of_an_ordinary_user_is_connected_by_pasta() {
     let attachment = network.attach("uid-1", pod.pid()).expect("the Pod is connected");
     let spec = MasqueradeSpec::default();
     let prepared = masquerade::prepare(pod.pid(), &spec, &helper()).expect("the machine's network");
-    assert_eq!((prepared.pod_ips.as_slice(), prepared.mtu), (&[IpAddr::V4(attachment.address)][..], 1500));
+    assert_eq!((&prepared.pod_ips, prepared.mtu), (&addresses(&attachment), 1500));
     behave_like_a_machine(&prepared);
+    match attachment.address6 {
+        Some(_) => look_for_a_router(&prepared),
+        None => eprintln!("SKIPPED IN PART: this host has no IPv6"),
+    }
+    // What the Pod sends is carried to addresses of the host.
+    for host in ["192.0.2.2:0", "[fd00:7::2]:0"] {
+        let Ok(listener) = std::net::TcpListener::bind(host) else { continue };
+        let target = listener.local_addr().expect("an address");
+        network::netns_exec::connect(pod.pid(), target, &helper()).expect("it connects");
+        listener.accept().expect("a connection");
+    }
     network.detach("uid-1").expect("it is disconnected");
     network.teardown().expect("it is removed");
     assert_eq!(std::fs::read_dir(state.path()).expect("the state").count(), 0);
@@ -324,6 +341,7 @@ fn nodes_with_namespaces_of_their_own_reach_each_others_pods() {
         path
     };
     let nodes_config = NodesConfig {
+        pods: None,
         instance: root.path().display().to_string(),
         state: state("nodes"),
         count: 2,
@@ -372,6 +390,26 @@ fn nodes_with_namespaces_of_their_own_reach_each_others_pods() {
         }
         drop(stream);
     }
+    let transit = network::nodes::Transit::of(nodes_config.clone()).expect("what connects the nodes");
+    assert_eq!(transit.mend().expect("a look"), Vec::<String>::new());
+    let links = host.run(&["ip", "-o", "link"]);
+    let bridge = links.split([' ', ':']).find(|word| word.starts_with("ic")).expect("the bridge").to_owned();
+    let port = links.split([' ', '@']).find(|word| word.starts_with("iv")).expect("a port").to_owned();
+    for removal in [
+        vec!["ip", "link", "delete", &bridge],
+        vec!["ip", "link", "delete", &port],
+        vec!["ip", "link", "set", &port, "nomaster"],
+        vec!["nft", "flush", "ruleset"],
+        vec!["sysctl", "-w", "net.ipv4.ip_forward=0"],
+    ] {
+        assert!(host.status(&removal), "{removal:?}");
+        assert!(!transit.mend().expect("it is mended").is_empty(), "{removal:?}");
+        assert_eq!(transit.mend().expect("a look"), Vec::<String>::new(), "{removal:?}");
+        for from in [pods[0].pid(), host.pid()] {
+            network::netns_exec::connect(from, target, &helper()).expect("it connects");
+            listener.accept().expect("a connection");
+        }
+    }
     drop(pods);
     for network in networks {
         network.teardown().expect("it is removed");
@@ -379,6 +417,34 @@ fn nodes_with_namespaces_of_their_own_reach_each_others_pods() {
     network::nodes::teardown(&nodes_config).expect("all is removed");
     assert_eq!(look(), before);
     assert_eq!(std::fs::read_dir(&nodes_config.state).expect("the state").count(), 0);
+}
+
+#[test]
+fn the_last_of_several_installations_switches_forwarding_off() {
+    if !is_root() {
+        eprintln!("SKIPPED: bridges need root");
+        return;
+    }
+    let host = Holder::new(&["-n"]);
+    let settings = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"];
+    let forwards = || settings.map(|setting| host.run(&["sysctl", "-n", setting]).trim().to_owned());
+    for setting in settings {
+        host.status(&["sysctl", "-w", &format!("{setting}=0")]);
+    }
+    let before = forwards();
+    let states = [0, 1].map(|_| tempfile::tempdir().expect("a temporary directory"));
+    for first_to_leave in [0, 1] {
+        let mut installations: Vec<NodeNetwork> = states
+            .iter()
+            .map(|state| NodeNetwork::prepare(config(state.path(), host.namespace())).expect("a network"))
+            .collect();
+        assert_eq!(forwards()[0], "1");
+        installations.remove(first_to_leave).teardown().expect("one is removed");
+        assert_eq!(forwards()[0], "1", "the other needs it");
+        installations.remove(0).teardown().expect("the last is removed");
+        assert_eq!(forwards(), before, "installation {first_to_leave} left first");
+        assert_eq!(host.run(&["nft", "list", "ruleset"]), "");
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Options {
     pub nodes: u8,
     /// Whether the guest's images are loaded.
     pub images: bool,
+    /// Network of the Pods, where it matters.
+    pub pod_network: Option<&'static str>,
     /// Seconds after which a guest without a sign of life is told of.
     pub boot_patience: u32,
     /// A program that the installation does not find until [`Installation::uncover`]. Needs root.
@@ -39,7 +41,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { user: User::Own, nodes: 1, images: true, boot_patience: 600, covered: None, small: &[] }
+        Self { user: User::Own, nodes: 1, images: true, pod_network: None, boot_patience: 600, covered: None, small: &[] }
     }
 }
 
@@ -181,6 +183,9 @@ impl Installation {
         };
         command.args(arguments).env("IRONCLAD_DATA_DIR", self.data_dir());
         command.env("IRONCLAD_BOOT_PATIENCE", self.options.boot_patience.to_string());
+        if let Some(network) = self.options.pod_network {
+            command.env("IRONCLAD_POD_NETWORK", network);
+        }
         run(command, None)
     }
 

@@ -72,8 +72,10 @@ impl Key {
     pub(super) fn user_data(&self, listeners: Option<[SocketAddr; 2]>) -> String {
         let connects = listeners.map_or_else(String::new, |[first, second]| {
             format!(
+                // What has nothing to say must not say so: half a connection is ended after a minute.
                 "  - (while :; do nc {} {} < /dev/zero; sleep 1; done) > /dev/null 2>&1 &\n  \
-                 - (while :; do nc {} {} > /dev/null; sleep 1; done) 2>&1 &\n",
+                 - mkfifo /run/never\n  \
+                 - (exec 9<> /run/never; while :; do nc {} {} <&9 > /dev/null; sleep 1; done) 2>&1 &\n",
                 first.ip(),
                 first.port(),
                 second.ip(),

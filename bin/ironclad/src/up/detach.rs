@@ -39,6 +39,9 @@ pub(crate) fn detach(arguments: &UpArgs, global: &Global, layout: &Layout) -> Re
         .stdin(Stdio::null())
         .stdout(log.try_clone().context("sharing the log file")?)
         .stderr(log);
+    if let Some(network) = arguments.pod_network {
+        command.args(["--pod-network", &network.to_string()]);
+    }
     let writer_number = writer.as_raw_fd();
     #[allow(unsafe_code, reason = "a new session needs a call between fork and exec")]
     // SAFETY: `setsid` and `fcntl` are async-signal-safe, and nothing else runs in the child before exec.

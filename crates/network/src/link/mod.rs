@@ -20,6 +20,8 @@ pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) mtu: u32,
     pub(crate) up: bool,
+    /// Index of the bridge that it is a port of.
+    pub(crate) controller: Option<u32>,
 }
 
 /// The network stack of the namespace in which it was opened.
@@ -217,11 +219,12 @@ impl Stack {
 
 fn link(message: &LinkMessage) -> Link {
     let up = message.header.flags.contains(LinkFlags::Up);
-    let mut link = Link { index: message.header.index, name: String::new(), mtu: 0, up };
+    let mut link = Link { index: message.header.index, name: String::new(), mtu: 0, up, controller: None };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Controller(index) => link.controller = Some(*index),
             _ => {}
         }
     }

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 
 use super::addresses::Addresses;
-use super::{NodeNetworkConfig, six};
+use super::{NodeNetworkConfig, forwarding, six};
 use crate::ipv6::{self, twin_network};
 use crate::link::Stack;
 use crate::masquerade::POD_INTERFACE;
@@ -69,7 +69,7 @@ impl Names {
     }
 
     /// Returns the name of the host's end of a Pod's link.
-    pub(super) fn link(&self, address: Ipv4Addr) -> String {
+    pub(crate) fn link(&self, address: Ipv4Addr) -> String {
         format!("{}{:04x}", self.link_prefix, u32::from(address) & 0xffff)
     }
 }
@@ -285,6 +285,35 @@ pub(crate) fn connect(
     })
 }
 
+/// Puts the link of what [`connect`] connected back on the bridge, which somebody else may have removed meanwhile.
+pub(crate) fn reconnect(namespace: Option<&File>, names: &Names, address: Ipv4Addr) -> Result<(), Error> {
+    let link = names.link(address);
+    namespace::run(namespace, || async {
+        let stack = Stack::open()?;
+        let bridge = stack.find(&names.bridge).await?;
+        let bridge = bridge.ok_or_else(|| Error::NoInterface(names.bridge.clone()))?;
+        match stack.find(&link).await? {
+            Some(link) if link.controller == Some(bridge.index) && link.up => Ok(()),
+            Some(link) => stack.join(&link, bridge.index, bridge.mtu).await,
+            None => Err(Error::NoInterface(link)),
+        }
+    })
+}
+
+/// Lists those of `links` that are no ports of the bridge, or down.
+pub(crate) fn loose(namespace: Option<&File>, names: &Names, links: &[String]) -> Result<Vec<String>, Error> {
+    namespace::run(namespace, || async {
+        let there = Stack::open()?.links().await?;
+        let bridge = there.iter().find(|link| link.name == names.bridge).map(|link| link.index);
+        let is_port = |name: &String| {
+            let good = |link: &&crate::link::Link| link.up && bridge.is_some() && link.controller == bridge;
+            there.iter().filter(good).any(|link| link.name == *name)
+        };
+        let loose = links.iter().filter(|name| !is_port(name));
+        Ok(loose.map(|name| format!("the link {name}")).collect())
+    })
+}
+
 /// Removes a Pod's link. Usually it went with the Pod's namespace.
 pub(crate) fn detach(namespace: Option<&File>, names: &Names, address: Ipv4Addr) -> Result<(), Error> {
     let link = names.link(address);
@@ -293,7 +322,11 @@ pub(crate) fn detach(namespace: Option<&File>, names: &Names, address: Ipv4Addr)
 
 /// Removes links, bridge and rules, and switches forwarding off again if nobody of us needs it.
 pub(crate) fn teardown(namespace: Option<&File>, names: &Names, addresses: &Addresses) -> Result<(), Error> {
-    let switched_on = addresses.forwarding_switched_on();
+    let switched = forwarding::Switched {
+        ip: addresses.forwarding_switched_on(),
+        ip6: addresses.forwarding6_switched_on(),
+        advised: addresses.advised().to_vec(),
+    };
     namespace::run(namespace, || async move {
         let stack = Stack::open()?;
         for link in stack.links().await? {
@@ -306,14 +339,9 @@ pub(crate) fn teardown(namespace: Option<&File>, names: &Names, addresses: &Addr
         for table in std::iter::once(names.table.clone()).chain(super::filter::tables(names)) {
             nft::remove_table(&table)?;
         }
-        let others = nft::tables()?.iter().any(|table| table.name.starts_with(TABLE_PREFIX));
-        if switched_on && !others {
-            sysctl::write("ipv4/ip_forward", "0")?;
-        }
-        if !others {
-            six::undo(addresses);
-        }
-        Ok(())
+        let is_others = |name: &str| name.starts_with(TABLE_PREFIX) && name != forwarding::NOTE;
+        let others = nft::tables()?.iter().any(|table| is_others(&table.name));
+        forwarding::leave(switched, others)
     })
 }
 

@@ -11,23 +11,23 @@ use crate::{Cidr, Error, namespace, nft, sysctl};
 
 /// What was found of a node's network.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// What all Pods share and is not there.
-    pub(super) missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
     /// Names of all links.
-    pub(super) links: Vec<String>,
+    pub(crate) links: Vec<String>,
 }
 
 /// Which packets the node passed on when its network was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Forwards {
-    pub(super) ip: bool,
-    pub(super) ip6: bool,
+pub(crate) struct Forwards {
+    pub(crate) ip: bool,
+    pub(crate) ip6: bool,
 }
 
 impl Forwards {
     /// Reads what the node does now.
-    pub(super) fn of(namespace: Option<&File>, has_ipv6: bool) -> Result<Self, Error> {
+    pub(crate) fn of(namespace: Option<&File>, has_ipv6: bool) -> Result<Self, Error> {
         namespace::run(namespace, || async move { Ok(Self::here(has_ipv6)) })
     }
 
@@ -38,7 +38,7 @@ impl Forwards {
 }
 
 /// Looks at what all Pods of a node share.
-pub(super) fn look(
+pub(crate) fn look(
     namespace: Option<&File>,
     names: &Names,
     network: Cidr,

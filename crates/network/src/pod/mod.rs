@@ -10,7 +10,8 @@
 pub(crate) mod addresses;
 pub(crate) mod bridge;
 mod filter;
-mod mend;
+mod forwarding;
+pub(crate) mod mend;
 mod pasta;
 mod six;
 
@@ -74,7 +75,7 @@ pub struct NodeNetwork {
     config: NodeNetworkConfig,
     names: bridge::Names,
     addresses: Mutex<Addresses>,
-    /// Whether Pods get IPv6 addresses as well.
+    /// Whether the node forwards IPv6, so that Pods get such addresses as well.
     has_ipv6: bool,
     forwards: Forwards,
 }
@@ -115,6 +116,12 @@ impl NodeNetwork {
             (addresses.network(), address)
         };
         let gateway = network.host(1).unwrap_or(address);
+        let has_ipv6 = match self.config.uplink {
+            Uplink::Bridge => self.has_ipv6,
+            // It may come and go with the host's network.
+            Uplink::Pasta => crate::ipv6::leads_out(),
+        };
+        let address6 = has_ipv6.then(|| crate::ipv6::twin(address));
         match self.config.uplink {
             Uplink::Bridge => {
                 let namespace = bridge::namespace(&self.config)?;
@@ -123,11 +130,10 @@ impl NodeNetwork {
             }
             Uplink::Pasta => {
                 let own = Cidr::new(address, network.prefix);
-                let process = pasta::attach(&self.config.state, pod, pid, own, gateway)?;
+                let process = pasta::attach(&self.config.state, pod, pid, own, address6, gateway)?;
                 self.addresses().set_uplink(pod, process)?;
             }
         }
-        let address6 = self.has_ipv6.then(|| crate::ipv6::twin(address));
         Ok(Attachment { address, address6, gateway })
     }
 

@@ -1,12 +1,13 @@
 //! Pods behind a `pasta` process each, for ordinary users.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use host::process::ProcessRecord;
 
+use crate::ipv6::LINK_GATEWAY;
 use crate::masquerade::POD_INTERFACE;
 use crate::{Cidr, Error};
 
@@ -25,12 +26,22 @@ pub(super) fn attach(
     pod: &str,
     pid: i32,
     own: Cidr,
+    own6: Option<Ipv6Addr>,
     gateway: Ipv4Addr,
 ) -> Result<ProcessRecord, Error> {
     let (pid_file, log_file) = files(state, pod);
-    let output = Command::new("pasta")
+    let mut pasta = Command::new("pasta");
+    match own6 {
+        Some(address) => {
+            pasta.args(["--address", &address.to_string(), "--gateway", &LINK_GATEWAY.to_string()]);
+        }
+        None => {
+            pasta.arg("--ipv4-only");
+        }
+    }
+    let output = pasta
         .arg("--config-net")
-        .args(["--quiet", "--ipv4-only", "--no-map-gw"])
+        .args(["--quiet", "--no-map-gw"])
         // Nothing of the host is opened to the Pod, nor of the Pod to the host.
         .args(["--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"])
         .args(["--mtu", MTU, "--ns-ifname", POD_INTERFACE])

@@ -3,7 +3,6 @@
 //! A Pod's address follows from its IPv4 address ([`crate::ipv6`]), its gateway is the node's end of its own link. A host
 //! that has IPv6 switched off, or does not let us forward it, has Pods without.
 
-use super::addresses::Addresses;
 use super::bridge::Names;
 use crate::ipv6::{self, Cidr6, LINK_GATEWAY, twin, twin_network};
 use crate::link::{Link, Stack};
@@ -47,15 +46,8 @@ pub(super) async fn switch_on(stack: &Stack) -> Result<Option<Switched>, Error> 
     Ok(Some(switched))
 }
 
-/// Undoes what [`switch_on`] did, as far as it is there still.
-pub(super) fn undo(addresses: &Addresses) {
-    if addresses.forwarding6_switched_on() {
-        let _ = sysctl::write("ipv6/conf/all/forwarding", "0");
-        switch_off(addresses.advised());
-    }
-}
-
-fn switch_off(advised: &[String]) {
+/// Has links take routes from advertisements as they did before.
+pub(super) fn switch_off(advised: &[String]) {
     for link in advised {
         // The link may be gone.
         let _ = sysctl::write(&format!("ipv6/conf/{link}/accept_ra"), "1");

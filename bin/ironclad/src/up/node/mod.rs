@@ -3,6 +3,7 @@
 pub(crate) mod hypervisor;
 pub(crate) mod images;
 pub(crate) mod traffic;
+mod transit;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -43,10 +44,23 @@ pub(super) fn start(
     let program = crate::launcher::install(&layout.executables())?;
     let store = Store::open(&layout.images()).context("opening the image store")?;
     let images = Arc::new(NodeImages { store, registries: layout.registries() });
-    let places = places(arguments.nodes, layout)?;
+    let shared = NodesConfig { pods: arguments.pod_network, ..shared_network(layout, arguments.nodes) };
+    let places = places(&shared)?;
+    if !places.is_empty() {
+        transit::keep(shared, effects.clock.clone(), stop.clone(), tasks);
+    }
     for number in 0..arguments.nodes {
         let name = node_name(number);
         let mut config = config(&name, layout)?;
+        config.network.network = match arguments.pod_network {
+            Some(shared) => Some(shared.part(number, arguments.nodes).with_context(|| {
+                format!(
+                    "the Pod network {shared} is too small for {} nodes; choose a larger one",
+                    arguments.nodes
+                )
+            })?),
+            None => None,
+        };
         if let Some(place) = places.get(usize::from(number)) {
             config.address = IpAddr::V4(place.address);
             config.network.network = Some(place.network);
@@ -87,19 +101,18 @@ pub(super) fn start(
 
 /// Gives each of several nodes a network namespace of its own. A single node shares the machine's; without root nodes
 /// have no network of their own at all, only their Pods have.
-fn places(count: u8, layout: &Layout) -> Result<Vec<VirtualNode>> {
-    if count < 2 || !rustix::process::geteuid().is_root() {
+fn places(shared: &NodesConfig) -> Result<Vec<VirtualNode>> {
+    if shared.count < 2 || !rustix::process::geteuid().is_root() {
         return Ok(Vec::new());
     }
-    let config = shared_network(layout, count);
-    std::fs::create_dir_all(&config.state).with_context(|| format!("making {}", config.state.display()))?;
-    network::nodes::prepare(&config).context("connecting the nodes")
+    std::fs::create_dir_all(&shared.state).with_context(|| format!("making {}", shared.state.display()))?;
+    network::nodes::prepare(shared).context("connecting the nodes")
 }
 
 /// Returns what several nodes of this machine share; its directory is there once they do.
 pub(crate) fn shared_network(layout: &Layout, count: u8) -> NodesConfig {
     let instance = layout.root().display().to_string();
-    NodesConfig { instance, state: layout.network(), count, namespace: None }
+    NodesConfig { instance, state: layout.network(), count, pods: None, namespace: None }
 }
 
 /// What an agent needs besides what its hypervisor says of itself.
