@@ -41,7 +41,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { user: User::Own, nodes: 1, images: true, pod_network: None, boot_patience: 600, covered: None, small: &[] }
+        Self {
+            user: User::Own,
+            nodes: 1,
+            images: true,
+            pod_network: None,
+            boot_patience: 600,
+            covered: None,
+            small: &[],
+        }
     }
 }
 
