@@ -2,11 +2,12 @@
 
 #![allow(clippy::panic, clippy::format_collect, reason = "helpers of tests")]
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use e2e::claims::{CLAIM_SIZE, allow_host_disks, claim, disk_of};
-use kit::{Installation, Options, until_some};
+use kit::{Installation, Options, until, until_some};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -26,7 +27,9 @@ for path in /sys/block/vd*; do
         umount /m ;;
     w-*)
         echo "vol $name size=$(($(cat $path/size) * 512)) was=$(head -c 8 $device | tr -d '\0')"
-        printf 'written!' | dd of=$device conv=notrunc,fsync 2>/dev/null ;;
+        printf 'written!' | dd of=$device conv=notrunc,fsync 2>/dev/null
+        dd if=/dev/urandom of=$device bs=1M count=8 seek=8 conv=notrunc,fsync 2>/dev/null
+        blkdiscard -o 8388608 -l 8388608 $device && echo "vol $name freed" ;;
     esac
 done
 for label in mine cfgdata unattendCD config-2; do echo "label $label=$(findfs LABEL=$label)"; done
@@ -125,6 +128,19 @@ fn a_guest_reads_every_kind_of_volume_and_its_claim_outlives_it() {
     assert!(!console.contains("vol o-none"), "{console}");
     token_works(&installation, &console);
     status_shows_the_claim(&installation);
+    // What the guest frees is the host's again.
+    assert!(console.contains("vol w-data freed"), "{console}");
+    let allocated = std::fs::metadata(disk_of(&installation, "data")).expect("its disk").blocks() * 512;
+    assert!(allocated < 4 << 20, "{allocated} bytes are still allocated");
+
+    // The claim grows, and its disk with the next start.
+    let more = r#"{"spec": {"resources": {"requests": {"storage": "96Mi"}}}}"#;
+    installation.kubectl(&["patch", "pvc", "data", "-p", more]).expect("a larger claim");
+    until("the claim is larger", PATIENCE, || {
+        installation
+            .get("pvc", "default", "data")
+            .is_some_and(|claim| claim["status"]["capacity"]["storage"] == "96Mi")
+    });
 
     // The agent is replaced, then the machine.
     installation.kill();
@@ -133,7 +149,10 @@ fn a_guest_reads_every_kind_of_volume_and_its_claim_outlives_it() {
         .kubectl(&["delete", "vmi", "all", "--wait", "--timeout", "60s"])
         .expect("ending the instance");
     let console = looked(&installation, "all", 1);
-    assert!(console.contains("vol w-data size=67108864 was=written!"), "the claim lost its data:\n{console}");
+    assert!(
+        console.contains("vol w-data size=100663296 was=written!"),
+        "the claim lost its data:\n{console}"
+    );
     assert!(console.contains("vol w-host size=16777216 was=written!"), "{console}");
     assert!(console.contains("vol w-empty size=33554432 was=\r"), "{console}");
 

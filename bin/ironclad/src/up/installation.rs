@@ -54,7 +54,7 @@ pub(super) fn storage_class() -> Value {
         "provisioner": storage::PROVISIONER,
         "volumeBindingMode": "WaitForFirstConsumer",
         "reclaimPolicy": "Delete",
-        "allowVolumeExpansion": false,
+        "allowVolumeExpansion": true,
     })
 }
 
