@@ -5,6 +5,7 @@
 
 mod adopt;
 mod bare;
+mod life;
 mod machine;
 mod measure;
 mod memory;
@@ -48,6 +49,8 @@ enum Figure {
     Up,
     /// Start of a machine against bare QEMU.
     Start,
+    /// Start, stop and restart as users ask for them, against bare QEMU; processors at rest.
+    Life,
     /// Memory of many machines.
     Memory,
     /// Memory per stored machine object.
@@ -78,6 +81,10 @@ fn main() -> Result<()> {
     take(Figure::Size, &|report| measure::sizes(report));
     take(Figure::Up, &|report| measure::control_plane(report, arguments.pairs));
     take(Figure::Start, &|report| start::against_bare(report, arguments.pairs));
+    take(Figure::Life, &|report| {
+        life::against_bare(report, arguments.pairs)?;
+        life::at_rest(report)
+    });
     take(Figure::Memory, &|report| memory::of_machines(report, arguments.machines));
     take(Figure::Objects, &|report| memory::of_objects(report, arguments.objects));
     take(Figure::Adopt, &|report| adopt::after_a_massacre(report, arguments.machines));

@@ -33,6 +33,15 @@ pub(crate) fn started_at(pid: u32) -> Option<f64> {
     Some(ticks / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// Returns the processor time that a process has used, in seconds (resolution: 10 ms).
+pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Fields 14 and 15: in user mode and in the kernel.
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+    let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
+    Some(ticks / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// Returns seconds since the machine's start.
 pub(crate) fn now() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

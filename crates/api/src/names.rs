@@ -49,6 +49,8 @@ pub mod annotation {
     pub const PCI_TOPOLOGY_VERSION: &str = "kubevirt.io/pci-topology-version";
     /// Where a machine's devices stand, for its next instance. Our own.
     pub const PLACES: &str = "ironclad.local/places";
+    /// On a Pod: its readiness gates that are open until somebody closes them, separated by commas. Our own.
+    pub const OPEN_GATES: &str = "ironclad.local/open-gates";
     /// Value of [`PCI_TOPOLOGY_VERSION`] for new machines.
     pub const PCI_TOPOLOGY_V3: &str = "v3";
     /// On a launcher Pod: the container that `kubectl logs` and `kubectl exec` take.
@@ -73,6 +75,8 @@ pub mod annotation {
     pub const PRESET: &str = "virtualmachinepreset.kubevirt.io/";
     /// The machine receives a migration instead of starting.
     pub const CREATE_MIGRATION_TARGET: &str = "kubevirt.io/create-migration-target";
+    /// Of a machine that receives: the run strategy that it gets once its state has arrived.
+    pub const RESTORE_RUN_STRATEGY: &str = "kubevirt.io/restore-run-strategy";
     /// Devices stand on the root complex instead of behind root ports.
     pub const PCI_ON_ROOT_COMPLEX: &str = "kubevirt.io/placePCIDevicesOnRootComplex";
     /// Manufacturer of the base board that firmware shows.
@@ -135,6 +139,8 @@ pub mod migration_phase {
 pub mod condition {
     /// The guest can be used.
     pub const READY: &str = "Ready";
+    /// Of a launcher Pod: the guest does not stand still. A readiness gate, so that a paused machine leaves its Services.
+    pub const UNPAUSED: &str = "kubevirt.io/virtual-machine-unpaused";
     /// The Pod has a node.
     pub const POD_SCHEDULED: &str = "PodScheduled";
     /// Volumes are being filled.
@@ -195,6 +201,8 @@ pub mod reason {
     pub const FAILED_CREATE: &str = "FailedCreate";
     /// Deletion failed.
     pub const FAILED_DELETE: &str = "FailedDelete";
+    /// A claim that the specification names does not exist.
+    pub const FAILED_PVC_NOT_FOUND: &str = "FailedPvcNotFound";
     /// Of a machine: its last instance failed.
     pub const INSTANCE_FAILED: &str = "InstanceFailed";
     /// The machine's disks cannot move.

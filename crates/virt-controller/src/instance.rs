@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::kubevirt::v1::VirtualMachineInstance;
-use api::names::finalizer;
+use api::names::{condition, finalizer};
 use kube_ext::{
     Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Patch, Problem, Queue, Recorder, Severity, Tasks,
     resources, work,
@@ -136,6 +136,23 @@ impl Act<'_> {
                 match controller.pods.delete(&pod, &Delete::only(uid)).await {
                     Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
                     _ => Ok(()),
+                }
+            }
+            Action::SetGate { name, uid, open } => {
+                let gate = json!({"type": condition::UNPAUSED, "status": if *open { "True" } else { "False" },
+                    "reason": if *open { "NotPaused" } else { "Paused" },
+                    "lastTransitionTime": plan::time::stamp(controller.context.now())});
+                // The identity keeps it from a Pod of the same name that came later.
+                let patch = json!({"metadata": {"uid": uid}, "status": {"conditions": [gate]}});
+                let pod = Key::new(self.key.namespace.clone(), name.clone());
+                match controller.pods.patch_status(&pod, &Patch::Strategic(patch)).await {
+                    Ok(written) => {
+                        let revision = written.resource_version().to_owned();
+                        controller.caches.pods.observe(pod, &revision, PodFacts::of(written));
+                        Ok(())
+                    }
+                    Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+                    Err(error) => Err(error),
                 }
             }
             Action::Write { patch } => self.change(patch.clone()).await,

@@ -73,11 +73,11 @@ impl Controller {
             self.changed.lock().remove(key);
             return Ok(None);
         };
-        let vm = &facts.0;
+        let vm = &facts.vm;
         let instance = self.caches.instances.get(key);
         let observed = Observed {
             restart_required: self.restart_required(key, vm, instance.as_deref()).await?,
-            vm: vm.clone(),
+            vm: Vm { unbound_claims: self.caches.waits_for_claim(key, &facts), ..vm.clone() },
             instance: instance.map(|instance| instance.for_machine(&vm.uid)),
             trouble: self.troubles.lock().get(key).cloned(),
         };
@@ -161,6 +161,10 @@ impl Act<'_> {
                 let mut finalizers = self.vm.finalizers.clone();
                 finalizers.retain(|known| known != finalizer::VIRTUAL_MACHINE);
                 self.change(json!({"metadata": {"finalizers": finalizers}})).await
+            }
+            // The field that the user knows stays the one that says it.
+            Action::SetStrategy(vm::RunStrategy::Always) if self.vm.by_running => {
+                self.change(json!({"spec": {"running": true}})).await
             }
             Action::SetStrategy(strategy) => {
                 self.change(json!({"spec": {"runStrategy": strategy.as_str(), "running": null}})).await

@@ -25,7 +25,7 @@ use crate::prepare::{self, Prepared};
 use crate::session::{Session, Sessions, has_begun};
 use crate::stall::Stalls;
 use crate::view::View;
-use crate::{Config, farewell, gather, keep, node, room};
+use crate::{Config, farewell, gather, keep, node, room, want};
 
 /// A launcher that is on its way answers within milliseconds; one that is being replaced within seconds.
 const SOON: Duration = Duration::from_millis(10);
@@ -170,8 +170,13 @@ impl Instances {
         let pod = self.pod_directory(view.pod_on(&self.config.node_name).unwrap_or_default());
         // A launcher that is gone has left word of how its machine ended.
         let state = session.as_ref().map_or_else(|_| farewell::read(&pod), Session::state);
-        let launcher =
-            state.map_or(Launcher::Silent, |state| Launcher::Connected(machine(&state, kept.as_ref())));
+        let launcher = state.map_or(Launcher::Silent, |state| {
+            let mut machine = machine(&state, kept.as_ref());
+            if let Ok(session) = &session {
+                want::explain(&mut machine, session.client.peer_pid());
+            }
+            Launcher::Connected(machine)
+        });
         let disks = kept.iter().flat_map(|kept| &kept.record.disks).map(|disk| disk.name.as_str());
         let stall = self.stalls.observe(key, &launcher, &pod, disks, self.context.now());
         let silent = launcher == Launcher::Silent;

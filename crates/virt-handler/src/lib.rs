@@ -24,6 +24,7 @@ mod session;
 mod stall;
 mod streams;
 mod view;
+mod want;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

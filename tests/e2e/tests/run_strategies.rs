@@ -55,12 +55,18 @@ fn requests_start_stop_and_restart_a_machine() {
     is(&installation, "manual", "Running");
     met(&installation, "manual");
     let first = uid(&installation, "manual").expect("its instance is there");
+    let places = |kind: &str| {
+        let object = installation.get(kind, "default", "manual")?;
+        object["metadata"]["annotations"]["ironclad.local/places"].as_str().map(str::to_owned)
+    };
+    let stood = until_some("the machine remembers where its devices stand", PATIENCE, || places("vm"));
     request(&installation, "manual", &json!([{"action": "Stop", "uid": first}, {"action": "Start"}]));
     let second = until_some("another instance is there", PATIENCE, || {
         uid(&installation, "manual").filter(|other| *other != first)
     });
     is(&installation, "manual", "Running");
     met(&installation, "manual");
+    assert_eq!(places("vmi"), Some(stood), "devices stay where they stood");
     // A request about an instance that is gone stops nobody else.
     request(&installation, "manual", &json!([{"action": "Stop", "uid": first}]));
     met(&installation, "manual");
@@ -75,6 +81,55 @@ fn requests_start_stop_and_restart_a_machine() {
     let paused = machine["status"]["conditions"].as_array().into_iter().flatten();
     let paused = paused.into_iter().find(|condition| condition["type"] == "Paused").expect("it says so");
     assert_eq!(paused["reason"], "PausedByUser");
+    leaves_its_service_while_it_stands_still(&installation, "halted");
+}
+
+fn leaves_its_service_while_it_stands_still(installation: &Installation, name: &str) {
+    installation.apply(&format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  selector: {{vm.kubevirt.io/name: {name}}}\n  \
+         ports: [{{port: 80}}]\n"
+    ));
+    let serves = || {
+        let slices = installation.list("endpointslices");
+        let own =
+            slices.iter().find(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == name)?;
+        own["endpoints"][0]["conditions"]["ready"].as_bool()
+    };
+    until("a machine that stands still serves nobody", PATIENCE, || serves() == Some(false));
+    let is_ready = || {
+        let instance = installation.get("vmi", "default", name).unwrap_or_default();
+        let mut conditions = instance["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    };
+    assert!(!is_ready(), "a machine that stands still is not ready");
+    let path = format!(
+        "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/{name}/unpause"
+    );
+    installation
+        .kubectl_with(&["replace", "--raw", &path, "-f", "-"], Some("{}"))
+        .expect("resuming the machine");
+    until("a machine that runs again serves", PATIENCE, || serves() == Some(true));
+    until("it is ready", PATIENCE, is_ready);
+}
+
+#[test]
+fn a_machine_that_is_stopped_before_it_ran_waits_like_one_that_failed() {
+    let installation = e2e::control_plane();
+    let manifest = machine("early", "emptyDisk: {capacity: 1Mi}");
+    installation.apply(&manifest.replace("runStrategy: Always", "runStrategy: RerunOnFailure"));
+    // There is no node to run it.
+    is(&installation, "early", "ErrorUnschedulable");
+    let first = uid(&installation, "early").expect("its instance is there");
+    request(&installation, "early", &json!([{"action": "Stop", "uid": first}]));
+    is(&installation, "early", "CrashLoopBackOff");
+    let machine = installation.get("vm", "default", "early").expect("it is there");
+    assert_eq!(machine["status"]["startFailure"]["lastFailedVMIUID"], first, "{machine}");
+    assert_eq!(uid(&installation, "early"), None);
+    // Whoever asks gets another one, once the wait is over.
+    request(&installation, "early", &json!([{"action": "Start"}]));
+    until("another instance is there", PATIENCE, || {
+        uid(&installation, "early").is_some_and(|other| other != first)
+    });
 }
 
 #[test]

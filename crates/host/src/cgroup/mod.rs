@@ -6,6 +6,7 @@
 
 mod v1;
 mod v2;
+mod want;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::want::Want;
 use crate::Root;
 
 /// Why a control group could not be used.

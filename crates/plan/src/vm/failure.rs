@@ -1,5 +1,7 @@
 //! Failures in a row: how they are counted and how long the next start waits.
 //!
+//! An instance counts that failed, and one that ended, for whatever reason, before its guest ever ran.
+//!
 //! The wait is `10 s * n²` and up to half of that again, at most 300 s. The extra part follows from the failed
 //! instance's identity, so that machines which failed together do not start together, and a replay repeats it. An
 //! instance that ran for 300 s clears the count.
@@ -9,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::strategy::{self, Want};
-use super::{Observed, StartFailure, Status};
+use super::{Instance, Observed, StartFailure, Status};
 use crate::{name, time};
 
 /// Longest wait, and the running time that clears the count.
@@ -34,9 +36,7 @@ pub(super) fn wait(status: &Status, now: Timestamp) -> Option<Duration> {
 pub(super) fn count(observed: &Observed, now: Timestamp) -> Option<StartFailure> {
     let known = observed.vm.status.start_failure.as_ref();
     let Some(instance) = observed.owned_instance() else {
-        // Counted on only while a start is due; whoever stays down has nothing to wait for.
-        let due = matches!(strategy::want(&observed.vm, None), Want::Start { .. });
-        return if due && observed.vm.strategy.recovers() { known.cloned() } else { None };
+        return known.filter(|_| observed.vm.strategy.counts_starts()).cloned();
     };
     if is_uncounted(observed) {
         let failures = known.map_or(0, |known| known.consecutive_fail_count).saturating_add(1);
@@ -49,14 +49,30 @@ pub(super) fn count(observed: &Observed, now: Timestamp) -> Option<StartFailure>
         });
     }
     let lasted = instance.running_since.is_some_and(|since| time::between(since, now) >= LIMIT);
-    if lasted || instance.phase == "Succeeded" { None } else { known.cloned() }
+    known.filter(|_| !lasted && !ends_well(observed, instance)).cloned()
+}
+
+/// Tells whether what the instance says of failures is not in the status yet. It must be before the instance goes.
+pub(super) fn is_unrecorded(observed: &Observed) -> bool {
+    let known = observed.vm.status.start_failure.is_some();
+    is_uncounted(observed)
+        || known && observed.owned_instance().is_some_and(|instance| ends_well(observed, instance))
+}
+
+/// Tells whether a guest that ran has ended in order, or is being stopped: nothing has to be waited for after it.
+fn ends_well(observed: &Observed, instance: &Instance) -> bool {
+    let stops = || matches!(strategy::want(&observed.vm, Some(instance)), Want::Stop { .. });
+    let ran = instance.ran || instance.running_since.is_some();
+    ran && !instance.is_failed() && (instance.deleting || instance.phase == "Succeeded" || stops())
 }
 
 /// Tells whether the instance failed and that has not been recorded.
-pub(super) fn is_uncounted(observed: &Observed) -> bool {
-    let known = observed.vm.status.start_failure.as_ref();
+fn is_uncounted(observed: &Observed) -> bool {
+    let vm = &observed.vm;
+    let known = vm.status.start_failure.as_ref().and_then(|known| known.last_failed_vmi_uid.as_ref());
     observed.owned_instance().is_some_and(|instance| {
-        instance.is_failed() && known.and_then(|k| k.last_failed_vmi_uid.as_ref()) != Some(&instance.uid)
+        let early = instance.never_ran() && vm.strategy.counts_starts() && !vm.deleting;
+        (instance.is_failed() || early) && known != Some(&instance.uid)
     })
 }
 

@@ -1,7 +1,7 @@
 //! The instance that a machine's template describes.
 
 use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceStatus};
-use api::names::{annotation, phase};
+use api::names::{annotation, phase, run_strategy};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::vmi::launcher::INSTANCE_FINALIZERS;
@@ -16,6 +16,9 @@ pub fn instance(vm: &VirtualMachine, paused: bool) -> VirtualMachineInstance {
         annotations.insert(annotation::VM_GENERATION.to_owned(), generation.to_string());
     }
     annotations.extend(crate::version::annotations());
+    if vm.spec.run_strategy.as_deref() == Some(run_strategy::WAIT_AS_RECEIVER) {
+        annotations.insert(annotation::CREATE_MIGRATION_TARGET.to_owned(), "true".to_owned());
+    }
     let places = meta.annotations.as_ref().and_then(|known| known.get_key_value(annotation::PLACES));
     annotations.extend(places.map(|(name, places)| (name.clone(), places.clone())));
     let mut spec = template.spec.clone().unwrap_or_default();

@@ -109,8 +109,8 @@ fn live(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
             )));
         }
         Want::Stop { restart } => {
-            // A request to start again, and a failure, must be on record before the old instance starts to go.
-            let unrecorded = restart || failure::is_uncounted(observed);
+            // A request to start again, a failure, and the end of failures, must be on record before the old instance starts to go.
+            let unrecorded = restart || failure::is_unrecorded(observed);
             if let Some(instance) = observed.instance.as_ref().filter(|_| !unrecorded) {
                 plan.push(Action::DeleteInstance { uid: instance.uid.clone() });
                 plan.push(Action::Tell(Notice::normal(

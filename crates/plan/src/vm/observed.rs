@@ -46,6 +46,12 @@ pub struct Vm {
     pub places: Option<String>,
     /// `spec.runStrategy`, or what `spec.running` means.
     pub strategy: RunStrategy,
+    /// Whether it is `spec.running` that says so.
+    pub by_running: bool,
+    /// Strategy that a receiver gets once its state has arrived, as its annotation says.
+    pub restore: Option<RunStrategy>,
+    /// Whether a claim that its template names has no volume yet.
+    pub unbound_claims: bool,
     /// The status as it is.
     pub status: Status,
 }
@@ -92,6 +98,11 @@ impl RunStrategy {
     /// Tells whether an instance that failed is replaced without a request.
     pub fn recovers(self) -> bool {
         matches!(self, Self::Always | Self::RerunOnFailure)
+    }
+
+    /// Tells whether instances that never ran are counted as failures.
+    pub fn counts_starts(self) -> bool {
+        matches!(self, Self::Always | Self::RerunOnFailure | Self::Once)
     }
 
     /// Returns the API's word.
@@ -211,6 +222,12 @@ pub struct Instance {
     pub generation: Option<i64>,
     /// Since when it has been running, if it is.
     pub running_since: Option<Timestamp>,
+    /// Whether it ever ran.
+    pub ran: bool,
+    /// Whether it was made to receive a machine of another cluster.
+    pub receiver: bool,
+    /// Whether such a machine has arrived.
+    pub received: bool,
     /// Whether it is moving to another node.
     pub migrating: bool,
     /// Where its devices stand, as its annotation says.
@@ -226,6 +243,14 @@ impl Instance {
     /// Tells whether the instance ended badly.
     pub fn is_failed(&self) -> bool {
         self.phase == "Failed"
+    }
+
+    /// Tells whether the instance ended, or was told to, before its guest ran.
+    pub fn never_ran(&self) -> bool {
+        (self.deleting || self.is_final())
+            && !self.ran
+            && self.running_since.is_none()
+            && self.phase != "Running"
     }
 }
 
@@ -267,6 +292,9 @@ impl fmt::Display for Observed {
                 }
                 if !instance.owned {
                     write!(f, ", not ours")?;
+                }
+                if instance.receiver {
+                    write!(f, ", receives")?;
                 }
                 if instance.deleting {
                     write!(f, ", being deleted")?;

@@ -1,9 +1,9 @@
 //! The status of a machine: what its instance is, and one word for people.
 
-use api::names::{condition as kind, printable_status as printable, reason};
+use api::names::{condition as kind, phase, printable_status as printable, reason};
 use jiff::Timestamp;
 
-use super::{Instance, Observed, RunStrategy, StartFailure, StateChange, Status, failure};
+use super::{Instance, Observed, RunStrategy, StartFailure, StateChange, Status, Vm, failure};
 use crate::condition::{self, Condition};
 
 /// Conditions that belong to the machine; all others are the instance's.
@@ -38,7 +38,12 @@ pub(super) fn of(observed: &Observed, starting: bool, restart: bool, now: Timest
 
 /// Tells whether the only news is that a start is on its way.
 pub(super) fn is_only_progress(before: &Status, after: &Status) -> bool {
-    let under_way = |word: Option<&str>| matches!(word, Some(printable::STARTING | printable::PROVISIONING));
+    let under_way = |word: Option<&str>| {
+        matches!(
+            word,
+            Some(printable::STARTING | printable::PROVISIONING | printable::WAITING_FOR_VOLUME_BINDING)
+        )
+    };
     let word = before.printable_status.as_deref();
     let early = under_way(word) || matches!(word, None | Some(printable::STOPPED));
     let failing = |status: &Status| condition::find(&status.conditions, kind::FAILURE).cloned();
@@ -150,6 +155,11 @@ fn trouble(observed: &Observed) -> Option<(String, String)> {
     }
     let foreign = observed.instance.as_ref().is_some_and(|instance| !instance.owned);
     let vm = &observed.vm;
+    let ordinary = observed.owned_instance().filter(|instance| !instance.receiver && !instance.received);
+    if vm.strategy == RunStrategy::WaitAsReceiver && ordinary.is_some_and(|instance| !instance.is_final()) {
+        let message = "The instance was not made to receive a machine; stop the virtual machine before it waits as receiver";
+        return Some((reason::FAILED_CREATE.to_owned(), message.to_owned()));
+    }
     if foreign && !vm.deleting && vm.strategy != RunStrategy::Halted {
         let name = &vm.name;
         let message = format!(
@@ -158,26 +168,6 @@ fn trouble(observed: &Observed) -> Option<(String, String)> {
         return Some((reason::FAILED_CREATE.to_owned(), message));
     }
     None
-}
-
-/// Words of a scheduler about a claim that is not there, in their order.
-const CLAIM_NOT_FOUND: &[&str] = &["persistentvolumeclaim \"", "\" not found"];
-/// Words of a scheduler about a claim that has no volume yet.
-const CLAIM_UNBOUND: &[&str] = &["unbound immediate PersistentVolumeClaims"];
-
-/// Tells whether the instance's Pod has no node for a reason with these words in it. Schedulers say it in no other way.
-fn waits_for(instance: &Instance, words: &[&str]) -> bool {
-    let unscheduled = condition::find(&instance.conditions, kind::POD_SCHEDULED).filter(|c| c.is_false());
-    unscheduled.is_some_and(|unscheduled| {
-        let mut rest = unscheduled.message();
-        words.iter().all(|word| match rest.find(word) {
-            Some(at) => {
-                rest = &rest[at + word.len()..];
-                true
-            }
-            None => false,
-        })
-    })
 }
 
 /// Returns the one word; the first that fits, in the order of the API.
@@ -202,23 +192,47 @@ fn printable_status(observed: &Observed, status: &Status, starting: bool) -> &'s
         printable::PAUSED
     } else if live.is_some_and(|instance| instance.phase == "Running") {
         printable::RUNNING
-    } else if live.is_some_and(|instance| waits_for(instance, CLAIM_NOT_FOUND)) {
+    } else if live.is_some() && because(kind::SYNCHRONIZED, reason::FAILED_PVC_NOT_FOUND) {
         printable::PVC_NOT_FOUND
-    } else if live.is_some_and(|instance| waits_for(instance, CLAIM_UNBOUND)) {
-        printable::WAITING_FOR_VOLUME_BINDING
     } else if live.is_some() && (because(kind::POD_SCHEDULED, "Unschedulable") || is(kind::UNSUPPORTED)) {
         printable::UNSCHEDULABLE
     } else if live.is_some() && is(kind::PROVISIONING) {
         printable::PROVISIONING
+    } else if vm.unbound_claims && is_set_to_start(vm, instance) {
+        printable::WAITING_FOR_VOLUME_BINDING
     } else if live.is_some() && because(kind::SYNCHRONIZED, printable::ERR_IMAGE_PULL) {
         printable::ERR_IMAGE_PULL
     } else if live.is_some() && because(kind::SYNCHRONIZED, printable::IMAGE_PULL_BACK_OFF) {
         printable::IMAGE_PULL_BACK_OFF
-    } else if live.is_some() || starting {
+    } else if live.is_some_and(|i| EARLY.contains(&i.phase.as_str())) || starting {
         printable::STARTING
-    } else if status.start_failure.is_some() && vm.strategy.recovers() {
+    } else if live.is_none() && status.start_failure.is_some() && vm.strategy.counts_starts() {
         printable::CRASH_LOOP_BACK_OFF
-    } else {
+    } else if live.is_none() {
         printable::STOPPED
+    } else if vm.strategy == RunStrategy::WaitAsReceiver
+        && live.is_some_and(|i| i.phase == phase::WAITING_FOR_SYNC)
+    {
+        printable::WAITING_FOR_RECEIVER
+    } else {
+        printable::UNKNOWN
+    }
+}
+
+/// Phases of an instance whose machine is still to start.
+const EARLY: [&str; 4] = ["", phase::PENDING, phase::SCHEDULING, phase::SCHEDULED];
+
+/// Tells whether the machine runs or will, as far as its strategy and its requests say.
+fn is_set_to_start(vm: &Vm, instance: Option<&Instance>) -> bool {
+    let requests = &vm.status.state_change_requests;
+    match vm.strategy {
+        RunStrategy::Always => true,
+        RunStrategy::Halted | RunStrategy::WaitAsReceiver => false,
+        RunStrategy::Manual => match instance {
+            Some(instance) => !requests.iter().any(|request| request.stops(&instance.uid)),
+            None => requests.iter().any(StateChange::is_start),
+        },
+        RunStrategy::RerunOnFailure => instance.is_none_or(|instance| instance.phase != phase::SUCCEEDED),
+        RunStrategy::Once => instance.is_none_or(|instance| !instance.is_final()),
     }
 }

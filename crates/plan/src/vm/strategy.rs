@@ -35,7 +35,7 @@ fn without_instance(vm: &Vm) -> Want {
     let request = start_request(vm);
     let paused = request.is_some_and(StateChange::paused);
     match vm.strategy {
-        RunStrategy::Always | RunStrategy::Once => Want::Start { paused },
+        RunStrategy::Always | RunStrategy::Once | RunStrategy::WaitAsReceiver => Want::Start { paused },
         RunStrategy::Manual if request.is_some() => Want::Start { paused },
         RunStrategy::RerunOnFailure if request.is_some() || is_new_strategy(vm) => Want::Start { paused },
         RunStrategy::Halted if request.is_some() => Want::Switch(RunStrategy::Always),
@@ -44,6 +44,11 @@ fn without_instance(vm: &Vm) -> Want {
 }
 
 fn with_live(vm: &Vm, instance: &Instance) -> Want {
+    if vm.strategy == RunStrategy::WaitAsReceiver {
+        // What arrived is an ordinary machine from now on.
+        let arrived = instance.received && !instance.receiver;
+        return vm.restore.filter(|_| arrived).map_or(Want::Nothing, Want::Switch);
+    }
     let asked = vm.status.state_change_requests.iter().any(|request| request.stops(&instance.uid));
     let never = vm.strategy == RunStrategy::Halted;
     if never || asked { Want::Stop { restart: false } } else { Want::Nothing }

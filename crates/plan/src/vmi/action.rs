@@ -21,6 +21,15 @@ pub enum Action {
         /// Identity of the Pod.
         uid: String,
     },
+    /// Say at the Pod whether the guest stands still, which takes it out of its Services.
+    SetGate {
+        /// Name of the Pod.
+        name: String,
+        /// Identity of the Pod.
+        uid: String,
+        /// Whether it may serve.
+        open: bool,
+    },
     /// Change labels and status in one write, provided that the instance has not changed since.
     Write {
         /// Merge patch of the instance.
@@ -37,6 +46,9 @@ impl fmt::Display for Action {
         match self {
             Self::CreatePod { name } => write!(f, "create Pod {name}"),
             Self::DeletePod { name, .. } => write!(f, "delete Pod {name}"),
+            Self::SetGate { name, open, .. } => {
+                write!(f, "{} the gate of Pod {name}", if *open { "open" } else { "close" })
+            }
             Self::Write { patch } => {
                 f.write_str("write")?;
                 patch::lines(patch, f)

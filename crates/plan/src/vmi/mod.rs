@@ -64,7 +64,19 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
         return plan;
     }
     report(observed, now, &mut plan);
+    gate(observed, &mut plan);
     plan
+}
+
+/// Keeps the Pod's gate open for a guest that runs, and closed for one that stands still.
+fn gate(observed: &Observed, plan: &mut Plan<Action>) {
+    let instance = &observed.instance;
+    let open = !condition::is_true(&instance.facts.status.conditions, kind::PAUSED);
+    for pod in observed.pods.iter().filter(|pod| pod.is_live() && !pod.deleting && pod.launcher_ready) {
+        if !instance.is_final() && pod.gate != Some(open) {
+            plan.push(Action::SetGate { name: pod.name.clone(), uid: pod.uid.clone(), open });
+        }
+    }
 }
 
 /// Deletes what is left of a deleted instance, then lets it go.

@@ -64,6 +64,8 @@ pub struct Instance {
     pub finalizers: Vec<String>,
     /// Seconds that the guest gets to shut down.
     pub grace_seconds: u64,
+    /// Whether it receives a machine of another cluster instead of starting one.
+    pub receiver: bool,
     /// What this controller writes.
     pub facts: Facts,
 }
@@ -84,9 +86,9 @@ impl Instance {
         matches!(self.facts.phase(), "" | phase::PENDING | phase::SCHEDULING)
     }
 
-    /// Tells whether the instance has not had a Pod yet.
+    /// Tells whether the instance has not had a Pod yet and wants one. A receiver's Pod comes with its migration.
     pub fn awaits_pod(&self) -> bool {
-        matches!(self.facts.phase(), "" | phase::PENDING)
+        !self.receiver && matches!(self.facts.phase(), "" | phase::PENDING)
     }
 }
 
@@ -182,6 +184,8 @@ pub struct Pod {
     pub launcher_ready: bool,
     /// `PodScheduled` and `Ready`.
     pub conditions: Vec<Condition>,
+    /// Whether its gate says that the guest does not stand still, if it says anything.
+    pub gate: Option<bool>,
     /// A container that waits for something that may not come.
     pub waiting: Option<Waiting>,
     /// How it ended, in words.

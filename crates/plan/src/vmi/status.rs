@@ -78,6 +78,7 @@ fn next_phase<'a>(observed: &'a Observed, pod: Option<&Pod>) -> (&'a str, Option
             None if current == phase::SCHEDULING => {
                 failed("The launcher Pod was deleted before it ran".to_owned())
             }
+            None if observed.instance.receiver => (phase::WAITING_FOR_SYNC, None),
             None => (phase::PENDING, None),
             Some(pod) if !pod.is_live() => {
                 let how = pod.ended.as_deref().unwrap_or("no reason is known");
@@ -89,6 +90,7 @@ fn next_phase<'a>(observed: &'a Observed, pod: Option<&Pod>) -> (&'a str, Option
             }
             Some(_) => (phase::SCHEDULING, None),
         },
+        phase::WAITING_FOR_SYNC if pod.is_none() => keep(),
         _ => match pod {
             None => failed("The launcher Pod is gone".to_owned()),
             Some(pod) if pod.is_live() => keep(),
@@ -161,7 +163,17 @@ fn conditions(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, now: Ti
         return;
     }
     let waiting = pod.and_then(|pod| pod.waiting.as_ref());
+    let missing =
+        unscheduled.filter(|scheduled| scheduled.is_false()).and_then(|why| missing_claim(why.message()));
     match (waiting, &observed.pod_refused) {
+        _ if missing.is_some() => {
+            let claim = missing.unwrap_or_default();
+            let message = format!(
+                "The claim {claim} that a volume names does not exist in this namespace; create it, or name another"
+            );
+            let stuck = Condition::new(kind::SYNCHRONIZED, false, reason::FAILED_PVC_NOT_FOUND, message);
+            condition::set(conditions, stuck, now);
+        }
         (Some(waiting), _) => {
             let stuck = Condition::new(kind::SYNCHRONIZED, false, &waiting.reason, waiting.message.clone());
             condition::set(conditions, stuck, now);
@@ -172,6 +184,13 @@ fn conditions(facts: &mut Facts, observed: &Observed, pod: Option<&Pod>, now: Ti
         }
         _ => condition::remove(conditions, kind::SYNCHRONIZED),
     }
+}
+
+/// Returns the claim that is not there, out of a scheduler's words: schedulers say it in no other way.
+fn missing_claim(words: &str) -> Option<&str> {
+    let (_, rest) = words.split_once("persistentvolumeclaim \"")?;
+    let (claim, rest) = rest.split_once('"')?;
+    rest.starts_with(" not found").then_some(claim)
 }
 
 /// Whether the guest can be used: the machine runs and the Pod says that it is ready.

@@ -43,6 +43,7 @@ impl World {
                     created: after(second),
                     ..Pod::default()
                 }),
+                Action::SetGate { open, .. } => self.observed.pods[0].gate = Some(*open),
                 Action::DeletePod { .. } => self.observed.pods[0].deleting = true,
                 Action::Write { patch } => {
                     let mut facts = serde_json::to_value(&self.observed.instance.facts).unwrap();
@@ -68,6 +69,7 @@ impl World {
         pod.node = "node-a".into();
         pod.phase = PodPhase::Running;
         pod.launcher_ready = true;
+        pod.gate = Some(true);
         pod.qos_class = Some("Burstable".into());
         pod.conditions = vec![Condition::new("Ready", true, "", "")];
     }
@@ -93,6 +95,50 @@ fn merge(target: &mut serde_json::Value, patch: &serde_json::Value) {
             merge(&mut target[name], change);
         }
     }
+}
+
+#[test]
+fn a_guest_that_stands_still_closes_the_gate_of_its_pod() {
+    let mut world = World::new();
+    world.scene("An instance is created", 0);
+    world.runs();
+    world.pod().gate = None;
+    world.scene("A kubelet that knows nothing of gates that are open from the start", 1);
+    world.phase("Running");
+    let paused = Condition::new("Paused", true, "PausedByUser", "");
+    plan::condition::set(&mut world.observed.instance.facts.status.conditions, paused, after(5));
+    world.scene("Somebody pauses the machine", 5);
+    world.scene("Nothing new", 6);
+    plan::condition::remove(&mut world.observed.instance.facts.status.conditions, "Paused");
+    world.scene("And resumes it", 7);
+    world.phase("Failed");
+    world.pod().gate = None;
+    world.scene("An end is no business of the gate", 8);
+    world.story.ends_as("instance-gate");
+}
+
+#[test]
+fn a_receiver_waits_without_a_pod() {
+    let mut world = World::new();
+    world.observed.instance.receiver = true;
+    world.scene("An instance is to receive a machine", 0);
+    world.scene("It waits", 60);
+    world.deleted(100);
+    world.scene("It is deleted", 100);
+    world.story.ends_as("instance-receiver");
+}
+
+#[test]
+fn a_claim_that_is_not_there_is_named() {
+    let mut world = World::new();
+    world.scene("An instance is created", 0);
+    let why = "0/1 nodes are available: persistentvolumeclaim \"data\" not found.";
+    world.pod().conditions = vec![Condition::new("PodScheduled", false, "Unschedulable", why)];
+    world.scene("The scheduler misses a claim", 1);
+    world.pod().conditions.clear();
+    world.runs();
+    world.scene("The claim is there", 9);
+    world.story.ends_as("instance-claim");
 }
 
 #[test]

@@ -93,6 +93,7 @@ impl World {
 
     fn phase(&mut self, phase: &str) {
         self.instance().phase = phase.into();
+        self.instance().ran |= phase == "Running";
     }
 
     fn condition(&mut self, condition: Condition) {
@@ -215,6 +216,48 @@ fn rerun_on_failure() {
 }
 
 #[test]
+fn an_instance_that_goes_before_its_guest_ran_is_a_start_that_failed() {
+    let mut world = World::new(RunStrategy::RerunOnFailure);
+    world.scene("A machine is created", 0);
+    world.phase("Scheduling");
+    world.scene("Its instance waits for a node", 5);
+    world.request("Stop", Some("vmi-1"));
+    world.scene("A stop is requested", 6);
+    world.scene("The instance goes", 6);
+    world.gone();
+    world.scene("It is gone: nothing asks for another", 7);
+    world.request("Start", None);
+    world.scene("A start is requested too early", 10);
+    world.scene("Now is the time", 30);
+    world.phase("Running");
+    world.instance().running_since = Some(after(31));
+    world.scene("The guest runs", 31);
+    world.request("Stop", Some("vmi-2"));
+    world.scene("A stop is requested", 40);
+    world.scene("The instance goes", 40);
+    world.gone();
+    world.scene("A guest that ran leaves nothing to wait for", 41);
+    world.story.ends_as("machine-stopped-early");
+}
+
+#[test]
+fn receiver() {
+    let mut world = World::new(RunStrategy::WaitAsReceiver);
+    world.observed.vm.restore = Some(RunStrategy::RerunOnFailure);
+    world.scene("A machine is to receive", 0);
+    world.instance().receiver = true;
+    world.phase("WaitingForSync");
+    world.scene("Its instance waits for its state", 1);
+    world.instance().receiver = false;
+    world.phase("Running");
+    world.scene("It runs, but nothing says that it arrived", 9);
+    world.instance().received = true;
+    world.scene("It has arrived", 10);
+    world.scene("From now on it is like any other", 11);
+    world.story.ends_as("machine-receiver");
+}
+
+#[test]
 fn others() {
     let mut world = World::new(RunStrategy::Once);
     world.scene("Once: the machine starts", 0);
@@ -256,14 +299,21 @@ fn words() {
         "0/1 nodes are available: 1 Insufficient memory.",
     ));
     world.scene("No node has room", 15);
-    for (second, why) in [
-        (15, "0/1 nodes are available: persistentvolumeclaim \"data\" not found."),
-        (16, "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."),
-    ] {
-        world.condition(Condition::new("PodScheduled", false, "Unschedulable", why));
-        world.scene("A claim is missing, or has no volume yet", second);
-    }
+    let unbound = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.";
+    world.condition(Condition::new("PodScheduled", false, "Unschedulable", unbound));
+    world.scene("A claim that has no volume yet keeps the scheduler", 15);
+    world.condition(Condition::new(
+        "Synchronized",
+        false,
+        "FailedPvcNotFound",
+        "The claim data does not exist",
+    ));
+    world.scene("A claim is missing", 16);
     plan::condition::remove(&mut world.instance().conditions, "PodScheduled");
+    plan::condition::remove(&mut world.instance().conditions, "Synchronized");
+    world.observed.vm.unbound_claims = true;
+    world.scene("A claim gets its volume once the node is known", 16);
+    world.observed.vm.unbound_claims = false;
     world.condition(Condition::new("Synchronized", false, "ErrImagePull", "image quay.local/x:1 not found"));
     world.scene("An image is missing", 16);
     plan::condition::remove(&mut world.instance().conditions, "Synchronized");
@@ -275,6 +325,8 @@ fn words() {
     ));
     world.scene("A field cannot be had", 17);
     plan::condition::remove(&mut world.instance().conditions, "Unsupported");
+    world.phase("Unknown");
+    world.scene("Nobody hears of the node", 18);
     world.phase("Running");
     world.observed.vm.generation = 2;
     world.observed.restart_required = true;

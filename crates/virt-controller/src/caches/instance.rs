@@ -54,6 +54,8 @@ pub(crate) struct InstanceFacts {
     /// Generation of the machine that it was made from.
     machine_generation: Option<i64>,
     migrating: bool,
+    /// Whether a machine of another cluster arrived in it.
+    received: bool,
     /// Where its devices stand.
     places: Option<String>,
 }
@@ -82,6 +84,9 @@ impl InstanceFacts {
                 .filter(|_| instance.facts.phase() == phase::RUNNING)
                 .and_then(|time| time.phase_transition_timestamp),
             migrating: self.migrating,
+            ran: running.is_some(),
+            receiver: instance.receiver,
+            received: self.received,
             places: self.places.clone(),
         }
     }
@@ -98,14 +103,17 @@ impl From<InstanceView> for InstanceFacts {
         let grace = view.spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
         let node = meta.labels.remove_entry(label::NODE_NAME);
         let owner = meta.controller().filter(|owner| owner.kind == "VirtualMachine");
-        let moving = view.status.migration_state.is_some_and(|m| m.start_timestamp.is_some() && !m.completed);
+        let migration = view.status.migration_state.unwrap_or_default();
+        let receiver =
+            meta.annotations.get(annotation::CREATE_MIGRATION_TARGET).is_some_and(|text| text == "true");
         Self {
             owner_uid: owner.map(|owner| owner.uid.clone()),
             machine_generation: meta
                 .annotations
                 .get(annotation::VM_GENERATION)
                 .and_then(|text| text.parse().ok()),
-            migrating: moving,
+            migrating: migration.start_timestamp.is_some() && !migration.completed,
+            received: migration.completed,
             places: meta.annotations.get(annotation::PLACES).cloned(),
             instance: Instance {
                 created: meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
@@ -114,6 +122,7 @@ impl From<InstanceView> for InstanceFacts {
                 uid: meta.uid,
                 finalizers: meta.finalizers,
                 grace_seconds: u64::try_from(grace).unwrap_or(0),
+                receiver,
                 facts: Facts {
                     metadata: Labels {
                         labels: node.into_iter().collect::<BTreeMap<_, _>>(),

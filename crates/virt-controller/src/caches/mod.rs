@@ -1,5 +1,6 @@
 //! What the controllers know: one cache per kind, shared by all, and the queues that changes go to.
 
+mod claim;
 mod instance;
 mod machine;
 mod node;
@@ -10,6 +11,7 @@ use std::collections::BTreeSet;
 use api::names::label;
 use kube_ext::{Api, Cache, Context, Key, Queue, Select, Tasks};
 
+use self::claim::{ClaimFacts, ClaimView};
 pub(crate) use self::instance::{InstanceFacts, InstanceView};
 pub(crate) use self::machine::{MachineFacts, MachineView};
 pub(crate) use self::node::{NodeFacts, NodeView};
@@ -38,6 +40,7 @@ pub(crate) struct Caches {
     /// Launcher Pods, indexed by the identity of their instance.
     pub(crate) pods: Cache<PodFacts>,
     pub(crate) nodes: Cache<NodeFacts>,
+    claims: Cache<ClaimFacts>,
 }
 
 impl Caches {
@@ -88,7 +91,33 @@ impl Caches {
                 }
             })
             .start(context, tasks);
-        Self { machines, instances, pods, nodes }
+
+        let (queue, owners) = (queues.machines.clone(), machines.clone());
+        let claims = Cache::builder(Api::<ClaimView>::new(client), |view| Some(ClaimFacts::from(view)))
+            .on_change(move |change| {
+                let sides: Vec<_> = change.sides().collect();
+                // What matters of a claim changes twice: when it comes, and when it gets its volume.
+                if matches!(sides.as_slice(), [before, after] if before == after) {
+                    return;
+                }
+                let claim = change.key();
+                let named = |facts: &MachineFacts| facts.claims.contains(&claim.name);
+                owners
+                    .all()
+                    .into_iter()
+                    .filter(|(key, facts)| key.namespace == claim.namespace && named(facts))
+                    .for_each(|(key, _)| queue.add(key));
+            })
+            .start(context, tasks);
+        Self { machines, instances, pods, nodes, claims }
+    }
+
+    /// Tells whether a claim that a machine names is there and has no volume yet.
+    pub(crate) fn waits_for_claim(&self, machine: &Key, facts: &MachineFacts) -> bool {
+        facts.claims.iter().any(|claim| {
+            let claim = Key::new(machine.namespace.clone(), claim.clone());
+            self.claims.get(&claim).is_some_and(|claim| !claim.bound)
+        })
     }
 
     /// Waits until every cache has its first picture: before that, absence means nothing.
@@ -97,5 +126,6 @@ impl Caches {
         self.instances.synced().await;
         self.pods.synced().await;
         self.nodes.synced().await;
+        self.claims.synced().await;
     }
 }

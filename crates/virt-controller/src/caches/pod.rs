@@ -1,6 +1,6 @@
 //! The part of a launcher Pod that the controllers look at.
 
-use api::names::label;
+use api::names::{condition, label};
 use jiff::Timestamp;
 use kube_ext::{Meta, resources};
 use plan::condition::Condition;
@@ -107,6 +107,11 @@ impl PodFacts {
                 phase: PodPhase::from_word(&status.phase),
                 launcher_ready: compute.is_some_and(|container| container.ready),
                 conditions: conditions.cloned().collect(),
+                gate: status
+                    .conditions
+                    .iter()
+                    .find(|c| c.kind == condition::UNPAUSED)
+                    .map(|gate| gate.status == "True"),
                 waiting: waiting(status.init_container_statuses.iter().chain(&status.container_statuses)),
                 ended: ending(ended, status.reason.as_deref(), status.message.as_deref()),
                 ended_at: ended.and_then(|ended| ended.finished_at),

@@ -12,10 +12,10 @@ mod volumes;
 use std::collections::BTreeMap;
 
 use api::kubevirt::v1::VirtualMachineInstance;
-use api::names::{annotation, finalizer, label};
+use api::names::{annotation, condition, finalizer, label};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
-    SecurityContext,
+    Capabilities, Container, Pod, PodReadinessGate, PodSecurityContext, PodSpec, ResourceRequirements,
+    SeccompProfile, SecurityContext,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
@@ -115,6 +115,7 @@ pub fn pod(vmi: &VirtualMachineInstance, name: &str, state: Option<&str>, config
             init_containers: (!init.is_empty()).then_some(init),
             node_selector: Some(node_selector(vmi, config)),
             priority_class_name: spec.priority_class_name.clone(),
+            readiness_gates: Some(vec![PodReadinessGate { condition_type: condition::UNPAUSED.to_owned() }]),
             resource_claims: (!spec.resource_claims.is_empty()).then(|| spec.resource_claims.clone()),
             restart_policy: Some("Never".to_owned()),
             runtime_class_name: config.runtime_class.clone(),
@@ -166,6 +167,7 @@ fn metadata(vmi: &VirtualMachineInstance, name: &str) -> ObjectMeta {
         (annotation::DOMAIN.to_owned(), vmi_name),
         (annotation::DEFAULT_CONTAINER.to_owned(), "compute".to_owned()),
         (annotation::MIGRATION_TRANSPORT_UNIX.to_owned(), "true".to_owned()),
+        (annotation::OPEN_GATES.to_owned(), condition::UNPAUSED.to_owned()),
         ("descheduler.alpha.kubernetes.io/request-evict-only".to_owned(), String::new()),
     ]);
     ObjectMeta {
