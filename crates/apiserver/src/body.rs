@@ -128,7 +128,9 @@ mod tests {
 
     #[tokio::test]
     async fn who_sends_too_much_is_heard_out_within_bounds() {
-        for (pieces, heard) in [((2 * LIMIT) >> 20, (2 * LIMIT) >> 20), (1000, ((LIMIT + HEARD_OUT) >> 20) + 1)] {
+        for (pieces, heard) in
+            [((2 * LIMIT) >> 20, (2 * LIMIT) >> 20), (1000, ((LIMIT + HEARD_OUT) >> 20) + 1)]
+        {
             let taken = Arc::new(AtomicUsize::new(0));
             let counting = Arc::clone(&taken);
             let body = stream::iter(0..pieces).map(move |_| {
