@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::caches::{Caches, InstanceView, NodeView, Queues};
 
-/// A node's last sign of life, as it was written, and when it was new by [`effects::Clock::elapsed`].
+/// A node's last sign of life, as it was written, and when it was new by the clock that nobody sets.
 type Sign = (Timestamp, Duration);
 
 struct Controller {
