@@ -57,7 +57,7 @@ enum Figure {
     Objects,
     /// Time until every status is right after everything was killed.
     Adopt,
-    /// TCP through a machine's network against a bare tap.
+    /// TCP and SSH through a machine's network against bare QEMU in the same kind of network.
     Network,
     /// Consoles and ports against socat.
     Streams,

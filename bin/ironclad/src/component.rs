@@ -74,6 +74,7 @@ pub(crate) fn virt_handler(arguments: &VirtHandlerArgs, global: &Global) -> Resu
             node_name: arguments.node_name.clone(),
             kubelet_root: kubelet.root,
             state_directory: layout.node(&arguments.node_name).join("virt-handler"),
+            installation: layout.root().to_owned(),
             helper: kubelet.helper,
             boot_patience,
             door: virt_handler::Door::default(),

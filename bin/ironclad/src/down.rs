@@ -38,7 +38,13 @@ pub(crate) fn run(arguments: &DownArgs) -> Result<()> {
         if stopped > 0 {
             say!("stopped {stopped} guests of {name}");
         }
-        kubelet::runtime::remove_everything(&config).with_context(|| format!("cleaning up {name}"))?;
+        // How the guests ended is for the next `up` to tell.
+        let clean = if arguments.purge {
+            kubelet::runtime::remove_everything
+        } else {
+            kubelet::runtime::end_everything
+        };
+        clean(&config).with_context(|| format!("cleaning up {name}"))?;
     }
     if layout.network().exists() {
         network::nodes::teardown(&node::shared_network(&layout, 0)).context("removing the nodes' network")?;

@@ -45,6 +45,9 @@ pub enum Error {
     /// The image says that the disk is larger than any disk is.
     #[error("the disk image claims a disk of {0} bytes; a disk has at most 64 TiB, make the image again")]
     Size(u64),
+    /// The image holds nothing.
+    #[error("the disk image is empty: a disk has at least one byte; make the image again")]
+    Empty,
     /// A format that the hypervisor would not read.
     #[error("the disk image is in {0} format; convert it to qcow2 or raw with `qemu-img convert`")]
     Foreign(&'static str),
@@ -63,6 +66,9 @@ pub fn probe(file: &File) -> Result<Probe, Error> {
     let read = read_start(file, &mut header).map_err(Error::Read)?;
     if header[..4] == QCOW2_MAGIC {
         return qcow2(&header[..read], length);
+    }
+    if length == 0 {
+        return Err(Error::Empty);
     }
     if let Some(name) = foreign(&header[..read]) {
         return Err(Error::Foreign(name));
@@ -85,6 +91,9 @@ fn qcow2(header: &[u8], length: u64) -> Result<Probe, Error> {
         return Err(Error::Encrypted);
     }
     let virtual_size = be64(header, 24);
+    if virtual_size == 0 {
+        return Err(Error::Empty);
+    }
     if virtual_size > LARGEST {
         return Err(Error::Size(virtual_size));
     }
@@ -203,6 +212,8 @@ mod tests {
     fn what_no_machine_could_use_is_refused() {
         assert!(matches!(probe(&header(|bytes| bytes[35] = 2)), Err(Error::Encrypted)));
         assert!(matches!(probe(&header(|bytes| bytes[24] = 0x7f)), Err(Error::Size(_))));
+        assert!(matches!(probe(&header(|bytes| bytes[24..32].fill(0))), Err(Error::Empty)));
+        assert!(matches!(probe(&image(b"")), Err(Error::Empty)));
         let text = b"# Disk DescriptorFile\nversion=1\nRW 8 FLAT \"/etc/passwd\" 0\n";
         assert!(matches!(probe(&image(text)), Err(Error::Foreign("VMDK"))));
         assert!(matches!(

@@ -15,7 +15,10 @@ fn the_program_that_runs_is_started_again_when_another_has_taken_its_place() {
         std::fs::write(&own, "#!/bin/false\n").expect("putting another in its place");
         // A role that every test program has.
         let output = helper.command("--list").output().expect("starting it again");
-        assert!(String::from_utf8_lossy(&output.stdout).contains("another_has_taken_its_place"), "{output:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("another_has_taken_its_place"),
+            "{output:?}"
+        );
         return;
     }
     let directory = tempfile::tempdir().expect("a directory");

@@ -50,6 +50,24 @@ pub struct Record {
 }
 
 impl Record {
+    /// Makes the record of a Pod that ran here and of which nothing is left.
+    pub fn lost(key: &Key, uid: &str, at: Timestamp) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            process: None,
+            executed: true,
+            address: None,
+            address6: None,
+            started_at: at,
+            logs: Vec::new(),
+            exit_code: None,
+            terminating_since: None,
+            end: Some(End { code: None, at }),
+        }
+    }
+
     /// Lists the Pod's addresses, the one that it is known by first.
     pub fn addresses(&self) -> Vec<String> {
         let four = self.address.iter().map(ToString::to_string);

@@ -8,6 +8,8 @@
 //!     └──────── start ────────────────^       SIGTERM, then SIGKILL
 //! ```
 //!
+//! A Pod that the API knows to run and that is absent here has ended: a first process is never started twice.
+//!
 //! All times here are [`effects::Clock::elapsed`]: a wall clock that is set must neither kill a guest in the middle of its
 //! shutdown nor keep a Pod from being tried again. A Pod has its whole grace from when this kubelet asks it to end: a
 //! node that was cut off hears late of a deletion, and its guests still have data to write.
@@ -55,6 +57,8 @@ pub struct Local {
 pub enum Action {
     /// Make images, volumes, network and jail, and execute the program.
     Start,
+    /// Take note that what ran of it is gone without a trace.
+    Lose,
     /// Ask the first process to end.
     Terminate,
     /// End every process of the Pod.
@@ -84,6 +88,8 @@ pub fn step(now: Duration, pod: Option<&PodView>, local: &Local) -> Vec<Action> 
         (Some(pod), None) => match (pod.grace, &local.trouble) {
             (Some(_), _) => vec![Action::Forget, Action::Delete],
             _ if pod.status.is_terminal() => vec![],
+            // It ran: whoever works with it must not find another in its place that nobody knows of.
+            _ if pod.status.phase == "Running" => vec![Action::Lose],
             (None, None) => vec![Action::Start],
             (None, Some(trouble)) => match trouble.retry_at {
                 Some(at) if at <= now => vec![Action::Start],
@@ -166,15 +172,18 @@ mod tests {
 
     #[test]
     fn every_state_has_its_actions() {
-        use Action::{Delete, Forget, Kill, Release, Report, Start, Terminate, Wake};
+        use Action::{Delete, Forget, Kill, Lose, Release, Report, Start, Terminate, Wake};
         let seconds = Duration::from_secs;
         let killed = Local { killed: true, ..started(Some(1), None) };
+        let mut ran = pod(None);
+        ran.status.phase = "Running".into();
         let table: Vec<(&str, Option<PodView>, Local, Vec<Action>)> = vec![
             ("new", Some(pod(None)), Local::default(), vec![Start]),
             ("waits to try again", Some(pod(None)), failed(Some(12)), vec![Report, Wake(seconds(2))]),
             ("tries again", Some(pod(None)), failed(Some(10)), vec![Start]),
             ("never works", Some(pod(None)), failed(None), vec![Report]),
             ("deleted before it started", Some(pod(Some(30))), failed(None), vec![Forget, Delete]),
+            ("ran, and is not here", Some(ran), Local::default(), vec![Lose]),
             ("runs", Some(pod(None)), started(None, None), vec![Report]),
             ("is to end", Some(pod(Some(30))), started(None, None), vec![Terminate, Wake(seconds(30))]),
             ("is ending", Some(pod(Some(30))), started(Some(1), None), vec![Wake(seconds(21))]),

@@ -13,7 +13,7 @@ use kube_ext::{
 use network::masquerade::PendingRules;
 use parking_lot::Mutex;
 use plan::Notice;
-use plan::handler::{self, Action, Launcher, MachinePhase, Observed, Trouble};
+use plan::handler::{self, Action, LONGEST_WAIT, Launcher, MachinePhase, Observed, Trouble};
 use wire::launcher::v1::machine_state::Phase;
 use wire::machine::Accelerator;
 
@@ -37,8 +37,6 @@ const LATER: Duration = Duration::from_millis(500);
 const TELL_AFTER: u32 = QUICK_LOOKS + 56;
 /// Wait after the first failure of a start; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// Longest wait between two attempts to start: a cause that is gone should not be waited for much longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// Why a look at an instance did not lead to what it should.
 #[derive(Debug, thiserror::Error)]

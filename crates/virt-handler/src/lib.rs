@@ -55,6 +55,9 @@ pub struct Config {
     pub kubelet_root: PathBuf,
     /// Directory for what the agent remembers; only the agent may read it.
     pub state_directory: PathBuf,
+    /// The installation's directory on this node, in which those two are, and its keys where it has some: no machine has a
+    /// disk there that it names by its path.
+    pub installation: PathBuf,
     /// Program that works inside a Pod's namespaces.
     pub helper: host::Helper,
     /// What the node's hypervisor can do.

@@ -38,6 +38,7 @@ fn what_is_wrong_with_a_disk_is_said_at_the_instance() {
     installation.load("test.local/absurd:1", &[("disk/disk.img", &absurd)]);
     installation.load("test.local/elsewhere:1", &[("disk/disk.img", &elsewhere)]);
     installation.load("test.local/text:1", &[("disk/disk.vmdk", text)]);
+    installation.load("test.local/empty:1", &[("disk/disk.img", b"")]);
     installation.load("test.local/none:1", &[("etc/motd", b"no disk here")]);
     installation.load("test.local/two:1", &[("disk/a.img", &blank()), ("disk/b.img", &blank())]);
     installation.load(BLANK, &[("disk/disk.img", &blank())]);
@@ -48,6 +49,7 @@ fn what_is_wrong_with_a_disk_is_said_at_the_instance() {
         ("absurd", container_disk("test.local/absurd:1"), "a disk has at most 64 TiB"),
         ("elsewhere", container_disk("test.local/elsewhere:1"), "refers to an external data file"),
         ("text", container_disk("test.local/text:1"), "the disk image is in VMDK format"),
+        ("empty", container_disk("test.local/empty:1"), "the disk image is empty"),
         ("none", container_disk("test.local/none:1"), "put one qcow2 or raw file into its folder /disk"),
         ("two", container_disk("test.local/two:1"), "name one by containerDisk.path"),
         (

@@ -55,6 +55,11 @@ fn nobody_reaches_what_is_not_his() {
         ("device", host_disk("device", Path::new("/dev/null"), "Disk"), "no regular file"),
         ("absent", host_disk("absent", &at("absent.img"), "Disk"), "No such file"),
         ("swapped", claimed("swapped", "data"), "symbolic link"),
+        (
+            "ours",
+            host_disk("ours", &installation.data_dir().join("state.db"), "Disk"),
+            "installation's own data",
+        ),
     ];
     if rustix::process::geteuid().is_root() {
         cases.push(("private", host_disk("private", &at("private.img"), "Disk"), "chown 107"));

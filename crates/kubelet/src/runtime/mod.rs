@@ -15,7 +15,7 @@ use crate::plan::PodPlan;
 use crate::record::Record;
 
 pub use jailed::{Jails, PrepareError};
-pub use remove::remove_everything;
+pub use remove::{end_everything, remove_everything};
 pub use stop::stop_everything;
 
 /// A Pod to start: who it is, what it becomes, and its unpacked images by volume.

@@ -1,6 +1,7 @@
 //! The end of a whole node: nothing of it stays on the machine.
 
 use std::io;
+use std::path::Path;
 
 use host::cgroup::Manager;
 
@@ -8,9 +9,9 @@ use super::PrepareError;
 use crate::KubeletConfig;
 use crate::record::Record;
 
-/// Ends every Pod of a kubelet that does not run (any more) and removes everything it made on this machine,
-/// its root directory included. Blocks.
-pub fn remove_everything(config: &KubeletConfig) -> Result<(), PrepareError> {
+/// Ends every Pod of a kubelet that does not run (any more) and removes what they had of this machine: processes, control
+/// groups, network. What the Pods left in their directories stays, so that the next kubelet tells how they ended. Blocks.
+pub fn end_everything(config: &KubeletConfig) -> Result<(), PrepareError> {
     for (uid, record) in Record::all(&config.pods()) {
         let process =
             record.and_then(|record| record.process).and_then(|process| process.open().ok().flatten());
@@ -30,9 +31,29 @@ pub fn remove_everything(config: &KubeletConfig) -> Result<(), PrepareError> {
     }
     cgroups.remove()?;
     network::pod::teardown_node(&config.network)?;
-    match std::fs::remove_dir_all(&config.root) {
+    // The rest is about this machine as it was.
+    for entry in std::fs::read_dir(&config.root).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path != config.pods() {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends every Pod of a kubelet that does not run (any more) and removes everything it made on this machine,
+/// its root directory included. Blocks.
+pub fn remove_everything(config: &KubeletConfig) -> Result<(), PrepareError> {
+    end_everything(config)?;
+    remove(&config.root)
+}
+
+fn remove(path: &Path) -> Result<(), PrepareError> {
+    let is_directory = path.symlink_metadata().is_ok_and(|data| data.is_dir());
+    let removed = if is_directory { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    match removed {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(PrepareError::Directory { path: config.root.display().to_string(), source })
+            Err(PrepareError::Directory { path: path.display().to_string(), source })
         }
         _ => Ok(()),
     }

@@ -9,7 +9,7 @@ use crate::record::Record;
 
 /// Asks every Pod of a kubelet that does not run (any more) to end, and waits for them together, at most `grace`.
 ///
-/// Returns how many there were. What is left over is for [`remove_everything`](super::remove_everything).
+/// Returns how many there were. What is left over is for [`end_everything`](super::end_everything).
 ///
 /// # Errors
 /// When a process cannot be signalled.

@@ -254,6 +254,11 @@ impl Kubelet {
                 }
                 self.store(uid.to_owned(), key.clone(), local);
             }
+            Action::Lose => {
+                tracing::warn!(pod = %key, "it is known to run, and this node has nothing of it");
+                local.record = Some(Record::lost(key, uid, self.context.now()));
+                self.store(uid.to_owned(), key.clone(), local);
+            }
             Action::Terminate => {
                 local.asked_at = Some(self.context.clock.elapsed());
                 if let Some(record) = &mut local.record {

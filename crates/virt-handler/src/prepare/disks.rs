@@ -40,6 +40,8 @@ pub(super) struct Means<'a> {
     /// Directory of the launcher's Pod.
     pub(super) pod: &'a Path,
     pub(super) small_volumes: SmallVolumes,
+    /// Where the installation has its own data.
+    pub(super) installation: &'a Path,
 }
 
 /// Opens or makes every disk of the machine.
@@ -70,7 +72,7 @@ pub(super) fn disks(instance: &VirtualMachineInstance, means: Means<'_>) -> Resu
 
 /// Opens or makes the images of one volume.
 fn chain(instance: &VirtualMachineInstance, volume: &Volume, means: Means<'_>) -> Result<Chain, Error> {
-    let Means { gathered, pod, small_volumes } = means;
+    let Means { gathered, pod, small_volumes, installation } = means;
     if let Some(source) = &volume.container_disk {
         return container_disk(volume, &source.image, source.path.as_deref(), pod);
     }
@@ -89,7 +91,7 @@ fn chain(instance: &VirtualMachineInstance, volume: &Volume, means: Means<'_>) -
     }
     if let Some(source) = &volume.host_disk {
         let access = hosted::Access::of(false, is_shared(instance, volume));
-        return hosted::host_disk(volume, source, access, small_volumes);
+        return hosted::host_disk(volume, source, access, small_volumes, installation);
     }
     if let Some(source) = &volume.empty_disk {
         let size = amount::bytes(&source.capacity).filter(|size| *size > 0).ok_or_else(|| Error::Volume {

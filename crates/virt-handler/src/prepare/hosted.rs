@@ -138,12 +138,14 @@ pub(super) fn ephemeral(
     Ok(Chain::of(layers, size))
 }
 
-/// Opens a disk of the host by its path, and makes it where that is asked for.
+/// Opens a disk of the host by its path, and makes it where that is asked for. What is below the directory `own` is no
+/// machine's: keys, objects, and other machines' disks.
 pub(super) fn host_disk(
     volume: &Volume,
     source: &HostDisk,
     access: Access,
     rules: SmallVolumes,
+    own: &Path,
 ) -> Result<Chain, Error> {
     let refused = |error: hosted::Error| Error::Volume {
         volume: volume.name.clone(),
@@ -154,6 +156,15 @@ pub(super) fn host_disk(
         let problem = format!("hostDisk.path {:?} is no absolute path of a file", source.path);
         return Err(Error::Volume { volume: volume.name.clone(), problem });
     };
+    // No link is followed on the way to it, so that the path is where it is.
+    if path.starts_with(own) {
+        let problem = format!(
+            "hostDisk.path {} is in {}, which holds this installation's own data; put the disk elsewhere",
+            source.path,
+            own.display()
+        );
+        return Err(Error::Volume { volume: volume.name.clone(), problem });
+    }
     let create = source.type_ == "DiskOrCreate";
     let directory = hosted::directory(parent, create).map_err(refused)?;
     let file = match hosted::open(&directory, Path::new(name), true) {

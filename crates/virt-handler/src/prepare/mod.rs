@@ -137,7 +137,8 @@ pub(crate) fn machine(
     pid: i32,
     previous: Option<&MachineRecord>,
 ) -> Result<Prepared, Error> {
-    let means = disks::Means { gathered, pod, small_volumes: defaults.small_volumes };
+    let (small_volumes, installation) = (defaults.small_volumes, config.installation.as_path());
+    let means = disks::Means { gathered, pod, small_volumes, installation };
     let disks = disks::disks(instance, means)?;
     let nics = nics(instance, pid, &config.helper)?;
     let facts = NodeFacts {

@@ -76,6 +76,7 @@ pub(super) fn start(
             node_name: config.node.clone(),
             kubelet_root: config.root.clone(),
             state_directory: layout.node(&config.node).join("virt-handler"),
+            installation: layout.root().to_owned(),
             helper: config.helper.clone(),
             boot_patience: arguments.guests.boot_patience(),
             door: Door::default(),
@@ -120,6 +121,7 @@ pub(crate) struct Agent {
     pub(crate) node_name: String,
     pub(crate) kubelet_root: std::path::PathBuf,
     pub(crate) state_directory: std::path::PathBuf,
+    pub(crate) installation: std::path::PathBuf,
     pub(crate) helper: host::Helper,
     pub(crate) boot_patience: Duration,
     /// Through which virt-api reaches it.
@@ -145,6 +147,7 @@ pub(crate) async fn run_agent(
             node_name: agent.node_name,
             kubelet_root: agent.kubelet_root,
             state_directory: agent.state_directory,
+            installation: agent.installation,
             helper: agent.helper,
             hypervisor,
             boot_patience: agent.boot_patience,

@@ -9,24 +9,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use effects::Clock;
 use futures::{Sink, SinkExt as _, Stream as FrameStream, StreamExt as _};
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use machinery::status::Status;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::node::Stream;
-use super::refusal::Refusal;
-use super::{Body, full};
 
-/// The one protocol that is offered.
-const PROTOCOL: &str = "plain.kubevirt.io";
+mod handshake;
+
+pub(super) use handshake::{Accepted, accept};
+
 /// The largest message that a client may send, in bytes; a UDP datagram fits.
 const LARGEST: usize = 1 << 20;
 /// Bytes that are read at a time, and so the largest message sent; a UDP datagram fits. With its header of ten bytes a
@@ -40,67 +36,6 @@ const PATIENCE: u32 = 6;
 const PATIENCE_WITH_THE_SLOW: u32 = 60;
 const KEEP_ALIVE: &[u8] = b"keep alive";
 
-/// An accepted handshake: what becomes of the connection once it is answered.
-#[derive(Debug)]
-pub(super) struct Accepted(OnUpgrade);
-
-/// Checks a handshake and accepts it with the answer.
-pub(super) fn accept(request: &mut Request<Body>) -> Result<(Response<Body>, Accepted), Refusal> {
-    let headers = request.headers();
-    let refuse = |why: &str| Err(refusal(&format!("websocket: {why}")));
-    if !has_token(headers, CONNECTION, "upgrade") {
-        return refuse(
-            "the client is not using the websocket protocol: 'upgrade' token not found in 'Connection' header",
-        );
-    }
-    if !has_token(headers, UPGRADE, "websocket") {
-        return refuse(
-            "the client is not using the websocket protocol: 'websocket' token not found in 'Upgrade' header",
-        );
-    }
-    if !has_token(headers, HeaderName::from_static("sec-websocket-version"), "13") {
-        return refuse("unsupported version: 13 not found in 'Sec-Websocket-Version' header");
-    }
-    let Some(key) = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24).cloned() else {
-        return refuse(
-            "not a websocket handshake: 'Sec-WebSocket-Key' header must be Base64 encoded value of 16-byte in length",
-        );
-    };
-    let wanted = has_token(headers, SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
-    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
-        return refuse("this connection cannot be upgraded: use HTTP/1.1");
-    };
-    let mut response = Response::new(full(Bytes::new()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
-        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    }
-    if wanted {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
-    }
-    Ok((response, Accepted(upgrade)))
-}
-
-/// The reference answers with a status line's text and a `Status` behind it.
-fn refusal(message: &str) -> Refusal {
-    let status = Status::bad_request(message).to_value();
-    let mut text = b"Bad Request\n".to_vec();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b" ");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
-    // Writing a value of strings and numbers into memory does not fail.
-    drop(serde::Serialize::serialize(&status, &mut serializer));
-    Refusal::Text(StatusCode::BAD_REQUEST, String::from_utf8_lossy(&text).into_owned())
-}
-
-fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name);
-    let mut tokens = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    tokens.any(|found| found.trim().eq_ignore_ascii_case(token))
-}
-
 impl Accepted {
     /// Carries bytes between the client and `target` until either ends.
     pub(super) async fn carry(self, target: Box<dyn Stream>, clock: Arc<dyn Clock>) {
@@ -111,37 +46,76 @@ impl Accepted {
                 return;
             }
         };
-        let config = WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
-        let socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(config)).await;
+        let socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(limits())).await;
         carry(socket, target, &*clock).await;
     }
 }
 
+fn limits() -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST))
+}
+
 /// Why a stream ends.
+#[derive(Debug)]
 enum End {
     /// The machine's side has nothing more to say.
     Target,
-    /// The client is done, or gone.
-    Client,
+    /// The client is done and waits for its closing to be answered (RFC 6455, section 5.5.1).
+    Closed,
+    /// The client sent what nobody may send, and is told (RFC 6455, section 7.4.1).
+    Broken(CloseCode),
+    /// The client is gone.
+    Gone,
 }
 
 async fn carry<S>(socket: WebSocketStream<S>, target: Box<dyn Stream>, clock: &dyn Clock)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut sink, frames) = socket.split();
+    let (mut sink, mut frames) = socket.split();
     let (output, input) = tokio::io::split(target);
     let heard = Heard::default();
     let end = tokio::select! {
         end = show(&mut sink, output, &heard, clock) => end,
-        () = type_in(frames, input, &heard) => End::Client,
+        end = type_in(&mut frames, input, &heard) => end,
     };
-    if let End::Target = end {
-        let close = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        // A client that went away meanwhile needs no farewell; one that does not read is not waited for.
-        tokio::select! {
-            _ = sink.send(Message::Close(Some(close))) => {}
-            () = clock.sleep(PING) => {}
+    let farewell = async {
+        match end {
+            End::Target => close(&mut sink, CloseCode::Normal).await,
+            End::Broken(code) => close(&mut sink, code).await,
+            // The answer is made where the closing was read; it has to be sent.
+            End::Closed => sink.flush().await,
+            End::Gone => return,
+        }
+        // A client that went away meanwhile needs no farewell.
+        .ok();
+        if let Ok(mut socket) = sink.reunite(frames) {
+            hear_out(socket.get_mut()).await;
+        }
+    };
+    // One that does not read is not waited for.
+    tokio::select! {
+        () = farewell => {}
+        () = clock.sleep(PING) => {}
+    }
+}
+
+async fn close(sink: &mut (impl Sink<Message, Error = Error> + Unpin), code: CloseCode) -> Result<(), Error> {
+    sink.send(Message::Close(Some(CloseFrame { code, reason: "".into() }))).await
+}
+
+/// Ends our half, and reads what is still on its way: a connection that is dropped with something unread is reset, and the
+/// client loses the last words with it.
+async fn hear_out(connection: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    if connection.shutdown().await.is_err() {
+        return;
+    }
+    let mut piece = vec![0; 4096];
+    let mut left = 4 * LARGEST;
+    while left > 0 {
+        match connection.read(&mut piece).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => left = left.saturating_sub(count),
         }
     }
 }
@@ -174,7 +148,7 @@ async fn show(
             () = &mut ping => {
                 ping = clock.sleep(PING);
                 if pulse.is_gone(false) {
-                    return End::Client;
+                    return End::Gone;
                 }
                 Message::Ping(Bytes::from_static(KEEP_ALIVE))
             }
@@ -191,14 +165,14 @@ async fn show(
                     () = &mut ping => {
                         ping = clock.sleep(PING);
                         if pulse.is_gone(true) {
-                            return End::Client;
+                            return End::Gone;
                         }
                     }
                 }
             },
         };
         if outcome.is_err() {
-            return End::Client;
+            return End::Gone;
         }
     }
 }
@@ -235,25 +209,31 @@ impl Pulse<'_> {
 
 /// Passes on what the client sends, until it closes.
 async fn type_in(
-    mut frames: impl FrameStream<Item = Result<Message, Error>> + Unpin,
+    frames: &mut (impl FrameStream<Item = Result<Message, Error>> + Unpin),
     mut input: impl AsyncWrite + Unpin,
     heard: &Heard,
-) {
+) -> End {
     while let Some(frame) = frames.next().await {
         heard.frames.fetch_add(1, Ordering::Relaxed);
         match frame {
             Ok(Message::Binary(bytes)) => {
                 heard.stuck.store(true, Ordering::Relaxed);
                 if input.write_all(&bytes).await.is_err() || input.flush().await.is_err() {
-                    return;
+                    return End::Target;
                 }
                 heard.stuck.store(false, Ordering::Relaxed);
             }
-            Ok(Message::Close(_)) | Err(_) => return,
+            Ok(Message::Close(_)) => return End::Closed,
             // Text is no part of the protocol; pings are answered below us.
             Ok(_) => {}
+            Err(Error::Capacity(_)) => return End::Broken(CloseCode::Size),
+            Err(Error::Utf8(_)) => return End::Broken(CloseCode::Invalid),
+            Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return End::Gone,
+            Err(Error::Protocol(_)) => return End::Broken(CloseCode::Protocol),
+            Err(_) => return End::Gone,
         }
     }
+    End::Gone
 }
 
 #[cfg(test)]
@@ -265,7 +245,7 @@ mod tests {
 
     async fn pair() -> (WebSocketStream<tokio::io::DuplexStream>, WebSocketStream<tokio::io::DuplexStream>) {
         let (ours, theirs) = duplex(1 << 16);
-        let server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let server = WebSocketStream::from_raw_socket(ours, Role::Server, Some(limits())).await;
         (server, WebSocketStream::from_raw_socket(theirs, Role::Client, None).await)
     }
 
@@ -302,7 +282,7 @@ mod tests {
         buffer: usize,
     ) -> (tokio::task::JoinHandle<()>, tokio::io::DuplexStream, tokio::io::DuplexStream) {
         let (ours, theirs) = duplex(buffer);
-        let server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let server = WebSocketStream::from_raw_socket(ours, Role::Server, Some(limits())).await;
         let (target, machine) = duplex(1 << 16);
         let carried = tokio::spawn(async move { carry(server, Box::new(target), &SystemClock).await });
         (carried, theirs, machine)
@@ -344,7 +324,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_whose_machine_does_not_read_is_not_taken_for_gone() {
         let (ours, theirs) = duplex(1 << 22);
-        let server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let server = WebSocketStream::from_raw_socket(ours, Role::Server, Some(limits())).await;
         let (target, mut machine) = duplex(1 << 10);
         let carried = tokio::spawn(async move { carry(server, Box::new(target), &SystemClock).await });
         let mut client = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
@@ -371,32 +351,43 @@ mod tests {
         drop(flood);
     }
 
-    fn handshake(headers: &[(&str, &str)]) -> String {
-        let mut request = Request::builder().uri("/");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        match accept(&mut request.body(full(Bytes::new())).unwrap()) {
-            Err(Refusal::Text(StatusCode::BAD_REQUEST, text)) => text,
-            other => panic!("a refusal, not {other:?}"),
-        }
+    /// What a server says to a client that sends these bytes and reads on: the rest of what it says, from the first byte.
+    async fn answer_to(bytes: &[u8]) -> Vec<u8> {
+        let (carried, mut client, _machine) = with_idle_client(1 << 22).await;
+        client.write_all(bytes).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        drop(client);
+        carried.await.unwrap();
+        answer
     }
 
-    #[test]
-    fn what_is_no_handshake_is_refused_as_the_reference_does() {
-        let connection = ("Connection", "keep-alive, Upgrade");
-        let upgrade = ("Upgrade", "websocket");
-        let version = ("Sec-WebSocket-Version", "13");
-        let table: [(&[(&str, &str)], &str); 4] = [
-            (&[], "'upgrade' token"),
-            (&[connection], "'websocket' token"),
-            (&[connection, upgrade], "unsupported version"),
-            (&[connection, upgrade, version], "Sec-WebSocket-Key"),
+    #[tokio::test(start_paused = true)]
+    async fn a_closing_is_answered_and_what_nobody_may_send_is_named() {
+        let masked = |first: u8, length: &[u8], content: &[u8]| {
+            let mut frame = vec![first];
+            frame.extend(length);
+            frame.extend([0; 4]);
+            frame.extend(content);
+            frame
+        };
+        let large = u64::try_from(2 * LARGEST).unwrap().to_be_bytes();
+        let too_large = [&[0xff][..], &large].concat();
+        let table = [
+            ("a closing", masked(0x88, &[0x82], &1000u16.to_be_bytes()), Some(1000)),
+            ("a closing without a code", masked(0x88, &[0x80], &[]), None),
+            ("a closing of one byte", masked(0x88, &[0x81], &[3]), Some(1002)),
+            ("a frame without a mask", vec![0x82, 1, b'x'], Some(1002)),
+            ("an opcode that is reserved", masked(0x83, &[0x80], &[]), Some(1002)),
+            ("text that is none", masked(0x81, &[0x81], &[0xff]), Some(1007)),
+            ("too much", masked(0x82, &too_large, &vec![0; 2 * LARGEST]), Some(1009)),
         ];
-        for (headers, expected) in table {
-            let text = handshake(headers);
-            assert!(text.starts_with("Bad Request\n{\n \"kind\": \"Status\",\n"), "{text}");
-            assert!(text.contains(expected), "{text}");
+        for (what, bytes, expected) in table {
+            let answer = answer_to(&bytes).await;
+            assert_eq!(answer.first(), Some(&0x88), "{what}: a closing");
+            let code = answer.get(2..4).map(|code| u16::from_be_bytes([code[0], code[1]]));
+            assert_eq!(code, expected, "{what}");
         }
     }
 }
