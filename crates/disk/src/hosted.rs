@@ -143,7 +143,7 @@ pub fn create(directory: &File, name: &OsStr, size: u64, owner: Option<u32>) -> 
     create_filled(directory, name, owner, |file| file.set_len(size))
 }
 
-/// As [`create`], for a file that `fill` writes.
+/// As [`create`], for a file that `write` fills.
 ///
 /// # Errors
 /// When it cannot be written, or exists.
@@ -151,7 +151,7 @@ pub fn create_filled(
     directory: &File,
     name: &OsStr,
     owner: Option<u32>,
-    fill: impl FnOnce(&File) -> io::Result<()>,
+    write: impl FnOnce(&File) -> io::Result<()>,
 ) -> Result<File, Error> {
     let mut partial = OsStr::new(".").to_owned();
     partial.push(name);
@@ -165,7 +165,7 @@ pub fn create_filled(
     let descriptor =
         rustix::fs::openat(directory, &partial, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     let file = File::from(descriptor);
-    fill(&file).map_err(|error| Error::Io("make", error))?;
+    write(&file).map_err(|error| Error::Io("make", error))?;
     if let Some(owner) = owner {
         rustix::fs::fchown(&file, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner))).map_err(failed)?;
     }

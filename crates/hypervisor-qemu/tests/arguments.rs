@@ -39,8 +39,10 @@ fn print(invocation: &Invocation) -> String {
         Source::Channel(name) => format!("{} <> {name}", inherited.number),
     });
     let beside = invocation.companions.iter().map(|companion| {
-        let taken = companion.takes.iter().map(|number| format!(" < {number}")).collect::<String>();
-        format!("{} <> {} {}{taken}", companion.number, companion.program.display(), companion.args.join(" "))
+        let mut words = vec![companion.program.display().to_string()];
+        words.extend(companion.args.iter().cloned());
+        words.extend(companion.takes.iter().map(|number| format!("< {number}")));
+        format!("{} <> {}", companion.number, words.join(" "))
     });
     let zone =
         invocation.env.iter().filter(|(name, _)| name == "TZ").map(|(name, zone)| format!("{name}={zone}"));

@@ -111,7 +111,7 @@ pub fn step(now: Duration, pod: Option<&PodView>, local: &Local) -> Vec<Action> 
             Some(grace) => match local.asked_at.map(|asked| asked.saturating_add(grace)) {
                 None => vec![Action::Terminate, Action::Wake(grace)],
                 Some(deadline) if deadline <= now => vec![Action::Kill, Action::Wake(KILL_CHECK)],
-                Some(deadline) => vec![Action::Wake(deadline - now)],
+                Some(deadline) => vec![Action::Wake(deadline.saturating_sub(now))],
             },
         },
     }

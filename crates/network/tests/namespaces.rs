@@ -245,7 +245,7 @@ fn a_pod_of_an_ordinary_user_is_connected_by_pasta() {
             ip -6 addr add fd00:7::2/64 dev up0 nodad && ip -6 route add default via fd00:7::1 dev up0
             exec \"$@\"";
         let way = ["unshare", "-n", "sh", "-c", host, "sh"];
-        as_ordinary_user_in("a_pod_of_an_ordinary_user_is_connected_by_pasta", &way);
+        as_ordinary_user("a_pod_of_an_ordinary_user_is_connected_by_pasta", &way);
         return;
     }
     if std::fs::File::options().read(true).write(true).open("/dev/net/tun").is_err() {
@@ -464,7 +464,7 @@ fn rights_are_found_out_by_using_them() {
 fn without_a_way_out_a_pod_still_gets_its_address() {
     if is_root() {
         // Loopback alone, so that there is no default route.
-        as_ordinary_user_in("without_a_way_out_a_pod_still_gets_its_address", &["unshare", "-n"]);
+        as_ordinary_user("without_a_way_out_a_pod_still_gets_its_address", &["unshare", "-n"]);
         return;
     }
     if !std::fs::read_to_string("/proc/net/route").is_ok_and(|routes| routes.lines().count() < 2) {
@@ -486,13 +486,8 @@ fn without_a_way_out_a_pod_still_gets_its_address() {
     network.teardown().expect("it is removed");
 }
 
-/// Runs one test of this file again as `nobody`.
-fn as_ordinary_user(test: &str) {
-    as_ordinary_user_in(test, &["env"]);
-}
-
-/// The same, by way of the program `way`.
-fn as_ordinary_user_in(test: &str, way: &[&str]) {
+/// Runs one test of this file again as `nobody`, by way of the program `way`.
+fn as_ordinary_user(test: &str, way: &[&str]) {
     let status = Command::new(way[0])
         .args(&way[1..])
         .arg("setpriv")

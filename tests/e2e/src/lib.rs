@@ -1,6 +1,8 @@
 //! End-to-end tests stand in `tests/`: each starts an installation of its own and drives it as a user would. Here is
 //! what several of them use.
 
+pub mod agents;
+pub mod alive;
 pub mod claims;
 pub mod requests;
 pub mod streams;

@@ -1,24 +1,15 @@
 //! Everything of ours may be killed; the guest goes on and the status is right again.
 
-#![allow(clippy::panic, reason = "helpers of tests")]
-
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpStream;
 use std::time::Duration;
 
-use e2e::example;
-use kit::{Installation, Options, Processes, break_connections, kill, until, until_some};
+use e2e::alive::{self, Session};
+use kit::{Installation, Options, Processes, break_connections, kill, until};
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What the guest runs: it tells its uptime each second, and echoes what a connection sends.
-const PROGRAM: &str = "(while sleep 1; do echo \"uptime $(cut -d. -f1 /proc/uptime)\" > /dev/console; done) & \
-                       nc -ll -p 7777 -e /bin/cat > /dev/null 2>&1 &";
-
 #[test]
 fn a_guest_and_its_connections_outlive_everything_of_ours() {
     let installation = Installation::start(Options::default());
-    let manifest = example("hello.yaml");
-    installation.apply(&manifest.replace(r#"echo "GREETING" > /dev/console"#, PROGRAM));
+    installation.apply(&alive::manifest());
     until("the guest counts", PATIENCE, || uptimes(&installation).len() > 1);
     let uid = text(&installation, "/metadata/uid");
     let processes = Processes::of(&uid).expect("its Pod runs");
@@ -99,39 +90,9 @@ fn an_acknowledged_write_outlives_the_api_server() {
     assert_eq!(count, 20);
 }
 
-/// One TCP connection into the guest, for the whole test.
-struct Session {
-    stream: BufReader<TcpStream>,
-    sent: u32,
-}
-
-impl Session {
-    fn open(address: &str) -> Self {
-        let stream = until_some("the guest listens", PATIENCE, || {
-            let address = format!("{address}:7777").parse().expect("an address");
-            TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()
-        });
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
-        let mut session = Self { stream: BufReader::new(stream), sent: 0 };
-        session.check("at first");
-        session
-    }
-
-    /// Sends a line that was never sent before and reads it back.
-    fn check(&mut self, when: &str) {
-        self.sent += 1;
-        let line = format!("line {}\n", self.sent);
-        self.stream.get_mut().write_all(line.as_bytes()).expect("the connection stands");
-        let mut echo = String::new();
-        self.stream.read_line(&mut echo).unwrap_or_else(|error| panic!("{when}: no echo: {error}"));
-        assert_eq!(echo, line, "{when}");
-    }
-}
-
 /// Uptimes in seconds that the guest has told.
 fn uptimes(installation: &Installation) -> Vec<u32> {
-    let console = installation.console("default", "hello");
-    console.lines().filter_map(|line| line.trim().strip_prefix("uptime ")?.parse().ok()).collect()
+    alive::uptimes(&installation.console("default", "hello"))
 }
 
 fn text(installation: &Installation, pointer: &str) -> String {

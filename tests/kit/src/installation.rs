@@ -33,6 +33,12 @@ pub struct Options {
     pub pod_network: Option<&'static str>,
     /// Seconds after which a guest without a sign of life is told of.
     pub boot_patience: u32,
+    /// Port of the API server; 0 takes a free one, another one each time that it is started.
+    pub port: u16,
+    /// Seconds that a node may be silent.
+    pub node_grace: u32,
+    /// Directory of the programs, where they are not those that were built last.
+    pub programs: Option<PathBuf>,
     /// A program that the installation does not find until [`Installation::uncover`]. Needs root.
     pub covered: Option<&'static str>,
     /// Folders of the data directory that are file systems of their own, with their sizes in MiB. Needs root.
@@ -47,6 +53,9 @@ impl Default for Options {
             images: true,
             pod_network: None,
             boot_patience: 600,
+            port: 0,
+            node_grace: 40,
+            programs: None,
             covered: None,
             small: &[],
         }
@@ -97,7 +106,8 @@ impl Installation {
     /// When it does not start.
     pub fn up(&self) {
         let nodes = self.options.nodes.to_string();
-        let output = self.ironclad(&["up", "--detach", "--listen", "127.0.0.1:0", "--nodes", &nodes]);
+        let listen = format!("127.0.0.1:{}", self.options.port);
+        let output = self.ironclad(&["up", "--detach", "--listen", &listen, "--nodes", &nodes]);
         if !output.success {
             let log = std::fs::read_to_string(self.data_dir().join("logs/ironclad.log")).unwrap_or_default();
             panic!("ironclad up failed:\n{}{}\nlog:\n{log}", output.stdout, output.stderr);
@@ -176,25 +186,30 @@ impl Installation {
         let mut command = match self.options.covered.filter(|_| arguments.first() == Some(&"up")) {
             None => {
                 // A development build takes the launcher from beside itself.
-                self.lend(&program("ironclad-launcher"));
-                self.command(&self.lend(&program("ironclad")))
+                self.lend(&self.program("ironclad-launcher"));
+                self.command(&self.lend(&self.program("ironclad")))
             }
             Some(covered) => {
                 let mut command = Command::new("unshare");
                 let script = r#"mount --bind /dev/null "$0" && exec "$@""#;
                 command
                     .args(["--mount", "sh", "-c", script, covered])
-                    .arg(program("ironclad"))
+                    .arg(self.program("ironclad"))
                     .current_dir("/");
                 command
             }
         };
         command.args(arguments).env("IRONCLAD_DATA_DIR", self.data_dir());
         command.env("IRONCLAD_BOOT_PATIENCE", self.options.boot_patience.to_string());
+        command.env("IRONCLAD_NODE_MONITOR_GRACE_PERIOD", self.options.node_grace.to_string());
         if let Some(network) = self.options.pod_network {
             command.env("IRONCLAD_POD_NETWORK", network);
         }
         run(command, None)
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        self.options.programs.as_ref().map_or_else(|| program(name), |programs| programs.join(name))
     }
 
     /// Returns everything that explains a failure: objects, events, log.

@@ -60,12 +60,12 @@ async fn story(hours: i64) {
     user::create(&admin, "failed", "Always").await.unwrap();
     world.wait(Duration::from_secs(15)).await;
     let steady = instance(&admin, "steady").await;
-    let fail = async || {
+    let break_down = async || {
         let failed = json!({"status": {"phase": "Failed"}});
         let key = Key::new(user::NAMESPACE, "failed");
         Instances::new(&admin.client).patch(&key, &Patch::Merge(failed)).await.unwrap();
     };
-    fail().await;
+    break_down().await;
     world.wait(Duration::from_secs(3)).await;
 
     // In the middle of a wait for the next start, and with a start just begun.
@@ -83,7 +83,7 @@ async fn story(hours: i64) {
     assert_eq!(instance(&admin, "steady").await["metadata"]["uid"], steady["metadata"]["uid"], "{hours} h");
 
     // And what ends afterwards ends, and starts again, in its usual time.
-    fail().await;
+    break_down().await;
     world.wait(Duration::from_secs(70)).await;
     assert_eq!(instance(&admin, "failed").await["status"]["phase"], "Running", "{hours} h: again");
     let pods = Api::<Pod>::new(&admin.client).list(&Select::default()).await.unwrap();

@@ -138,7 +138,7 @@ impl Drop for Peer {
         // Everything of it is in its process group or below it; it may have ended by itself.
         if let Some(group) = rustix::process::Pid::from_raw(self.process.id().cast_signed()) {
             end_descendants(self.process.id());
-            drop(rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
         drop(self.process.wait());
         if self.has_namespace {
@@ -161,7 +161,7 @@ fn end_descendants(parent: u32) {
     for child in children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()) {
         end_descendants(child);
         if let Some(pid) = rustix::process::Pid::from_raw(child.cast_signed()) {
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
 }

@@ -60,7 +60,7 @@ async fn follow(arguments: &DemoArgs) -> Result<()> {
     println!("  export KUBECONFIG={}", layout.kubeconfig().display());
     println!("  kubectl get vm,vmi,pods -o wide");
     println!("  kubectl describe vmi {}", machine.name());
-    println!("  kubectl logs -l vm.kubevirt.io/name={} -c guest-console-log", machine.name());
+    println!("  kubectl logs -l vmi.kubevirt.io/id={} -c guest-console-log", machine.name());
     println!("  kubectl explain vm.spec.runStrategy");
     println!("  {} status", std::env::args().next().unwrap_or_else(|| "ironclad".to_owned()));
     Ok(())

@@ -89,7 +89,7 @@ impl<S: Answer> Front<S> {
         let service = service_fn(|request: Request<Incoming>| {
             let (front, peer) = (Arc::clone(&self), Arc::clone(&peer));
             async move {
-                let Front { server, limits, shutdown, .. } = &*front;
+                let Self { server, limits, shutdown, .. } = &*front;
                 Ok::<_, Infallible>(answer(server, peer, request, *limits, shutdown.clone()).await)
             }
         });

@@ -1,6 +1,6 @@
 //! What a machine starts from, and who it says it is.
 
-use api::kubevirt::v1::{ACPI, DomainSpec};
+use api::kubevirt::v1::DomainSpec;
 use wire::machine::{Boot, Firmware, KernelBoot, Smbios};
 
 use super::{RecordError, SmbiosFacts};
@@ -11,20 +11,18 @@ pub const KERNEL: &str = "boot/kernel";
 pub const VARIABLES: &str = "firmware/vars";
 /// Descriptor of what a TPM keeps that outlives the instance.
 pub const TPM: &str = "tpm/state";
-/// Descriptors of a user's ACPI tables, with the field that names the volume of each.
-const TABLES: [(&str, fn(&ACPI) -> Option<&String>); 2] = [
-    ("firmware/slic", |tables| tables.slic_name_ref.as_ref()),
-    ("firmware/msdm", |tables| tables.msdm_name_ref.as_ref()),
-];
 /// Descriptor of the initial RAM disk that is loaded directly.
 pub const INITRD: &str = "boot/initrd";
 
 /// Returns the descriptor of each ACPI table that a specification brings, and the volume that it is in.
 pub fn acpi_tables(domain: &DomainSpec) -> impl Iterator<Item = (&'static str, &str)> {
     let tables = domain.firmware.as_ref().and_then(|firmware| firmware.acpi.as_ref());
-    TABLES.into_iter().filter_map(move |(descriptor, volume)| {
-        let volume = volume(tables?).filter(|volume| !volume.is_empty())?;
-        Some((descriptor, volume.as_str()))
+    let named = tables.into_iter().flat_map(|tables| {
+        [("firmware/slic", &tables.slic_name_ref), ("firmware/msdm", &tables.msdm_name_ref)]
+    });
+    named.filter_map(|(descriptor, volume)| {
+        let volume = volume.as_deref().filter(|volume| !volume.is_empty())?;
+        Some((descriptor, volume))
     })
 }
 

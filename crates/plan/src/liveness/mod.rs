@@ -141,7 +141,7 @@ pub fn step(observed: &Observed, patience: Patience, now: Timestamp) -> Plan<Act
     let grace = if before.is_some() { patience.grace } else { patience.first };
     let mut ready = before.map_or("", |ready| ready.status.as_str());
     if observed.silent_for < grace {
-        plan.look_again(grace - observed.silent_for, "the next sign of life");
+        plan.look_again(grace.saturating_sub(observed.silent_for), "the next sign of life");
     } else {
         let changed: Vec<Value> =
             REPORTED.into_iter().filter_map(|kind| doubted(kind, observed, now)).collect();

@@ -84,7 +84,8 @@ mod tests {
     fn taints_follow_the_state_of_the_node() {
         let own = taint("example.test/mine", "NoSchedule");
         let evicting = taint(NOT_READY, "NoExecute");
-        let cases: &[(Option<&str>, bool, Vec<Taint>, &[&str], &[&str])] = &[
+        type Case<'a> = (Option<&'a str>, bool, Vec<Taint>, &'a [&'a str], &'a [&'a str]);
+        let cases: &[Case<'_>] = &[
             (None, false, vec![], &[NOT_READY], &[]),
             (None, false, vec![taint(NOT_READY, EFFECT)], &[], &[]),
             (Some("True"), false, vec![taint(NOT_READY, EFFECT), own.clone()], &[], &[NOT_READY]),

@@ -71,7 +71,7 @@ impl From<MachineView> for MachineFacts {
         let spec = view.spec;
         let claims = spec.template.spec.volumes.into_iter().filter_map(|volume| {
             let claim = volume.persistent_volume_claim.map(|claim| claim.claim_name);
-            claim.or(volume.data_volume.map(|filled| filled.name))
+            claim.or_else(|| volume.data_volume.map(|filled| filled.name))
         });
         let claims = claims.collect();
         let restore = meta.annotations.get(annotation::RESTORE_RUN_STRATEGY).map(String::as_str);

@@ -264,6 +264,7 @@ mod tests {
         drop(machine);
         let Message::Close(Some(close)) = client.next().await.unwrap().unwrap() else { panic!("a close") };
         assert_eq!(close.code, CloseCode::Normal);
+        drop(client);
         carried.await.unwrap();
     }
 
