@@ -2,7 +2,7 @@
 //! today, which drive it and stop it.
 //!
 //! Built with `IRONCLAD_EARLIER_LAUNCHER` in the environment, it takes that launcher; otherwise it builds the one of
-//! `IRONCLAD_EARLIER_REVISION`, which is the revision that froze the first version of the launcher's protocol.
+//! `IRONCLAD_EARLIER_REVISION`, or one from before the launcher knew of IPv6.
 
 #![allow(clippy::panic, reason = "helpers of tests")]
 
@@ -14,7 +14,7 @@ use e2e::alive::{self, Session};
 use kit::{Installation, Options, Processes, kill, program, repository, until};
 
 const PATIENCE: Duration = Duration::from_secs(120);
-const FROZEN: &str = "8825a02";
+const EARLIER: &str = "7a8b40a";
 const LAUNCHER: &str = "ironclad-launcher";
 
 #[test]
@@ -86,7 +86,7 @@ fn earlier(scratch: &Path) -> PathBuf {
     if let Some(path) = option_env!("IRONCLAD_EARLIER_LAUNCHER") {
         return PathBuf::from(path);
     }
-    let revision = option_env!("IRONCLAD_EARLIER_REVISION").unwrap_or(FROZEN);
+    let revision = option_env!("IRONCLAD_EARLIER_REVISION").unwrap_or(EARLIER);
     let (tree, target) = (scratch.join("tree"), repository().join("target/earlier"));
     let done = |command: &mut Command, remedy: &str| {
         let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -8,6 +8,7 @@ use crate::images::image;
 use crate::output::{Output, run};
 use crate::paths::{guest, program};
 use crate::processes::kill;
+use crate::slow_disk::SlowDisk;
 use crate::small_disk::SmallDisk;
 use crate::wait::until;
 
@@ -43,6 +44,8 @@ pub struct Options {
     pub covered: Option<&'static str>,
     /// Folders of the data directory that are file systems of their own, with their sizes in MiB. Needs root.
     pub small: &'static [(&'static str, u64)],
+    /// Mebibytes of a disk for the data directory that can be slowed down ([`Installation::slow_disk`]); 0 for none.
+    pub slow: u64,
 }
 
 impl Default for Options {
@@ -58,6 +61,7 @@ impl Default for Options {
             programs: None,
             covered: None,
             small: &[],
+            slow: 0,
         }
     }
 }
@@ -67,6 +71,7 @@ impl Default for Options {
 pub struct Installation {
     /// Unmounted before the directory is removed.
     disks: Vec<SmallDisk>,
+    slow: Option<SlowDisk>,
     pub(crate) directory: tempfile::TempDir,
     options: Options,
 }
@@ -82,7 +87,9 @@ impl Installation {
         let data = directory.path().join("data");
         let small = options.small.iter();
         let disks = small.map(|(folder, size)| SmallDisk::mount(&data.join(folder), *size)).collect();
-        let installation = Self { disks, directory, options };
+        let file = directory.path().join("disk.img");
+        let slow = (options.slow > 0).then(|| SlowDisk::mount(&data, &file, options.slow));
+        let installation = Self { disks, slow, directory, options };
         if installation.options.user == User::Ordinary {
             let nobody = rustix::fs::Uid::from_raw(ORDINARY_ID);
             let nogroup = rustix::fs::Gid::from_raw(ORDINARY_ID);
@@ -171,6 +178,14 @@ impl Installation {
     pub fn disk(&self, folder: &str) -> &SmallDisk {
         let wanted = self.data_dir().join(folder);
         self.disks.iter().find(|disk| disk.path() == wanted).expect("a folder of Options::small")
+    }
+
+    /// Returns the disk of [`Options::slow`].
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn slow_disk(&self) -> &SlowDisk {
+        self.slow.as_ref().expect("Options::slow")
     }
 
     /// Returns the data directory.

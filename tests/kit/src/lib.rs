@@ -13,6 +13,7 @@ mod output;
 mod paths;
 mod processes;
 mod registry;
+mod slow_disk;
 mod small_disk;
 mod wait;
 
@@ -25,5 +26,6 @@ pub use output::Output;
 pub use paths::{guest, kubectl, program, repository};
 pub use processes::{Processes, kill};
 pub use registry::{REGISTRY_PASSWORD, REGISTRY_USER, Registry};
+pub use slow_disk::SlowDisk;
 pub use small_disk::SmallDisk;
 pub use wait::{until, until_none, until_some};
