@@ -5,6 +5,7 @@ pub mod agents;
 pub mod alive;
 pub mod claims;
 pub mod requests;
+pub mod rough;
 pub mod streams;
 
 use kit::{Installation, Options, repository};

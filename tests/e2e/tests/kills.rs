@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use e2e::agents::{Agent, administrator, handler_kubeconfig};
 use e2e::alive::{self, Session};
+use e2e::rough::{end, hypervisors, processes, runs};
 use e2e::{BLANK, blank, container_disk, machine};
 use kit::{Installation, Options, Processes, until, until_some};
 
@@ -198,32 +199,4 @@ impl<'a> Steady<'a> {
         let hypervisor = Processes::of(&self.uid).and_then(|processes| processes.hypervisor());
         assert_eq!(hypervisor, Some(self.hypervisor), "{when}: the same hypervisor");
     }
-}
-
-fn processes(installation: &Installation, name: &str) -> Option<Processes> {
-    Processes::of(installation.get("vmi", "default", name)?["metadata"]["uid"].as_str()?)
-}
-
-fn runs(installation: &Installation, name: &str) -> bool {
-    let instance = installation.get("vmi", "default", name).unwrap_or_default();
-    let conditions = instance["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    instance["status"]["phase"] == "Running"
-        && conditions.iter().any(|entry| entry["type"] == "Ready" && entry["status"] == "True")
-}
-
-/// Kills a process that may be ending by itself at this very moment.
-fn end(pid: i32) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    }
-}
-
-/// Counts the hypervisors of a machine.
-fn hypervisors(name: &str) -> usize {
-    let domain = format!("default_{name}");
-    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    pids.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
-        .map(|line| String::from_utf8_lossy(&line).into_owned())
-        .filter(|line| line.contains("qemu-system") && line.contains(&domain))
-        .count()
 }

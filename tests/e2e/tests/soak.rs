@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use e2e::claims::{claim, claimed};
+use e2e::rough::{end, hypervisors, processes, runs};
 use e2e::{BLANK, blank, container_disk, machine};
-use kit::{Descriptors, Installation, MachineState, Options, Processes, program, until, until_none};
+use kit::{Descriptors, Installation, MachineState, Options, program, until, until_none};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -192,36 +193,6 @@ fn strike(installation: &Installation, victim: Victim, name: &str) {
         installation.kill();
         installation.up();
     }
-}
-
-/// Kills a process that may be ending by itself at this very moment.
-fn end(pid: i32) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    }
-}
-
-fn processes(installation: &Installation, name: &str) -> Option<Processes> {
-    let instance = installation.get("vmi", "default", name)?;
-    Processes::of(instance["metadata"]["uid"].as_str()?)
-}
-
-fn runs(installation: &Installation, name: &str) -> bool {
-    installation.get("vmi", "default", name).is_some_and(|instance| {
-        let conditions = instance["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        instance["status"]["phase"] == "Running"
-            && conditions.iter().any(|entry| entry["type"] == "Ready" && entry["status"] == "True")
-    })
-}
-
-/// Counts the hypervisors of a machine.
-fn hypervisors(name: &str) -> usize {
-    let domain = format!("default_{name}");
-    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    pids.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
-        .map(|line| String::from_utf8_lossy(&line).into_owned())
-        .filter(|line| line.contains("qemu-system") && line.contains(&domain))
-        .count()
 }
 
 /// A small sequence that a seed determines.
