@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use virt_launcher::options::{self, Mode};
-use virt_launcher::{launcher, shim, tail};
+use virt_launcher::{launcher, probe, shim, tail};
 
 fn main() -> ExitCode {
     // One line per message on standard error, which is the Pod's log. No filter: a launcher says little.
@@ -38,6 +38,11 @@ fn run() -> anyhow::Result<ExitCode> {
         Mode::Launcher(options) => {
             launcher::run(options, env!("CARGO_PKG_VERSION"))?;
             ExitCode::SUCCESS
+        }
+        Mode::Probe(wanted) => {
+            let (code, output) = probe::run(wanted)?;
+            print(&output)?;
+            ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
         }
         Mode::Tail { logfile } => {
             tail::run(&logfile, &mut std::io::stdout())?;

@@ -141,6 +141,8 @@ pub mod condition {
     pub const READY: &str = "Ready";
     /// Of a launcher Pod: the guest does not stand still. A readiness gate, so that a paused machine leaves its Services.
     pub const UNPAUSED: &str = "kubevirt.io/virtual-machine-unpaused";
+    /// Of a Pod on an embedded node: its liveness probe has failed, and it is being ended.
+    pub const NOT_ALIVE: &str = "ironclad.local/not-alive";
     /// The Pod has a node.
     pub const POD_SCHEDULED: &str = "PodScheduled";
     /// Volumes are being filled.
@@ -247,6 +249,10 @@ pub mod event {
     pub const NO_BOOT_PROGRESS: &str = "NoBootProgress";
     /// A disk of the machine failed.
     pub const IO_ERROR: &str = "IOerror";
+    /// The guest's agent set the credentials.
+    pub const CREDENTIALS_SET: &str = "AccessCredentialsSyncSuccess";
+    /// The guest's agent did not set the credentials.
+    pub const CREDENTIALS_NOT_SET: &str = "AccessCredentialsSyncFailed";
 }
 
 /// Run strategies of a `VirtualMachine`.

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hypervisor::{AgentError, AgentFacts, FileSystem, GuestAgent, GuestInterface, GuestOs, GuestUser};
+use hypervisor::{
+    AgentError, AgentFacts, FileSystem, GuestAgent, GuestInterface, GuestOs, GuestUser, ProgramEnd,
+};
 use qmp::agent::{Agent, Error};
 use tokio::sync::Mutex;
 
@@ -13,6 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long file systems may take to be flushed.
 const FLUSHING: Duration = Duration::from_secs(60);
+/// How long the guest may take to write a password or keys; hashing a password is slow on purpose.
+const WRITING: Duration = Duration::from_secs(30);
+/// First and longest wait between two looks at a program of the guest.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LATER_LOOK: Duration = Duration::from_secs(1);
 /// How long an agent may take to refuse a restart.
 const REFUSING: Duration = Duration::from_secs(1);
 
@@ -159,6 +166,32 @@ impl GuestAgent for Channel {
     async fn thaw(&self) -> Result<(), AgentError> {
         self.ask(async |agent| agent.thaw(FLUSHING).await).await?;
         Ok(())
+    }
+
+    async fn authorize_keys(&self, user: &str, keys: &[String]) -> Result<(), AgentError> {
+        self.ask(async |agent| agent.authorize_keys(user, keys, WRITING).await).await
+    }
+
+    async fn set_password(&self, user: &str, password: &str) -> Result<(), AgentError> {
+        self.ask(async |agent| agent.set_password(user, password, WRITING).await).await
+    }
+
+    async fn run(&self, command: &[String], limit: Duration) -> Result<ProgramEnd, AgentError> {
+        let Some((program, arguments)) = command.split_first() else { return Ok(ProgramEnd::default()) };
+        let ended = async {
+            let number = self.ask(async |agent| agent.execute(program, arguments, PATIENCE).await).await?;
+            let mut wait = FIRST_LOOK;
+            loop {
+                let program = self.ask(async |agent| agent.program(number, PATIENCE).await).await?;
+                if program.exited {
+                    let code = program.exitcode.or(program.signal.map(|signal| 128 + signal));
+                    return Ok(ProgramEnd { code: code.unwrap_or(0), output: cut(program.output()) });
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LATER_LOOK);
+            }
+        };
+        tokio::time::timeout(limit, ended).await.unwrap_or(Err(AgentError::Silent))
     }
 
     async fn reboot(&self) -> Result<(), AgentError> {

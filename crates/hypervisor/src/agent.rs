@@ -3,6 +3,8 @@
 //! What an agent says is the guest's word: it is shown and never trusted. Implementations bound the size of
 //! every answer and the time that it may take.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 /// Operating system of a guest, in the words of `os-release` and `uname`.
@@ -74,6 +76,15 @@ pub struct FileSystem {
     pub disks: Vec<(String, String)>,
 }
 
+/// How a program of the guest ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgramEnd {
+    /// Exit code; 128 and the number for a signal.
+    pub code: i32,
+    /// The beginning of what it wrote.
+    pub output: String,
+}
+
 /// Why an agent did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -126,6 +137,13 @@ pub trait GuestAgent: Send + Sync + std::fmt::Debug {
     async fn freeze(&self) -> Result<(), AgentError>;
     /// Releases all file systems.
     async fn thaw(&self) -> Result<(), AgentError>;
+    /// Replaces the authorized keys of one of the guest's users.
+    async fn authorize_keys(&self, user: &str, keys: &[String]) -> Result<(), AgentError>;
+    /// Sets the password of one of the guest's users.
+    async fn set_password(&self, user: &str, password: &str) -> Result<(), AgentError>;
+    /// Runs a program of the guest, its name first, and returns when it has ended, or after `limit`: then it goes on, and
+    /// the agent is silent about it.
+    async fn run(&self, command: &[String], limit: Duration) -> Result<ProgramEnd, AgentError>;
     /// Has the guest restart in order. Success means that it will, not that it has.
     async fn reboot(&self) -> Result<(), AgentError>;
 }

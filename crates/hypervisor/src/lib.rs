@@ -16,7 +16,9 @@ mod machine;
 pub mod process;
 pub mod simulated;
 
-pub use agent::{AgentError, AgentFacts, FileSystem, GuestAgent, GuestInterface, GuestOs, GuestUser};
+pub use agent::{
+    AgentError, AgentFacts, FileSystem, GuestAgent, GuestInterface, GuestOs, GuestUser, ProgramEnd,
+};
 pub use capabilities::{Capabilities, Unsupported};
 pub use invocation::{
     Access, Backend, Companion, Inherited, Invocation, PlanError, Preparation, Source, Surroundings,

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
@@ -13,7 +14,7 @@ use wire::machine::MachineRecord;
 use crate::agent::AgentError;
 use crate::{
     AgentFacts, Attached, Error, Event, FileSystem, GuestAgent, GuestInterface, GuestOs, GuestUser, Machine,
-    RunState, ShutdownCause,
+    ProgramEnd, RunState, ShutdownCause,
 };
 
 /// State of a machine whose guest powered off and that stands still.
@@ -300,6 +301,20 @@ impl GuestAgent for Simulation {
         self.ping().await?;
         self.inner().frozen = false;
         Ok(())
+    }
+
+    async fn authorize_keys(&self, _: &str, _: &[String]) -> Result<(), AgentError> {
+        self.ping().await
+    }
+
+    async fn set_password(&self, _: &str, _: &str) -> Result<(), AgentError> {
+        self.ping().await
+    }
+
+    async fn run(&self, command: &[String], _: Duration) -> Result<ProgramEnd, AgentError> {
+        self.ping().await?;
+        let code = i32::from(command.first().is_none_or(|program| program != "true"));
+        Ok(ProgramEnd { code, output: String::new() })
     }
 
     async fn reboot(&self) -> Result<(), AgentError> {

@@ -44,6 +44,7 @@ fn observed(view: &NodeView) -> Observed {
             .find(|condition| condition.kind == "Ready")
             .map(|condition| condition.status.clone()),
         cordoned: view.spec.unschedulable,
+        lacks_memory: plan::condition::is_true(&view.status.conditions, "MemoryPressure"),
         taints: view
             .spec
             .taints

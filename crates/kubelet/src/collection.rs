@@ -94,7 +94,7 @@ pub(crate) async fn keep_room(
                     tracing::warn!(node, "{problem}");
                     tell(node, problem, recorder, context).await;
                 }
-                pressure.set(problem);
+                pressure.set_disk(problem);
             }
             Err(error) => {
                 tracing::warn!(node, %error, "cannot look after the space for images");

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use network::pod::NodeNetworkConfig;
+use network::resolver::ClusterDns;
 
 use crate::builtin::BuiltinImage;
 use crate::collection::Policy;
@@ -23,6 +24,10 @@ pub struct KubeletConfig {
     pub builtin: Vec<BuiltinImage>,
     /// Network of the node's Pods.
     pub network: NodeNetworkConfig,
+    /// The cluster's name server, for Pods whose `dnsPolicy` asks for the cluster's names; `None` where there is none.
+    pub cluster_dns: Option<ClusterDns>,
+    /// File that says how the host resolves names; `None` for the host's own.
+    pub resolv_conf: Option<PathBuf>,
     /// Name of the control group that the Pods' groups are made in; no other kubelet of this machine has it.
     pub cgroup: String,
     /// When room is made by removing images that no Pod uses; `None` when somebody else sees to that.

@@ -16,8 +16,10 @@
 //! - [`plan`]: how a Pod becomes a jail, as a pure function,
 //! - [`runtime`]: the host's side: directories, control groups, network, jail,
 //! - `volumes`, `local_volumes`: directories of Pods' volumes, and the end of those that outlived their Pods,
+//! - [`probes`]: looks whether Pods are alive and ready,
 //! - [`sync`]: carries actions out,
 //! - [`collection`]: removes images that no Pod uses when space runs short,
+//! - `memory`: looks whether the machine's memory runs short,
 //! - [`node`]: the Node object and its Lease,
 //! - [`logs`]: reads containers' logs.
 //!
@@ -32,8 +34,10 @@ pub mod images;
 mod inside;
 mod local_volumes;
 pub mod logs;
+mod memory;
 pub mod node;
 pub mod plan;
+pub mod probes;
 pub mod record;
 pub mod runtime;
 pub mod status;

@@ -33,18 +33,30 @@ const BEAT: Duration = Duration::from_secs(10);
 /// Beats between two reports of the status.
 const BEATS_PER_STATUS: u32 = 30;
 
-/// Whether the node's disk is short of space, told by whoever watches it.
+/// What the node is short of, told by whoever watches it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Pressure(Arc<watch::Sender<Option<String>>>);
+pub(crate) struct Pressure(Arc<watch::Sender<Short>>);
+
+/// Why the node is short of something; `None` when there is enough.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Short {
+    disk: Option<String>,
+    memory: Option<String>,
+}
 
 impl Pressure {
-    /// Tells what is the matter; `None` when there is space.
-    pub(crate) fn set(&self, problem: Option<String>) {
-        self.0.send_if_modified(|known| {
-            let changes = *known != problem;
-            *known = problem;
-            changes
-        });
+    /// Tells what is the matter with the disk; `None` when there is space.
+    pub(crate) fn set_disk(&self, problem: Option<String>) {
+        self.set(|known| std::mem::replace(&mut known.disk, problem.clone()) != problem);
+    }
+
+    /// Tells what is the matter with the memory; `None` when there is enough. Returns whether that is news.
+    pub(crate) fn set_memory(&self, problem: Option<String>) -> bool {
+        self.set(|known| std::mem::replace(&mut known.memory, problem.clone()) != problem)
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Short) -> bool) -> bool {
+        self.0.send_if_modified(change)
     }
 }
 
@@ -140,7 +152,7 @@ fn status(
     release: &str,
     facts: &Facts,
     known: Option<&Node>,
-    pressure: Option<&str>,
+    short: &Short,
     now: Timestamp,
 ) -> Value {
     let mut capacity = json!({
@@ -154,12 +166,17 @@ fn status(
         capacity[device] = json!(offered);
     }
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
-    let disk = match pressure {
+    let disk = match &short.disk {
         None => ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        Some(problem) => ("DiskPressure", "True", "KubeletHasDiskPressure", problem),
+        Some(problem) => ("DiskPressure", "True", "KubeletHasDiskPressure", problem.as_str()),
+    };
+    let enough = "kubelet has sufficient memory available";
+    let memory = match &short.memory {
+        None => ("MemoryPressure", "False", "KubeletHasSufficientMemory", enough),
+        Some(problem) => ("MemoryPressure", "True", "KubeletHasInsufficientMemory", problem.as_str()),
     };
     let conditions = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        memory,
         disk,
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
@@ -206,8 +223,8 @@ pub(crate) async fn keep(config: KubeletConfig, context: Context, pressure: Pres
         let news = told.has_changed().unwrap_or(false);
         let due = beat.is_multiple_of(BEATS_PER_STATUS);
         if !registered || news || due || is_given_up(&config, &context).await {
-            let pressure = told.borrow_and_update().clone();
-            match report(&config, &context, pressure.as_deref()).await {
+            let short = told.borrow_and_update().clone();
+            match report(&config, &context, &short).await {
                 Ok(()) => registered = true,
                 Err(error) => tracing::warn!(node = config.node, %error, "cannot report the node"),
             }
@@ -215,7 +232,12 @@ pub(crate) async fn keep(config: KubeletConfig, context: Context, pressure: Pres
         if let Err(error) = renew(&config, &context).await {
             tracing::warn!(node = config.node, %error, "cannot renew the node's Lease");
         }
-        context.clock.sleep(if registered { BEAT } else { Duration::from_secs(1) }).await;
+        let pause = if registered { BEAT } else { Duration::from_secs(1) };
+        tokio::select! {
+            () = context.clock.sleep(pause) => {}
+            // Whoever places machines should not wait for the next beat.
+            _ = told.changed(), if registered => told.mark_changed(),
+        }
         beat = beat.wrapping_add(1);
     }
 }
@@ -233,7 +255,7 @@ async fn is_given_up(config: &KubeletConfig, context: &Context) -> bool {
     }
 }
 
-async fn report(config: &KubeletConfig, context: &Context, pressure: Option<&str>) -> Result<(), ApiError> {
+async fn report(config: &KubeletConfig, context: &Context, short: &Short) -> Result<(), ApiError> {
     let nodes = Api::<Node>::new(&context.client);
     let key = Key::cluster(&config.node);
     let known = match nodes.find(&key).await? {
@@ -257,7 +279,7 @@ async fn report(config: &KubeletConfig, context: &Context, pressure: Option<&str
     }
     let facts = Facts::of(&Root::default(), config);
     let (address, release) = (config.address, &config.release);
-    let patch = status(&config.node, address, release, &facts, Some(&known), pressure, context.now());
+    let patch = status(&config.node, address, release, &facts, Some(&known), short, context.now());
     nodes.patch_status(&key, &Patch::Strategic(patch)).await.map(drop)
 }
 
@@ -325,8 +347,20 @@ mod tests {
             boot_id: "b".into(),
         };
         let address = IpAddr::from([192, 0, 2, 2]);
-        let mut status = status("node-0", address, "v0.1.0", &facts, None, None, Timestamp::UNIX_EPOCH);
+        let mut status =
+            status("node-0", address, "v0.1.0", &facts, None, &Short::default(), Timestamp::UNIX_EPOCH);
         status["status"]["nodeInfo"]["architecture"] = json!("of the machine");
         insta::assert_yaml_snapshot!(status);
+        let pressure = Pressure::default();
+        assert!(pressure.set_memory(Some("hardly any".into())));
+        assert!(!pressure.set_memory(Some("hardly any".into())), "it is no news any more");
+        pressure.set_disk(Some("full".into()));
+        let short = pressure.0.borrow().clone();
+        let status = super::status("node-0", address, "v0.1.0", &facts, None, &short, Timestamp::UNIX_EPOCH);
+        let told = status["status"]["conditions"].as_array().into_iter().flatten();
+        let told: Vec<_> =
+            told.map(|c| (c["type"].as_str(), c["status"].as_str(), c["message"].as_str())).collect();
+        assert_eq!(told[0], (Some("MemoryPressure"), Some("True"), Some("hardly any")));
+        assert_eq!(told[1], (Some("DiskPressure"), Some("True"), Some("full")));
     }
 }

@@ -64,7 +64,7 @@ impl Record {
             logs: Vec::new(),
             exit_code: None,
             terminating_since: None,
-            end: Some(End { code: None, at }),
+            end: Some(End { code: None, at, starved: None }),
         }
     }
 
@@ -93,6 +93,19 @@ pub struct End {
     pub code: Option<i32>,
     /// When that was noticed.
     pub at: Timestamp,
+    /// What the Pod's memory was, if the kernel killed somebody in it for want of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starved: Option<Starved>,
+}
+
+/// Memory of a Pod in which the kernel killed somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Starved {
+    /// Bytes that the Pod may use; `None` without a limit.
+    pub limit: Option<u64>,
+    /// Most bytes that it ever used, where the kernel tells.
+    pub peak: Option<u64>,
 }
 
 impl Record {
@@ -146,7 +159,7 @@ mod tests {
             logs: vec![ContainerLog { container: "c".into(), file: "/x".into() }],
             exit_code: None,
             terminating_since: None,
-            end: Some(End { code: Some(0), at: Timestamp::UNIX_EPOCH }),
+            end: Some(End { code: Some(0), at: Timestamp::UNIX_EPOCH, starved: None }),
         };
         record.save(pods.path()).expect("it is written");
         std::fs::create_dir(pods.path().join("u0")).expect("a directory without record");

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use api::names::condition::NOT_ALIVE;
 use jiff::Timestamp;
+use plan::ending::{OUT_OF_MEMORY, signal};
 use serde_json::{Value, json};
 
-use crate::record::Record;
+use crate::record::{End, Record, Starved};
 use crate::step::Local;
 use crate::view::{ConditionView, ContainerView, PodView, StatusView};
 
@@ -16,9 +18,10 @@ const UNKNOWN_CODE: i32 = 137;
 pub fn desired(pod: &PodView, local: &Local) -> StatusView {
     let all = || pod.init_containers.iter().chain(&pod.containers).map(|(name, _)| name.clone());
     let Some(record) = &local.record else { return pending(local, all()) };
-    let state = match record.end {
-        None => ContainerView::Running,
-        Some(end) => terminated(end.code),
+    let unready = local.verdict.unready.as_ref();
+    let state = |ready: bool| match record.end {
+        None => ContainerView::Running { ready },
+        Some(end) => terminated(&end),
     };
     let phase = match &record.end {
         None => "Running",
@@ -29,8 +32,17 @@ pub fn desired(pod: &PodView, local: &Local) -> StatusView {
     let waiting: Vec<&str> =
         pod.gates.iter().filter(|(_, is_true)| !**is_true).map(|(gate, _)| gate.as_str()).collect();
     let ended = || condition(false, "PodCompleted", "");
-    let ready = if !running {
-        ended()
+    let containers_ready = match unready {
+        _ if !running => ended(),
+        None => condition(true, "", ""),
+        Some(why) => {
+            let names: Vec<&str> = pod.containers.iter().map(|(name, _)| name.as_str()).collect();
+            let message = format!("containers with unready status: [{}]: {why}", names.join(" "));
+            condition(false, "ContainersNotReady", &message)
+        }
+    };
+    let ready = if !containers_ready.status {
+        containers_ready.clone()
     } else if waiting.is_empty() {
         condition(true, "", "")
     } else {
@@ -40,19 +52,28 @@ pub fn desired(pod: &PodView, local: &Local) -> StatusView {
     let mut conditions = BTreeMap::from([
         ("PodReadyToStartContainers".into(), condition(running, "", "")),
         ("Initialized".into(), condition(true, "", "")),
-        ("ContainersReady".into(), if running { condition(true, "", "") } else { ended() }),
+        ("ContainersReady".into(), containers_ready),
         ("Ready".into(), ready),
     ]);
     if running {
         conditions.extend(pod.opens.iter().map(|gate| (gate.clone(), condition(true, "", ""))));
     }
+    // Once found dead, a Pod stays so: its end is on its way.
+    let known = pod.status.conditions.get(NOT_ALIVE).cloned();
+    let found = local.verdict.dead.as_ref().map(|why| condition(true, "LivenessProbeFailed", why));
+    conditions.extend(known.or(found).map(|found| (NOT_ALIVE.to_owned(), found)));
+    let named = |list: &[(String, String)], ready: bool| {
+        list.iter().map(|(name, _)| (name.clone(), state(ready))).collect::<Vec<_>>()
+    };
+    let containers =
+        named(&pod.init_containers, true).into_iter().chain(named(&pod.containers, unready.is_none()));
     StatusView {
         phase: phase.into(),
         reason: String::new(),
         message: String::new(),
         pod_ips: record.addresses(),
         conditions,
-        containers: all().map(|name| (name, state.clone())).collect(),
+        containers: containers.collect(),
     }
 }
 
@@ -60,13 +81,29 @@ fn condition(status: bool, reason: &str, message: &str) -> ConditionView {
     ConditionView { status, reason: reason.into(), message: message.into() }
 }
 
-fn terminated(code: Option<i32>) -> ContainerView {
-    let (code, reason) = match code {
-        Some(0) => (0, "Completed"),
-        Some(code) => (code, "Error"),
-        None => (UNKNOWN_CODE, "ContainerStatusUnknown"),
+fn terminated(end: &End) -> ContainerView {
+    let (code, reason, message) = match (end.code, end.starved) {
+        (Some(0), _) => (0, "Completed", String::new()),
+        (Some(code), Some(starved)) => (code, OUT_OF_MEMORY, lacked(starved)),
+        (Some(code), None) => {
+            let killed = signal(code).map(|signal| format!("its first process was killed by {signal}"));
+            (code, "Error", killed.unwrap_or_default())
+        }
+        (None, _) => {
+            (UNKNOWN_CODE, "ContainerStatusUnknown", "it ended while nobody on the node could see how".into())
+        }
     };
-    ContainerView::Terminated { code, reason: reason.into() }
+    ContainerView::Terminated { code, reason: reason.into(), message }
+}
+
+/// Says what a Pod was allowed and had used when the kernel killed somebody in it.
+fn lacked(memory: Starved) -> String {
+    let size = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let used = memory.peak.map_or_else(String::new, |peak| format!(" and had used {}", size(peak)));
+    match memory.limit {
+        Some(limit) => format!("the Pod may use {}{used}", size(limit)),
+        None => format!("the node ran out of memory; the Pod has no limit{used}"),
+    }
 }
 
 /// The status of a Pod that has not started.
@@ -177,21 +214,27 @@ fn container(name: &str, image: &str, view: &ContainerView, uid: &str, record: O
         ContainerView::Waiting { reason, message } => {
             json!({ "waiting": { "reason": reason, "message": message } })
         }
-        ContainerView::Running => json!({ "running": { "startedAt": started } }),
-        ContainerView::Terminated { code, reason } => json!({ "terminated": {
-            "exitCode": code,
-            "reason": reason,
-            "startedAt": started,
-            "finishedAt": record.and_then(|record| record.end).map(|end| seconds(end.at)),
-            "containerID": id,
-        } }),
+        ContainerView::Running { .. } => json!({ "running": { "startedAt": started } }),
+        ContainerView::Terminated { code, reason, message } => {
+            let mut end = json!({
+                "exitCode": code,
+                "reason": reason,
+                "startedAt": started,
+                "finishedAt": record.and_then(|record| record.end).map(|end| seconds(end.at)),
+                "containerID": id,
+            });
+            if !message.is_empty() {
+                end["message"] = json!(message);
+            }
+            json!({ "terminated": end })
+        }
     };
-    let running = matches!(view, ContainerView::Running);
+    let running = matches!(view, ContainerView::Running { .. });
     let mut status = json!({
         "name": name,
         "image": image,
         "imageID": image,
-        "ready": running,
+        "ready": matches!(view, ContainerView::Running { ready: true }),
         "started": running,
         "restartCount": 0,
         "state": state,
@@ -205,7 +248,6 @@ fn container(name: &str, image: &str, view: &ContainerView, uid: &str, record: O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::End;
     use crate::step::Trouble;
 
     fn pod(gate: bool) -> PodView {
@@ -217,6 +259,8 @@ mod tests {
             init_containers: vec![("guest-console-log".into(), "launcher:1".into())],
             gates: BTreeMap::from([("kubevirt.io/virtual-machine-unpaused".into(), gate)]),
             opens: Vec::new(),
+            probes: Vec::new(),
+            end_grace: std::time::Duration::ZERO,
             status: StatusView::default(),
         }
     }
@@ -261,17 +305,75 @@ mod tests {
     }
 
     #[test]
+    fn what_probes_find_is_told() {
+        let mut local = started(None);
+        local.verdict.unready = Some("Readiness probe failed: no route".into());
+        let mut unready = pod(true);
+        unready.status = desired(&unready, &local);
+        for kind in ["ContainersReady", "Ready"] {
+            let told = &unready.status.conditions[kind];
+            assert_eq!((told.status, told.reason.as_str()), (false, "ContainersNotReady"));
+            assert_eq!(
+                told.message,
+                "containers with unready status: [compute]: Readiness probe failed: no route"
+            );
+        }
+        assert_eq!(unready.status.containers["compute"], ContainerView::Running { ready: false });
+        assert_eq!(unready.status.containers["guest-console-log"], ContainerView::Running { ready: true });
+        // It can be used now: two conditions and one container change.
+        let patch = report(&unready, &started(None));
+        assert_eq!(patch["status"]["conditions"].as_array().map(Vec::len), Some(2));
+        assert_eq!(patch["status"]["containerStatuses"][0]["ready"], true);
+
+        local.verdict.dead = Some("Liveness probe failed: silence".into());
+        unready.status = desired(&unready, &local);
+        let found = unready.status.conditions[NOT_ALIVE].clone();
+        assert_eq!((found.status, found.message.as_str()), (true, "Liveness probe failed: silence"));
+        // Another kubelet, and the end, leave it as it is.
+        let end = End { code: Some(0), at: Timestamp::UNIX_EPOCH, starved: None };
+        for local in [started(None), started(Some(end))] {
+            assert_eq!(desired(&unready, &local).conditions[NOT_ALIVE], found);
+        }
+    }
+
+    #[test]
     fn ends_are_told_apart() {
-        for (code, phase, reason, shown) in [
-            (Some(0), "Succeeded", "Completed", 0),
-            (Some(3), "Failed", "Error", 3),
-            (None, "Failed", "ContainerStatusUnknown", 137),
+        let hungry = Some(Starved { limit: Some(96 << 20), peak: Some(96 << 20) });
+        for (code, starved, phase, reason, shown, words) in [
+            (Some(0), None, "Succeeded", "Completed", 0, None),
+            (Some(0), hungry, "Succeeded", "Completed", 0, None),
+            (Some(3), None, "Failed", "Error", 3, None),
+            (
+                Some(137),
+                None,
+                "Failed",
+                "Error",
+                137,
+                Some("its first process was killed by signal 9 (SIGKILL)"),
+            ),
+            (
+                Some(137),
+                hungry,
+                "Failed",
+                "OOMKilled",
+                137,
+                Some("the Pod may use 96 MiB and had used 96 MiB"),
+            ),
+            (
+                None,
+                None,
+                "Failed",
+                "ContainerStatusUnknown",
+                137,
+                Some("it ended while nobody on the node could see how"),
+            ),
         ] {
-            let end = End { code, at: Timestamp::from_second(9).expect("a time") };
+            let end = End { code, at: Timestamp::from_second(9).expect("a time"), starved };
             let report = report(&pod(true), &started(Some(end)));
             assert_eq!(report["status"]["phase"], phase);
             let end = &report["status"]["containerStatuses"][0]["state"]["terminated"];
             assert_eq!((end["reason"].as_str(), end["exitCode"].as_i64()), (Some(reason), Some(shown)));
+            assert_eq!(end["message"].as_str(), words);
         }
     }
 

@@ -16,6 +16,7 @@
 
 use std::time::Duration;
 
+use crate::probes::Verdict;
 use crate::record::Record;
 use crate::view::PodView;
 
@@ -50,6 +51,8 @@ pub struct Local {
     pub asked_at: Option<Duration>,
     /// Whether SIGKILL was sent.
     pub killed: bool,
+    /// What its probes have found.
+    pub verdict: Verdict,
 }
 
 /// Something to do.
@@ -105,15 +108,25 @@ pub fn step(now: Duration, pod: Option<&PodView>, local: &Local) -> Vec<Action> 
             None => vec![Action::Release, Action::Report],
         },
         (Some(pod), Some(_)) => match pod.grace {
+            Some(grace) => end(now, grace, local),
+            // First the word why: whoever hears of the end must not take it for the guest's own.
+            None if local.verdict.dead.is_some() || pod.status.is_not_alive() => {
+                std::iter::once(Action::Report).chain(end(now, pod.end_grace, local)).collect()
+            }
             None => vec![Action::Report],
-            Some(_) if local.killed => vec![Action::Kill, Action::Wake(KILL_CHECK)],
-            Some(grace) if grace.is_zero() => vec![Action::Kill, Action::Wake(KILL_CHECK)],
-            Some(grace) => match local.asked_at.map(|asked| asked.saturating_add(grace)) {
-                None => vec![Action::Terminate, Action::Wake(grace)],
-                Some(deadline) if deadline <= now => vec![Action::Kill, Action::Wake(KILL_CHECK)],
-                Some(deadline) => vec![Action::Wake(deadline.saturating_sub(now))],
-            },
         },
+    }
+}
+
+/// Ends what runs: asks first, and kills when that has led to nothing.
+fn end(now: Duration, grace: Duration, local: &Local) -> Vec<Action> {
+    if local.killed || grace.is_zero() {
+        return vec![Action::Kill, Action::Wake(KILL_CHECK)];
+    }
+    match local.asked_at.map(|asked| asked.saturating_add(grace)) {
+        None => vec![Action::Terminate, Action::Wake(grace)],
+        Some(deadline) if deadline <= now => vec![Action::Kill, Action::Wake(KILL_CHECK)],
+        Some(deadline) => vec![Action::Wake(deadline.saturating_sub(now))],
     }
 }
 
@@ -121,7 +134,9 @@ pub fn step(now: Duration, pod: Option<&PodView>, local: &Local) -> Vec<Action> 
 mod tests {
     use super::*;
     use crate::record::End;
-    use crate::view::StatusView;
+    use crate::view::{ConditionView, StatusView};
+
+    use api::names::condition;
 
     use jiff::Timestamp;
 
@@ -138,6 +153,8 @@ mod tests {
             init_containers: Vec::new(),
             gates: std::collections::BTreeMap::new(),
             opens: Vec::new(),
+            probes: Vec::new(),
+            end_grace: at(20),
             status: StatusView::default(),
         }
     }
@@ -155,7 +172,7 @@ mod tests {
             logs: Vec::new(),
             exit_code: None,
             terminating_since: None,
-            end: end.map(|code| End { code: Some(code), at: Timestamp::UNIX_EPOCH }),
+            end: end.map(|code| End { code: Some(code), at: Timestamp::UNIX_EPOCH, starved: None }),
         };
         Local { record: Some(record), asked_at: asked_at.map(at), ..Local::default() }
     }
@@ -177,6 +194,13 @@ mod tests {
         let killed = Local { killed: true, ..started(Some(1), None) };
         let mut ran = pod(None);
         ran.status.phase = "Running".into();
+        let dead = |local: Local| {
+            let verdict = Verdict { dead: Some("Liveness probe failed: no".into()), ..Verdict::default() };
+            Local { verdict, ..local }
+        };
+        let mut known_dead = pod(None);
+        let found = ConditionView { status: true, ..ConditionView::default() };
+        known_dead.status.conditions.insert(condition::NOT_ALIVE.into(), found);
         let table: Vec<(&str, Option<PodView>, Local, Vec<Action>)> = vec![
             ("new", Some(pod(None)), Local::default(), vec![Start]),
             ("waits to try again", Some(pod(None)), failed(Some(12)), vec![Report, Wake(seconds(2))]),
@@ -192,6 +216,24 @@ mod tests {
             ("was killed", Some(pod(Some(30))), killed, vec![Kill, Wake(KILL_CHECK)]),
             ("ended by itself", Some(pod(None)), started(None, Some(0)), vec![Release, Report]),
             ("ended as asked", Some(pod(Some(30))), started(Some(1), Some(0)), vec![Release, Forget, Delete]),
+            (
+                "is found dead",
+                Some(pod(None)),
+                dead(started(None, None)),
+                vec![Report, Terminate, Wake(seconds(20))],
+            ),
+            (
+                "was found dead, by the kubelet before",
+                Some(known_dead),
+                started(Some(1), None),
+                vec![Report, Wake(seconds(11))],
+            ),
+            (
+                "was found dead and is deleted at once",
+                Some(pod(Some(0))),
+                dead(started(Some(1), None)),
+                vec![Kill, Wake(KILL_CHECK)],
+            ),
             ("nobody wants it", None, started(None, None), vec![Kill, Wake(KILL_CHECK)]),
             ("nobody wanted it", None, started(None, Some(137)), vec![Release, Forget]),
         ];

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api::names::condition;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
+
+use crate::probes::{self, Probe};
 
 /// A Pod as far as decisions and reports need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,10 @@ pub struct PodView {
     pub gates: BTreeMap<String, bool>,
     /// Of these, the ones that nobody has set yet and that are open from the start, as the Pod's annotation says.
     pub opens: Vec<String>,
+    /// What its container is probed by.
+    pub probes: Vec<Probe>,
+    /// How long its container may take to end when a probe has found it dead.
+    pub end_grace: Duration,
     /// The status as the API has it.
     pub status: StatusView,
 }
@@ -65,13 +72,18 @@ pub enum ContainerView {
         message: String,
     },
     /// It runs.
-    Running,
+    Running {
+        /// Whether it can be used.
+        ready: bool,
+    },
     /// It has ended.
     Terminated {
         /// Exit code; 128 and the number for a signal.
         code: i32,
         /// One word why.
         reason: String,
+        /// One sentence why.
+        message: String,
     },
 }
 
@@ -79,8 +91,12 @@ pub enum ContainerView {
 /// of its own to open them.
 const OPEN_GATES: &str = "ironclad.local/open-gates";
 
+/// Seconds that a Pod gets to end when it names none.
+const END_GRACE: u64 = 30;
+
 /// Conditions that the kubelet writes.
-pub const CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"];
+pub const CONDITIONS: [&str; 5] =
+    ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", condition::NOT_ALIVE];
 
 impl PodView {
     /// Takes what is needed of `pod`.
@@ -96,7 +112,8 @@ impl PodView {
         let unset = |kind: &&str| !conditions.iter().any(|condition| condition.type_ == *kind);
         let opens: Vec<String> =
             open.split(',').filter(|kind| !kind.is_empty()).filter(unset).map(str::to_owned).collect();
-        let gates = spec.readiness_gates.unwrap_or_default().into_iter().map(|gate| {
+        let grace = spec.termination_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let gates = spec.readiness_gates.clone().unwrap_or_default().into_iter().map(|gate| {
             let is_true = |kind: &str| {
                 conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
             };
@@ -113,6 +130,8 @@ impl PodView {
             has_finalizers: pod.metadata.finalizers.as_ref().is_some_and(|list| !list.is_empty()),
             gates: gates.collect(),
             opens,
+            probes: probes::of(&spec),
+            end_grace: Duration::from_secs(grace.unwrap_or(END_GRACE)),
             containers: named(spec.containers),
             init_containers: named(spec.init_containers.unwrap_or_default()),
             status: StatusView::of(&status),
@@ -150,6 +169,11 @@ impl StatusView {
         }
     }
 
+    /// Says whether the Pod was found dead and is being ended for that.
+    pub fn is_not_alive(&self) -> bool {
+        self.conditions.get(condition::NOT_ALIVE).is_some_and(|found| found.status)
+    }
+
     /// Says whether the Pod's work is over.
     pub fn is_terminal(&self) -> bool {
         matches!(self.phase.as_str(), "Succeeded" | "Failed")
@@ -160,10 +184,12 @@ impl ContainerView {
     fn of(container: &ContainerStatus) -> Self {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         match &container.state {
-            Some(ContainerState { running: Some(_), .. }) => Self::Running,
-            Some(ContainerState { terminated: Some(end), .. }) => {
-                Self::Terminated { code: end.exit_code, reason: text(&end.reason) }
-            }
+            Some(ContainerState { running: Some(_), .. }) => Self::Running { ready: container.ready },
+            Some(ContainerState { terminated: Some(end), .. }) => Self::Terminated {
+                code: end.exit_code,
+                reason: text(&end.reason),
+                message: text(&end.message),
+            },
             Some(ContainerState { waiting: Some(wait), .. }) => {
                 Self::Waiting { reason: text(&wait.reason), message: text(&wait.message) }
             }

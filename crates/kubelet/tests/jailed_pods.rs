@@ -95,6 +95,8 @@ fn config(root: &Path, namespace: Option<PathBuf>) -> KubeletConfig {
             uplink: if is_root() { Uplink::Bridge } else { Uplink::Pasta },
             peers: Vec::new(),
         },
+        cluster_dns: None,
+        resolv_conf: None,
         cgroup: format!("ironclad-test-{}", root.file_name().expect("a name").to_string_lossy()),
         image_space: None,
         kvm: false,

@@ -221,6 +221,17 @@ impl Client {
         Ok(self.answer(self.rpc.clone().ask_guest(wanted).await)?.into_inner())
     }
 
+    /// Has the guest's agent set authorized keys and passwords; returns when all are set.
+    pub async fn give_credentials(&self, credentials: v1::CredentialsRequest) -> Result<(), Error> {
+        self.answer(self.rpc.clone().give_credentials(credentials).await)?;
+        Ok(())
+    }
+
+    /// Asks the guest's agent whether it answers, or has it run a program.
+    pub async fn probe_guest(&self, wanted: v1::ProbeGuestRequest) -> Result<v1::ProbeGuestAnswer, Error> {
+        Ok(self.answer(self.rpc.clone().probe_guest(wanted).await)?.into_inner())
+    }
+
     /// Takes a picture of the machine's screen, as PNG.
     pub async fn screenshot(&self) -> Result<Vec<u8>, Error> {
         let mut rpc = self.rpc.clone().max_decoding_message_size(LARGEST_PICTURE);

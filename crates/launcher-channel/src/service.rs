@@ -74,6 +74,10 @@ pub trait Supervisor: Send + Sync + 'static {
     async fn unfreeze(&self) -> Result<(), Refusal>;
     /// Asks the guest's agent what is wanted.
     async fn ask_guest(&self, wanted: v1::AskGuestRequest) -> Result<v1::GuestAnswer, Refusal>;
+    /// Has the guest's agent set authorized keys and passwords.
+    async fn give_credentials(&self, credentials: v1::CredentialsRequest) -> Result<(), Refusal>;
+    /// Asks the guest's agent whether it answers, or has it run a program.
+    async fn probe_guest(&self, wanted: v1::ProbeGuestRequest) -> Result<v1::ProbeGuestAnswer, Refusal>;
     /// Takes a picture of the screen, as PNG.
     async fn screenshot(&self) -> Result<Vec<u8>, Refusal>;
     /// The machine's state, now and from now on.
@@ -212,6 +216,21 @@ impl<S: Supervisor> Launcher for Session<S> {
         request: Request<v1::AskGuestRequest>,
     ) -> Result<Response<v1::GuestAnswer>, Status> {
         Ok(Response::new(self.supervisor()?.ask_guest(request.into_inner()).await?))
+    }
+
+    async fn give_credentials(
+        &self,
+        request: Request<v1::CredentialsRequest>,
+    ) -> Result<Response<v1::Empty>, Status> {
+        self.supervisor()?.give_credentials(request.into_inner()).await?;
+        Ok(Response::new(v1::Empty {}))
+    }
+
+    async fn probe_guest(
+        &self,
+        request: Request<v1::ProbeGuestRequest>,
+    ) -> Result<Response<v1::ProbeGuestAnswer>, Status> {
+        Ok(Response::new(self.supervisor()?.probe_guest(request.into_inner()).await?))
     }
 
     async fn screenshot(&self, _: Request<v1::Empty>) -> Result<Response<v1::Picture>, Status> {

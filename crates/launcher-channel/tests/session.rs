@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex};
 use launcher_channel::{Client, Error, Identity, Refusal, Secret, Server, StartOrder, Supervisor};
 use tokio::sync::watch;
 use tokio_stream::StreamExt;
-use wire::launcher::v1::{AskGuestRequest, GuestAnswer, MachineState, machine_state::Phase};
+use wire::launcher::v1::{
+    AskGuestRequest, CredentialsRequest, GuestAnswer, MachineState, ProbeGuestAnswer, ProbeGuestRequest,
+    machine_state::Phase,
+};
 use wire::machine::MachineRecord;
 
 const SECRET: &[u8] = b"0123456789abcdef";
@@ -78,6 +81,14 @@ impl Supervisor for Recorder {
     async fn ask_guest(&self, wanted: AskGuestRequest) -> Result<GuestAnswer, Refusal> {
         let version = if wanted.system { "8.2" } else { "" };
         Ok(GuestAnswer { agent_version: version.to_owned(), ..GuestAnswer::default() })
+    }
+    async fn give_credentials(&self, credentials: CredentialsRequest) -> Result<(), Refusal> {
+        let user = &credentials.passwords[0].user;
+        Err(Refusal::Failed(format!("set the password of {user}: no such user")))
+    }
+    async fn probe_guest(&self, wanted: ProbeGuestRequest) -> Result<ProbeGuestAnswer, Refusal> {
+        let output = wanted.command.join(" ");
+        Ok(ProbeGuestAnswer { exit_code: wanted.timeout_seconds.cast_signed(), output })
     }
     async fn screenshot(&self) -> Result<Vec<u8>, Refusal> {
         // Larger than what messages may be unless it is allowed.

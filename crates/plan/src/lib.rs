@@ -5,7 +5,7 @@
 //! restarted controller goes on where the last one stopped. The plans for typical situations are golden files in
 //! `tests/`, to be read by people.
 //!
-//! One folder per controller:
+//! One folder per controller, and what several of them share beside them:
 //! - [`vm`]: run strategies, instances, start back-off, `printableStatus`;
 //! - [`vmi`]: the launcher Pod, phases, conditions, deletion;
 //! - [`handler`]: the node's agent: start, power button, the machine's status;
@@ -17,14 +17,17 @@
 //! - [`namespace`]: the end of namespaces, and what each namespace starts with;
 //! - [`taints`]: taints of nodes that follow their state;
 //! - [`endpoints`]: the Pods behind each Service;
+//! - [`names`]: the records of Services in the cluster's DNS;
 //! - [`traffic`]: a node's packet filter for Services and NetworkPolicies.
 
 pub mod condition;
+pub mod ending;
 pub mod endpoints;
 pub mod gc;
 pub mod handler;
 pub mod liveness;
 pub mod name;
+pub mod names;
 pub mod namespace;
 pub mod node;
 mod outcome;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plan::condition::Condition;
 use plan::handler::{
-    GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Stall, Status, Topology, Trouble,
-    Volume, step,
+    Credentials, Given, GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Stall, Status,
+    Topology, Trouble, Volume, step,
 };
 use plan::room::Room;
 
@@ -22,6 +22,7 @@ fn instance(phase: &str) -> Instance {
         name: "web".to_owned(),
         deleting: false,
         grace_seconds: 30,
+        probed: false,
         places: (phase == "Running").then(|| "{}".to_owned()),
         status: Status { phase: Some(phase.to_owned()), conditions: vec![ready], ..Status::default() },
     }
@@ -62,6 +63,7 @@ fn observed(phase: &str, machine_phase: MachinePhase) -> Observed {
         launcher: Launcher::Connected(machine(machine_phase)),
         trouble: None,
         stall: Stall::default(),
+        credentials: Credentials::default(),
         accelerated: false,
         boot_patience: Duration::from_secs(180),
     }
@@ -171,6 +173,27 @@ fn deleted_while_its_start_fails() {
 }
 
 #[test]
+fn what_kept_it_from_starting_is_no_news_once_it_is_deleted() {
+    let trouble = Trouble {
+        reason: "SecretMissing".to_owned(),
+        message: "the secret is not there".to_owned(),
+        retry_at: now(),
+    };
+    let mut observed = Observed { trouble: Some(trouble), ..observed("Scheduled", MachinePhase::Idle) };
+    observed.instance.deleting = true;
+    let told = step(&observed, now()).to_string();
+    assert!(!told.contains("SyncFailed") && !told.contains("the secret"), "{told}");
+}
+
+#[test]
+fn a_probe_says_when_it_is_ready() {
+    let mut observed = observed("Scheduled", MachinePhase::Running);
+    assert!(step(&observed, now()).to_string().contains("Ready=True"));
+    observed.instance.probed = true;
+    assert!(!step(&observed, now()).to_string().contains("Ready=True"));
+}
+
+#[test]
 fn a_disk_is_full() {
     let mut observed = settled();
     observed.launcher = Launcher::Connected(Machine {
@@ -246,4 +269,35 @@ fn merge(target: &mut serde_json::Value, patch: &serde_json::Value) {
         }
         (target, patch) => *target = patch.clone(),
     }
+}
+
+/// A machine with credentials for its agent to set.
+fn credentials(agent_connected: bool, last: Option<Given>) -> Observed {
+    let mut observed = settled();
+    if let Launcher::Connected(machine) = &mut observed.launcher {
+        machine.agent_connected = agent_connected;
+    }
+    observed.credentials = Credentials::Wanted { under_way: false, last };
+    observed
+}
+
+#[test]
+fn credentials_wait_for_the_agent() {
+    insta::assert_snapshot!(story(&credentials(false, None)));
+}
+
+#[test]
+fn credentials_are_given_to_an_agent_that_answers() {
+    insta::assert_snapshot!(story(&credentials(true, None)));
+}
+
+#[test]
+fn credentials_were_given() {
+    insta::assert_snapshot!(story(&credentials(true, Some(Given { at: now(), problem: None }))));
+}
+
+#[test]
+fn credentials_that_a_guest_refuses_are_told_of() {
+    let problem = Some("set the password of ann: the guest agent refuses".to_owned());
+    insta::assert_snapshot!(story(&credentials(true, Some(Given { at: now(), problem }))));
 }

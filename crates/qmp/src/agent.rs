@@ -8,6 +8,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -273,6 +275,31 @@ impl Agent {
     /// Releases all file systems; returns how many.
     pub async fn thaw(&mut self, patience: Duration) -> Result<u64, Error> {
         self.ask("guest-fsfreeze-thaw", None::<()>, patience).await
+    }
+
+    /// Replaces the authorized keys of one of the guest's users (`guest-ssh-add-authorized-keys`, QEMU 5.2).
+    pub async fn authorize_keys(
+        &mut self,
+        user: &str,
+        keys: &[String],
+        patience: Duration,
+    ) -> Result<(), Error> {
+        let arguments = serde_json::json!({"username": user, "keys": keys, "reset": true});
+        self.ask::<_, serde_json::Value>("guest-ssh-add-authorized-keys", Some(arguments), patience).await?;
+        Ok(())
+    }
+
+    /// Sets the password of one of the guest's users, which the guest hashes (`guest-set-user-password`, QEMU 2.3).
+    pub async fn set_password(
+        &mut self,
+        user: &str,
+        password: &str,
+        patience: Duration,
+    ) -> Result<(), Error> {
+        let password = STANDARD.encode(password);
+        let arguments = serde_json::json!({"username": user, "password": password, "crypted": false});
+        self.ask::<_, serde_json::Value>("guest-set-user-password", Some(arguments), patience).await?;
+        Ok(())
     }
 
     /// Has the guest restart. An agent that obeys does not answer; only a refusal comes back.

@@ -12,6 +12,7 @@ pub mod command;
 mod event;
 mod greeting;
 mod line;
+pub mod program;
 mod send;
 
 pub use client::{Client, Error, Events};

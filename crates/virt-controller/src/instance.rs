@@ -134,7 +134,8 @@ impl Act<'_> {
             Action::DeletePod { name, uid } => {
                 let pod = Key::new(self.key.namespace.clone(), name.clone());
                 match controller.pods.delete(&pod, &Delete::only(uid)).await {
-                    Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
+                    // Another Pod of this name is a conflict too; the next look, from a newer view, knows better what to do.
+                    Err(error) if !error.is_not_found() => Err(error),
                     _ => Ok(()),
                 }
             }
@@ -151,7 +152,7 @@ impl Act<'_> {
                         controller.caches.pods.observe(pod, &revision, PodFacts::of(written));
                         Ok(())
                     }
-                    Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+                    Err(error) if error.is_not_found() => Ok(()),
                     Err(error) => Err(error),
                 }
             }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use api::kubevirt::v1::AccessCredential;
 use api::names::annotation;
 use kube_ext::{Meta, resources};
 use plan::handler;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// An instance, reduced.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -20,6 +22,8 @@ pub(crate) struct View {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Spec {
     termination_grace_period_seconds: Option<i64>,
+    readiness_probe: Option<IgnoredAny>,
+    pub(crate) access_credentials: Vec<AccessCredential>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -55,6 +59,7 @@ impl View {
                 (Some(asked), granted) if deleting && asked > 0 => asked.min(granted),
                 (_, granted) => granted,
             },
+            probed: self.spec.readiness_probe.is_some(),
             places: self.metadata.annotations.get(annotation::PLACES).cloned(),
             status: self.status.agent.clone(),
         }

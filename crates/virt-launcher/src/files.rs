@@ -4,8 +4,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Secret of the agent's session.
-pub(crate) const SESSION: &str = "session";
+pub(crate) use wire::launcher::SESSION;
+
 /// Record of the machine, as it was given; written before the hypervisor is executed.
 pub(crate) const RECORD: &str = "machine.json";
 /// The hypervisor's process, while it runs.

@@ -11,12 +11,13 @@
 //! `launcher-channel`, drives the hypervisor through its control socket, and can attach to one that runs
 //! already. Only the Pod's own end, or the shim's, ends a guest.
 //!
-//! [`tail`] follows the console's log for a Pod's side container.
+//! [`tail`] follows the console's log for a Pod's side container; [`probe`] asks the guest's agent for its kubelet.
 
 mod clock;
 mod files;
 pub mod launcher;
 pub mod options;
+pub mod probe;
 pub mod shim;
 pub mod tail;
 

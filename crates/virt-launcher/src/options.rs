@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use wire::probe::{GuestProbe, Mistake};
+
 /// What the executable does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -13,6 +15,8 @@ pub enum Mode {
     Help,
     /// Says which release it is.
     Version,
+    /// Asks the guest's agent, for a kubelet.
+    Probe(GuestProbe),
     /// Follows a console log.
     Tail {
         /// The log.
@@ -58,7 +62,7 @@ impl Options {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     /// No mode, or an unknown one.
-    #[error("{0:?} is no mode; use shim, virt-launcher or virt-tail, or see --help")]
+    #[error("{0:?} is no mode; use shim, virt-launcher, virt-tail or virt-probe, or see --help")]
     Mode(String),
     /// An unknown option.
     #[error("{0:?} is no option of this mode")]
@@ -71,6 +75,18 @@ pub enum UsageError {
     Required(&'static str),
 }
 
+impl From<Mistake> for UsageError {
+    fn from(mistake: Mistake) -> Self {
+        match mistake {
+            Mistake::Option(name) => Self::Option(name),
+            Mistake::Value(name) => Self::Value(name),
+            Mistake::Incomplete => {
+                Self::Required("--run-dir, --socket-dir and one of --guestAgentPing and --command")
+            }
+        }
+    }
+}
+
 /// What `--help` says.
 pub const HELP: &str = "\
 Supervises one virtual machine. The node's agents start it; there is nothing here for people to start.
@@ -79,12 +95,14 @@ Usage:
   ironclad-launcher shim --run-dir DIR --socket-dir DIR [--name NAME --namespace NAMESPACE --uid UID]
   ironclad-launcher virt-launcher --run-dir DIR --socket-dir DIR [--name NAME --namespace NAMESPACE --uid UID]
   ironclad-launcher virt-tail --logfile FILE
+  ironclad-launcher virt-probe --run-dir DIR --socket-dir DIR --timeoutSeconds N (--guestAgentPing | --command PROGRAM -- ARGUMENT...)
   ironclad-launcher --help | --version
 
 Modes:
   shim           first process of a launcher Pod: starts virt-launcher and the hypervisor, and outlives both
   virt-launcher  controls the hypervisor for the agent that connects to its sockets
   virt-tail      writes a console's log to standard output, and what is added to it
+  virt-probe     asks the guest's agent whether it answers, or has it run a program; ends as that does
 ";
 
 /// Reads a command line, without the program's name. Options are `--name value` or `--name=value`.
@@ -94,6 +112,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Mode, UsageE
     match mode.as_str() {
         "--help" | "-h" | "help" => return Ok(Mode::Help),
         "--version" | "-V" => return Ok(Mode::Version),
+        wire::probe::MODE => return Ok(Mode::Probe(GuestProbe::parse(arguments)?)),
         _ => {}
     }
     let mut options = Options::default();
@@ -156,6 +175,7 @@ mod tests {
         }
         assert_eq!(of("--version"), Ok(Mode::Version));
         assert_eq!(of(""), Err(UsageError::Mode(String::new())));
+        assert!(matches!(of("virt-probe --guestAgentPing"), Err(UsageError::Required(_))));
         assert_eq!(of("shim --run-dir"), Err(UsageError::Value("--run-dir".to_owned())));
         assert_eq!(of("shim --run-dir /r"), Err(UsageError::Required("--socket-dir")));
         assert_eq!(of("virt-tail --uid x"), Err(UsageError::Option("--uid".to_owned())));

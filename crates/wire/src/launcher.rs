@@ -19,6 +19,9 @@ pub mod v1 {
 /// Protocol versions that this release speaks, newest first.
 pub const VERSIONS: &[u32] = &[1];
 
+/// File in a launcher's private directory with the secret of its sessions.
+pub const SESSION: &str = "session";
+
 /// File in a launcher's private directory that tells how its machine ended, as [`FinalState`] in JSON.
 ///
 /// It is for an agent that was away when the launcher said so, and came back when the launcher was gone.

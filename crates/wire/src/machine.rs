@@ -17,7 +17,7 @@ pub use disks::{
     BlockSize, Disk, DiskBus, DiskCache, DiskDevice, DiskFormat, DiskIo, DiskLayer, ErrorPolicy,
 };
 pub use features::{Enlightenment, Features, Hyperv, MissedTicks, RtcTrack, Timers};
-pub use nics::{Dhcp, DhcpOption, Ipv6Lease, Nic, NicModel};
+pub use nics::{Dhcp, DhcpOption, DhcpRoute, Ipv6Lease, Nic, NicModel};
 
 /// Version of [`MachineRecord`] that this release writes.
 pub const RECORD_VERSION: u32 = 1;

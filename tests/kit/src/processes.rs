@@ -20,6 +20,11 @@ impl Processes {
         Some(Self { shim })
     }
 
+    /// Returns the Pod's first process.
+    pub fn shim(&self) -> i32 {
+        self.shim
+    }
+
     /// Returns the process ID of the supervisor.
     pub fn launcher(&self) -> Option<i32> {
         self.child(|line| line.get(1).is_some_and(|mode| mode == "virt-launcher"))

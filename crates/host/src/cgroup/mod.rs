@@ -4,6 +4,7 @@
 //! (version 1) it has one for each controller. A machine that offers neither to this user runs Pods without
 //! limits, and says so.
 
+mod room;
 mod v1;
 mod v2;
 mod want;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::room::available;
 pub use self::want::Want;
 use crate::Root;
 

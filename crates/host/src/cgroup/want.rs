@@ -1,8 +1,8 @@
 //! Whether the kernel killed somebody in a control group for want of memory, and what the group was allowed.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use super::{mounts, shown};
+use super::{Group, mounts, shown};
 use crate::Root;
 
 /// What the kernel says of the memory of a process's control group.
@@ -17,7 +17,7 @@ pub struct Want {
 }
 
 /// More than any machine has: how version 1 says that there is no limit.
-const NO_LIMIT: u64 = 1 << 60;
+pub(super) const NO_LIMIT: u64 = 1 << 60;
 
 impl Want {
     /// Reads it for the group that the process `pid` is in; `None` where the group's memory is not counted.
@@ -28,6 +28,12 @@ impl Want {
             .or_else(|| Self::version_2(root, &mountinfo, &memberships))
     }
 
+    /// Reads it for a group, also when nobody is left in it; `None` where the group's memory is not counted.
+    pub fn of_group(group: &Group) -> Option<Self> {
+        let root = Root::default();
+        group.directories().iter().find_map(|at| Self::old(&root, at).or_else(|| Self::unified(&root, at)))
+    }
+
     fn version_1(root: &Root, mountinfo: &str, memberships: &str) -> Option<Self> {
         let has_memory = |names: &str| names.split(',').any(|name| name == "memory");
         let directory = memberships.lines().find_map(|line| {
@@ -35,7 +41,17 @@ impl Want {
             has_memory(controllers).then_some(directory)
         })?;
         let mount = mounts(mountinfo).find(|mount| mount.kind == "cgroup" && has_memory(mount.options))?;
-        let at = shown(&mount, directory);
+        Self::old(root, &shown(&mount, directory))
+    }
+
+    fn version_2(root: &Root, mountinfo: &str, memberships: &str) -> Option<Self> {
+        let directory = memberships.lines().find_map(|line| line.strip_prefix("0::"))?;
+        let mount = mounts(mountinfo).find(|mount| mount.kind == "cgroup2")?;
+        Self::unified(root, &shown(&mount, directory))
+    }
+
+    /// Reads a group of version 1.
+    fn old(root: &Root, at: &Path) -> Option<Self> {
         let number = |file: &str| root.read(at.join(file)).ok()?.trim().parse::<u64>().ok();
         Some(Self {
             kills: counted(&root.read(at.join("memory.oom_control")).ok()?),
@@ -44,10 +60,8 @@ impl Want {
         })
     }
 
-    fn version_2(root: &Root, mountinfo: &str, memberships: &str) -> Option<Self> {
-        let directory = memberships.lines().find_map(|line| line.strip_prefix("0::"))?;
-        let mount = mounts(mountinfo).find(|mount| mount.kind == "cgroup2")?;
-        let at: PathBuf = shown(&mount, directory);
+    /// Reads a group of version 2.
+    fn unified(root: &Root, at: &Path) -> Option<Self> {
         let number = |file: &str| root.read(at.join(file)).ok()?.trim().parse::<u64>().ok();
         Some(Self {
             kills: counted(&root.read(at.join("memory.events")).ok()?),

@@ -180,7 +180,7 @@ mod tests {
             logs: vec![ContainerLog { container: "c".into(), file: file.clone() }],
             exit_code: None,
             terminating_since: None,
-            end: end.then_some(End { code: Some(0), at: Timestamp::UNIX_EPOCH }),
+            end: end.then_some(End { code: Some(0), at: Timestamp::UNIX_EPOCH, starved: None }),
         };
         record.save(pods.path()).expect("a record");
         (pods, file)

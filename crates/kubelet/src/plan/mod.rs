@@ -165,6 +165,9 @@ impl PodPlan {
         };
         let image = image_of(main)?.clone();
         refuse_host_access(spec, main)?;
+        if main.startup_probe.is_some() {
+            return Err(unsupported("startupProbe is not available on embedded nodes; use livenessProbe"));
+        }
         let mounts = mounts(main)?;
         let mut followers = Vec::new();
         for container in spec.init_containers.iter().flatten() {
@@ -206,7 +209,7 @@ impl PodPlan {
             volume_group,
             limits: limits(main),
             hostname: spec.hostname.clone().unwrap_or(name).chars().take(63).collect(),
-            dns: dns::of(spec),
+            dns: dns::of(pod.metadata.namespace.as_deref().unwrap_or_default(), spec),
         })
     }
 }

@@ -7,17 +7,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use host::cgroup::{Group, Manager};
+use host::cgroup::{Group, Manager, Want};
 use host::process::Process;
 use network::pod::NodeNetwork;
 use network::resolver::Resolver;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 
 use super::remove::groups;
 use super::{Life, Order, Runtime, RuntimeError, jail};
 use crate::KubeletConfig;
-use crate::record::Record;
+use crate::record::{Record, Starved};
 use crate::{inside, volumes};
 
 /// Why a node cannot run Pods.
@@ -48,7 +49,6 @@ pub(super) struct Inner {
     cgroups: Manager,
     pub(super) network: NodeNetwork,
     privileged: bool,
-    resolver: Resolver,
     pub(super) processes: Mutex<BTreeMap<String, Arc<Process>>>,
 }
 
@@ -80,7 +80,6 @@ impl Jails {
             cgroups,
             network: NodeNetwork::prepare(config.network.clone())?,
             privileged: rustix::process::geteuid().is_root(),
-            resolver: Resolver::of_host(Path::new("/")),
             processes: Mutex::default(),
         })))
     }
@@ -175,7 +174,12 @@ impl Inner {
             .cgroups
             .create(&group_name(&order.uid), &plan.limits)
             .map_err(failed("cannot limit the Pod's resources"))?;
-        let resolver = self.resolver.of_pod(&plan.dns).to_text();
+        // Read anew for each Pod: the host may have moved to another network.
+        let host = match &self.config.resolv_conf {
+            Some(path) => Resolver::of_file(path),
+            None => Resolver::of_host(Path::new("/")),
+        };
+        let resolver = host.of_pod(self.config.cluster_dns.as_ref(), &plan.dns).to_text();
         let spec = jail::spec(&directory, plan, &group, log, &resolver, self.privileged);
         let launch =
             host::jail::start(&self.config.helper, &spec).map_err(failed("cannot make the Pod's jail"))?;
@@ -224,7 +228,9 @@ impl Inner {
         let Some(process) = self.remember(record) else { return Life::Ended(own_account(record)) };
         if process.wait(std::time::Duration::ZERO) {
             let seen = process.exit().map(host::process::Exit::code);
-            return Life::Ended(seen.or_else(|| own_account(record)));
+            // One that promised to leave word and went before our eyes without any was killed.
+            let killed = record.exit_code.as_ref().map(|_| KILLED);
+            return Life::Ended(seen.or_else(|| own_account(record)).or(killed));
         }
         Life::Running
     }
@@ -281,6 +287,9 @@ impl Inner {
     }
 }
 
+/// Exit code of whoever was killed by SIGKILL.
+const KILLED: i32 = 137;
+
 fn group_name(uid: &str) -> String {
     format!("pod{uid}")
 }
@@ -330,6 +339,11 @@ impl Runtime for Jails {
         self.0.life(record)
     }
 
+    async fn starved(&self, record: &Record) -> Option<Starved> {
+        let want = Want::of_group(&self.0.group(&record.uid)).filter(|want| want.kills > 0)?;
+        Some(Starved { limit: want.limit, peak: want.peak })
+    }
+
     async fn ended(&self, record: &Record) {
         let Some(process) = self.0.remember(record) else { return };
         match pollable(process) {
@@ -339,6 +353,11 @@ impl Runtime for Jails {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    async fn dial(&self, record: &Record, host: Option<&str>, port: u16) -> Result<TcpStream, String> {
+        let process = self.0.remember(record).ok_or("the Pod does not run")?;
+        super::dial::dial(&self.0.config, record.address, process, host, port).await
     }
 
     async fn terminate(&self, record: &Record) -> Result<(), RuntimeError> {

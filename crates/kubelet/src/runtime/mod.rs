@@ -1,5 +1,6 @@
 //! The host's side of Pods, behind a trait so that decisions are tested without one.
 
+mod dial;
 mod jail;
 mod jailed;
 mod mend;
@@ -10,9 +11,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use effects::Clock;
+use tokio::net::TcpStream;
 
 use crate::plan::PodPlan;
-use crate::record::Record;
+use crate::record::{Record, Starved};
 
 pub use jailed::{Jails, PrepareError};
 pub use remove::{end_everything, remove_everything};
@@ -63,8 +65,12 @@ pub trait Runtime: Send + Sync {
     async fn start(&self, order: Order) -> Result<Record, RuntimeError>;
     /// Tells whether the first process runs.
     async fn life(&self, record: &Record) -> Life;
+    /// Tells of the memory of a Pod in which the kernel killed somebody for want of it; before it is released.
+    async fn starved(&self, record: &Record) -> Option<Starved>;
     /// Waits for the end of the first process.
     async fn ended(&self, record: &Record);
+    /// Opens a TCP connection to a port of a Pod, or of a host as the Pod sees it; on failure says why.
+    async fn dial(&self, record: &Record, host: Option<&str>, port: u16) -> Result<TcpStream, String>;
     /// Asks the first process to end; keeps a changed record.
     async fn terminate(&self, record: &Record) -> Result<(), RuntimeError>;
     /// Ends every process of the Pod.

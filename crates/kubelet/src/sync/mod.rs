@@ -17,11 +17,12 @@ use kube_ext::{
 };
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::probes::{Probes, Verdict};
 use crate::record::{End, Record};
 use crate::runtime::{Jails, Life, PrepareError, Runtime, RuntimeError};
 use crate::step::{Action, Local, step};
-use crate::view::PodView;
-use crate::{Images, KubeletConfig, collection, local_volumes, node, status};
+use crate::view::{ContainerView, PodView};
+use crate::{Images, KubeletConfig, collection, local_volumes, memory, node, status};
 
 /// Pods that are worked on at the same time. Most of them wait for a registry, which costs nothing; the next Pod must not
 /// wait for it, too.
@@ -74,6 +75,8 @@ pub(crate) async fn run_with(
     let recorder = Recorder::start(&context, "kubelet", &mut tasks);
     local_volumes::start(&config, &context, &recorder, &mut tasks);
     let queue = Queue::new(Arc::clone(&context.clock));
+    let probes =
+        Probes::new(context.clone(), recorder.clone(), queue.clone(), Arc::clone(&runtime), config.pods());
     let pods = {
         let queue = queue.clone();
         Cache::builder(Api::<Pod>::new(&context.client), |pod: Pod| Some(PodView::of(&pod)))
@@ -90,6 +93,11 @@ pub(crate) async fn run_with(
             collection::keep_room(policy, &node, &*images, &recorder, &context, &pressure).await;
         });
     }
+    {
+        let (recorder, context) = (recorder.clone(), context.clone());
+        let (node, pressure) = (config.node.clone(), pressure.clone());
+        tasks.add(async move { memory::keep_watch(&node, &pressure, &recorder, &context).await });
+    }
     let kubelet = Arc::new(Kubelet {
         config: config.clone(),
         context: context.clone(),
@@ -99,6 +107,7 @@ pub(crate) async fn run_with(
         recorder,
         pods,
         locals: Mutex::default(),
+        probes,
         watch,
         starts: Semaphore::new(STARTS),
     });
@@ -153,6 +162,7 @@ struct Kubelet {
     pods: Cache<PodView>,
     /// What this machine has, by UID: a Pod may have the name of one that is still ending.
     locals: Mutex<BTreeMap<String, (Key, Local)>>,
+    probes: Probes,
     watch: mpsc::UnboundedSender<Record>,
     starts: Semaphore,
 }
@@ -204,11 +214,13 @@ impl Kubelet {
                 && record.end.is_none()
                 && let Life::Ended(code) = self.runtime.life(record).await
             {
-                tracing::info!(pod = %key, ?code, "ended");
-                record.end = Some(End { code, at: self.context.now() });
+                let starved = self.runtime.starved(record).await;
+                tracing::info!(pod = %key, ?code, ?starved, "ended");
+                record.end = Some(End { code, at: self.context.now(), starved });
                 self.store(uid.to_owned(), key.clone(), local.clone());
             }
             let pod = self.pods.get(key).filter(|pod| pod.uid == uid);
+            local.verdict = self.verdict(key, uid, pod.as_deref(), local.record.as_ref());
             let actions = step(self.context.clock.elapsed(), pod.as_deref(), &local);
             // Doing the same again would change nothing; a start is never given up for good.
             if actions == last && actions.contains(&Action::Start) {
@@ -219,7 +231,7 @@ impl Kubelet {
             for action in &actions {
                 match action {
                     Action::Wake(after) => return Ok(Some(*after)),
-                    action => self.act(*action, key, uid, pod.as_deref()).await?,
+                    action => self.act(*action, key, uid, pod.as_deref(), &local.verdict).await?,
                 }
             }
             if matches!(actions.last(), None | Some(Action::Delete | Action::Forget)) {
@@ -233,8 +245,29 @@ impl Kubelet {
         Ok(is_left.then_some(LEFTOVER_PAUSE))
     }
 
-    async fn act(&self, action: Action, key: &Key, uid: &str, pod: Option<&PodView>) -> Result<(), ApiError> {
+    /// Asks what the Pod's probes have found. They go on for as long as it runs and nobody ends it.
+    fn verdict(&self, key: &Key, uid: &str, pod: Option<&PodView>, record: Option<&Record>) -> Verdict {
+        let alive = record.filter(|record| record.end.is_none());
+        let wanted = pod.filter(|pod| pod.grace.is_none() && !pod.probes.is_empty());
+        if let (Some(record), Some(pod)) = (alive, wanted) {
+            let known = pod.containers.first().and_then(|(name, _)| pod.status.containers.get(name));
+            let ready = known == Some(&ContainerView::Running { ready: true });
+            return self.probes.verdict(key, record, &pod.probes, ready);
+        }
+        self.probes.stop(uid);
+        Verdict::default()
+    }
+
+    async fn act(
+        &self,
+        action: Action,
+        key: &Key,
+        uid: &str,
+        pod: Option<&PodView>,
+        verdict: &Verdict,
+    ) -> Result<(), ApiError> {
         let mut local = self.local(uid);
+        local.verdict = verdict.clone();
         match action {
             Action::Wake(_) => {}
             Action::Start => {
@@ -263,7 +296,12 @@ impl Kubelet {
                 local.asked_at = Some(self.context.clock.elapsed());
                 if let Some(record) = &mut local.record {
                     record.terminating_since = Some(self.context.now());
-                    self.tell(key, uid, Severity::Normal, "Killing", "the Pod is being ended");
+                    let name = pod.and_then(|pod| pod.containers.first()).map_or("", |(name, _)| name);
+                    let why = match verdict.dead {
+                        Some(_) => format!("Container {name} failed liveness probe"),
+                        None => "the Pod is being ended".to_owned(),
+                    };
+                    self.tell(key, uid, Severity::Normal, "Killing", &why);
                     let result = self.runtime.terminate(record).await;
                     note(key, result);
                 }
@@ -299,7 +337,7 @@ impl Kubelet {
             Action::Delete => {
                 let how = Delete { grace_seconds: Some(0), ..Delete::only(uid) };
                 match self.api.delete(key, &how).await {
-                    Err(error) if !error.is_not_found() && !error.is_conflict() => return Err(error),
+                    Err(error) if !error.is_not_found() => return Err(error),
                     _ => {}
                 }
             }
@@ -322,8 +360,8 @@ impl Kubelet {
                 self.pods.observe(key.clone(), &revision, Some(PodView::of(&answer)));
                 Ok(())
             }
-            // It is gone, or another one has its name: the watch will tell.
-            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            // It is gone: the watch will tell. That another one has its name, a conflict, the next look sees.
+            Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
         }
     }

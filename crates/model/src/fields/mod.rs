@@ -338,7 +338,7 @@ mod tests {
     fn what_keeps_an_instance_from_starting_is_named_once_with_its_place() {
         let vmi = instance(json!({
             "domain": {"devices": {
-                "interfaces": [{"name": "a", "masquerade": {}}, {"name": "b", "bridge": {}}],
+                "interfaces": [{"name": "a", "masquerade": {}}, {"name": "b", "sriov": {}}],
                 "autoattachVSOCK": true,
             }},
             "volumes": [{"name": "c", "memoryDump": {"claimName": "s"}}],
@@ -348,7 +348,7 @@ mod tests {
             fields,
             [
                 "spec.domain.devices.autoattachVSOCK",
-                "spec.domain.devices.interfaces[1].bridge",
+                "spec.domain.devices.interfaces[1].sriov",
                 "spec.volumes[0].memoryDump"
             ]
         );

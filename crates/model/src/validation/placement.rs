@@ -50,6 +50,11 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
     {
         if let Some(probe) = probe {
             check_probe(spec, probe, &scope.at(name), errors);
+            let successes = probe.success_threshold.filter(|count| name == "livenessProbe" && *count > 1);
+            if let Some(successes) = successes {
+                let why = "a machine that is alive once is alive; leave it out or write 1";
+                errors.invalid(scope.at(name).child("successThreshold"), successes, why);
+            }
         }
     }
 }
@@ -133,6 +138,18 @@ fn check_probe(spec: &VirtualMachineInstanceSpec, probe: &Probe, at: &Path, erro
         ),
         1 => {}
         _ => errors.invalid(at.clone(), (), "a probe has one of httpGet, tcpSocket, exec, guestAgentPing"),
+    }
+    let numbers = [
+        ("initialDelaySeconds", probe.initial_delay_seconds),
+        ("timeoutSeconds", probe.timeout_seconds),
+        ("periodSeconds", probe.period_seconds),
+        ("successThreshold", probe.success_threshold),
+        ("failureThreshold", probe.failure_threshold),
+    ];
+    for (name, number) in numbers {
+        if let Some(number) = number.filter(|number| *number < 0) {
+            errors.invalid(at.child(name), number, "write a number that is not below zero");
+        }
     }
     let on_pod = spec.networks.iter().any(|network| network.pod.is_some());
     for (name, set) in [("httpGet", probe.http_get.is_some()), ("tcpSocket", probe.tcp_socket.is_some())] {

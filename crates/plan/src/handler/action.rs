@@ -18,6 +18,8 @@ pub enum Action {
     },
     /// Let the processors run again.
     Resume,
+    /// Have the guest's agent set the credentials that the instance names, where they changed. Goes on by itself.
+    GiveCredentials,
     /// Tell at the node that its accelerator may be what keeps guests from booting.
     SuspectAccelerator {
         /// What was seen.
@@ -37,6 +39,7 @@ impl fmt::Display for Action {
         match self {
             Self::Start => f.write_str("start the machine"),
             Self::SuspectAccelerator { message } => write!(f, "suspect the accelerator: {message}"),
+            Self::GiveCredentials => f.write_str("have the guest's agent set credentials"),
             Self::Resume => f.write_str("resume the machine"),
             Self::Shutdown { grace_seconds } => {
                 write!(f, "press the power button, kill after {grace_seconds} s")

@@ -13,6 +13,7 @@
 //! that does not answer is being replaced or has ended with its Pod; virt-controller sees the latter.
 
 mod action;
+mod credentials;
 mod life;
 mod moving;
 mod observed;
@@ -25,6 +26,7 @@ use api::names::{annotation, condition, event, phase, reason};
 use jiff::Timestamp;
 
 pub use self::action::Action;
+pub use self::credentials::{Credentials, Given};
 pub use self::moving::{Moving, Obstacle};
 pub use self::observed::{
     GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Status, Topology, Trouble, Volume,
@@ -61,6 +63,7 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     }
     if let Launcher::Connected(machine) = &observed.launcher {
         command(observed, machine, now, &mut plan);
+        credentials::command(observed, machine, now, &mut plan);
         if let Some(left) = life::time_left(observed, machine, now) {
             plan.look_again(left, "a guest that shows no sign of life is reported");
         }
@@ -133,6 +136,18 @@ fn tell(observed: &Observed, wanted: &Status, plan: &mut Plan<Action>) {
         };
         if let Some(now) = now(kind).filter(told) {
             plan.push(Action::Tell(Notice::warning(event, now.message())));
+        }
+    }
+    let given = condition::ACCESS_CREDENTIALS_SYNCHRONIZED;
+    if let Some(is) = now(given) {
+        let was = known(given);
+        // That an agent is still to come is no news.
+        if is.is_true() && !was.is_some_and(Condition::is_true) {
+            plan.push(Action::Tell(Notice::normal(event::CREDENTIALS_SET, "The guest has its credentials")));
+        } else if is.reason() == credentials::NOT_SYNCHRONIZED
+            && was.is_none_or(|was| was.message != is.message)
+        {
+            plan.push(Action::Tell(Notice::warning(event::CREDENTIALS_NOT_SET, is.message())));
         }
     }
     let (was, is) = (known(condition::PAUSED), now(condition::PAUSED));

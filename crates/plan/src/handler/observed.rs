@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::credentials::Credentials;
 use super::moving::Moving;
 use super::stall::Stall;
 use crate::condition::Condition;
@@ -24,6 +25,8 @@ pub struct Observed {
     pub trouble: Option<Trouble>,
     /// What is known about its disks, if they fail.
     pub stall: Stall,
+    /// How the credentials stand that its guest's agent sets.
+    pub credentials: Credentials,
     /// Whether guests run under KVM here, which can be there and still hang every ordinary guest.
     pub accelerated: bool,
     /// How long a guest may take to its first sign of life before people are told.
@@ -39,6 +42,8 @@ pub struct Instance {
     pub deleting: bool,
     /// Seconds that the guest gets to shut down.
     pub grace_seconds: u64,
+    /// Whether a probe says when it is ready: then that is its Pod's to tell, and virt-controller's to copy.
+    pub probed: bool,
     /// Where its machine's devices stand, as its annotation says.
     pub places: Option<String>,
     /// The part of its status that the agent writes.
@@ -250,6 +255,16 @@ impl fmt::Display for Observed {
         }
         if let Some(tried) = self.stall.tried_at {
             write!(f, "\nresumed {} times, last at {tried}", self.stall.attempts)?;
+        }
+        if let Credentials::Wanted { under_way, last } = &self.credentials {
+            match last {
+                _ if *under_way => write!(f, "\ncredentials are being set")?,
+                None => write!(f, "\ncredentials are to be set")?,
+                Some(last) => {
+                    let outcome = last.problem.as_deref().unwrap_or("well");
+                    write!(f, "\ncredentials were set at {}: {outcome}", last.at)?;
+                }
+            }
         }
         if let Some(trouble) = &self.trouble {
             write!(f, "\ntrouble: {}: {} (again at {})", trouble.reason, trouble.message, trouble.retry_at)?;

@@ -4,7 +4,9 @@ use api::names::{condition as kind, phase, reason};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{GuestInterface, Launcher, Machine, MachinePhase, Moving, Observed, Status, life, stall};
+use super::{
+    GuestInterface, Launcher, Machine, MachinePhase, Moving, Observed, Status, credentials, life, stall,
+};
 use crate::condition::{self, Condition};
 use crate::time;
 use crate::vmi::PhaseTime;
@@ -19,7 +21,10 @@ pub(super) fn of(observed: &Observed, now: Timestamp) -> Status {
         Launcher::Silent => {}
         Launcher::Connected(machine) => of_machine(&mut status, observed, machine, now),
     }
-    match &observed.trouble {
+    let instance = &observed.instance;
+    // What keeps a machine from starting troubles nobody once it is not wanted.
+    let given_up = instance.deleting && instance.phase() == phase::SCHEDULED;
+    match observed.trouble.as_ref().filter(|_| !given_up) {
         Some(trouble) => {
             let condition =
                 Condition::new(kind::SYNCHRONIZED, false, &trouble.reason, trouble.message.clone());
@@ -57,6 +62,7 @@ fn of_machine(status: &mut Status, observed: &Observed, machine: &Machine, now: 
         shape(status, machine);
     }
     conditions(status, observed, machine, live, now);
+    credentials::judge(&mut status.conditions, observed, live, now);
     life::judge(&mut status.conditions, observed, machine, now);
 }
 
@@ -150,7 +156,7 @@ fn conditions(status: &mut Status, observed: &Observed, machine: &Machine, live:
         let paused = condition::is_true(conditions, kind::PAUSED);
         if paused && (waits || condition::is_true(conditions, kind::READY)) {
             condition::set(conditions, condition::paused_is_not_ready(), now);
-        } else if waits {
+        } else if waits && !observed.instance.probed {
             condition::set(conditions, Condition::new(kind::READY, true, "", ""), now);
         }
     } else {

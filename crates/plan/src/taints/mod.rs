@@ -1,4 +1,4 @@
-//! Taints that say what state a node is in: not ready, unreachable, cordoned.
+//! Taints that say what state a node is in: not ready, unreachable, cordoned, short of memory.
 //!
 //! A node gets the first of them when it registers, by the API server; it is taken off here, once its kubelet says that
 //! it is ready, so that nothing is placed on a node that only just appeared.
@@ -13,6 +13,8 @@ pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
 pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 /// The node is cordoned.
 pub const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+/// The node is short of memory.
+pub const MEMORY_PRESSURE: &str = "node.kubernetes.io/memory-pressure";
 /// The effect that these taints have.
 pub const EFFECT: &str = "NoSchedule";
 
@@ -32,6 +34,8 @@ pub struct Observed {
     pub ready: Option<String>,
     /// Whether it is cordoned.
     pub cordoned: bool,
+    /// Whether its condition `MemoryPressure` holds.
+    pub lacks_memory: bool,
     /// All its taints.
     pub taints: Vec<Taint>,
 }
@@ -52,6 +56,7 @@ pub fn step(observed: &Observed) -> Plan<Action> {
         (NOT_READY, matches!(ready, None | Some("False"))),
         (UNREACHABLE, ready == Some("Unknown")),
         (UNSCHEDULABLE, observed.cordoned),
+        (MEMORY_PRESSURE, observed.lacks_memory),
     ];
     let held = |key: &str| observed.taints.iter().any(|taint| taint.key == key && taint.effect == EFFECT);
     let keys = |wish: bool| {
@@ -96,13 +101,27 @@ mod tests {
             (Some("True"), false, vec![taint(UNSCHEDULABLE, EFFECT)], &[], &[UNSCHEDULABLE]),
         ];
         for (ready, cordoned, taints, add, remove) in cases {
-            let observed =
-                Observed { ready: ready.map(str::to_owned), cordoned: *cordoned, taints: taints.clone() };
+            let observed = Observed {
+                ready: ready.map(str::to_owned),
+                cordoned: *cordoned,
+                taints: taints.clone(),
+                ..Observed::default()
+            };
             let (added, removed) = match step(&observed).actions.as_slice() {
                 [] => (Vec::new(), Vec::new()),
                 [one, ..] => (one.add.clone(), one.remove.clone()),
             };
             assert_eq!((added.as_slice(), removed.as_slice()), (*add, *remove), "{observed:?}");
         }
+    }
+
+    #[test]
+    fn a_node_without_memory_keeps_others_away() {
+        let ready = Observed { ready: Some("True".into()), ..Observed::default() };
+        let short = Observed { lacks_memory: true, ..ready.clone() };
+        let action = |observed: &Observed| step(observed).actions.remove(0);
+        assert_eq!(action(&short), Action { add: vec![MEMORY_PRESSURE], remove: vec![] });
+        let over = Observed { taints: vec![taint(MEMORY_PRESSURE, EFFECT)], ..ready };
+        assert_eq!(action(&over), Action { add: vec![], remove: vec![MEMORY_PRESSURE] });
     }
 }

@@ -3,10 +3,12 @@
 //! Both parts write the body of an nft table for each family of addresses that it is about, which the node's agent loads as a whole. The texts
 //! are deterministic: the same objects give the same text, so that nothing is loaded without a change.
 
+mod name_server;
 mod policies;
 mod policy;
 mod services;
 
+pub use self::name_server::name_servers;
 pub use self::policies::{LocalNode, Tables, policies};
 pub use self::policy::{Peer, PeerPort, Policy, Rule};
 pub use self::services::{Endpoint, Port, Service, services};

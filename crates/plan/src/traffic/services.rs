@@ -131,15 +131,16 @@ fn endpoints(slices: &[&EndpointSlice], port: &str, protocol: &str, node: &str) 
     if ready.is_empty() { ending.into_iter().collect() } else { ready.into_iter().collect() }
 }
 
-/// Writes the table of Services; empty when there is nothing to serve. `pods` are the addresses of all Pods.
-pub fn services(services: &[Service], pods: &BTreeSet<Ipv4Addr>) -> String {
+/// Writes the table of Services; empty when there is nothing to serve. `pods` are the addresses of all Pods, `links` the
+/// names of the links that lead to this node's, as a pattern that ends in `*`.
+pub fn services(services: &[Service], pods: &BTreeSet<Ipv4Addr>, links: &str) -> String {
     let mut table = Table::default();
     for service in services {
         for port in &service.ports {
             table.add(service, port);
         }
     }
-    table.finish(pods)
+    table.finish(pods, links)
 }
 
 /// The table while it is written.
@@ -204,7 +205,7 @@ impl Table {
         Some(name)
     }
 
-    fn finish(self, pods: &BTreeSet<Ipv4Addr>) -> String {
+    fn finish(self, pods: &BTreeSet<Ipv4Addr>, links: &str) -> String {
         let nothing = [&self.addresses, &self.node_ports, &self.refused, &self.refused_node_ports];
         if nothing.iter().all(|list| list.is_empty()) {
             return String::new();
@@ -238,6 +239,11 @@ impl Table {
             "  chain services {{
     ip daddr . meta l4proto . th dport vmap @addresses
     fib daddr type local meta l4proto . th dport vmap @node_ports
+  }}
+  # Another installation on this host may have Services at the same addresses: its own Pods mean its own.
+  chain own_pods {{
+    type nat hook prerouting priority -101; policy accept;
+    iifname \"{links}\" jump services
   }}
   chain prerouting {{
     type nat hook prerouting priority -100; policy accept;

@@ -32,7 +32,7 @@ use crate::{Notice, Plan, condition, name, patch, time};
 
 /// How long news that only say "on its way" may wait. A start that is quicker is written once, as handed over.
 const COALESCE: Duration = Duration::from_secs(2);
-/// How long the node's agent may take to report the end of a machine whose Pod has ended.
+/// How long the node's agent may take to report the end of a machine whose Pod has ended in order.
 const AGENT_PATIENCE: Duration = Duration::from_secs(15);
 /// How much longer than its own grace an instance may take to go before its Pod is deleted under it.
 const DELETE_PATIENCE: Duration = Duration::from_secs(60);
@@ -72,7 +72,7 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
 fn gate(observed: &Observed, plan: &mut Plan<Action>) {
     let instance = &observed.instance;
     let open = !condition::is_true(&instance.facts.status.conditions, kind::PAUSED);
-    for pod in observed.pods.iter().filter(|pod| pod.is_live() && !pod.deleting && pod.launcher_ready) {
+    for pod in observed.pods.iter().filter(|pod| pod.is_live() && !pod.deleting && pod.launcher_runs) {
         if !instance.is_final() && pod.gate != Some(open) {
             plan.push(Action::SetGate { name: pod.name.clone(), uid: pod.uid.clone(), open });
         }

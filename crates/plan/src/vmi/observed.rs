@@ -180,16 +180,20 @@ pub struct Pod {
     pub node: String,
     /// Phase.
     pub phase: PodPhase,
-    /// The launcher's container runs and is ready.
-    pub launcher_ready: bool,
+    /// The launcher's container runs. Whether it is ready is the guest's affair: it may have a probe.
+    pub launcher_runs: bool,
     /// `PodScheduled` and `Ready`.
     pub conditions: Vec<Condition>,
+    /// Why its kubelet ends it: its liveness probe failed.
+    pub not_alive: Option<String>,
     /// Whether its gate says that the guest does not stand still, if it says anything.
     pub gate: Option<bool>,
     /// A container that waits for something that may not come.
     pub waiting: Option<Waiting>,
     /// How it ended, in words.
     pub ended: Option<String>,
+    /// Whether it was killed: then nobody in it could say how the machine ended.
+    pub killed: bool,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// Quality of service class.
@@ -269,11 +273,14 @@ impl fmt::Display for Observed {
             if !pod.node.is_empty() {
                 write!(f, " on {}", pod.node)?;
             }
-            if pod.launcher_ready {
-                write!(f, ", launcher ready")?;
+            if pod.launcher_runs {
+                write!(f, ", launcher runs")?;
             }
             if pod.deleting {
                 write!(f, ", being deleted")?;
+            }
+            if let Some(why) = &pod.not_alive {
+                write!(f, ", not alive: {why}")?;
             }
             if let Some(waiting) = &pod.waiting {
                 write!(f, ", waits: {}: {}", waiting.reason, waiting.message)?;

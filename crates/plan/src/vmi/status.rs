@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{AGENT_PATIENCE, Facts, Observed, PhaseTime, Pod, PodPhase};
 use crate::condition::{self, Condition};
+use crate::ending::OUT_OF_MEMORY;
 use crate::time;
 
 /// User of the launcher, as the API reports it.
@@ -62,9 +63,11 @@ fn current_pod(observed: &Observed) -> Option<&Pod> {
 }
 
 /// Returns how long the agent may still take to say how the machine ended whose Pod has ended. It knows better
-/// than the Pod does.
+/// than the Pod does, unless the Pod was killed: that leaves nobody to tell it anything.
 pub(super) fn agent_has_time(observed: &Observed, now: Timestamp) -> Option<Duration> {
-    let pod = current_pod(observed).filter(|pod| !pod.is_live() && observed.instance.is_handed_over())?;
+    let pod = current_pod(observed).filter(|pod| {
+        !pod.is_live() && !pod.killed && pod.not_alive.is_none() && observed.instance.is_handed_over()
+    })?;
     time::left(pod.ended_at.unwrap_or(pod.created), AGENT_PATIENCE, now)
 }
 
@@ -85,7 +88,7 @@ fn next_phase<'a>(observed: &'a Observed, pod: Option<&Pod>) -> (&'a str, Option
                 failed(format!("The launcher Pod ended before it was ready: {how}"))
             }
             Some(pod) if pod.deleting => keep_or_scheduling(current),
-            Some(pod) if pod.phase == PodPhase::Running && pod.launcher_ready && !pod.node.is_empty() => {
+            Some(pod) if pod.phase == PodPhase::Running && pod.launcher_runs && !pod.node.is_empty() => {
                 (phase::SCHEDULED, None)
             }
             Some(_) => (phase::SCHEDULING, None),
@@ -93,13 +96,27 @@ fn next_phase<'a>(observed: &'a Observed, pod: Option<&Pod>) -> (&'a str, Option
         phase::WAITING_FOR_SYNC if pod.is_none() => keep(),
         _ => match pod {
             None => failed("The launcher Pod is gone".to_owned()),
+            Some(Pod { not_alive: Some(why), .. }) => failed(format!("{why}; the machine is ended")),
             Some(pod) if pod.is_live() => keep(),
-            Some(pod) => {
-                let how = pod.ended.as_deref().unwrap_or("no reason is known");
-                failed(format!("The launcher Pod ended: {how}"))
-            }
+            Some(pod) => failed(lost(pod)),
         },
     }
+}
+
+/// Says how the Pod of a machine that runs ended, and where to look when somebody killed it.
+fn lost(pod: &Pod) -> String {
+    let how = pod.ended.as_deref().unwrap_or("no reason is known");
+    let advice = match how.contains(OUT_OF_MEMORY) {
+        _ if !pod.killed || pod.deleting => "",
+        true => {
+            ", and the guest with it; raise spec.domain.resources.limits.memory above the guest's memory, or remove it"
+        }
+        false => {
+            ", and the guest with it. Nothing here does that to a machine that is wanted: the node's kernel log (`dmesg`) \
+             and whoever works on the node know more"
+        }
+    };
+    format!("The launcher Pod ended: {how}{advice}")
 }
 
 /// A Pod that goes before it ran: the phase is decided when it is gone.

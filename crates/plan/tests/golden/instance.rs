@@ -68,7 +68,7 @@ impl World {
         let pod = self.pod();
         pod.node = "node-a".into();
         pod.phase = PodPhase::Running;
-        pod.launcher_ready = true;
+        pod.launcher_runs = true;
         pod.gate = Some(true);
         pod.qos_class = Some("Burstable".into());
         pod.conditions = vec![Condition::new("Ready", true, "", "")];
@@ -224,12 +224,33 @@ fn losses() {
     world.scene("It is handed over", 1);
     world.phase("Running");
     world.pod().phase = PodPhase::Failed;
-    world.pod().launcher_ready = false;
-    world.pod().ended = Some("Error, exit code 137".into());
+    world.pod().launcher_runs = false;
+    world.pod().ended = Some("Error, exit code 1".into());
     world.pod().ended_at = Some(after(50));
     world.scene("The Pod ends: the agent is given time to say how", 51);
     world.scene("The agent stays silent", 70);
     world.story.ends_as("instance-pod-ends");
+
+    for (name, ended) in [
+        ("instance-pod-killed", "it was killed by signal 9 (SIGKILL)"),
+        (
+            "instance-pod-starved",
+            "it was killed by signal 9 (SIGKILL) for want of memory (OOMKilled), its Pod may use 96 MiB",
+        ),
+    ] {
+        let mut world = World::new();
+        world.scene("An instance is created", 0);
+        world.runs();
+        world.scene("It is handed over", 1);
+        world.phase("Running");
+        world.pod().phase = PodPhase::Failed;
+        world.pod().launcher_runs = false;
+        world.pod().killed = true;
+        world.pod().ended = Some(ended.into());
+        world.pod().ended_at = Some(after(50));
+        world.scene("The Pod is killed: nobody is left who could tell more", 50);
+        world.story.ends_as(name);
+    }
 
     let mut world = World::new();
     world.scene("An instance is created", 0);

@@ -26,7 +26,7 @@ fn rules(spec: Value, pods: &[v1::Pod]) -> String {
     let addresses: BTreeSet<Ipv4Addr> =
         facts.iter().filter_map(|pod| pod.address.as_deref()?.parse().ok()).collect();
     let service = Service::of(&service, &slices, "node-0");
-    services(&service.into_iter().collect::<Vec<_>>(), &addresses)
+    services(&service.into_iter().collect::<Vec<_>>(), &addresses, "iv0*")
 }
 
 #[test]
@@ -118,4 +118,35 @@ fn policies_of_a_shop() {
     reviewed("traffic-policies-ipv6", &both.ip6);
     let elsewhere = LocalNode { name: "node-2".into(), ..node };
     assert_eq!(policies(&all, &pods, &namespaces, &elsewhere), Tables::default(), "no Pod of that node");
+}
+
+#[test]
+fn policies_speak_of_the_name_server_as_of_a_pod() {
+    let service: v1::Service = serde_json::from_value(json!({
+        "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
+    }))
+    .unwrap();
+    let slice = serde_json::from_value(json!({
+        "addressType": "IPv4", "metadata": {},
+        "endpoints": [
+            {"addresses": ["10.244.0.254"]},
+            {"addresses": ["10.244.0.9"], "targetRef": {"kind": "Pod", "name": "another"}},
+        ],
+        "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}],
+    }))
+    .unwrap();
+    let mut pods = vec![known(&pod("web", "10.244.0.2", json!({"app": "web"}), true))];
+    pods.extend(plan::traffic::name_servers(&service, &[&slice]));
+    let namespaces =
+        BTreeMap::from([("shop".to_owned(), BTreeMap::new()), ("kube-system".to_owned(), BTreeMap::new())]);
+    let ask = json!({"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}});
+    let all = [policy(
+        "names",
+        json!({"podSelector": {}, "policyTypes": ["Egress"],
+               "egress": [{"to": [ask], "ports": [{"port": 53, "protocol": "UDP"}, {"port": "dns", "protocol": "UDP"}]}]}),
+    )];
+    let node = LocalNode { name: "node-0".into(), links: "iv000001p*".into() };
+    let rules = policies(&all, &pods, &namespaces, &node).ip;
+    assert!(rules.contains("ip daddr { 10.244.0.254 } udp dport 53 accept"), "{rules}");
+    assert!(!rules.contains("10.244.0.9"), "a Pod stands for itself: {rules}");
 }

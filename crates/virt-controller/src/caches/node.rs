@@ -6,6 +6,9 @@ use kube_ext::{Meta, resources};
 use plan::condition::Condition;
 use serde::Deserialize;
 
+/// Condition of a node that is short of memory, which keeps new machines away.
+const MEMORY_PRESSURE: &str = "MemoryPressure";
+
 /// A node as it is read.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct NodeView {
@@ -39,7 +42,10 @@ impl From<NodeView> for NodeFacts {
     fn from(view: NodeView) -> Self {
         let meta = view.metadata;
         let hypervisor = plan::condition::find(&view.status.conditions, condition::HYPERVISOR_AVAILABLE);
-        let problem = hypervisor.filter(|hypervisor| hypervisor.is_false());
+        let memory = plan::condition::find(&view.status.conditions, MEMORY_PRESSURE);
+        let problem = hypervisor
+            .filter(|hypervisor| hypervisor.is_false())
+            .or(memory.filter(|pressure| pressure.is_true()));
         let heartbeat = meta.annotations.get(annotation::HEARTBEAT);
         Self {
             schedulable: meta.labels.get(label::SCHEDULABLE).map(|value| value == "true"),

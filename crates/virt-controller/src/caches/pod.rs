@@ -4,6 +4,7 @@ use api::names::{condition, label};
 use jiff::Timestamp;
 use kube_ext::{Meta, resources};
 use plan::condition::Condition;
+use plan::ending::Ending;
 use plan::vmi::{Pod, PodPhase, Waiting};
 use serde::Deserialize;
 
@@ -44,7 +45,6 @@ struct Status {
 #[serde(default)]
 struct ContainerStatus {
     name: String,
-    ready: bool,
     state: State,
 }
 
@@ -52,8 +52,12 @@ struct ContainerStatus {
 #[serde(default)]
 struct State {
     waiting: Option<WaitingState>,
+    running: Option<RunningState>,
     terminated: Option<TerminatedState>,
 }
+
+#[derive(Clone, Debug, Deserialize)]
+struct RunningState {}
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -105,8 +109,13 @@ impl PodFacts {
                 uid: meta.uid,
                 node: view.spec.node_name.unwrap_or_default(),
                 phase: PodPhase::from_word(&status.phase),
-                launcher_ready: compute.is_some_and(|container| container.ready),
+                launcher_runs: compute.is_some_and(|container| container.state.running.is_some()),
                 conditions: conditions.cloned().collect(),
+                not_alive: status
+                    .conditions
+                    .iter()
+                    .find(|c| c.kind == condition::NOT_ALIVE && c.status == "True")
+                    .map(|why| why.message().to_owned()),
                 gate: status
                     .conditions
                     .iter()
@@ -114,6 +123,7 @@ impl PodFacts {
                     .map(|gate| gate.status == "True"),
                 waiting: waiting(status.init_container_statuses.iter().chain(&status.container_statuses)),
                 ended: ending(ended, status.reason.as_deref(), status.message.as_deref()),
+                killed: ended.is_some_and(|ended| ended.told().is_abrupt()),
                 ended_at: ended.and_then(|ended| ended.finished_at),
                 qos_class: status.qos_class,
             },
@@ -128,21 +138,29 @@ fn waiting<'a>(containers: impl Iterator<Item = &'a ContainerStatus>) -> Option<
     Some(Waiting { reason: stuck.reason.clone(), message: stuck.message.clone() })
 }
 
+impl TerminatedState {
+    fn told(&self) -> Ending<'_> {
+        Ending {
+            code: self.exit_code,
+            reason: self.reason.as_deref().unwrap_or_default(),
+            message: self.message.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
 /// Says how a Pod ended: what the container says, or else what the Pod says.
 fn ending(
     container: Option<&TerminatedState>,
     reason: Option<&str>,
     message: Option<&str>,
 ) -> Option<String> {
-    let (reason, message, code) = match container {
-        Some(ended) => {
-            (ended.reason.as_deref().or(reason), ended.message.as_deref().or(message), Some(ended.exit_code))
-        }
-        None => (reason, message, None),
-    };
-    let mut words: Vec<String> = Vec::new();
-    words.extend(reason.filter(|text| !text.is_empty()).map(str::to_owned));
-    words.extend(code.map(|code| format!("exit code {code}")));
-    words.extend(message.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned));
+    if let Some(ended) = container {
+        let mut told = ended.told();
+        told.reason = if told.reason.is_empty() { reason.unwrap_or_default() } else { told.reason };
+        told.message = if told.message.is_empty() { message.unwrap_or_default() } else { told.message };
+        return Some(told.to_string());
+    }
+    let words: Vec<&str> = [reason, message].into_iter().flatten().map(str::trim).collect();
+    let words: Vec<&str> = words.into_iter().filter(|text| !text.is_empty()).collect();
     (!words.is_empty()).then(|| words.join(", "))
 }

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use hypervisor::Machine;
 use launcher_channel::{Refusal, StartOrder};
 use tokio::sync::{mpsc, oneshot, watch};
-use wire::launcher::v1::{AskGuestRequest, GuestAnswer, MachineState};
+use wire::launcher::v1::{
+    AskGuestRequest, CredentialsRequest, GuestAnswer, MachineState, ProbeGuestAnswer, ProbeGuestRequest,
+};
 
-use super::questions;
 use super::status::is_final;
+use super::{probing, questions};
 
 /// How long a killed hypervisor may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(30);
@@ -111,6 +113,15 @@ impl launcher_channel::Supervisor for Handle {
 
     async fn ask_guest(&self, wanted: AskGuestRequest) -> Result<GuestAnswer, Refusal> {
         questions::ask(&*self.ask(Command::Machine).await?, wanted).await
+    }
+
+    async fn give_credentials(&self, credentials: CredentialsRequest) -> Result<(), Refusal> {
+        questions::give_credentials(&*self.ask(Command::Machine).await?, credentials).await
+    }
+
+    async fn probe_guest(&self, wanted: ProbeGuestRequest) -> Result<ProbeGuestAnswer, Refusal> {
+        let phase = self.states.borrow().phase();
+        probing::probe(&*self.ask(Command::Machine).await?, phase, wanted).await
     }
 
     async fn screenshot(&self) -> Result<Vec<u8>, Refusal> {

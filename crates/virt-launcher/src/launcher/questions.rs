@@ -7,7 +7,8 @@ use std::time::Duration;
 use hypervisor::{AgentError, GuestAgent, Machine};
 use launcher_channel::Refusal;
 use wire::launcher::v1::{
-    AgentCommand, AskGuestRequest, FileSystem, FileSystemDisk, GuestAnswer, GuestOs, GuestUser,
+    AgentCommand, AskGuestRequest, CredentialsRequest, FileSystem, FileSystemDisk, GuestAnswer, GuestOs,
+    GuestUser, UserKeys, UserPassword,
 };
 
 use super::supervisor::failed;
@@ -18,11 +19,11 @@ const PICTURE: &str = "screen.png";
 /// The largest picture that is passed on, in bytes.
 const LARGEST_PICTURE: u64 = 64 << 20;
 
-fn agent(machine: &dyn Machine) -> Result<Arc<dyn GuestAgent>, Refusal> {
+pub(super) fn agent(machine: &dyn Machine) -> Result<Arc<dyn GuestAgent>, Refusal> {
     machine.agent().ok_or_else(|| Refusal::NotNow("the machine has no channel to a guest agent".to_owned()))
 }
 
-fn refused(error: AgentError) -> Refusal {
+pub(super) fn refused(error: AgentError) -> Refusal {
     Refusal::Failed(error.to_string())
 }
 
@@ -113,6 +114,23 @@ pub(super) async fn freeze(machine: Arc<dyn Machine>, seconds: u64) -> Result<()
 /// Releases held file systems.
 pub(super) async fn unfreeze(machine: &dyn Machine) -> Result<(), Refusal> {
     agent(machine)?.thaw().await.map_err(refused)
+}
+
+/// Has the agent set keys and passwords, one after the other.
+pub(super) async fn give_credentials(
+    machine: &dyn Machine,
+    credentials: CredentialsRequest,
+) -> Result<(), Refusal> {
+    let agent = agent(machine)?;
+    for UserKeys { user, keys } in credentials.keys {
+        let failed = |error| Refusal::Failed(format!("set the authorized keys of {user}: {error}"));
+        agent.authorize_keys(&user, &keys).await.map_err(failed)?;
+    }
+    for UserPassword { user, password } in credentials.passwords {
+        let failed = |error| Refusal::Failed(format!("set the password of {user}: {error}"));
+        agent.set_password(&user, &password).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Takes a picture of the screen.

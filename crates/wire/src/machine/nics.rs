@@ -63,8 +63,14 @@ pub struct Dhcp {
     pub address: std::net::Ipv4Addr,
     /// Prefix length of the guest's network.
     pub prefix: u8,
-    /// Default gateway, also the server's own identifier.
+    /// Default gateway; `0.0.0.0` where there is none.
     pub gateway: std::net::Ipv4Addr,
+    /// The server's own identifier; `None` when it is the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<std::net::Ipv4Addr>,
+    /// Routes that do not follow from address and gateway, the default route with them; empty when all do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<DhcpRoute>,
     /// Name servers.
     #[serde(default)]
     pub dns: Vec<std::net::Ipv4Addr>,
@@ -102,6 +108,18 @@ pub struct Ipv6Lease {
     /// Name servers.
     #[serde(default)]
     pub dns: Vec<std::net::Ipv6Addr>,
+}
+
+/// A route that a guest is told (RFC 3442).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhcpRoute {
+    /// Network that it leads to; `0.0.0.0` with the prefix 0 for the default route.
+    pub address: std::net::Ipv4Addr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// Next hop; `None` where the network is right behind the interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<std::net::Ipv4Addr>,
 }
 
 /// One DHCP option by code.

@@ -5,6 +5,7 @@
 
 mod configured;
 mod ports;
+mod probes;
 mod resources;
 mod state;
 mod volumes;
@@ -22,6 +23,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 pub use self::resources::overhead;
 pub use self::state::{state_claim, state_label};
 
+/// The launcher's program, in its image.
+const EXECUTABLE: &str = "/usr/bin/ironclad-launcher";
 /// User and group of everything in the Pod.
 const USER: i64 = 107;
 /// Grace of an instance that does not name one, in seconds.
@@ -198,7 +201,7 @@ fn compute(
 ) -> Container {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let words = [
-        "/usr/bin/ironclad-launcher",
+        EXECUTABLE,
         "shim",
         "--run-dir",
         volumes::PRIVATE_DIR,
@@ -211,12 +214,15 @@ fn compute(
         "--uid",
         &text(&vmi.metadata.uid),
     ];
+    let (readiness_probe, liveness_probe) = probes::of(vmi);
     Container {
         name: "compute".to_owned(),
         image: Some(config.image.clone()),
         image_pull_policy: Some(config.pull_policy.clone()),
         command: Some(words.map(str::to_owned).to_vec()),
+        liveness_probe,
         ports: ports::all(vmi),
+        readiness_probe,
         resources: Some(resources::requirements(vmi, config)),
         security_context: Some(restricted(&["NET_BIND_SERVICE"])),
         volume_mounts: Some(mounts),
@@ -227,7 +233,7 @@ fn compute(
 /// A native sidecar that prints the guest's serial console, for `kubectl logs`.
 fn console_log(config: &Config, mounts: Vec<k8s_openapi::api::core::v1::VolumeMount>) -> Container {
     let log = format!("{}/serial0.log", volumes::PRIVATE_DIR);
-    let words = ["/usr/bin/ironclad-launcher", "virt-tail", "--logfile", &log];
+    let words = [EXECUTABLE, "virt-tail", "--logfile", &log];
     Container {
         name: "guest-console-log".to_owned(),
         image: Some(config.image.clone()),

@@ -23,6 +23,9 @@ const GRAPHICS: u64 = 32;
 const TPM: u64 = 53;
 /// Memory that machines with dedicated resources get on top, in MiB.
 const DEDICATED: u64 = 100;
+/// Memory of probes that run programs of the guest: of all of them, and of each, in MiB.
+const PROBES: u64 = 100;
+const PER_PROBE: u64 = 10;
 /// What the launcher writes below its root, as a request.
 const EPHEMERAL_STORAGE: &str = "50M";
 /// Smallest processor request, in thousandths.
@@ -43,6 +46,14 @@ pub fn overhead(vmi: &VirtualMachineInstance) -> u64 {
     if is_dedicated(vmi) {
         overhead += DEDICATED * MI;
     }
+    let runs_programs = [&vmi.spec.readiness_probe, &vmi.spec.liveness_probe]
+        .into_iter()
+        .flatten()
+        .filter(|p| p.exec.is_some());
+    overhead += match runs_programs.count() as u64 {
+        0 => 0,
+        probes => (PROBES + PER_PROBE * probes) * MI,
+    };
     let reserved = domain.memory.as_ref().and_then(|memory| memory.reserved_overhead.as_ref());
     let added = reserved.and_then(|reserved| reserved.added_overhead.as_ref());
     overhead.saturating_add(added.and_then(|added| bytes(added.as_str())).unwrap_or(0))

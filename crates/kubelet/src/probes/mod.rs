@@ -1,0 +1,173 @@
+//! Probes: a task for each probe of a Pod that runs, and what they found.
+//!
+//! A Pod without probes costs nothing. What was found is asked for whenever the Pod is decided on; news call for that.
+
+mod ask;
+mod http;
+mod spec;
+mod tally;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube_ext::{Context, Key, ObjectRef, Queue, Recorder, Severity, resources};
+use tokio::task::JoinSet;
+
+use self::ask::Answer;
+pub use self::spec::{Kind, Probe, Question, of};
+use self::tally::Tally;
+use crate::record::Record;
+use crate::runtime::Runtime;
+
+/// Reason of the Event that tells of a failed look.
+const UNHEALTHY: &str = "Unhealthy";
+
+/// What a Pod's probes have found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why it cannot be used, if it cannot.
+    pub unready: Option<String>,
+    /// Why it must be ended, if it must.
+    pub dead: Option<String>,
+}
+
+/// The probes of all Pods of a node.
+pub(crate) struct Probes {
+    context: Context,
+    recorder: Recorder,
+    queue: Queue,
+    runtime: Arc<dyn Runtime>,
+    /// Directory of the Pods' directories.
+    pods: PathBuf,
+    /// By the Pod's identity.
+    watched: Mutex<BTreeMap<String, Watched>>,
+}
+
+/// A Pod whose probes are under way. They end with it.
+struct Watched {
+    verdict: Arc<Mutex<Verdict>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Probes {
+    pub(crate) fn new(
+        context: Context,
+        recorder: Recorder,
+        queue: Queue,
+        runtime: Arc<dyn Runtime>,
+        pods: PathBuf,
+    ) -> Self {
+        Self { context, recorder, queue, runtime, pods, watched: Mutex::default() }
+    }
+
+    /// Looks after a Pod that runs; returns what was found so far. `ready` is what the API knows of it: a kubelet that
+    /// came back has no reason to doubt it.
+    pub(crate) fn verdict(&self, key: &Key, record: &Record, probes: &[Probe], ready: bool) -> Verdict {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry =
+            watched.entry(record.uid.clone()).or_insert_with(|| self.begin(key, record, probes, ready));
+        entry.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops looking after a Pod.
+    pub(crate) fn stop(&self, uid: &str) {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    fn begin(&self, key: &Key, record: &Record, probes: &[Probe], ready: bool) -> Watched {
+        let waits = !ready && probes.iter().any(|probe| probe.kind == Kind::Readiness);
+        let unready = waits.then(|| "its readiness probe has not succeeded yet".to_owned());
+        let verdict = Arc::new(Mutex::new(Verdict { unready, dead: None }));
+        let mut tasks = JoinSet::new();
+        for probe in probes {
+            let worker = Worker {
+                probe: probe.clone(),
+                record: record.clone(),
+                pod: self.pods.join(&record.uid),
+                object: ObjectRef::new(&resources::POD, key.clone(), &record.uid),
+                verdict: Arc::clone(&verdict),
+                context: self.context.clone(),
+                recorder: self.recorder.clone(),
+                queue: self.queue.clone(),
+                runtime: Arc::clone(&self.runtime),
+            };
+            tasks.spawn(worker.run(probe.kind == Kind::Liveness || ready));
+        }
+        Watched { verdict, _tasks: tasks }
+    }
+}
+
+/// One probe of one Pod.
+struct Worker {
+    probe: Probe,
+    record: Record,
+    pod: PathBuf,
+    object: ObjectRef,
+    verdict: Arc<Mutex<Verdict>>,
+    context: Context,
+    recorder: Recorder,
+    queue: Queue,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl Worker {
+    /// Looks until the Pod is dead, or nobody wants to know.
+    async fn run(self, opinion: bool) {
+        let clock = &self.context.clock;
+        // How long it ran before this kubelet came; the wall clock is all that tells, and may have been set.
+        let ran = self.context.now().duration_since(self.record.started_at);
+        let ran = Duration::try_from(ran).unwrap_or(Duration::ZERO);
+        clock.sleep(self.probe.delay.saturating_sub(ran)).await;
+        let mut tally = Tally::new(opinion);
+        loop {
+            let began = clock.elapsed();
+            match self.look().await {
+                Answer::Good => {
+                    if tally.count(true, self.probe.successes, self.probe.failures) {
+                        self.found(None);
+                    }
+                }
+                Answer::Bad(why) => {
+                    let why = format!("{} probe failed: {why}", self.probe.kind.word());
+                    self.recorder.record(&self.object, Severity::Warning, UNHEALTHY, &why);
+                    if !tally.count(false, self.probe.successes, self.probe.failures) {
+                        self.found(Some(why));
+                        if self.probe.kind == Kind::Liveness {
+                            return;
+                        }
+                    }
+                }
+                Answer::Unable(why) => {
+                    let why = format!("{} probe errored: {why}", self.probe.kind.word());
+                    self.recorder.record(&self.object, Severity::Warning, UNHEALTHY, &why);
+                }
+            }
+            let took = clock.elapsed().saturating_sub(began);
+            clock.sleep(self.probe.period.saturating_sub(took)).await;
+        }
+    }
+
+    async fn look(&self) -> Answer {
+        let limit = self.probe.timeout;
+        tokio::select! {
+            answer = ask::ask(&self.probe.question, &self.record, &self.pod, &*self.runtime) => answer,
+            () = self.context.clock.sleep(limit) => Answer::Bad(format!("no answer within {} s", limit.as_secs())),
+        }
+    }
+
+    /// Notes what was found; what is new calls for a decision.
+    fn found(&self, problem: Option<String>) {
+        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match self.probe.kind {
+            Kind::Readiness => &mut verdict.unready,
+            Kind::Liveness => &mut verdict.dead,
+        };
+        if *known != problem {
+            *known = problem;
+            drop(verdict);
+            self.queue.add(self.object.key.clone());
+        }
+    }
+}
