@@ -15,6 +15,7 @@ pub mod claims;
 pub mod cloudinit;
 pub mod config;
 pub mod config_volumes;
+pub mod credentials;
 pub mod defaults;
 pub mod downward;
 pub mod fields;

@@ -62,7 +62,11 @@ pub(crate) async fn gather(
     Ok(found)
 }
 
-async fn secret(client: &Client, key: &Key, name: &str) -> Result<Option<(String, SecretData)>, ApiError> {
+pub(crate) async fn secret(
+    client: &Client,
+    key: &Key,
+    name: &str,
+) -> Result<Option<(String, SecretData)>, ApiError> {
     let found = Api::<Secret>::new(client).find(&Key::new(&key.namespace, name)).await?;
     Ok(found.map(|secret| {
         let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));

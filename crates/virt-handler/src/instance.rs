@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use kube_ext::{
     Api, ApiError, Backoff, Cache, Context, Key, ObjectRef, Patch, Queue, Recorder, Severity, resources,
 };
-use network::masquerade::PendingRules;
+use network::binding::PendingRules;
 use parking_lot::Mutex;
 use plan::Notice;
 use plan::handler::{self, Action, LONGEST_WAIT, Launcher, MachinePhase, Observed, Trouble};
 use wire::launcher::v1::machine_state::Phase;
 use wire::machine::Accelerator;
 
+use crate::credentials::Givings;
 use crate::identities::Identities;
 use crate::installation::Installation;
 use crate::keep::{Keep, Kept};
@@ -102,6 +103,8 @@ pub(crate) struct Instances {
     troubles: Mutex<BTreeMap<Key, (Trouble, u32)>>,
     /// Machines that stand still because a disk failed.
     stalls: Stalls,
+    /// Credentials that were given to guests.
+    givings: Arc<Givings>,
     installation: Installation,
 }
 
@@ -127,6 +130,7 @@ impl Instances {
             looks: Mutex::default(),
             troubles: Mutex::default(),
             stalls: Stalls::default(),
+            givings: Arc::default(),
             installation,
         }
     }
@@ -177,6 +181,7 @@ impl Instances {
         });
         let disks = kept.iter().flat_map(|kept| &kept.record.disks).map(|disk| disk.name.as_str());
         let stall = self.stalls.observe(key, &launcher, &pod, disks, self.context.now());
+        let credentials = self.givings.observe(key, &uid, &view.spec.access_credentials, &launcher);
         let silent = launcher == Launcher::Silent;
         let trouble = self.troubles.lock().get(key).map(|(trouble, _)| trouble.clone());
         let observed = Observed {
@@ -184,6 +189,7 @@ impl Instances {
             launcher,
             trouble,
             stall,
+            credentials,
             accelerated: self.config.hypervisor.accelerator == Accelerator::Kvm,
             boot_patience: self.config.boot_patience,
         };
@@ -214,6 +220,7 @@ impl Instances {
         self.looks.lock().remove(key);
         self.troubles.lock().remove(key);
         self.stalls.forget(key);
+        self.givings.forget(key);
         if let Some(uid) = self.identities.gone(key) {
             self.sessions.close(&uid);
             self.keep.forget(&uid);
@@ -323,6 +330,10 @@ impl Instances {
                 let Some(session) = session else { return Ok(()) };
                 self.stalls.tried(key, self.context.now());
                 session.client.resume().await?;
+            }
+            Action::GiveCredentials => {
+                let Some(session) = session else { return Ok(()) };
+                self.givings.give(&self.context, key, &session.client, &self.queue);
             }
             Action::Write { patch } => {
                 let mut patch = patch.clone();

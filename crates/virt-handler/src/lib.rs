@@ -8,6 +8,7 @@
 //! The agent may die at any moment. Guests do not notice: a new agent finds the launchers by their Pods, knows the
 //! session secrets and the machine records from its state directory ([`keep`]), and goes on.
 
+mod credentials;
 mod door;
 mod farewell;
 mod gather;

@@ -88,8 +88,13 @@ fn the_readme_works() {
 #[test]
 fn the_guides_work() {
     let guides = ["docs/getting-started.md", "docs/concepts.md"];
-    let references =
-        ["docs/configuration.md", "docs/networking.md", "docs/storage.md", "docs/troubleshooting.md"];
+    let references = [
+        "docs/configuration.md",
+        "docs/credentials.md",
+        "docs/networking.md",
+        "docs/storage.md",
+        "docs/troubleshooting.md",
+    ];
     follow(&guides, &references);
 }
 

@@ -8,7 +8,8 @@ use kube_ext::Kind as _;
 use crate::up::node::hypervisor;
 
 /// Conditions that should hold; their message says why they do not.
-const SHOULD: [&str; 3] = [kind::SYNCHRONIZED, kind::POD_SCHEDULED, kind::PROVISIONING];
+const SHOULD: [&str; 4] =
+    [kind::SYNCHRONIZED, kind::POD_SCHEDULED, kind::PROVISIONING, kind::ACCESS_CREDENTIALS_SYNCHRONIZED];
 /// Conditions that should not hold; their message says why they do.
 const SHOULD_NOT: [&str; 6] = [
     kind::UNSUPPORTED,

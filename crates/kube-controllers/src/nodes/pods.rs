@@ -130,11 +130,11 @@ impl Controller {
     ) -> Result<(), ApiError> {
         let patch = json!({"metadata": {"uid": pod.uid}, "status": status});
         match self.api.patch_status(key, &Patch::Strategic(patch)).await {
-            Err(error) if error.is_not_found() || error.is_conflict() => return Ok(()),
+            Err(error) if error.is_not_found() => return Ok(()),
             other => other.map(drop)?,
         }
         match self.api.delete(key, &Delete { grace_seconds, ..Delete::only(&pod.uid) }).await {
-            Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
+            Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
     }

@@ -58,10 +58,7 @@ pub(super) fn public_keys(
         let data = secrets
             .get(name)
             .ok_or_else(|| CloudInitError::NoSecret { volume: volume.to_owned(), secret: name.to_owned() })?;
-        for value in data.values() {
-            let text = String::from_utf8_lossy(value);
-            keys.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
-        }
+        keys.extend(crate::credentials::keys(data));
     }
     Ok(keys)
 }
