@@ -176,10 +176,9 @@ pub async fn run(options: &Options) -> Report {
         world.wait(dice.millis(1000, 15_000)).await;
         if options.faults {
             // Killed in the middle of whatever it did, and started again a while later.
-            let victim = if dice.chance(700) { &mut virt } else { &mut kube };
-            victim.abort();
+            let killed_virt = dice.chance(700);
+            if killed_virt { &virt } else { &kube }.abort();
             world.wait(dice.millis(0, 4000)).await;
-            let killed_virt = virt.is_finished();
             world.journal.write("chance", if killed_virt { "restarts virt" } else { "restarts kube" });
             if killed_virt {
                 virt = world.virt_controller();

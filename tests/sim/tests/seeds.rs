@@ -51,6 +51,14 @@ fn storms() {
     }
 }
 
+/// Storms that once left something behind: a deletion that was refused and not tried again.
+#[test]
+fn storms_that_broke_something() {
+    for seed in [511] {
+        verdict(&Options { seed, ..Options::default() });
+    }
+}
+
 fn verdict(options: &Options) {
     let report = simulate(options);
     if !report.complaints.is_empty() {
