@@ -130,12 +130,20 @@ pub struct FieldError {
     pub value: Value,
     /// The rule and the remedy, without path or value.
     pub detail: String,
+    /// Whether messages leave the value out.
+    pub reticent: bool,
 }
 
 impl FieldError {
     /// Any problem.
     pub fn new(path: Path, problem: Problem, value: Value, detail: impl Into<String>) -> Self {
-        Self { path, problem, value, detail: detail.into() }
+        Self { path, problem, value, detail: detail.into(), reticent: false }
+    }
+
+    /// The same without the value in its message.
+    #[must_use]
+    pub fn without_value(self) -> Self {
+        Self { reticent: true, ..self }
     }
 
     /// The value breaks the rule `detail`.
@@ -195,7 +203,7 @@ impl FieldError {
     /// The text without the path, as a cause carries it.
     pub fn message(&self) -> String {
         let mut text = self.problem.title().to_owned();
-        if self.problem.shows_value() {
+        if self.problem.shows_value() && !self.reticent {
             text.push_str(": ");
             text.push_str(&shown(&self.value));
         }

@@ -14,6 +14,7 @@ pub mod names;
 pub mod object;
 pub mod patch;
 pub mod quantity;
+pub mod rules;
 pub mod schema;
 pub mod selector;
 pub mod status;

@@ -114,6 +114,15 @@ impl Entry {
         serde_json::from_slice(&self.bytes)
     }
 
+    /// Whether the object is in the version `api_version`.
+    pub fn is_in(&self, api_version: &str) -> bool {
+        let version = self
+            .bytes
+            .strip_prefix(b"{\"apiVersion\":\"")
+            .and_then(|rest| rest.strip_prefix(api_version.as_bytes()));
+        version.is_some_and(|rest| rest.starts_with(b"\""))
+    }
+
     /// Returns the same object as another version would have it, for versions that differ in `apiVersion` only.
     pub fn bytes_as(&self, api_version: &str) -> Bytes {
         replace_api_version(&self.bytes, api_version)

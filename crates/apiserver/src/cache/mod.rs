@@ -124,6 +124,8 @@ pub struct Cache {
     applied: Arc<Signal>,
     keeps_objects: bool,
     fields: RwLock<Arc<[Box<str>]>>,
+    /// The schema that the objects held are in the form of.
+    settled: Mutex<String>,
 }
 
 #[derive(Debug)]
@@ -145,6 +147,7 @@ impl Cache {
             applied,
             keeps_objects: keeps_objects(collection),
             fields: RwLock::new(selectable_fields(collection)),
+            settled: Mutex::default(),
         }
     }
 
@@ -172,6 +175,25 @@ impl Cache {
             }
         }
         *current = fields;
+    }
+
+    /// Rewrites the objects held when they are not in the form of the schema `mark` yet. They keep their revisions: nobody
+    /// wrote them.
+    pub fn settle(&self, mark: String, settled: impl Fn(&Entry) -> Option<serde_json::Value>) {
+        let mut known = self.settled.lock();
+        if *known == mark {
+            return;
+        }
+        let mut state = self.state.write();
+        let fields = self.fields();
+        for entry in state.objects.values_mut() {
+            if let Some(object) = settled(entry) {
+                let facets = Arc::new(Facets::of(&object, &fields));
+                let key = entry.key.clone();
+                *entry = Arc::new(Entry::new(key, entry.revision, &stored_bytes(&object), facets));
+            }
+        }
+        *known = mark;
     }
 
     /// Returns an object.

@@ -11,6 +11,7 @@ use super::kind::{Collection, Column, Resource, ScalePaths, Subresource, Verb};
 use super::schema::SchemaSource;
 use crate::ApiServer;
 use crate::cache::{Entry, ObjectKey, stored_bytes};
+use crate::conversion::Converter;
 use crate::resource::storage::{self, CommitError, Intent};
 
 /// Finalizer that holds a definition until its objects are gone.
@@ -50,6 +51,7 @@ pub fn resources(crd: &Value) -> Vec<Arc<Resource>> {
     let spec = &crd["spec"];
     let names = &spec["names"];
     let versions = || spec["versions"].as_array().into_iter().flatten();
+    let converter = Converter::read(crd);
     let storage = versions()
         .find(|version| version["storage"] == true)
         .map_or_else(Box::default, |version| text(&version["name"]));
@@ -69,6 +71,7 @@ pub fn resources(crd: &Value) -> Vec<Arc<Resource>> {
             Arc::new(Resource {
                 collection: collection_of(crd),
                 storage_version: storage.clone(),
+                conversion: converter.clone(),
                 singular: text(&names["singular"]),
                 list_kind: text(&names["listKind"]),
                 short_names: texts(&names["shortNames"]),
@@ -136,6 +139,25 @@ pub(crate) fn register(server: &ApiServer, crd: &Value) {
     }
     server.caches().of(&collection).set_fields(fields.into());
     server.registry().set_custom(&collection, resources);
+    if let Some(stored) = server.registry().snapshot().stored(&collection) {
+        settle_stored(server, crd, stored);
+    }
+}
+
+/// Brings what is stored into the form of a schema that changed: unknown fields go, defaults are filled in. Objects are
+/// shown so from now on; they keep their revisions, and are written so when they are written next.
+fn settle_stored(server: &ApiServer, crd: &Value, resource: &Resource) {
+    let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+    let schema = versions.filter(|version| version["storage"] == true).map(|version| &version["schema"]);
+    let mark = schema.map(Value::to_string).collect();
+    let version = resource.api_version();
+    server.caches().of(&resource.collection).settle(mark, |entry| {
+        let mut object = entry.parse().ok().filter(|_| entry.is_in(&version))?;
+        let before = object.clone();
+        resource.schema.settle(&mut object).ok()?;
+        resource.schema.default(&mut object);
+        (object != before).then_some(object)
+    });
 }
 
 /// Acts on a stored definition: accepts its names and serves it, or empties it when it is being deleted.

@@ -55,6 +55,12 @@ pub fn definition_with_defaults(name: &str) -> Option<String> {
             property["default"] = default;
         }
     }
+    // Which reasons a rule may give is checked with the rest of the rule, once and in one place.
+    if name.ends_with(".apiextensions.v1.ValidationRule")
+        && let Some(reason) = schema["properties"]["reason"].as_object_mut()
+    {
+        reason.shift_remove("enum");
+    }
     Some(schema.to_string())
 }
 
@@ -89,6 +95,7 @@ fn resource(line: &'static str, columns: &mut HashMap<&str, Vec<Column>>) -> Res
         gvk: Gvk { group: group.into(), version: version.into(), kind: kind.into() },
         collection: collection(group, plural),
         storage_version: storage_version(group, plural, version).into(),
+        conversion: None,
         singular: singular.into(),
         list_kind: format!("{kind}List").into(),
         short_names: list(short_names),

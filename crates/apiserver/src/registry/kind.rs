@@ -6,6 +6,7 @@ use std::sync::Arc;
 pub use machinery::gvk::{Gvk, Gvr};
 
 use super::schema::SchemaSource;
+use crate::conversion::Converter;
 
 /// Joins group and version as the `apiVersion` field has them.
 pub fn api_version(group: &str, version: &str) -> String {
@@ -161,6 +162,8 @@ pub struct Resource {
     pub columns: Box<[Column]>,
     /// Paths (with leading dot) that field selectors of a custom resource may name besides name and namespace.
     pub selectable_fields: Box<[Box<str>]>,
+    /// The webhook that converts its objects between versions, where they differ in more than their `apiVersion`.
+    pub(crate) conversion: Option<Arc<Converter>>,
     /// Scale paths of a custom resource that has the scale subresource.
     pub scale: Option<ScalePaths>,
     /// Whether a CustomResourceDefinition defines it.

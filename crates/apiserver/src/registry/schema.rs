@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 
-use machinery::field::{FieldError, Problem};
+use machinery::field::{FieldError, Path, Problem};
+use machinery::rules::{Rules, Verdict};
 use machinery::schema::{Library, Schema, SchemaError};
 use serde_json::Value;
 
@@ -25,7 +26,7 @@ pub struct SchemaSource {
 enum Origin {
     None,
     BuiltIn(&'static str),
-    Custom(Schema),
+    Custom(Schema, Option<Rules>),
 }
 
 impl fmt::Debug for SchemaSource {
@@ -33,7 +34,7 @@ impl fmt::Debug for SchemaSource {
         match &self.origin {
             Origin::None => f.write_str("SchemaSource(none)"),
             Origin::BuiltIn(name) => write!(f, "SchemaSource({name})"),
-            Origin::Custom(_) => f.write_str("SchemaSource(custom)"),
+            Origin::Custom(..) => f.write_str("SchemaSource(custom)"),
         }
     }
 }
@@ -55,7 +56,8 @@ impl SchemaSource {
     /// Fails when it is not a schema.
     pub fn custom(open_api_v3_schema: &Value) -> Result<Self, SchemaError> {
         let schema = library().structural(open_api_v3_schema)?;
-        Ok(Self { origin: Origin::Custom(schema), parsed: OnceLock::new() })
+        let rules = Rules::read(open_api_v3_schema);
+        Ok(Self { origin: Origin::Custom(schema, rules), parsed: OnceLock::new() })
     }
 
     /// The name of the definition in the facts, for built-in kinds.
@@ -69,7 +71,7 @@ impl SchemaSource {
     /// The parsed schema.
     pub fn schema(&self) -> &Schema {
         match &self.origin {
-            Origin::Custom(schema) => schema,
+            Origin::Custom(schema, _) => schema,
             Origin::BuiltIn(name) => {
                 self.parsed.get_or_init(|| library().named(name).unwrap_or_else(|| library().anything()))
             }
@@ -96,25 +98,47 @@ impl SchemaSource {
         }
     }
 
-    /// Returns every broken rule of the schema.
-    pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        let mut errors = match self.origin {
-            Origin::None => Vec::new(),
-            _ => self.schema().validate(object),
-        };
-        if matches!(self.origin, Origin::BuiltIn(_)) {
-            // Typed objects show some fields as null; for them that is the same as being absent.
-            errors.retain(|error| {
-                !(error.problem == Problem::TypeInvalid && error.detail.ends_with("not null"))
-            });
+    /// Returns every broken rule of the schema. In objects of custom kinds, what is as it was in `old` may stay so.
+    pub fn validate(&self, object: &Value, old: Option<&Value>) -> Verdict {
+        match &self.origin {
+            Origin::None => Verdict::default(),
+            Origin::BuiltIn(_) => {
+                let mut errors = self.schema().validate(object);
+                // Typed objects show some fields as null; for them that is the same as being absent.
+                errors.retain(|error| {
+                    !(error.problem == Problem::TypeInvalid && error.detail.ends_with("not null"))
+                });
+                Verdict { errors, warnings: Vec::new() }
+            }
+            Origin::Custom(schema, rules) => {
+                let mut errors = schema.validate_change(object, old);
+                match rules {
+                    None => Verdict { errors, warnings: Vec::new() },
+                    Some(_) if errors.iter().any(blocks) => {
+                        let detail = "some validation rules were not checked because the object was invalid; \
+                                      correct the existing errors to complete validation";
+                        errors.push(FieldError::invalid(Path::root(), Value::Null, detail));
+                        Verdict { errors, warnings: Vec::new() }
+                    }
+                    Some(rules) => {
+                        let verdict = rules.judge(object, old);
+                        errors.extend(verdict.errors);
+                        Verdict { errors, warnings: verdict.warnings }
+                    }
+                }
+            }
         }
-        errors
     }
 
     /// The schema, when objects are typed as built-in kinds are.
     fn typed(&self) -> Option<&Schema> {
         matches!(self.origin, Origin::BuiltIn(_)).then(|| self.schema())
     }
+}
+
+/// Whether rules in CEL could not make sense of an object with such an error.
+fn blocks(error: &FieldError) -> bool {
+    matches!(error.problem, Problem::Required | Problem::TooLong | Problem::TooMany | Problem::TypeInvalid)
 }
 
 #[cfg(test)]

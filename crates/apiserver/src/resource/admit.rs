@@ -78,9 +78,8 @@ pub(crate) async fn mutate(
     strategy: &Strategy,
     draft: &mut Value,
 ) -> Result<()> {
-    // A scale is a view of the object; what could be changed of it is one number that the client just chose.
     if request.sub_resource == "scale" {
-        return Ok(());
+        return mutate_scale(call, request, draft).await;
     }
     let (server, resource) = (call.server.clone(), call.resource.clone());
     let settle = |object: &mut Value| {
@@ -93,6 +92,23 @@ pub(crate) async fn mutate(
     request.object = std::mem::take(draft);
     let outcome = server.admission().mutate(&context, request, &settle, &mut call.warnings).await;
     *draft = std::mem::take(&mut request.object);
+    outcome
+}
+
+/// Lets admission change the scale of `draft`: a view of the object of which only the count is taken back.
+async fn mutate_scale(call: &mut Call, request: &mut Request, draft: &mut Value) -> Result<()> {
+    let (server, resource) = (call.server.clone(), call.resource.clone());
+    let context = Context::new(&server, &resource);
+    request.object = scale::scale_of(&resource, draft);
+    let old = scale::scale_of(&resource, &request.old_object);
+    let whole = std::mem::replace(&mut request.old_object, old);
+    let outcome = server.admission().mutate(&context, request, &|_| Ok(()), &mut call.warnings).await;
+    request.old_object = whole;
+    let wanted = std::mem::take(&mut request.object);
+    let replicas = object::i64_at(&wanted, &["spec", "replicas"]).unwrap_or(0);
+    if outcome.is_ok() && scale::scale_of(&resource, draft)["spec"] != wanted["spec"] {
+        scale::set_replicas(&resource, draft, replicas);
+    }
     outcome
 }
 

@@ -17,8 +17,7 @@ use super::present::{self, ListMeta};
 use super::storage::{self, CommitError, Intent};
 use super::{Call, admit, decode, list, metadata, strategy};
 use crate::cache::{Entry, ObjectKey};
-use crate::registry::convert;
-use crate::{Body, Result, body};
+use crate::{Body, Result, body, conversion};
 
 /// What becomes of the objects that depend on a deleted one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +119,12 @@ impl DeleteOptions {
 pub(crate) async fn delete(call: &mut Call, body: &Bytes) -> Result<Response<Body>> {
     let options = DeleteOptions::parse(call, body)?;
     let key = call.key();
-    let outcome = delete_one(call, &key, &options).await?;
+    let outcome = match delete_one(call, &key, &options).await? {
+        Outcome::Gone(entry) => Outcome::Gone(conversion::shown(&call.server, &call.resource, &entry).await?),
+        Outcome::Marked(entry) => {
+            Outcome::Marked(conversion::shown(&call.server, &call.resource, &entry).await?)
+        }
+    };
     answer(call, &key, &outcome)
 }
 
@@ -160,7 +164,7 @@ async fn delete_one(call: &mut Call, key: &ObjectKey, options: &DeleteOptions) -
         let resource = Arc::clone(&call.resource);
         let found = storage::current(&call.server, &resource, key).await?;
         let entry = found.ok_or_else(|| call.not_found(&key.name))?;
-        let old = present::value_of(&resource, &entry)?;
+        let old = present::current(&call.server, &resource, &entry).await?;
         preconditions(call, key, &old, options)?;
         admit::delete(call, &key.name, &old, options.dry_run, &options.raw).await?;
         let mut draft = old.clone();
@@ -168,7 +172,7 @@ async fn delete_one(call: &mut Call, key: &ObjectKey, options: &DeleteOptions) -
         if !remove && draft == old {
             return Ok(Outcome::Marked(entry));
         }
-        let stored = convert::to_storage(&resource, draft);
+        let stored = conversion::stored(&call.server, &resource, draft).await?;
         let last = Entry::new(
             entry.key.clone(),
             entry.revision,
@@ -268,5 +272,6 @@ pub(crate) async fn delete_collection(call: &mut Call, body: &Bytes) -> Result<R
             Err(status) => return Err(status),
         }
     }
+    let shown = conversion::all_shown(&call.server, &call.resource, shown).await?;
     present::list(call, &shown, &ListMeta { revision: meta.revision, ..ListMeta::default() })
 }

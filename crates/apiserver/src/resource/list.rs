@@ -10,12 +10,13 @@ use super::options::{Continue, ListOptions, Match};
 use super::present::{self, ListMeta};
 use super::{Call, read, storage};
 use crate::cache::Entry;
-use crate::{Body, Result};
+use crate::{Body, Result, conversion};
 
 /// Answers a list.
 pub(crate) async fn list(call: &mut Call) -> Result<Response<Body>> {
     let options = ListOptions::parse(call, false)?;
     let (entries, meta) = select(call, &options).await?;
+    let entries = conversion::all_shown(&call.server, &call.resource, entries).await?;
     present::list(call, &entries, &meta)
 }
 

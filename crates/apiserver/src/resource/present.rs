@@ -1,5 +1,7 @@
 //! Turns stored objects into answers, in the form and version that the client asked for.
 
+use std::sync::Arc;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{Response, StatusCode};
 use machinery::status::Status;
@@ -10,7 +12,7 @@ use crate::cache::Entry;
 use crate::registry::Resource;
 use crate::registry::convert;
 use crate::request::negotiate::{Accepted, Encoding, Form, MetaVersion, accepted};
-use crate::{Body, Result, body};
+use crate::{ApiServer, Body, Result, body, conversion};
 
 /// Returns the object as the version of `resource` shows it.
 pub(crate) fn bytes_of(resource: &Resource, entry: &Entry) -> Bytes {
@@ -31,6 +33,14 @@ pub(crate) fn value_of(resource: &Resource, entry: &Entry) -> Result<Value> {
     let stored =
         entry.parse().map_err(|error| Status::internal(format!("a stored object is damaged: {error}")))?;
     Ok(convert::from_storage(resource, stored))
+}
+
+/// Returns the object as the version of `resource` shows it, also where a webhook has to convert it.
+///
+/// # Errors
+/// Fails when the stored object is damaged, and when the webhook fails.
+pub(crate) async fn current(server: &ApiServer, resource: &Resource, entry: &Arc<Entry>) -> Result<Value> {
+    value_of(resource, &*conversion::shown(server, resource, entry).await?)
 }
 
 /// Answers one object.
@@ -125,11 +135,7 @@ impl ListMeta {
 }
 
 /// Answers a list.
-pub(crate) fn list(
-    call: &Call,
-    entries: &[std::sync::Arc<Entry>],
-    meta: &ListMeta,
-) -> Result<Response<Body>> {
+pub(crate) fn list(call: &Call, entries: &[Arc<Entry>], meta: &ListMeta) -> Result<Response<Body>> {
     let accepted = accepted(&call.headers, true)?;
     let resource = &call.resource;
     if accepted == Accepted::default() {

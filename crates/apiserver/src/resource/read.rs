@@ -4,13 +4,14 @@ use http::{Response, StatusCode};
 use machinery::status::Status;
 
 use super::{Call, present, storage};
-use crate::{Body, Result};
+use crate::{Body, Result, conversion};
 
 /// Answers a get.
 pub(crate) async fn get(call: &mut Call) -> Result<Response<Body>> {
     wait_for_revision(call).await?;
     let found = storage::current(&call.server, &call.resource, &call.key()).await?;
     let entry = found.ok_or_else(|| call.not_found(&call.info.name))?;
+    let entry = conversion::shown(&call.server, &call.resource, &entry).await?;
     present::object(call, StatusCode::OK, &entry)
 }
 

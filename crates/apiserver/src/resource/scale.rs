@@ -22,7 +22,7 @@ pub(crate) async fn answer(
     if verb == "get" {
         let found = storage::current(&call.server, &call.resource, &key).await?;
         let entry = found.ok_or_else(|| call.not_found(&key.name))?;
-        let object = present::value_of(&call.resource, &entry)?;
+        let object = present::current(&call.server, &call.resource, &entry).await?;
         return present::value(call, StatusCode::OK, &scale_of(&call.resource, &object));
     }
     let kind = if verb == "patch" { "PatchOptions" } else { "UpdateOptions" };
@@ -58,9 +58,7 @@ pub(crate) async fn answer(
         } else {
             object::set_meta(&mut changed, "resourceVersion", version);
         }
-        let path = spec_path(&call.resource);
-        let path: Vec<&str> = path.split('.').collect();
-        object::set_at(&mut changed, &path, replicas.into());
+        set_replicas(&call.resource, &mut changed, replicas);
         Ok(changed)
     })
     .await?;
@@ -71,6 +69,13 @@ pub(crate) async fn answer(
 fn spec_path(resource: &Resource) -> String {
     let path = resource.scale.as_ref().map_or(".spec.replicas", |scale| &*scale.spec_replicas);
     path.trim_start_matches('.').to_owned()
+}
+
+/// Sets the count that an object's scale shows.
+pub(super) fn set_replicas(resource: &Resource, object: &mut Value, replicas: i64) {
+    let path = spec_path(resource);
+    let path: Vec<&str> = path.split('.').collect();
+    object::set_at(object, &path, replicas.into());
 }
 
 /// Returns an object's scale.

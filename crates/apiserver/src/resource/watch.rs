@@ -19,7 +19,7 @@ use crate::cache::{Change, ChangeKind, Entry, Watcher};
 use crate::registry::ResourceRef;
 use crate::request::negotiate::{Form, accepted};
 use crate::table::Include;
-use crate::{ApiServer, Body, Result, body};
+use crate::{ApiServer, Body, Result, body, conversion};
 
 /// A watch without a timeout of its own ends after a time between this and twice this.
 const DEFAULT_TIMEOUT: u64 = 1800;
@@ -74,6 +74,7 @@ pub(crate) async fn watch(call: &mut Call) -> Result<Response<Body>> {
     };
     let names = cache.fields();
     first.retain(|entry| options.selection.matches(&entry.key, &entry.facets, &names));
+    let first = conversion::all_shown(&call.server, &call.resource, first).await?;
     let stream = WatchStream {
         server: call.server.clone(),
         resource: ResourceRef::clone(&call.resource),
@@ -167,8 +168,14 @@ impl WatchStream {
         match next {
             Some(Ok(changes)) if changes.is_empty() => return (Bytes::new(), false),
             Some(Ok(changes)) => {
-                for change in &changes {
-                    self.put_change(&mut lines, change);
+                let entries = changes.iter().map(|change| Arc::clone(&change.entry)).collect();
+                match conversion::all_shown(&self.server, &self.resource, entries).await {
+                    Ok(entries) => {
+                        for (change, entry) in changes.iter().zip(&entries) {
+                            self.put_change(&mut lines, change, entry);
+                        }
+                    }
+                    Err(status) => return (error_line(&status), false),
                 }
             }
             Some(Err(error)) => return (error_line(&expired(error)), false),
@@ -182,8 +189,7 @@ impl WatchStream {
     }
 
     /// Writes what a change means to this watch: objects enter and leave its selection.
-    fn put_change(&mut self, lines: &mut BytesMut, change: &Change) {
-        let entry = &change.entry;
+    fn put_change(&mut self, lines: &mut BytesMut, change: &Change, entry: &Entry) {
         let selection = &self.options.selection;
         let now = change.kind == ChangeKind::Put && selection.matches(&entry.key, &entry.facets, &self.names);
         let before =

@@ -15,8 +15,8 @@ use super::storage::{self, CommitError, Intent};
 use super::strategy::{self, Strategy};
 use super::{Call, FieldValidation, WriteOptions, admit, metadata, present, quota};
 use crate::cache::{Entry, Facets, ObjectKey, stored_bytes};
-use crate::registry::{Resource, convert};
-use crate::{Result, auth};
+use crate::registry::Resource;
+use crate::{Result, auth, conversion};
 
 /// How often a write is computed anew because the object changed meanwhile.
 const ATTEMPTS: usize = 20;
@@ -144,7 +144,11 @@ pub(crate) async fn create(
         }
         match create_once(call, draft, generated, options, owner).await {
             Err(status) if generated && attempts < 8 && status.reason == "AlreadyExists" => {}
-            outcome => return outcome,
+            Ok(written) => {
+                let entry = conversion::shown(&call.server, &call.resource, &written.entry).await?;
+                return Ok(Written { entry, ..written });
+            }
+            Err(status) => return Err(status),
         }
     }
 }
@@ -188,7 +192,7 @@ async fn create_once(
     let name = object::name(&draft).to_owned();
     let key = ObjectKey::new(call.namespace(), &name);
     let mut errors = metadata::validate(&strategy, &resource, &draft);
-    errors.extend(resource.schema.validate(&draft));
+    errors.extend(validate(call, &draft, None));
     errors.extend((strategy.validate)(call, &draft, None));
     if !errors.is_empty() {
         return Err(Status::invalid(&resource.gvk, &name, &errors).into());
@@ -204,12 +208,10 @@ async fn create_once(
         if storage::current(&call.server, &resource, &key).await?.is_some() {
             return Err(taken().into());
         }
-        return Ok(Written {
-            entry: Arc::new(unsaved(key, &convert::to_storage(&resource, draft))),
-            created: true,
-        });
+        let stored = conversion::stored(&call.server, &resource, draft).await?;
+        return Ok(Written { entry: Arc::new(unsaved(key, &stored)), created: true });
     }
-    let stored = convert::to_storage(&resource, draft);
+    let stored = conversion::stored(&call.server, &resource, draft).await?;
     match storage::commit(&call.server, &resource.collection, &key, None, Intent::Put(&stored)).await {
         Ok(entry) => {
             strategy::after_write(&call.server, &resource, Some(&stored));
@@ -226,6 +228,15 @@ fn check_escalation(call: &Call, draft: &Value, old: Option<&Value>) -> Result<(
         return Ok(());
     }
     auth::escalation::check(&call.server, &call.user, call.resource.plural(), draft, old)
+}
+
+/// Holds an object against its schema; warns of what may stay as it was.
+fn validate(call: &mut Call, draft: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let verdict = call.resource.schema.validate(draft, old);
+    for warning in verdict.warnings {
+        call.warn(warning);
+    }
+    verdict.errors
 }
 
 /// Sets what the client left out.
@@ -262,14 +273,17 @@ pub(crate) async fn update(
         let resource = Arc::clone(&call.resource);
         let found = storage::current(&call.server, &resource, key).await?;
         let entry = found.ok_or_else(|| call.not_found(&key.name))?;
-        let old = present::value_of(&resource, &entry)?;
+        let old = present::current(&call.server, &resource, &entry).await?;
         let wanted = change(call, &old)?;
         let pinned = object::resource_version(&wanted);
         if !pinned.is_empty() && pinned != "0" && pinned != object::resource_version(&old) {
             return Err(Status::stale(&resource.gvr(), &key.name).into());
         }
         match update_once(call, &entry, &old, wanted, options, owner).await {
-            Ok(Some(entry)) => return Ok(Written { entry, created: false }),
+            Ok(Some(entry)) => {
+                let entry = conversion::shown(&call.server, &resource, &entry).await?;
+                return Ok(Written { entry, created: false });
+            }
             Ok(None) => {}
             Err(status) => return Err(status),
         }
@@ -306,7 +320,7 @@ async fn update_once(
     }
     let name = object::name(old).to_owned();
     errors.extend(metadata::validate(&strategy, &resource, &draft));
-    errors.extend(resource.schema.validate(&draft));
+    errors.extend(validate(call, &draft, Some(old)));
     errors.extend((strategy.validate)(call, &draft, Some(old)));
     if !errors.is_empty() {
         return Err(Status::invalid(&resource.gvk, &name, &errors).into());
@@ -320,7 +334,7 @@ async fn update_once(
         return Ok(Some(Arc::clone(entry)));
     }
     let _charged = quota::charge(call, &draft, Some(old), options.dry_run).await?;
-    let stored = convert::to_storage(&resource, draft);
+    let stored = conversion::stored(&call.server, &resource, draft).await?;
     if options.dry_run {
         let mut shown = stored;
         object::set_meta(&mut shown, "resourceVersion", entry.revision.to_string());

@@ -50,7 +50,7 @@ pub(crate) enum Kind {
     Map(Vec<(Expr, Expr, bool)>),
     /// A macro that goes through a list or a map.
     Each(Box<Each>),
-    /// `cel.bind(name, value, body)`, and `optMap` with an optional in the place of the value.
+    /// `optional.optMap(name, body)` and `optFlatMap`.
     Bind(Box<Bind>),
 }
 
@@ -120,14 +120,14 @@ pub(crate) struct Each {
     pub(crate) body: Expr,
 }
 
-/// A name for a value.
+/// A name for what is in an optional.
 #[derive(Clone, Debug)]
 pub(crate) struct Bind {
     pub(crate) name: Arc<str>,
     pub(crate) value: Expr,
     pub(crate) body: Expr,
-    /// The value is an optional, the body is for what is in it; true: the result is wrapped again.
-    pub(crate) optional: Option<bool>,
+    /// The result is wrapped again.
+    pub(crate) wrap: bool,
 }
 
 impl Expr {

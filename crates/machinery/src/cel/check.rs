@@ -1,5 +1,6 @@
 //! Checks an expression before it is ever evaluated: names, fields, functions and what they are applied to.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::CompileError;
@@ -33,13 +34,34 @@ impl Scope {
 
 /// Returns the type of the whole expression.
 pub(super) fn check(source: &str, root: &Expr, scope: &Scope) -> Result<Type, CompileError> {
-    Checker { source, scope, names: Vec::new() }.infer(root)
+    Checker { source, scope, names: Vec::new(), seen: None }.infer(root)
+}
+
+/// The types of all parts of an expression that was found good.
+pub(super) fn types(source: &str, root: &Expr, scope: &Scope) -> Types {
+    let mut checker = Checker { source, scope, names: Vec::new(), seen: Some(Types::default()) };
+    // What was good once is good again.
+    let _ = checker.infer(root);
+    checker.seen.unwrap_or_default()
+}
+
+/// Types of nodes, which are told apart by where they are.
+#[derive(Debug, Default)]
+pub(super) struct Types(HashMap<*const Expr, Type>);
+
+impl Types {
+    /// The type of a node.
+    pub(super) fn of(&self, expr: &Expr) -> &Type {
+        self.0.get(&std::ptr::from_ref(expr)).unwrap_or(&Type::Dyn)
+    }
 }
 
 struct Checker<'a> {
     source: &'a str,
     scope: &'a Scope,
     names: Vec<(Arc<str>, Type)>,
+    /// Keeps what was found out, where somebody asks for it.
+    seen: Option<Types>,
 }
 
 type Inferred = Result<Type, CompileError>;
@@ -55,6 +77,14 @@ impl Checker<'_> {
     }
 
     fn infer(&mut self, expr: &Expr) -> Inferred {
+        let kind = self.kind_of(expr)?;
+        if let Some(seen) = &mut self.seen {
+            seen.0.insert(std::ptr::from_ref(expr), kind.clone());
+        }
+        Ok(kind)
+    }
+
+    fn kind_of(&mut self, expr: &Expr) -> Inferred {
         match &expr.kind {
             Kind::Literal(value) => Ok(literal(value)),
             Kind::Ident(name) => match self.named(name) {
@@ -87,7 +117,7 @@ impl Checker<'_> {
                         (**items).clone()
                     }
                     Type::Map(values) => (**values).clone(),
-                    Type::Dyn | Type::Members(_) | Type::Object(_) => Type::Dyn,
+                    Type::Dyn => Type::Dyn,
                     _ => return self.no_overload(expr.at, "_[_]", &[inner, index]),
                 };
                 Ok(if wrapped { Type::Optional(Box::new(found)) } else { found })
@@ -134,14 +164,13 @@ impl Checker<'_> {
             }
             Kind::Each(each) => self.each(expr.at, each),
             Kind::Bind(bind) => {
-                let value = match (self.infer(&bind.value)?, bind.optional) {
-                    (kind, None) => kind,
-                    (Type::Optional(inner), Some(_)) => *inner,
-                    (Type::Dyn, Some(_)) => Type::Dyn,
-                    (kind, Some(_)) => return self.no_overload(expr.at, "optMap", &[kind]),
+                let value = match self.infer(&bind.value)? {
+                    Type::Optional(inner) => *inner,
+                    Type::Dyn => Type::Dyn,
+                    kind => return self.no_overload(expr.at, "optMap", &[kind]),
                 };
                 let kind = self.within(&[(&bind.name, value)], &bind.body)?;
-                Ok(if bind.optional == Some(true) { Type::Optional(Box::new(kind)) } else { kind })
+                Ok(if bind.wrap { Type::Optional(Box::new(kind)) } else { kind })
             }
         }
     }
@@ -159,7 +188,7 @@ impl Checker<'_> {
         let (key, value, element) = match &range {
             Type::List(items) => (Type::INT, (**items).clone(), (**items).clone()),
             Type::Map(values) => (Type::Dyn, (**values).clone(), Type::Dyn),
-            Type::Dyn | Type::Members(_) | Type::Object(_) => (Type::Dyn, Type::Dyn, Type::Dyn),
+            Type::Dyn => (Type::Dyn, Type::Dyn, Type::Dyn),
             other => {
                 let message = format!("expression of type '{other}' cannot be range of a comprehension");
                 return self.fail(at, message);

@@ -8,6 +8,7 @@ use super::EvalError;
 use super::ast::{Bind, Each, Expr, Gather, Kind, Operator};
 use super::functions::{self, unescaped};
 use super::operators;
+use super::toll;
 use super::value::{Key, Value};
 
 /// Steps that may still be taken.
@@ -102,13 +103,16 @@ type Outcome = Result<Value, EvalError>;
 
 impl Machine<'_> {
     fn run(&mut self, expr: &Expr) -> Outcome {
-        self.budget.take(1)?;
         match &expr.kind {
             Kind::Literal(value) => Ok(value.clone()),
-            Kind::Ident(name) => self.lookup(name),
+            Kind::Ident(name) => {
+                self.budget.take(1)?;
+                self.lookup(name)
+            }
             Kind::Select { operand, field, test, optional } => self.select(operand, field, *test, *optional),
             Kind::Index { operand, index, optional } => {
                 let (operand, index) = (self.run(operand)?, self.run(index)?);
+                self.budget.take(1)?;
                 indexed(operand, &index, *optional)
             }
             Kind::Call { target, name, args } => self.call(target.as_deref(), name, args),
@@ -118,11 +122,19 @@ impl Machine<'_> {
                 let (left, right) = (self.run(left)?, self.run(right)?);
                 operators::binary(*operator, left, right, self.budget)
             }
-            Kind::Not(inner) => match self.run(inner)? {
-                Value::Bool(b) => Ok(Value::Bool(!b)),
-                _ => Err(EvalError::no_overload()),
-            },
-            Kind::Negate(inner) => operators::negate(self.run(inner)?),
+            Kind::Not(inner) => {
+                let value = self.run(inner)?;
+                self.budget.take(1)?;
+                match value {
+                    Value::Bool(b) => Ok(Value::Bool(!b)),
+                    _ => Err(EvalError::no_overload()),
+                }
+            }
+            Kind::Negate(inner) => {
+                let value = self.run(inner)?;
+                self.budget.take(1)?;
+                operators::negate(value)
+            }
             Kind::Ternary(parts) => match self.run(&parts[0])? {
                 Value::Bool(true) => self.run(&parts[1]),
                 Value::Bool(false) => self.run(&parts[2]),
@@ -152,6 +164,7 @@ impl Machine<'_> {
         if let Kind::Ident(name) = &operand.kind {
             let hidden = self.names.iter().any(|(known, _)| known == name);
             if let Some(found) = (!hidden).then(|| self.activation.member(name, field)).flatten() {
+                self.budget.take(if test { 1 } else { 2 })?;
                 return if test { found.map(|_| Value::Bool(true)) } else { found };
             }
         }
@@ -162,6 +175,8 @@ impl Machine<'_> {
             Value::Optional(Some(inner)) => ((*inner).clone(), true),
             value => (value, optional),
         };
+        // Asking whether there is a field costs nothing.
+        self.budget.take(u64::from(!test))?;
         let Value::Map(entries) = &value else {
             return if test || wrapped {
                 Err(EvalError::no_overload())
@@ -232,6 +247,7 @@ impl Machine<'_> {
     }
 
     fn list(&mut self, items: &[(Expr, bool)]) -> Outcome {
+        self.budget.take(toll::LIST)?;
         let mut values = Vec::with_capacity(items.len());
         for (item, optional) in items {
             match (self.run(item)?, optional) {
@@ -244,6 +260,7 @@ impl Machine<'_> {
     }
 
     fn map(&mut self, entries: &[(Expr, Expr, bool)]) -> Outcome {
+        self.budget.take(toll::MAP)?;
         let mut map = BTreeMap::new();
         for (key, value, optional) in entries {
             let key = Key::of(&self.run(key)?).ok_or_else(|| EvalError::failed("unsupported key type"))?;
@@ -262,14 +279,14 @@ impl Machine<'_> {
 
     fn bind(&mut self, bind: &Bind) -> Outcome {
         let value = self.run(&bind.value)?;
-        let value = match (bind.optional, value) {
-            (None, value) => value,
-            (Some(_), Value::Optional(None)) => return Ok(Value::Optional(None)),
-            (Some(_), Value::Optional(Some(inner))) => (*inner).clone(),
-            (Some(_), _) => return Err(EvalError::no_overload()),
+        self.budget.take(toll::BIND)?;
+        let value = match value {
+            Value::Optional(None) => return Ok(Value::Optional(None)),
+            Value::Optional(Some(inner)) => (*inner).clone(),
+            _ => return Err(EvalError::no_overload()),
         };
         let result = self.with(&[(&bind.name, value)], &bind.body)?;
-        Ok(if bind.optional == Some(true) { Value::some(result) } else { result })
+        Ok(if bind.wrap { Value::some(result) } else { result })
     }
 
     fn with(&mut self, names: &[(&Arc<str>, Value)], body: &Expr) -> Outcome {
@@ -291,8 +308,10 @@ impl Machine<'_> {
         };
         let over_map = matches!(range, Value::Map(_));
         let (mut kept, mut count, mut error) = (Vec::new(), 0u64, None);
+        let toll = each.gather.toll();
+        self.budget.take(toll.start + toll.end)?;
         for (key, value) in pairs {
-            self.budget.take(1)?;
+            self.budget.take(toll.before + toll.dropped)?;
             let element = if over_map { key.clone() } else { value.clone() };
             let names: Vec<(&Arc<str>, Value)> = match &each.second {
                 Some(second) => vec![(&each.name, key), (second, value)],
@@ -306,6 +325,8 @@ impl Machine<'_> {
                 }
             }
             let outcome = self.with(&names, &each.body);
+            let counts = !matches!(outcome, Ok(Value::Bool(false))) || matches!(each.gather, Gather::Map);
+            self.budget.take(if counts { toll.kept - toll.dropped } else { 0 })?;
             match (each.gather, outcome) {
                 (_, Err(EvalError::Budget)) => return Err(EvalError::Budget),
                 (Gather::Map, outcome) => kept.push((Value::Null, outcome?)),

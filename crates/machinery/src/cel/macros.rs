@@ -1,4 +1,4 @@
-//! Calls that are more than calls: `has`, `all`, `exists`, `map`, `filter`, `cel.bind`, `optMap` and their kin.
+//! Calls that are more than calls: `has`, `all`, `exists`, `map`, `filter`, `optMap` and their kin.
 
 use std::sync::Arc;
 
@@ -31,14 +31,6 @@ pub(super) fn method(
     name: Arc<str>,
     mut args: Vec<Expr>,
 ) -> Result<Expr, CompileError> {
-    if let (Kind::Ident(space), "bind", 3) = (&target.kind, &*name, args.len())
-        && &**space == "cel"
-    {
-        let body = args.remove(2);
-        let value = args.remove(1);
-        let name = variable(source, &args[0])?;
-        return Ok(Expr::new(at, Kind::Bind(Box::new(Bind { name, value, body, optional: None }))));
-    }
     let gather = match (&*name, args.len()) {
         ("all", 2 | 3) => Gather::All,
         ("exists", 2 | 3) => Gather::Exists,
@@ -50,7 +42,7 @@ pub(super) fn method(
             let body = args.remove(1);
             let wrap = &*name == "optMap";
             let name = variable(source, &args[0])?;
-            let bind = Bind { name, value: target, body, optional: Some(wrap) };
+            let bind = Bind { name, value: target, body, wrap };
             return Ok(Expr::new(at, Kind::Bind(Box::new(bind))));
         }
         _ => {

@@ -6,28 +6,34 @@
 
 mod ast;
 mod check;
+mod declared;
+mod estimate;
 mod eval;
 mod functions;
 mod lexer;
+mod list;
 mod macros;
 mod operators;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod toll;
 mod types;
 mod value;
 
 use std::sync::Arc;
 
 pub use check::Scope;
+pub use declared::{Declared, Form};
 pub use eval::{Activation, Budget, Question};
 pub use functions::{Checked, Semver, Url};
+pub use list::{Identity, List};
 pub use types::Type;
 pub use value::{Key, Value};
 
 /// Most bytes of one expression.
 pub const MAX_LENGTH: usize = 64 << 10;
-/// Steps that one evaluation of one expression may take.
+/// What one evaluation of one expression may cost: Kubernetes' limit, in its units.
 pub const CALL_BUDGET: u64 = 1_000_000;
 
 /// Why an expression cannot be used.
@@ -116,14 +122,25 @@ impl Program {
         self.root.mentions(name)
     }
 
+    /// The most that an evaluation can cost where `root` says what `self` and `oldSelf` may be.
+    pub fn most(&self, scope: &Scope, root: &Arc<Declared>) -> u64 {
+        estimate::most(&self.root, &check::types(&self.source, &self.root, scope), root)
+    }
+
     /// Evaluates the expression; what it costs is taken from `budget`.
     ///
     /// # Errors
     /// Fails when the values do not fit, and when the budget does not last.
     pub fn evaluate(&self, activation: &dyn Activation, budget: &Budget) -> Result<Value, EvalError> {
-        let call = Budget::new(CALL_BUDGET.min(budget.left()));
-        let result = eval::evaluate(&self.root, activation, &call);
-        budget.take(call.used())?;
+        let (result, cost) = self.measure(activation, budget.left());
+        budget.take(cost)?;
         result
+    }
+
+    /// Evaluates the expression, and tells what that cost. `most` ends it when less than one call's limit.
+    pub fn measure(&self, activation: &dyn Activation, most: u64) -> (Result<Value, EvalError>, u64) {
+        let call = Budget::new(CALL_BUDGET.min(most));
+        let result = eval::evaluate(&self.root, activation, &call);
+        (result, call.used())
     }
 }

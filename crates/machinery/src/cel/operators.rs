@@ -1,11 +1,11 @@
 //! What operators do with values.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use super::EvalError;
 use super::ast::Operator;
 use super::eval::Budget;
+use super::toll::traversal;
 use super::value::{Key, Value};
 
 type Outcome = Result<Value, EvalError>;
@@ -14,17 +14,25 @@ type Outcome = Result<Value, EvalError>;
 pub(super) fn binary(operator: Operator, left: Value, right: Value, budget: &Budget) -> Outcome {
     match operator {
         Operator::Equal | Operator::NotEqual => {
-            budget.take(left.size().min(right.size()))?;
+            budget.take(comparison(&left, &right))?;
             Ok(Value::Bool((left == right) == (operator == Operator::Equal)))
         }
         Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
-            budget.take(left.size().min(right.size()))?;
+            budget.take(comparison(&left, &right))?;
             order(operator, &left, &right)
         }
         Operator::In => contains(&left, &right, budget),
         Operator::Add => add(left, right, budget),
-        _ => arithmetic(operator, left, right),
+        _ => {
+            budget.take(1)?;
+            arithmetic(operator, left, right)
+        }
     }
+}
+
+/// Going through the shorter one.
+fn comparison(left: &Value, right: &Value) -> u64 {
+    traversal(left.count().min(right.count()))
 }
 
 fn order(operator: Operator, left: &Value, right: &Value) -> Outcome {
@@ -48,33 +56,25 @@ fn order(operator: Operator, left: &Value, right: &Value) -> Outcome {
 fn contains(item: &Value, range: &Value, budget: &Budget) -> Outcome {
     match range {
         Value::List(items) => {
-            for other in items.iter() {
-                budget.take(item.size().min(other.size()))?;
-                if item == other {
-                    return Ok(Value::Bool(true));
-                }
-            }
-            Ok(Value::Bool(false))
+            budget.take(items.len() as u64)?;
+            Ok(Value::Bool(items.contains(item)))
         }
-        Value::Map(entries) => Ok(Value::Bool(Key::of(item).is_some_and(|key| entries.contains_key(&key)))),
+        Value::Map(entries) => {
+            budget.take(1)?;
+            Ok(Value::Bool(Key::of(item).is_some_and(|key| entries.contains_key(&key))))
+        }
         _ => Err(EvalError::no_overload()),
     }
 }
 
 fn add(left: Value, right: Value, budget: &Budget) -> Outcome {
+    let texts =
+        matches!((&left, &right), (Value::String(_), Value::String(_)) | (Value::Bytes(_), Value::Bytes(_)));
+    budget.take(if texts { traversal(left.count() + right.count()) } else { 1 })?;
     Ok(match (left, right) {
-        (Value::String(a), Value::String(b)) => {
-            budget.take((a.len() + b.len()) as u64 / 10)?;
-            Value::String(format!("{a}{b}").into())
-        }
-        (Value::Bytes(a), Value::Bytes(b)) => {
-            budget.take((a.len() + b.len()) as u64 / 10)?;
-            Value::Bytes([&*a, &*b].concat().into())
-        }
-        (Value::List(a), Value::List(b)) => {
-            budget.take((a.len() + b.len()) as u64)?;
-            Value::List(a.iter().chain(b.iter()).cloned().collect::<Arc<[Value]>>())
-        }
+        (Value::String(a), Value::String(b)) => Value::String(format!("{a}{b}").into()),
+        (Value::Bytes(a), Value::Bytes(b)) => Value::Bytes([&*a, &*b].concat().into()),
+        (Value::List(a), Value::List(b)) => Value::List(a.joined(&b)),
         (Value::Timestamp(time), Value::Duration(span)) | (Value::Duration(span), Value::Timestamp(time)) => {
             Value::Timestamp(time.checked_add(span).map_err(|_| overflow("timestamp"))?)
         }

@@ -217,9 +217,11 @@ impl Parser<'_> {
                 self.next -= 1;
                 return Err(self.unexpected());
             };
+            // A call stands where its parenthesis is.
+            let at_call = self.at();
             if !optional && self.takes("(") {
                 let args = self.arguments(")")?;
-                left = macros::method(self.source, at, left, field, args)?;
+                left = macros::method(self.source, at_call, left, field, args)?;
                 continue;
             }
             left = Expr::new(at, Kind::Select { operand: Box::new(left), field, test: false, optional });
@@ -281,9 +283,10 @@ impl Parser<'_> {
             }
             _ => {}
         }
+        let at_call = self.at();
         if self.takes("(") {
             let args = self.arguments(")")?;
-            return macros::function(self.source, at, name, args);
+            return macros::function(self.source, at_call, name, args);
         }
         Ok(Expr::new(at, Kind::Ident(name)))
     }

@@ -82,15 +82,17 @@ impl Type {
     /// Whether a value of this type may stand where `wanted` is.
     pub(super) fn fits(&self, wanted: &Self) -> bool {
         match (self, wanted) {
-            (Self::Dyn | Self::Plain("null"), _) | (_, Self::Dyn | Self::Plain("null")) => true,
+            (Self::Dyn, _) | (_, Self::Dyn) => true,
+            // Only what is made of parts may be null instead.
+            (Self::Plain("null"), other) | (other, Self::Plain("null")) => {
+                !matches!(other, Self::List(_) | Self::Map(_))
+                    && !matches!(other, Self::Plain("bool" | "int" | "uint" | "double" | "string" | "bytes"))
+            }
             (Self::Plain(a), Self::Plain(b)) => a == b,
             (Self::List(a), Self::List(b))
             | (Self::Map(a), Self::Map(b))
             | (Self::Optional(a), Self::Optional(b)) => a.fits(b),
-            (
-                Self::Members(_) | Self::Object(_) | Self::Map(_),
-                Self::Members(_) | Self::Object(_) | Self::Map(_),
-            ) => true,
+            (Self::Members(_) | Self::Object(_), Self::Members(_) | Self::Object(_)) => true,
             _ => false,
         }
     }
@@ -255,6 +257,9 @@ const SIGNATURES: &str = "
     .compareTo semver semver int
     .isLessThan,isGreaterThan semver semver bool
     format.named string optional<format>
+    format.dns1123Label,format.dns1123Subdomain,format.dns1035Label,format.qualifiedName format
+    format.dns1123LabelPrefix,format.dns1123SubdomainPrefix,format.dns1035LabelPrefix format
+    format.labelValue,format.uri,format.uuid,format.byte,format.date format
     .validate format string optional<list<string>>
     .path authorizer string authorizer
     .serviceAccount authorizer string string authorizer

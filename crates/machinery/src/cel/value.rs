@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::functions::{Checked, Semver, Url};
+use super::list::List;
 use crate::quantity::Quantity;
 
 /// One value. Cheap to clone.
@@ -28,7 +29,7 @@ pub enum Value {
     /// `bytes`.
     Bytes(Arc<[u8]>),
     /// `list`.
-    List(Arc<[Self]>),
+    List(List),
     /// `map`.
     Map(Arc<BTreeMap<Key, Self>>),
     /// `google.protobuf.Duration`.
@@ -123,6 +124,19 @@ impl From<&str> for Value {
 }
 
 impl Value {
+    /// The value of the type `kind` that a text stands for: base64, a duration, a time or a date.
+    pub fn of_text(kind: &str, text: &str) -> Option<Self> {
+        match kind {
+            "bytes" => super::functions::decoded(text).ok().map(|bytes| Self::Bytes(bytes.into())),
+            "duration" => super::functions::parse_duration(text).map(Self::Duration),
+            "timestamp" => {
+                let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+                text.parse().ok().or_else(|| day().map(|day| day.timestamp())).map(Self::Timestamp)
+            }
+            _ => None,
+        }
+    }
+
     /// A list.
     pub fn list(items: Vec<Self>) -> Self {
         Self::List(items.into())
@@ -168,13 +182,13 @@ impl Value {
         }
     }
 
-    /// Roughly what it costs to look at all of it.
-    pub(crate) fn size(&self) -> u64 {
+    /// How many characters, bytes or elements it has; what has none counts as one.
+    pub(crate) fn count(&self) -> u64 {
         match self {
-            Self::String(text) => 1 + text.len() as u64 / 10,
-            Self::Bytes(bytes) => 1 + bytes.len() as u64 / 10,
-            Self::List(items) => items.iter().map(Self::size).sum::<u64>() + 1,
-            Self::Map(entries) => entries.values().map(|value| 1 + value.size()).sum::<u64>() + 1,
+            Self::String(text) => text.chars().count() as u64,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::List(items) => items.len() as u64,
+            Self::Map(entries) => entries.len() as u64,
             _ => 1,
         }
     }

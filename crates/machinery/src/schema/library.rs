@@ -211,6 +211,11 @@ impl Schema {
 
     /// Every broken rule.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        super::validate::validate(&self.root, object, self.flavour == Flavour::Definitions)
+        self.validate_change(object, None)
+    }
+
+    /// Every rule that is broken where the object is not what it was before.
+    pub fn validate_change(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        super::validate::validate(&self.root, object, old, self.flavour == Flavour::Definitions)
     }
 }

@@ -138,6 +138,7 @@ fn check_text(rules: &Rules, text: &str, path: &Path, errors: &mut Vec<FieldErro
         errors.push(FieldError::invalid(path.clone(), text, format!("must match '{}'", pattern.text)));
     }
     if let Some(format) = rules.format.as_deref().filter(|f| !formats::holds(f, text)) {
-        errors.push(FieldError::invalid(path.clone(), text, format!("must be of format {format}")));
+        let detail = format!("must be of format {format}");
+        errors.push(FieldError::type_invalid(path.clone(), text, detail));
     }
 }

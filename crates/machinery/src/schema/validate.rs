@@ -13,10 +13,10 @@ use crate::quantity::Quantity;
 /// All errors, parents before children, in the document's order.
 ///
 /// In `typed` objects (built-in kinds) null means "not set" everywhere, and kinds word their own rules about
-/// elements that occur twice.
-pub(super) fn validate(root: &Child, object: &Value, typed: bool) -> Vec<FieldError> {
+/// elements that occur twice. What `old`, the object as it was, holds unchanged may stay as it is.
+pub(super) fn validate(root: &Child, object: &Value, old: Option<&Value>, typed: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    check_node(root.node(), object, &Path::root(), Rule { typed }, &mut errors);
+    check_node(root.node(), object, old, &Path::root(), Rule { typed }, &mut errors);
     errors
 }
 
@@ -26,7 +26,17 @@ struct Rule {
     typed: bool,
 }
 
-fn check_node(node: &Node, value: &Value, path: &Path, rule: Rule, errors: &mut Vec<FieldError>) {
+fn check_node(
+    node: &Node,
+    value: &Value,
+    old: Option<&Value>,
+    path: &Path,
+    rule: Rule,
+    errors: &mut Vec<FieldError>,
+) {
+    if old == Some(value) {
+        return;
+    }
     if value.is_null() && (node.nullable || !node.typed || rule.typed) {
         return;
     }
@@ -40,8 +50,10 @@ fn check_node(node: &Node, value: &Value, path: &Path, rule: Rule, errors: &mut 
         check_branches(rules, value, path, rule, errors);
     }
     match (&node.shape, value) {
-        (Shape::Object(object), Value::Object(fields)) => check_object(object, fields, path, rule, errors),
-        (Shape::List(list), Value::Array(items)) => check_list(list, items, path, rule, errors),
+        (Shape::Object(object), Value::Object(fields)) => {
+            check_object(object, fields, old, path, rule, errors)
+        }
+        (Shape::List(list), Value::Array(items)) => check_list(list, items, old, path, rule, errors),
         _ => {}
     }
 }
@@ -65,6 +77,7 @@ fn has_shape(shape: &Shape, value: &Value) -> bool {
 fn check_object(
     object: &Object,
     fields: &serde_json::Map<String, Value>,
+    old: Option<&Value>,
     path: &Path,
     rule: Rule,
     errors: &mut Vec<FieldError>,
@@ -83,16 +96,22 @@ fn check_object(
         }
     }
     for (name, value) in fields {
-        if let Some(child) = object.field(name) {
-            check_node(child.node(), value, &path.child(name), rule, errors);
-        } else if let Some(child) = &object.values {
-            // Map entries are written like fields here, as the reference's answers do.
-            check_node(child.node(), value, &path.child(name), rule, errors);
+        // Map entries are written like fields here, as the reference's answers do.
+        if let Some(child) = object.child(name) {
+            let old = old.and_then(|old| old.get(name));
+            check_node(child.node(), value, old, &path.child(name), rule, errors);
         }
     }
 }
 
-fn check_list(list: &List, items: &[Value], path: &Path, rule: Rule, errors: &mut Vec<FieldError>) {
+fn check_list(
+    list: &List,
+    items: &[Value],
+    old: Option<&Value>,
+    path: &Path,
+    rule: Rule,
+    errors: &mut Vec<FieldError>,
+) {
     match list.kind {
         _ if rule.typed => {}
         ListKind::Atomic => {}
@@ -107,8 +126,18 @@ fn check_list(list: &List, items: &[Value], path: &Path, rule: Rule, errors: &mu
         ListKind::Map => check_keys(list, items, path, errors),
     }
     for (i, item) in items.iter().enumerate() {
-        check_node(list.items.node(), item, &path.index(i), rule, errors);
+        let old = old.and_then(Value::as_array).and_then(|old| same(list, item, i, old));
+        check_node(list.items.node(), item, old, &path.index(i), rule, errors);
     }
+}
+
+/// The item that `item` was, where items have keys. Most often it is at the same place.
+fn same<'v>(list: &List, item: &Value, at: usize, old: &'v [Value]) -> Option<&'v Value> {
+    let has_keys = |other: &&Value| {
+        list.keys.iter().all(|key| item.get(&**key).is_some_and(|held| other.get(&**key) == Some(held)))
+    };
+    let anywhere = || old.iter().find(has_keys);
+    if list.kind == ListKind::Map { old.get(at).filter(has_keys).or_else(anywhere) } else { None }
 }
 
 fn check_keys(list: &List, items: &[Value], path: &Path, errors: &mut Vec<FieldError>) {
@@ -140,11 +169,11 @@ fn check_branches(
 ) {
     let fits = |node: &Node| {
         let mut inner = Vec::new();
-        check_node(node, value, path, rule, &mut inner);
+        check_node(node, value, None, path, rule, &mut inner);
         inner.is_empty()
     };
     for branch in &rules.all_of {
-        check_node(branch, value, path, rule, errors);
+        check_node(branch, value, None, path, rule, errors);
     }
     let mut broken = |detail: &str| errors.push(FieldError::invalid(path.clone(), shown(value), detail));
     if !rules.any_of.is_empty() && !rules.any_of.iter().any(|branch| fits(branch)) {

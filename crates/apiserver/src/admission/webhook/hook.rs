@@ -1,22 +1,20 @@
 //! One webhook: when it is asked, and asking it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use machinery::admission::Request;
 use machinery::object;
 use machinery::status::Status;
-use rustls::ClientConfig;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::call;
-use super::target::Target;
 use crate::Result;
 use crate::admission::conditions::Conditions;
 use crate::admission::matching::Criteria;
 use crate::admission::{Context, condition_scope};
+use crate::peer::{Peer, Silence};
 use crate::registry::ResourceRef;
 
 /// Questions to one webhook that may be under way at the same time.
@@ -36,9 +34,7 @@ pub(super) struct Hook {
     timeout: u64,
     criteria: Criteria,
     conditions: Conditions,
-    target: Target,
-    authorities: Option<String>,
-    tls: OnceLock<Result<Arc<ClientConfig>, String>>,
+    peer: Peer,
     places: Semaphore,
 }
 
@@ -53,7 +49,6 @@ impl Hook {
     fn read(configuration: &str, at: usize, webhook: &Value) -> Self {
         let text = |field: &str| webhook[field].as_str().unwrap_or_default().to_owned();
         let versions = webhook["admissionReviewVersions"].as_array().into_iter().flatten();
-        let client = &webhook["clientConfig"];
         Self {
             id: format!("{configuration}/{}/{at}", text("name")),
             configuration: configuration.to_owned(),
@@ -65,9 +60,7 @@ impl Hook {
             timeout: webhook["timeoutSeconds"].as_u64().unwrap_or(10).clamp(1, 30),
             criteria: Criteria::of_webhook(webhook),
             conditions: Conditions::read(&webhook["matchConditions"], &condition_scope()),
-            target: Target::read(client),
-            authorities: client["caBundle"].as_str().filter(|bundle| !bundle.is_empty()).map(str::to_owned),
-            tls: OnceLock::new(),
+            peer: Peer::read(&webhook["clientConfig"]),
             places: Semaphore::new(AT_ONCE),
         }
     }
@@ -108,17 +101,14 @@ impl Hook {
     pub(super) async fn post(&self, context: &Context, body: Vec<u8>) -> Result<Vec<u8>, String> {
         let limit = Duration::from_secs(self.timeout);
         let limit = limit.min(context.deadline.saturating_duration_since(Instant::now()));
-        let url = format!("{}?timeout={}s", self.target.url(), self.timeout);
+        let url = format!("{}?timeout={}s", self.peer.url(), self.timeout);
         let told = |why: String| format!("failed to call webhook: Post {url:?}: {why}");
         let called = tokio::time::timeout(limit, async {
             let _place = self.places.acquire().await.map_err(|error| told(error.to_string()))?;
-            let tls =
-                self.tls.get_or_init(|| call::trust(self.authorities.as_deref())).clone().map_err(&told)?;
-            let addresses = self.target.addresses(context).map_err(&told)?;
-            let answer = call::post(&self.target, &addresses, tls, self.timeout, body).await;
-            answer.map_err(|error| match error {
-                call::Error::Connection(why) => told(why),
-                call::Error::Answer(why) => format!("failed to call webhook: {why}"),
+            let answer = self.peer.post(&context.server, self.timeout, limit, body).await;
+            answer.map_err(|silence| match silence {
+                Silence::Unreached(why) => told(why),
+                Silence::Refused(why) => format!("failed to call webhook: {why}"),
             })
         });
         called.await.unwrap_or_else(|_| Err(told("context deadline exceeded".to_owned())))

@@ -5,11 +5,9 @@
 //! answer counts as its `failurePolicy` says.
 
 mod answer;
-mod call;
 mod hook;
 mod kept;
 mod review;
-mod target;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

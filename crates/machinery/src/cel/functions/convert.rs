@@ -62,6 +62,11 @@ pub(in super::super) fn unescaped(name: &str) -> Option<String> {
     Some(plain)
 }
 
+/// The bytes that base64 text stands for.
+pub(in super::super) fn decoded(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text))
+}
+
 fn failed(message: impl Into<String>) -> EvalError {
     EvalError::failed(message)
 }
@@ -100,9 +105,7 @@ pub(super) fn function(name: &str, args: &[Value]) -> Answer {
             Ok(if is_zero(value) { Value::Optional(None) } else { Value::some(value.clone()) })
         }
         ("base64.encode", [Value::Bytes(bytes)]) => Ok(Value::String(STANDARD.encode(bytes).into())),
-        ("base64.decode", [Value::String(text)]) => STANDARD
-            .decode(text.as_bytes())
-            .or_else(|_| STANDARD_NO_PAD.decode(text.as_bytes()))
+        ("base64.decode", [Value::String(text)]) => decoded(text)
             .map(|bytes| Value::Bytes(bytes.into()))
             .map_err(|error| failed(format!("illegal base64 data: {error}"))),
         _ => return None,

@@ -93,6 +93,22 @@ const FORMATS: [&str; 12] = [
     "date",
 ];
 
+/// The functions that give them, in the same order.
+const FORMAT_FUNCTIONS: [&str; 12] = [
+    "format.dns1123Label",
+    "format.dns1123Subdomain",
+    "format.dns1035Label",
+    "format.qualifiedName",
+    "format.dns1123LabelPrefix",
+    "format.dns1123SubdomainPrefix",
+    "format.dns1035LabelPrefix",
+    "format.labelValue",
+    "format.uri",
+    "format.uuid",
+    "format.byte",
+    "format.date",
+];
+
 /// What is wrong with `text` in a named format.
 fn wrong(format: &str, text: &str) -> Vec<String> {
     let prefix = |check: fn(&str) -> Vec<String>| {
@@ -115,7 +131,16 @@ fn wrong(format: &str, text: &str) -> Vec<String> {
     }
 }
 
+/// The whole name of the function that gives a format, such as `format.uuid`.
+pub(super) fn format_function(name: &str) -> Option<&'static str> {
+    let at = FORMATS.iter().position(|known| *known == name)?;
+    Some(FORMAT_FUNCTIONS[at])
+}
+
 pub(super) fn function(name: &str, args: &[Value]) -> Answer {
+    if let (Some(at), []) = (FORMAT_FUNCTIONS.iter().position(|known| *known == name), args) {
+        return Some(Ok(Value::Format(FORMATS[at])));
+    }
     let (text, normalize) = match args {
         [Value::String(text)] => (text, false),
         [Value::String(text), Value::Bool(normalize)] => (text, *normalize),

@@ -2,6 +2,8 @@
 
 mod authorizer;
 mod convert;
+mod cost;
+pub(super) mod estimate;
 mod kubernetes;
 mod lists;
 mod network;
@@ -13,9 +15,10 @@ use super::eval::{Activation, Budget};
 use super::value::Value;
 
 pub use authorizer::Checked;
-pub(super) use convert::{shown, type_named, unescaped};
+pub(super) use convert::{decoded, shown, type_named, unescaped};
 pub use kubernetes::Semver;
 pub use network::Url;
+pub(super) use time::parse_duration;
 
 /// What a family says of a call: nothing if it has no such function for such values.
 pub(super) type Answer = Option<Result<Value, EvalError>>;
@@ -28,6 +31,7 @@ pub(super) fn qualified(space: &str, name: &str) -> Option<&'static str> {
         ("optional", "ofNonZeroValue") => "optional.ofNonZeroValue",
         ("ip", "isCanonical") => "ip.isCanonical",
         ("format", "named") => "format.named",
+        ("format", name) => return kubernetes::format_function(name),
         ("math", "greatest") => "math.greatest",
         ("math", "least") => "math.least",
         ("math", "abs") => "math.abs",
@@ -52,7 +56,7 @@ pub(super) fn call(
     activation: &dyn Activation,
     budget: &Budget,
 ) -> Result<Value, EvalError> {
-    budget.take(args.iter().map(Value::size).sum())?;
+    budget.take(cost::of_call(name, method, args))?;
     let answer = if method {
         strings::method(name, args, budget)
             .or_else(|| lists::method(name, args, budget))
@@ -64,7 +68,7 @@ pub(super) fn call(
     } else {
         convert::function(name, args)
             .or_else(|| lists::function(name, args, budget))
-            .or_else(|| strings::function(name, args, budget))
+            .or_else(|| strings::function(name, args))
             .or_else(|| network::function(name, args))
             .or_else(|| kubernetes::function(name, args))
     };

@@ -4,6 +4,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::super::EvalError;
 use super::super::eval::Budget;
+use super::super::toll::traversal;
 use super::super::value::Value;
 use super::{Answer, shown};
 
@@ -19,21 +20,13 @@ fn pattern(source: &str) -> Result<Regex, EvalError> {
     built.map_err(|_| EvalError::failed(format!("error parsing regexp: {source:?}")))
 }
 
-/// Searching costs the product of both lengths.
-fn charge(text: &str, pattern: &str, budget: &Budget) -> Result<(), EvalError> {
-    budget.take((1 + text.len() as u64 / 10) * (1 + pattern.len() as u64 / 4))
-}
-
-fn matches(subject: &str, source: &str, budget: &Budget) -> Result<Value, EvalError> {
-    charge(subject, source, budget)?;
+fn matches(subject: &str, source: &str) -> Result<Value, EvalError> {
     Ok(Value::Bool(pattern(source)?.is_match(subject)))
 }
 
-pub(super) fn function(name: &str, args: &[Value], budget: &Budget) -> Answer {
+pub(super) fn function(name: &str, args: &[Value]) -> Answer {
     match (name, args) {
-        ("matches", [Value::String(subject), Value::String(source)]) => {
-            Some(matches(subject, source, budget))
-        }
+        ("matches", [Value::String(subject), Value::String(source)]) => Some(matches(subject, source)),
         ("strings.quote", [Value::String(subject)]) => Some(Ok(text(format!("{subject:?}")))),
         _ => None,
     }
@@ -46,13 +39,8 @@ pub(super) fn method(name: &str, args: &[Value], budget: &Budget) -> Answer {
         ("size", []) => Ok(Value::Int(subject.chars().count() as i64)),
         ("startsWith", [Value::String(part)]) => Ok(Value::Bool(subject.starts_with(&**part))),
         ("endsWith", [Value::String(part)]) => Ok(Value::Bool(subject.ends_with(&**part))),
-        ("contains", [Value::String(part)]) => {
-            if let Err(error) = charge(subject, part, budget) {
-                return Some(Err(error));
-            }
-            Ok(Value::Bool(subject.contains(&**part)))
-        }
-        ("matches", [Value::String(source)]) => matches(subject, source, budget),
+        ("contains", [Value::String(part)]) => Ok(Value::Bool(subject.contains(&**part))),
+        ("matches", [Value::String(source)]) => matches(subject, source),
         ("lowerAscii", []) => Ok(text(subject.to_ascii_lowercase())),
         ("upperAscii", []) => Ok(text(subject.to_ascii_uppercase())),
         ("trim", []) => Ok(text(subject.trim())),
@@ -81,12 +69,12 @@ pub(super) fn method(name: &str, args: &[Value], budget: &Budget) -> Answer {
         }
         ("split", [Value::String(by)]) => Ok(split(subject, by, -1)),
         ("split", [Value::String(by), Value::Int(most)]) => Ok(split(subject, by, *most)),
-        ("find", [Value::String(source)]) => charge(subject, source, budget)
-            .and_then(|()| pattern(source))
-            .map(|pattern| text(pattern.find(subject).map_or("", |found| found.as_str()))),
-        ("findAll", [Value::String(source)]) => find_all(subject, source, i64::MAX, budget),
+        ("find", [Value::String(source)]) => {
+            pattern(source).map(|pattern| text(pattern.find(subject).map_or("", |found| found.as_str())))
+        }
+        ("findAll", [Value::String(source)]) => find_all(subject, source, i64::MAX),
         ("findAll", [Value::String(source), Value::Int(most)]) => {
-            find_all(subject, source, if *most < 0 { i64::MAX } else { *most }, budget)
+            find_all(subject, source, if *most < 0 { i64::MAX } else { *most })
         }
         ("format", [Value::List(values)]) => format(subject, values, budget),
         _ => return None,
@@ -139,13 +127,10 @@ fn split(subject: &str, by: &str, most: i64) -> Value {
     Value::list(parts.into_iter().map(text).collect())
 }
 
-fn find_all(subject: &str, source: &str, most: i64, budget: &Budget) -> Result<Value, EvalError> {
-    charge(subject, source, budget)?;
+fn find_all(subject: &str, source: &str, most: i64) -> Result<Value, EvalError> {
     let pattern = pattern(source)?;
     let found = pattern.find_iter(subject).take(usize::try_from(most).unwrap_or(usize::MAX));
-    let found: Vec<Value> = found.map(|found| text(found.as_str())).collect();
-    budget.take(found.len() as u64)?;
-    Ok(Value::list(found))
+    Ok(Value::list(found.map(|found| text(found.as_str())).collect()))
 }
 
 /// `"%s has %d".format([..])`.
@@ -175,7 +160,7 @@ fn format(subject: &str, values: &[Value], budget: &Budget) -> Result<Value, Eva
             let name = value.type_name();
             EvalError::failed(format!("%{verb} does not take a value of type {name}"))
         };
-        budget.take(value.size())?;
+        budget.take(traversal(value.count()))?;
         let digits = precision.unwrap_or(6);
         let float = match value {
             Value::Double(n) => Some(*n),

@@ -19,7 +19,7 @@ const UNITS: [(&str, i128); 7] = [
 ];
 
 /// Reads `1h30m`, `-1.5s`, `0`.
-pub(super) fn parse_duration(text: &str) -> Option<SignedDuration> {
+pub(in super::super) fn parse_duration(text: &str) -> Option<SignedDuration> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),

@@ -26,6 +26,10 @@ impl Library {
         if let (true, Err(error)) = (errors.is_empty(), self.structural(open_api_v3_schema)) {
             errors.push(FieldError::invalid(path.clone(), "schema", error.to_string()));
         }
+        // Rules are read only where the schema says what their values look like.
+        if errors.is_empty() {
+            errors = crate::rules::problems(open_api_v3_schema, path);
+        }
         errors
     }
 }
@@ -71,6 +75,7 @@ impl Check<'_> {
         self.type_of(node, path, position);
         self.words(node, path, position);
         self.list_and_map_types(node, path);
+        crate::rules::check_words(json, path, &mut self.errors);
         for word in LOGIC {
             for (i, branch) in node.get(word).and_then(Value::as_array).into_iter().flatten().enumerate() {
                 self.branch(branch, &path.child(word).index(i), flag(node, "x-kubernetes-int-or-string"));

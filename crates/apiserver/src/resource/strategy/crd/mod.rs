@@ -1,5 +1,8 @@
 //! CustomResourceDefinitions: defaults, rules, and the first status.
 
+mod conversion;
+mod version;
+
 use machinery::field::{FieldError, Path};
 use machinery::names;
 use machinery::object;
@@ -56,8 +59,6 @@ fn storage_versions(object: &Value) -> Vec<String> {
         .collect()
 }
 
-const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
-
 fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = Path::new("spec");
@@ -97,15 +98,20 @@ fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     for (at, version) in versions(object).enumerate() {
         let path = spec.child("versions").index(at);
         let root = if single { spec.child("validation") } else { path.child("schema") };
-        validate_schema(version, &path, &root, &mut errors);
+        // A schema that was accepted once stays so, also where a later release asks for more.
+        let before = old.and_then(|old| versions(old).find(|before| before["name"] == version["name"]));
+        if before.is_none_or(|before| before["schema"] != version["schema"]) {
+            version::schema(version, &path, &root, &mut errors);
+        }
         // Clients know what all versions share (and a single version shares everything) as fields of the spec.
-        validate_version(version, if single { &spec } else { &path }, single, &mut errors);
+        version::rest(version, if single { &spec } else { &path }, single, &mut errors);
         let name = text(version, &["name"]);
         if seen.contains(&name) {
             errors.push(FieldError::duplicate(path.child("name"), name));
         }
         seen.push(name);
     }
+    conversion::check(&object["spec"]["conversion"], &mut errors);
     if let Some(old) = old {
         validate_change(object, old, &seen, &mut errors);
     }
@@ -127,71 +133,6 @@ fn validate_names(object: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     if !kind.is_empty() && kind == text(object, &["spec", "names", "listKind"]) {
         let detail = "kind and listKind may not be the same";
         errors.push(FieldError::invalid(path.child("listKind"), kind, detail));
-    }
-}
-
-/// Checks one version's schema; `root` is where clients know it to be.
-fn validate_schema(version: &Value, path: &Path, root: &Path, errors: &mut Vec<FieldError>) {
-    let schema = &version["schema"]["openAPIV3Schema"];
-    if schema.is_null() {
-        errors.push(FieldError::required(path.child("schema").child("openAPIV3Schema"), ""));
-        return;
-    }
-    errors
-        .extend(crate::registry::schema::library().structural_errors(schema, &root.child("openAPIV3Schema")));
-}
-
-fn validate_version(version: &Value, path: &Path, single: bool, errors: &mut Vec<FieldError>) {
-    let name = text(version, &["name"]);
-    for wrong in names::dns_1035_label(name) {
-        if single {
-            errors.push(FieldError::invalid(path.child("version"), name, wrong.clone()));
-        }
-        let path = if single { path.child("versions").index(0) } else { path.clone() };
-        errors.push(FieldError::invalid(path.child("name"), name, wrong));
-    }
-    for (index, column) in version["additionalPrinterColumns"].as_array().into_iter().flatten().enumerate() {
-        let path = path.child("additionalPrinterColumns").index(index);
-        let kind = text(column, &["type"]);
-        if text(column, &["name"]).is_empty() {
-            errors.push(FieldError::required(path.child("name"), ""));
-        }
-        if kind.is_empty() {
-            errors.push(FieldError::required(path.child("type"), ""));
-        } else if !COLUMN_TYPES.contains(&kind) {
-            let detail = format!("must be one of {}", COLUMN_TYPES.join(","));
-            errors.push(FieldError::invalid(path.child("type"), kind, detail));
-        }
-        let json_path = text(column, &["jsonPath"]);
-        if json_path.is_empty() {
-            errors.push(FieldError::required(path.child("JSONPath"), ""));
-        } else if !json_path.starts_with('.') {
-            let detail = "must be a simple json path starting with .";
-            errors.push(FieldError::invalid(path.child("JSONPath"), json_path, detail));
-        }
-    }
-    validate_scale(&version["subresources"]["scale"], &path.child("subresources").child("scale"), errors);
-}
-
-fn validate_scale(scale: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    if scale.is_null() {
-        return;
-    }
-    for (field, prefix, required) in [
-        ("specReplicasPath", ".spec.", true),
-        ("statusReplicasPath", ".status.", true),
-        ("labelSelectorPath", ".status.", false),
-    ] {
-        let value = text(scale, &[field]);
-        if value.is_empty() {
-            if required {
-                errors.push(FieldError::required(path.child(field), ""));
-            }
-        } else if !(value.starts_with(prefix) || field == "labelSelectorPath" && value.starts_with(".spec."))
-        {
-            let detail = format!("should be a json path under {}", prefix.trim_end_matches('.'));
-            errors.push(FieldError::invalid(path.child(field), value, detail));
-        }
     }
 }
 

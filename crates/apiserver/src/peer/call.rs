@@ -24,15 +24,16 @@ use super::target::{Address, Target};
 const ANSWER_MAX: usize = 4 << 20;
 
 /// Why there is no answer.
-pub(super) enum Error {
-    /// The webhook could not be reached.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// It could not be reached.
     Connection(String),
     /// It answered something else.
     Answer(String),
 }
 
 /// Makes a TLS configuration that trusts `bundle` (PEM in base64), or without one the system's authorities.
-pub(super) fn trust(bundle: Option<&str>) -> Result<Arc<ClientConfig>, String> {
+pub(crate) fn trust(bundle: Option<&str>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     match bundle {
         Some(bundle) => {
@@ -62,7 +63,7 @@ pub(super) fn trust(bundle: Option<&str>) -> Result<Arc<ClientConfig>, String> {
 }
 
 /// Sends `body` to the first address that takes it; returns the body of the answer.
-pub(super) async fn post(
+pub(crate) async fn post(
     target: &Target,
     addresses: &[Address],
     tls: Arc<ClientConfig>,

@@ -1,4 +1,4 @@
-//! Where a webhook listens: a URL, or the Pods behind a Service.
+//! Where a peer listens: a URL, or the Pods behind a Service.
 //!
 //! A Service's own address is carried out on nodes only, so that the API server, which may stand beside them, goes to the
 //! endpoints.
@@ -7,16 +7,16 @@ use http::Uri;
 use machinery::object;
 use serde_json::Value;
 
-use crate::admission::Context;
+use crate::ApiServer;
 use crate::cache::ObjectKey;
 use crate::registry::Collection;
 
 /// A place to connect to: host name or address, and port.
-pub(super) type Address = (String, u16);
+pub(crate) type Address = (String, u16);
 
-/// Where a webhook listens.
+/// Where a peer listens.
 #[derive(Clone, Debug)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// `clientConfig.url`.
     Url(Uri),
     /// `clientConfig.service`.
@@ -26,7 +26,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    pub(super) fn read(client: &Value) -> Self {
+    pub(crate) fn read(client: &Value) -> Self {
         if let Some(url) = client["url"].as_str() {
             return match url.parse::<Uri>() {
                 Ok(url) if url.host().is_some() => Self::Url(url),
@@ -45,7 +45,7 @@ impl Target {
     }
 
     /// The name that its certificate must have.
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         match self {
             Self::Url(url) => url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
             Self::Service { namespace, name, .. } => format!("{name}.{namespace}.svc"),
@@ -54,7 +54,7 @@ impl Target {
     }
 
     /// Host and port as a request names them.
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         match self {
             Self::Url(url) => url.authority().map_or_else(String::new, ToString::to_string),
             Self::Service { port, .. } => format!("{}:{port}", self.host()),
@@ -62,7 +62,7 @@ impl Target {
         }
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         match self {
             Self::Url(url) => url.path(),
             Self::Service { path, .. } => path,
@@ -71,7 +71,7 @@ impl Target {
     }
 
     /// The whole, for people.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         match self {
             Self::Url(url) => url.to_string(),
             Self::Nowhere(text) => text.clone(),
@@ -83,18 +83,17 @@ impl Target {
     ///
     /// # Errors
     /// Says what the Service lacks.
-    pub(super) fn addresses(&self, context: &Context) -> Result<Vec<Address>, String> {
+    pub(crate) fn addresses(&self, server: &ApiServer) -> Result<Vec<Address>, String> {
         match self {
             Self::Url(url) => Ok(vec![(self.host(), url.port_u16().unwrap_or(443))]),
             Self::Nowhere(text) => Err(format!("{text:?} is no URL with a host")),
-            Self::Service { namespace, name, port, .. } => service(context, namespace, name, *port),
+            Self::Service { namespace, name, port, .. } => service(server, namespace, name, *port),
         }
     }
 }
 
 /// The addresses behind a port of a Service.
-fn service(context: &Context, namespace: &str, name: &str, port: u16) -> Result<Vec<Address>, String> {
-    let server = &context.server;
+fn service(server: &ApiServer, namespace: &str, name: &str, port: u16) -> Result<Vec<Address>, String> {
     let key = ObjectKey::new(namespace, name);
     let found = server.object(&Collection::new("", "services"), &key).and_then(|entry| entry.parse().ok());
     let service: Value = found.ok_or_else(|| format!("service {name:?} not found"))?;
@@ -105,9 +104,9 @@ fn service(context: &Context, namespace: &str, name: &str, port: u16) -> Result<
     let mut ports = ports.filter(|entry| entry["port"].as_u64() == Some(u64::from(port)));
     let entry = ports.next().ok_or_else(|| format!("no service port {port} found for service {name:?}"))?;
     let port_name = object::str_at(entry, &["name"]);
-    let mut addresses = slices(context, namespace, name, port_name);
+    let mut addresses = slices(server, namespace, name, port_name);
     if addresses.is_empty() {
-        addresses = endpoints(context, &key, port_name);
+        addresses = endpoints(server, &key, port_name);
     }
     if addresses.is_empty() {
         return Err(format!("no endpoints available for service {name:?}"));
@@ -124,8 +123,8 @@ fn port_of(ports: &Value, name: &str) -> Option<u16> {
     u16::try_from(port["port"].as_u64()?).ok()
 }
 
-fn slices(context: &Context, namespace: &str, name: &str, port: &str) -> Vec<Address> {
-    let cache = context.server.caches().of(&Collection::new("discovery.k8s.io", "endpointslices"));
+fn slices(server: &ApiServer, namespace: &str, name: &str, port: &str) -> Vec<Address> {
+    let cache = server.caches().of(&Collection::new("discovery.k8s.io", "endpointslices"));
     let mut addresses = Vec::new();
     for slice in cache.snapshot(namespace).0.iter().filter_map(|entry| entry.parse().ok()) {
         let slice: Value = slice;
@@ -143,8 +142,8 @@ fn slices(context: &Context, namespace: &str, name: &str, port: &str) -> Vec<Add
 }
 
 /// Endpoints that somebody wrote by hand, without slices.
-fn endpoints(context: &Context, key: &ObjectKey, port: &str) -> Vec<Address> {
-    let found = context.server.object(&Collection::new("", "endpoints"), key);
+fn endpoints(server: &ApiServer, key: &ObjectKey, port: &str) -> Vec<Address> {
+    let found = server.object(&Collection::new("", "endpoints"), key);
     let Some(object) = found.and_then(|entry| entry.parse().ok()) else { return Vec::new() };
     let object: Value = object;
     let mut addresses = Vec::new();
