@@ -169,6 +169,64 @@ async fn a_stubborn_pod_is_killed_and_a_forced_deletion_leaves_nothing() {
     world.end().await;
 }
 
+/// Serves files of the Pod's volume; ends with 0 when it is told to.
+const SERVE: &str = "busybox mkdir /var/run/data/www; busybox httpd -p 8080 -h /var/run/data/www; \
+    trap 'exit 0' TERM; while true; do busybox sleep 0.1; done";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probed_pod_is_ready_when_it_answers_and_ended_when_it_does_not() {
+    if !may_run() {
+        return;
+    }
+    let mut world = World::new().await;
+    world.put_image();
+    world.start();
+    let probes = |pod: &mut Value| {
+        let container = &mut pod["spec"]["containers"][0];
+        container["ports"] = json!([{ "name": "web", "containerPort": 8080 }]);
+        container["readinessProbe"] = json!({ "httpGet": { "port": "web", "path": "/ready" }, "periodSeconds": 1, "timeoutSeconds": 5 });
+        container["livenessProbe"] = json!({ "httpGet": { "port": 8080, "path": "/alive" }, "initialDelaySeconds": 1,
+            "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 600 });
+        pod["spec"]["readinessGates"] = json!([]);
+    };
+    world.create("probed", SERVE, probes).await;
+    let told = |pod: &Value| pod["status"]["conditions"].to_string();
+    let pod = world
+        .until("probed", "word of the readiness probe", |pod| told(pod).contains("statuscode: 404"))
+        .await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["ready"], false);
+    assert_eq!(condition(&pod, "ContainersReady").as_deref(), Some("False"));
+    let uid = pod["metadata"]["uid"].as_str().expect("a UID");
+    let pages = world.config().pods().join(uid).join("volumes/kubernetes.io~empty-dir/data/www");
+    std::fs::write(pages.join("ready"), "").expect("a page");
+    world.until("probed", "readiness", |pod| condition(pod, "Ready").as_deref() == Some("True")).await;
+
+    // Another kubelet does not doubt what runs; nobody asks for the one page any more, and too many times for the other.
+    world.stop().await;
+    let key = Key::new("default", "probed");
+    let ready = |pod: &Value| {
+        pod["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == "Ready").cloned()
+    };
+    let before = world.until("probed", "itself", |_| true).await;
+    world.start();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let after = world.until("probed", "itself", |_| true).await;
+    assert_eq!(ready(&before), ready(&after));
+    world.pods().delete(&key, &Delete::default()).await.expect("it is deleted");
+    world.until("probed", "the end", Value::is_null).await;
+
+    let dies = |pod: &mut Value| {
+        probes(pod);
+        pod["spec"]["containers"][0]["livenessProbe"]["failureThreshold"] = json!(2);
+    };
+    world.create("dies", SERVE, dies).await;
+    let pod = world.until("dies", "the end", |pod| pod["status"]["phase"] == "Succeeded").await;
+    let found = told(&pod);
+    assert!(found.contains("Liveness probe failed: HTTP probe failed with statuscode: 404"), "{found}");
+    assert_eq!(condition(&pod, "ironclad.local/not-alive").as_deref(), Some("True"));
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn other_images_stay_pending_and_say_why() {
     if !may_run() {
