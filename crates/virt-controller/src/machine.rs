@@ -9,8 +9,8 @@ use api::names::{annotation, finalizer, reason};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube_ext::{
-    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Patch, Problem, Queue, Recorder, Severity, Tasks,
-    resources, work,
+    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Owner, Patch, Problem, Queue, Recorder, Severity,
+    Tasks, resources, work,
 };
 use parking_lot::Mutex;
 use plan::vm::{self, Action, Observed, Trouble, Vm};
@@ -182,6 +182,7 @@ impl Act<'_> {
                 let instance = vm::instance(self.machine().await?, *paused);
                 self.create(&instance).await
             }
+            Action::ClaimInstance { uid } => self.claim(uid).await,
             Action::DeleteInstance { uid } => {
                 match controller.instances.delete(self.key, &Delete::only(uid)).await {
                     Err(error) if !error.is_not_found() => Err(error),
@@ -232,6 +233,34 @@ impl Act<'_> {
             Err(error) if error.is_already_exists() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes the machine the controller of an instance, unless it has got one meanwhile or is another.
+    async fn claim(&self, uid: &str) -> Result<(), ApiError> {
+        let controller = self.controller;
+        let found = controller.instances.get(self.key).await?;
+        if found.uid() != uid || found.metadata.controller().is_some() {
+            return Err(ApiError {
+                operation: format!("claim virtualmachineinstances {}", self.key),
+                problem: Problem::Conflict("it changed while it was claimed".to_owned()),
+            });
+        }
+        let mut owners = found.metadata.owner_references;
+        owners.push(Owner {
+            api_version: "kubevirt.io/v1".to_owned(),
+            kind: "VirtualMachine".to_owned(),
+            name: self.vm.name.clone(),
+            uid: self.vm.uid.clone(),
+            controller: true,
+            block_owner_deletion: true,
+        });
+        let patch = json!({
+            "metadata": {"resourceVersion": found.metadata.resource_version, "ownerReferences": owners},
+        });
+        let written = controller.instances.patch(self.key, &Patch::Merge(patch)).await?;
+        let (key, revision) = (written.key(), written.resource_version().to_owned());
+        controller.caches.instances.observe(key, &revision, Some(InstanceFacts::from(written)));
+        Ok(())
     }
 
     async fn change(&mut self, mut patch: Value) -> Result<(), ApiError> {

@@ -27,6 +27,11 @@ pub enum Action {
         /// Whether the guest stands still at first.
         paused: bool,
     },
+    /// Make an instance that nobody controls the machine's, if it is still this one.
+    ClaimInstance {
+        /// The instance.
+        uid: String,
+    },
     /// Delete the instance, if it is still this one.
     DeleteInstance {
         /// The instance.
@@ -54,6 +59,7 @@ impl fmt::Display for Action {
             Self::KeepRevision { name } => write!(f, "keep revision {name}"),
             Self::CreateInstance { paused: false } => f.write_str("create the instance"),
             Self::CreateInstance { paused: true } => f.write_str("create the instance, standing still"),
+            Self::ClaimInstance { uid } => write!(f, "claim instance {uid}"),
             Self::DeleteInstance { uid } => write!(f, "delete instance {uid}"),
             Self::SetStrategy(strategy) => write!(f, "set run strategy {}", strategy.as_str()),
             Self::WriteStatus { patch } => {

@@ -26,7 +26,9 @@ use jiff::Timestamp;
 pub use self::action::Action;
 pub use self::failure::backoff;
 pub use self::instance::instance;
-pub use self::observed::{Instance, Observed, RunStrategy, StartFailure, StateChange, Status, Trouble, Vm};
+pub use self::observed::{
+    Instance, Observed, Ownership, RunStrategy, StartFailure, StateChange, Status, Trouble, Vm,
+};
 use self::strategy::Want;
 use crate::{Notice, Plan, condition, name, patch};
 
@@ -53,7 +55,10 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     let moves = |action: &Action| {
         matches!(
             action,
-            Action::CreateInstance { .. } | Action::DeleteInstance { .. } | Action::SetStrategy(_)
+            Action::CreateInstance { .. }
+                | Action::ClaimInstance { .. }
+                | Action::DeleteInstance { .. }
+                | Action::SetStrategy(_)
         )
     };
     if !plan.actions.iter().any(moves) {
@@ -89,9 +94,16 @@ fn end(observed: &Observed, plan: &mut Plan<Action>) {
 
 fn live(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
     let vm = &observed.vm;
-    if observed.instance.as_ref().is_some_and(|instance| !instance.owned) {
+    match &observed.instance {
         // Somebody else's instance has the name; the status says so.
-        return;
+        Some(Instance { owner: Ownership::Others, .. }) => return,
+        Some(instance) if instance.owner == Ownership::Nobodys => {
+            if !instance.deleting {
+                plan.push(Action::ClaimInstance { uid: instance.uid.clone() });
+            }
+            return;
+        }
+        _ => {}
     }
     match strategy::want(vm, observed.instance.as_ref()) {
         Want::Nothing => {}

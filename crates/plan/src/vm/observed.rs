@@ -23,7 +23,7 @@ pub struct Observed {
 impl Observed {
     /// Returns the instance if the machine owns it.
     pub fn owned_instance(&self) -> Option<&Instance> {
-        self.instance.as_ref().filter(|instance| instance.owned)
+        self.instance.as_ref().filter(|instance| instance.owner == Ownership::Ours)
     }
 }
 
@@ -201,13 +201,25 @@ pub struct StartFailure {
     pub retry_after_timestamp: Option<Timestamp>,
 }
 
+/// Who controls an instance of a machine's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ownership {
+    /// The machine.
+    Ours,
+    /// Nobody: a machine of this name that is gone left it behind, or a person made it.
+    #[default]
+    Nobodys,
+    /// Something else.
+    Others,
+}
+
 /// An instance.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Instance {
     /// Identity.
     pub uid: String,
-    /// Whether the machine owns it.
-    pub owned: bool,
+    /// Who controls it.
+    pub owner: Ownership,
     /// When it was created.
     pub created: Timestamp,
     /// Whether it is being deleted.
@@ -290,8 +302,10 @@ impl fmt::Display for Observed {
                 if !instance.why.is_empty() {
                     write!(f, " ({})", instance.why)?;
                 }
-                if !instance.owned {
-                    write!(f, ", not ours")?;
+                match instance.owner {
+                    Ownership::Ours => {}
+                    Ownership::Nobodys => write!(f, ", nobody's")?,
+                    Ownership::Others => write!(f, ", not ours")?,
                 }
                 if instance.receiver {
                     write!(f, ", receives")?;

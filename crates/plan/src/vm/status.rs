@@ -3,7 +3,7 @@
 use api::names::{condition as kind, phase, printable_status as printable, reason};
 use jiff::Timestamp;
 
-use super::{Instance, Observed, RunStrategy, StartFailure, StateChange, Status, Vm, failure};
+use super::{Instance, Observed, Ownership, RunStrategy, StartFailure, StateChange, Status, Vm, failure};
 use crate::condition::{self, Condition};
 
 /// Conditions that belong to the machine; all others are the instance's.
@@ -153,7 +153,11 @@ fn trouble(observed: &Observed) -> Option<(String, String)> {
     if let Some(trouble) = &observed.trouble {
         return Some((trouble.reason.clone(), trouble.message.clone()));
     }
-    let foreign = observed.instance.as_ref().is_some_and(|instance| !instance.owned);
+    let foreign = observed.instance.as_ref().is_some_and(|instance| match instance.owner {
+        Ownership::Ours => false,
+        Ownership::Nobodys => instance.deleting,
+        Ownership::Others => true,
+    });
     let vm = &observed.vm;
     let ordinary = observed.owned_instance().filter(|instance| !instance.receiver && !instance.received);
     if vm.strategy == RunStrategy::WaitAsReceiver && ordinary.is_some_and(|instance| !instance.is_final()) {

@@ -2,7 +2,7 @@
 
 use super::teller::{Story, after, noon};
 use plan::condition::Condition;
-use plan::vm::{Action, Instance, Observed, RunStrategy, StateChange, Status, Trouble, Vm, step};
+use plan::vm::{Action, Instance, Observed, Ownership, RunStrategy, StateChange, Status, Trouble, Vm, step};
 
 /// A machine in a world where plans are carried out at once.
 struct World {
@@ -41,12 +41,17 @@ impl World {
                 self.instances += 1;
                 self.observed.instance = Some(Instance {
                     uid: format!("vmi-{}", self.instances),
-                    owned: true,
+                    owner: Ownership::Ours,
                     created: after(second),
                     phase: "Pending".into(),
                     generation: Some(self.observed.vm.generation),
                     ..Instance::default()
                 });
+            }
+            Action::ClaimInstance { .. } => {
+                if let Some(instance) = &mut self.observed.instance {
+                    instance.owner = Ownership::Ours;
+                }
             }
             Action::DeleteInstance { .. } => {
                 if let Some(instance) = &mut self.observed.instance {
@@ -279,10 +284,26 @@ fn others() {
 }
 
 #[test]
+fn orphan() {
+    let mut world = World::new(RunStrategy::Manual);
+    world.observed.instance =
+        Some(Instance { uid: "left".into(), phase: "Running".into(), ..Instance::default() });
+    world.scene("A machine of this name left its instance behind", 0);
+    world.scene("It is this machine's now", 1);
+    world.request("Stop", Some("left"));
+    world.scene("And stops with it", 2);
+    world.story.ends_as("machine-orphan");
+}
+
+#[test]
 fn words() {
     let mut world = World::new(RunStrategy::Always);
-    world.observed.instance =
-        Some(Instance { uid: "other".into(), phase: "Running".into(), ..Instance::default() });
+    world.observed.instance = Some(Instance {
+        uid: "other".into(),
+        phase: "Running".into(),
+        owner: Ownership::Others,
+        ..Instance::default()
+    });
     world.scene("Somebody else's instance has the name", 0);
     world.gone();
     world.observed.trouble = Some(Trouble {

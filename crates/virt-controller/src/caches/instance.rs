@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::names::{annotation, label, phase};
 use jiff::Timestamp;
 use kube_ext::{Meta, resources};
-use plan::vm;
+use plan::vm::{self, Ownership};
 use plan::vmi::launcher::DEFAULT_GRACE;
 use plan::vmi::{Facts, Instance, Labels, Status};
 use serde::Deserialize;
@@ -51,6 +51,8 @@ pub(crate) struct InstanceFacts {
     pub(crate) instance: Instance,
     /// Identity of the machine that owns it.
     pub(crate) owner_uid: Option<String>,
+    /// Whether anything controls it.
+    controlled: bool,
     /// Generation of the machine that it was made from.
     machine_generation: Option<i64>,
     migrating: bool,
@@ -73,7 +75,11 @@ impl InstanceFacts {
         let running = status.phase_transition_timestamps.iter().find(|time| time.phase == phase::RUNNING);
         vm::Instance {
             uid: instance.uid.clone(),
-            owned: self.owner_uid.as_deref() == Some(machine_uid),
+            owner: match self.owner_uid.as_deref() {
+                Some(uid) if uid == machine_uid => Ownership::Ours,
+                None if !self.controlled => Ownership::Nobodys,
+                _ => Ownership::Others,
+            },
             created: instance.created,
             deleting: instance.deleting_since.is_some(),
             phase: instance.facts.phase().to_owned(),
@@ -108,6 +114,7 @@ impl From<InstanceView> for InstanceFacts {
             meta.annotations.get(annotation::CREATE_MIGRATION_TARGET).is_some_and(|text| text == "true");
         Self {
             owner_uid: owner.map(|owner| owner.uid.clone()),
+            controlled: meta.controller().is_some(),
             machine_generation: meta
                 .annotations
                 .get(annotation::VM_GENERATION)
