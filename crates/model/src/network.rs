@@ -32,41 +32,58 @@ pub struct ForwardedPort {
     pub port: u16,
 }
 
-/// An interface behind the Pod's own address.
+/// The interface on the Pod's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Masquerade {
+pub struct PodInterface {
     /// Name of the interface.
     pub interface: String,
-    /// Network between Pod and machine: its first host is the gateway, its second the machine.
-    pub network: (Ipv4Addr, u8),
-    /// The same for IPv6, which is used where the Pod has such an address.
-    pub network6: (Ipv6Addr, u8),
-    /// Ports to forward; empty forwards everything.
-    pub ports: Vec<ForwardedPort>,
+    /// Whose the Pod's address is.
+    pub binding: Binding,
     /// Host name for the guest.
     pub hostname: String,
     /// Further DHCP options.
     pub dhcp_options: Vec<DhcpOption>,
 }
 
-/// Returns the interface that stands behind the Pod's own address, if there is one.
-pub fn masquerade(vmi: &VirtualMachineInstance) -> Result<Option<Masquerade>, RecordError> {
+/// Whose the Pod's address is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// The Pod's; the machine stands behind it.
+    Masquerade {
+        /// Network between Pod and machine: its first host is the gateway, its second the machine.
+        network: (Ipv4Addr, u8),
+        /// The same for IPv6, which is used where the Pod has such an address.
+        network6: (Ipv6Addr, u8),
+        /// Ports to forward; empty forwards everything.
+        ports: Vec<ForwardedPort>,
+    },
+    /// The machine's. Its ports are all reached, whether the interface lists them or not.
+    Bridge,
+}
+
+/// Returns the interface on the Pod's network, if there is one.
+pub fn pod_interface(vmi: &VirtualMachineInstance) -> Result<Option<PodInterface>, RecordError> {
     let interfaces = vmi.spec.domain.devices.interfaces.iter().enumerate();
     for (index, interface) in interfaces {
-        if interface.masquerade.is_none() || interface.state.as_deref() == Some("absent") {
+        if interface.state.as_deref() == Some("absent") {
             continue;
         }
         let network =
             vmi.spec.networks.iter().enumerate().find(|(_, network)| network.name == interface.name);
-        let (network, network6) = match network {
-            Some((index, network)) => (range(network, index)?, range6(network, index)?),
-            None => (DEFAULT_NETWORK, DEFAULT_NETWORK6),
+        let binding = if interface.masquerade.is_some() {
+            let (network, network6) = match network {
+                Some((index, network)) => (range(network, index)?, range6(network, index)?),
+                None => (DEFAULT_NETWORK, DEFAULT_NETWORK6),
+            };
+            Binding::Masquerade { network, network6, ports: ports(interface, index)? }
+        } else if interface.bridge.is_some() && network.is_some_and(|(_, network)| network.pod.is_some()) {
+            Binding::Bridge
+        } else {
+            continue;
         };
-        return Ok(Some(Masquerade {
+        return Ok(Some(PodInterface {
             interface: interface.name.clone(),
-            network,
-            network6,
-            ports: ports(interface, index)?,
+            binding,
             hostname: hostname(vmi),
             dhcp_options: interface.dhcp_options.as_ref().map(dhcp_options).unwrap_or_default(),
         }));
@@ -205,13 +222,31 @@ mod tests {
             }]}},
             "networks": [{"name": "default", "pod": {"vmNetworkCIDR": "10.11.12.13/28"}}],
         }));
-        let masquerade = masquerade(&vmi).unwrap().unwrap();
-        assert_eq!(masquerade.network, (Ipv4Addr::new(10, 11, 12, 0), 28));
-        assert_eq!(masquerade.network6, DEFAULT_NETWORK6);
-        assert_eq!(masquerade.hostname, "web");
-        assert_eq!(masquerade.ports[0], ForwardedPort { udp: true, port: 53 });
-        let codes: Vec<u8> = masquerade.dhcp_options.iter().map(|option| option.code).collect();
+        let found = pod_interface(&vmi).unwrap().unwrap();
+        let Binding::Masquerade { network, network6, ports } = &found.binding else { panic!("{found:?}") };
+        assert_eq!(*network, (Ipv4Addr::new(10, 11, 12, 0), 28));
+        assert_eq!(*network6, DEFAULT_NETWORK6);
+        assert_eq!(found.hostname, "web");
+        assert_eq!(ports[0], ForwardedPort { udp: true, port: 53 });
+        let codes: Vec<u8> = found.dhcp_options.iter().map(|option| option.code).collect();
         assert_eq!(codes, [42, 67, 240]);
+    }
+
+    #[test]
+    fn bridge_is_for_the_pods_network_and_is_told_the_same_options() {
+        let mut vmi = instance(json!({
+            "domain": {"devices": {"interfaces": [{
+                "name": "default", "bridge": {}, "ports": [{"port": 80}],
+                "dhcpOptions": {"tftpServerName": "boot.example", "privateOptions": [{"option": 240, "value": "x"}]},
+            }]}},
+            "networks": [{"name": "default", "pod": {}}],
+        }));
+        let found = pod_interface(&vmi).unwrap().unwrap();
+        assert_eq!((&found.binding, found.interface.as_str()), (&Binding::Bridge, "default"));
+        let codes: Vec<u8> = found.dhcp_options.iter().map(|option| option.code).collect();
+        assert_eq!(codes, [66, 240]);
+        vmi.spec.networks[0].pod = None;
+        assert_eq!(pod_interface(&vmi).unwrap(), None);
     }
 
     #[test]
@@ -238,14 +273,16 @@ mod tests {
             "domain": {"devices": {"interfaces": [{"name": "default", "masquerade": {}}]}},
             "networks": [{"name": "default", "pod": {"vmNetworkCIDR": "10.0.2.0/31"}}],
         }));
-        assert!(masquerade(&vmi).unwrap_err().to_string().contains("spec.networks[0].pod.vmNetworkCIDR"));
+        assert!(pod_interface(&vmi).unwrap_err().to_string().contains("spec.networks[0].pod.vmNetworkCIDR"));
         for (text, expected) in [("fd00:1::/64", Some(64)), ("fd00::/127", None), ("10.0.0.0/24", None)] {
             let vmi = instance(json!({
                 "domain": {"devices": {"interfaces": [{"name": "default", "masquerade": {}}]}},
                 "networks": [{"name": "default", "pod": {"vmIPv6NetworkCIDR": text}}],
             }));
-            match (masquerade(&vmi), expected) {
-                (Ok(found), Some(prefix)) => assert_eq!(found.unwrap().network6.1, prefix, "{text}"),
+            match (pod_interface(&vmi).map(|found| found.unwrap().binding), expected) {
+                (Ok(Binding::Masquerade { network6, .. }), Some(prefix)) => {
+                    assert_eq!(network6.1, prefix, "{text}");
+                }
                 (Err(error), None) => assert!(error.to_string().contains("vmIPv6NetworkCIDR"), "{error}"),
                 (found, _) => panic!("{text}: {found:?}"),
             }

@@ -68,6 +68,8 @@ mod tests {
             address: std::net::Ipv4Addr::UNSPECIFIED,
             prefix: 24,
             gateway: std::net::Ipv4Addr::UNSPECIFIED,
+            server: None,
+            routes: Vec::new(),
             dns: Vec::new(),
             search: Vec::new(),
             hostname: String::new(),

@@ -57,6 +57,12 @@ impl Cidr {
         let last = !self.mask();
         (number > 0 && number < last).then(|| Ipv4Addr::from(u32::from(self.network().address) + number))
     }
+
+    /// Returns the last host, which no Pod is given: a Pod whose machine has its address speaks to it with this one.
+    /// `None` for a network of fewer than eight addresses, which has none to spare.
+    pub fn spare(self) -> Option<Ipv4Addr> {
+        if self.prefix > 29 { None } else { self.host(!self.mask() - 1) }
+    }
 }
 
 impl fmt::Display for Cidr {

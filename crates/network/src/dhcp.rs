@@ -3,19 +3,26 @@
 //! The server knows one client and has one address for it, so it keeps no state. Whoever holds the socket
 //! sends each answer to `255.255.255.255`, port 68: the client hears that before it has an address and after.
 
+use dhcproto::Name;
 use dhcproto::v4::{
     Decodable, Decoder, DhcpOption, Encodable, Flags, Message, MessageType, Opcode, OptionCode, UnknownOption,
 };
 use std::net::Ipv4Addr;
 
-use wire::machine::Dhcp;
+use wire::machine::{Dhcp, DhcpRoute};
 
 /// Seconds that a lease lasts. The address is the machine's for its life; renewals only keep clients calm.
 const LEASE_SECONDS: u32 = 365 * 24 * 3600;
 /// Offset of the length of the hardware address in a message.
 const HARDWARE_LENGTH: usize = 2;
-/// Code of the domain search list (RFC 3397).
-const DOMAIN_SEARCH: u8 = 119;
+/// Longest answer that every client takes, with the headers before it (RFC 2131).
+const DATAGRAM: u16 = 576;
+/// Longest answer that is sent to clients that say they take it: what a frame of the usual size holds.
+const FRAME: u16 = 1500;
+/// Bytes of an answer's headers of IP and UDP.
+const HEADERS: u16 = 28;
+/// Code of the routes (RFC 3442).
+const ROUTES: u8 = 121;
 
 /// Answers `packet` (the payload of a datagram to port 67) on behalf of the server of `lease`.
 ///
@@ -45,7 +52,7 @@ pub fn respond(lease: &Dhcp, mac: [u8; 6], packet: &[u8]) -> Option<Vec<u8>> {
     let mut reply = header(&request);
     let options = reply.opts_mut();
     options.insert(DhcpOption::MessageType(answer));
-    options.insert(DhcpOption::ServerIdentifier(lease.gateway));
+    options.insert(DhcpOption::ServerIdentifier(server(lease)));
     if answer == MessageType::Nak {
         return reply.to_vec().ok();
     }
@@ -57,13 +64,50 @@ pub fn respond(lease: &Dhcp, mac: [u8; 6], packet: &[u8]) -> Option<Vec<u8>> {
         options.insert(DhcpOption::Rebinding(LEASE_SECONDS / 8 * 7));
     }
     configure(lease, &mut reply);
-    reply.to_vec().ok()
+    search(lease, &mut reply, longest_answer(&request))
+}
+
+/// Returns how many bytes of an answer the client takes.
+fn longest_answer(request: &Message) -> usize {
+    let told = match request.opts().get(OptionCode::MaxMessageSize) {
+        Some(DhcpOption::MaxMessageSize(size)) => *size,
+        _ => 0,
+    };
+    usize::from(told.clamp(DATAGRAM, FRAME) - HEADERS)
+}
+
+/// Adds the search domains (RFC 3397), as many as fit, and encodes the answer. A list of more than 255 bytes is in several
+/// options of one code (RFC 3396).
+fn search(lease: &Dhcp, reply: &mut Message, longest: usize) -> Option<Vec<u8>> {
+    let mut names: Vec<Name> = lease.search.iter().filter_map(|domain| name(domain)).collect();
+    loop {
+        if names.is_empty() {
+            reply.opts_mut().remove(OptionCode::DomainSearch);
+            return reply.to_vec().ok();
+        }
+        reply.opts_mut().insert(DhcpOption::DomainSearch(names.clone()));
+        match reply.to_vec() {
+            Ok(bytes) if bytes.len() <= longest => return Some(bytes),
+            _ => names.pop(),
+        };
+    }
+}
+
+/// Reads a domain; `None` for what is no name.
+fn name(domain: &str) -> Option<Name> {
+    let domain = domain.trim_end_matches('.');
+    if domain.is_empty() { None } else { Name::from_ascii(format!("{domain}.")).ok() }
+}
+
+/// Returns what the server calls itself.
+fn server(lease: &Dhcp) -> Ipv4Addr {
+    lease.server.unwrap_or(lease.gateway)
 }
 
 /// Decides on a request: ours and right, ours and wrong, or meant for another server.
 fn confirm(lease: &Dhcp, request: &Message) -> Option<MessageType> {
     if let Some(DhcpOption::ServerIdentifier(server)) = request.opts().get(OptionCode::ServerIdentifier)
-        && *server != lease.gateway
+        && *server != self::server(lease)
     {
         return None;
     }
@@ -91,7 +135,12 @@ fn configure(lease: &Dhcp, reply: &mut Message) {
     let options = reply.opts_mut();
     options.insert(DhcpOption::SubnetMask(mask.into()));
     options.insert(DhcpOption::BroadcastAddr(broadcast));
-    options.insert(DhcpOption::Router(vec![lease.gateway]));
+    if !lease.gateway.is_unspecified() {
+        options.insert(DhcpOption::Router(vec![lease.gateway]));
+    }
+    if !lease.routes.is_empty() {
+        options.insert(raw(ROUTES, routes(&lease.routes)));
+    }
     if !lease.dns.is_empty() {
         options.insert(DhcpOption::DomainNameServer(lease.dns.clone()));
     }
@@ -104,13 +153,20 @@ fn configure(lease: &Dhcp, reply: &mut Message) {
     if let Some(domain) = own_domain(&lease.search) {
         options.insert(DhcpOption::DomainName(domain.to_owned()));
     }
-    let search = domains(&lease.search);
-    if !search.is_empty() {
-        options.insert(raw(DOMAIN_SEARCH, search));
-    }
     for extra in &lease.extra {
         options.insert(raw(extra.code, extra.value.clone()));
     }
+}
+
+/// Encodes routes: the prefix' length, as many bytes of the network as it has, and the next hop.
+fn routes(routes: &[DhcpRoute]) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    for route in routes {
+        encoded.push(route.prefix);
+        encoded.extend(&route.address.octets()[..usize::from(route.prefix.min(32).div_ceil(8))]);
+        encoded.extend(route.gateway.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+    }
+    encoded
 }
 
 /// Returns the domain that the guest itself is in: the longest that it searches, as that is the most specific.
@@ -121,27 +177,6 @@ fn own_domain(search: &[String]) -> Option<&str> {
 
 fn raw(code: u8, value: Vec<u8>) -> DhcpOption {
     DhcpOption::Unknown(UnknownOption::new(OptionCode::from(code), value))
-}
-
-/// Encodes domains as DNS names, without compression; leaves out what is no name, and what no longer fits.
-pub(crate) fn domains(search: &[String]) -> Vec<u8> {
-    let mut encoded = Vec::new();
-    for domain in search {
-        let labels: Vec<&str> = domain.trim_end_matches('.').split('.').collect();
-        if labels.iter().any(|label| label.is_empty() || label.len() > 63) {
-            continue;
-        }
-        let mut name = Vec::new();
-        for label in labels {
-            name.push(label.len() as u8);
-            name.extend_from_slice(label.as_bytes());
-        }
-        name.push(0);
-        if u8::try_from(encoded.len() + name.len()).is_ok() {
-            encoded.extend(name);
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -157,6 +192,8 @@ mod tests {
             address: Ipv4Addr::new(10, 0, 2, 2),
             prefix: 24,
             gateway: Ipv4Addr::new(10, 0, 2, 1),
+            server: None,
+            routes: Vec::new(),
             dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
             search: vec!["default.svc.example".into(), "..".into()],
             hostname: "web".into(),
@@ -241,6 +278,63 @@ mod tests {
         let has = |bytes: &[u8]| packet.windows(bytes.len()).any(|window| window == bytes);
         assert!(has(b"\x07default\x03svc\x07example\x00"), "the search list, without the broken name");
         assert!(has(b"\xe0\x07private"), "the private option");
+    }
+
+    #[test]
+    fn a_guest_with_its_pods_address_is_told_routes_and_another_server() {
+        let server = Ipv4Addr::new(169, 254, 75, 10);
+        let gateway = Ipv4Addr::new(169, 254, 1, 1);
+        let route = |address, prefix, gateway| DhcpRoute { address, prefix, gateway };
+        let lease = Dhcp {
+            prefix: 32,
+            gateway,
+            server: Some(server),
+            routes: vec![
+                route(gateway, 32, None),
+                route(Ipv4Addr::new(10, 64, 0, 0), 10, Some(gateway)),
+                route(Ipv4Addr::UNSPECIFIED, 0, Some(gateway)),
+            ],
+            ..lease()
+        };
+        let discover = request(MAC, vec![DhcpOption::MessageType(MessageType::Discover)]);
+        let offer = respond(&lease, MAC, &discover.to_vec().expect("it encodes")).expect("an offer");
+        let has = |bytes: &[u8]| offer.windows(bytes.len()).any(|window| window == bytes);
+        assert!(has(&[54, 4, 169, 254, 75, 10]), "the server");
+        assert!(has(&[1, 4, 255, 255, 255, 255]), "the mask");
+        let routes = [
+            &[121, 21][..],
+            &[32, 169, 254, 1, 1, 0, 0, 0, 0],
+            &[10, 10, 64, 169, 254, 1, 1],
+            &[0, 169, 254, 1, 1],
+        ];
+        assert!(has(&routes.concat()), "the routes: {offer:?}");
+        let nowhere = Dhcp { gateway: Ipv4Addr::UNSPECIFIED, routes: Vec::new(), ..lease };
+        let offer = respond(&nowhere, MAC, &discover.to_vec().expect("it encodes")).expect("an offer");
+        let offer = Message::decode(&mut Decoder::new(&offer)).expect("a well-formed answer");
+        assert_eq!(offer.opts().get(OptionCode::Router), None);
+    }
+
+    #[test]
+    fn a_long_search_list_is_cut_to_what_the_client_takes() {
+        let search: Vec<String> = (0..40).map(|number| format!("{number}.some-team.corp.example")).collect();
+        let lease = Dhcp { search, ..lease() };
+        let searched = |more: Vec<DhcpOption>| {
+            let discover =
+                std::iter::once(DhcpOption::MessageType(MessageType::Discover)).chain(more).collect();
+            let packet = request(MAC, discover).to_vec().expect("it encodes");
+            let packet = respond(&lease, MAC, &packet).expect("an offer");
+            let offer = Message::decode(&mut Decoder::new(&packet)).expect("a well-formed answer");
+            let Some(DhcpOption::DomainSearch(names)) = offer.opts().get(OptionCode::DomainSearch) else {
+                panic!("no search list");
+            };
+            (packet.len(), names.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let (length, some) = searched(vec![]);
+        assert!(length <= 548 && some.len() > 20, "{length} bytes, {some:?}");
+        assert_eq!(some[0], "0.some-team.corp.example.");
+        assert!(!some.contains(&"39.some-team.corp.example.".to_owned()), "{some:?}");
+        let (_, all) = searched(vec![DhcpOption::MaxMessageSize(1400)]);
+        assert_eq!(all.len(), 40);
     }
 
     #[test]

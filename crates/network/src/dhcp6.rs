@@ -8,12 +8,13 @@ use std::net::Ipv6Addr;
 
 use wire::machine::{Dhcp, Ipv6Lease};
 
-use crate::dhcp::domains;
-
 /// Seconds that an address is good for: always. A machine keeps its address for its life.
 const FOREVER: u32 = u32::MAX;
 /// Most bytes of a client's identifier (RFC 8415, 11.1: 128 and the type).
 const LONGEST_IDENTIFIER: usize = 130;
+
+/// Most bytes of search domains: with them an answer still fits the smallest link that IPv6 allows.
+const LONGEST_SEARCH: usize = 1000;
 
 /// Kinds of messages.
 mod message {
@@ -167,6 +168,27 @@ fn append(message: &mut Vec<u8>, code: u16, value: &[u8]) {
     message.extend(value);
 }
 
+/// Encodes domains as DNS names, without compression; leaves out what is no name, and what no longer fits.
+fn domains(search: &[String]) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    for domain in search {
+        let labels: Vec<&str> = domain.trim_end_matches('.').split('.').collect();
+        if labels.iter().any(|label| label.is_empty() || label.len() > 63) {
+            continue;
+        }
+        let mut name = Vec::new();
+        for label in labels {
+            name.push(label.len() as u8);
+            name.extend_from_slice(label.as_bytes());
+        }
+        name.push(0);
+        if encoded.len() + name.len() <= LONGEST_SEARCH {
+            encoded.extend(name);
+        }
+    }
+    encoded
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -183,6 +205,8 @@ mod tests {
             address: Ipv4Addr::new(10, 0, 2, 2),
             prefix: 24,
             gateway: Ipv4Addr::new(10, 0, 2, 1),
+            server: None,
+            routes: Vec::new(),
             dns: Vec::new(),
             search: vec!["default.svc.example".into()],
             hostname: "web".into(),

@@ -2,7 +2,7 @@
 //!
 //! - [`pod`]: gives a Pod's network namespace its `eth0` (the role of a CNI plug-in),
 //! - [`nodes`]: several nodes on one machine,
-//! - [`masquerade`]: puts a machine behind a Pod's address: bridge, tap, translation, lease,
+//! - [`binding`]: connects a machine to its Pod's network: bridge, tap, translation, lease,
 //! - [`dhcp`], [`dhcp6`], [`advertisement`]: tell a machine its addresses and its router, as pure functions of a lease,
 //! - [`ipv6`]: the second family of addresses,
 //! - [`rights`]: what this user may do, for `doctor`,
@@ -12,12 +12,12 @@
 //! made on the host carries a name derived from the instance, and can be found and removed by it.
 
 pub mod advertisement;
+pub mod binding;
 mod cidr;
 pub mod dhcp;
 pub mod dhcp6;
 pub mod ipv6;
 mod link;
-pub mod masquerade;
 mod namespace;
 pub mod netns_exec;
 mod nft;
@@ -63,6 +63,11 @@ pub enum Error {
     /// The helper process says why it failed.
     #[error("{0}")]
     Helper(String),
+    /// The Pod's interface has no address to give, and nobody noted one.
+    #[error(
+        "the Pod's {0} has no IPv4 address for its machine; delete the instance, so that it gets another Pod"
+    )]
+    NoAddress(String),
     /// The namespace lacks an interface that must be there.
     #[error("the Pod's network has no {0}; was it connected?")]
     NoInterface(String),

@@ -19,6 +19,18 @@ pub(crate) fn open(path: &Path) -> Result<File, Error> {
     File::open(path).map_err(Error::system(format!("open the network namespace {}", path.display())))
 }
 
+/// Makes a network namespace, which lasts as long as somebody holds it: the file, or a socket that was made inside.
+pub(crate) fn fresh() -> Result<File, Error> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+                .map_err(Error::system("make a network namespace"))?;
+            open(Path::new("/proc/thread-self/ns/net"))
+        });
+        thread.join().unwrap_or_else(|_| Err(Error::Helper("the network's thread panicked".to_owned())))
+    })
+}
+
 /// Runs `work` on a thread inside `namespace` (`None`: the caller's) and waits for it.
 pub(crate) fn run<T, F>(namespace: Option<&File>, work: impl FnOnce() -> F + Send) -> Result<T, Error>
 where

@@ -18,8 +18,8 @@ use rustix::net::{
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
+use crate::binding::{self, Facts, POD_INTERFACE, Spec};
 use crate::link::Stack;
-use crate::masquerade::{self, Facts, MasqueradeSpec, POD_INTERFACE};
 use crate::rights::Attempt;
 use crate::{Cidr, Error};
 
@@ -35,8 +35,8 @@ const DESCRIPTORS: usize = 4;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Request {
-    /// Puts a machine behind the Pod's address.
-    Masquerade(MasqueradeSpec),
+    /// Connects a machine to the Pod's network.
+    Bind(Spec),
     /// Opens a TCP connection from inside the Pod's network.
     Connect(SocketAddr),
     /// Opens a UDP socket inside the Pod's network that talks to one address.
@@ -56,7 +56,7 @@ pub(crate) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Response {
-    Masquerade(Facts),
+    Bound(Facts),
     Done,
     Rights(Vec<Attempt>),
     Failed(String),
@@ -94,7 +94,7 @@ impl Call {
         Ok(call)
     }
 
-    /// Waits for the next answer. Every request has one, [`Request::Masquerade`] two.
+    /// Waits for the next answer. Every request has one, [`Request::Bind`] two.
     pub(crate) fn answer(&mut self) -> Result<(Response, Vec<OwnedFd>), Error> {
         let (message, descriptors) = receive(&self.socket).map_err(failed("talk to"))?;
         if message.is_empty() {
@@ -173,10 +173,10 @@ fn serve(socket: &OwnedFd) -> Result<(Response, Vec<OwnedFd>), String> {
         serde_json::from_slice(&message).map_err(|error| format!("cannot read the request: {error}"))?;
     enter(order.pid)?;
     match order.request {
-        Request::Masquerade(spec) => {
-            let (facts, descriptors, rules) = masquerade::inside(&spec).map_err(|error| error.to_string())?;
+        Request::Bind(spec) => {
+            let (facts, descriptors, rules) = binding::inside(&spec).map_err(|error| error.to_string())?;
             // Nobody listening any more is no reason to leave the rules half done.
-            let _ = answer(socket, &Response::Masquerade(facts), &descriptors);
+            let _ = answer(socket, &Response::Bound(facts), &descriptors);
             rules.wait().map(|()| (Response::Done, Vec::new())).map_err(|error| error.to_string())
         }
         Request::Isolate { own, gateway } => {

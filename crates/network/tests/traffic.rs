@@ -102,7 +102,7 @@ fn pods_reach_each_other_and_services_reach_pods() {
         ports: vec![port, empty],
         sticky: false,
     };
-    let rules = plan::traffic::services(&[service], &BTreeSet::new());
+    let rules = plan::traffic::services(&[service], &BTreeSet::new(), &lab.filter.links());
     lab.filter.replace(Part::Services, &rules, "").expect("nft takes the rules");
     lab.filter.replace(Part::Services, &rules, "").expect("and takes them again");
 

@@ -1,10 +1,13 @@
 //! What a launcher reports, joined with what was prepared for its machine.
 
+use std::net::Ipv6Addr;
+
 use jiff::Timestamp;
 use model::record::Places;
 use plan::handler::{GuestInterface, Machine, MachinePhase, Topology};
 use wire::launcher::v1::MachineState;
 use wire::launcher::v1::machine_state::Phase;
+use wire::machine::Nic;
 
 use crate::keep::Kept;
 
@@ -59,12 +62,15 @@ pub(crate) fn machine(state: &MachineState, kept: Option<&Kept>) -> Machine {
         if reported.is_some_and(|interface| interface.sources.iter().any(|source| source == "guest-agent")) {
             sources.push("guest-agent".to_owned());
         }
-        // A machine behind its Pod is reached at the Pod's addresses; its own are between the two of them.
         machine.interfaces.push(GuestInterface {
             name: nic.name.clone(),
             mac: nic.mac.clone(),
-            addresses: kept.pod_ips.clone(),
-            pod_interface: network::masquerade::POD_INTERFACE.to_owned(),
+            addresses: addresses(
+                nic,
+                &kept.pod_ips,
+                reported.map(|interface| interface.addresses.as_slice()),
+            ),
+            pod_interface: network::binding::POD_INTERFACE.to_owned(),
             guest_name: reported.map(|interface| interface.guest_name.clone()).unwrap_or_default(),
             sources,
             link_up: nic.link_up,
@@ -84,4 +90,21 @@ pub(crate) fn machine(state: &MachineState, kept: Option<&Kept>) -> Machine {
         });
     }
     machine
+}
+
+/// Returns the addresses that a machine is reached at on an interface.
+///
+/// A machine behind its Pod is reached at the Pod's; its own are between the two of them. One that has its Pod's address
+/// itself may have others beside it; those of the link only reach nobody.
+fn addresses(nic: &Nic, pod: &[String], reported: Option<&[String]>) -> Vec<String> {
+    let mut addresses = pod.to_vec();
+    let has_pods = nic.dhcp.as_ref().is_some_and(|lease| pod.contains(&lease.address.to_string()));
+    let is_of_link =
+        |address: &str| address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_unicast_link_local());
+    for address in reported.unwrap_or_default() {
+        if has_pods && !addresses.contains(address) && !is_of_link(address) {
+            addresses.push(address.clone());
+        }
+    }
+    addresses
 }

@@ -34,8 +34,13 @@ pub struct Session {
 impl Session {
     /// Connects to the guest behind `address`.
     pub fn open(address: &str) -> Self {
+        Self::at(&format!("{address}:7777"))
+    }
+
+    /// Connects to what leads to the guest's port: an address with a port.
+    pub fn at(address: &str) -> Self {
+        let address = address.parse().expect("an address");
         let stream = until_some("the guest listens", PATIENCE, || {
-            let address = format!("{address}:7777").parse().expect("an address");
             TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()
         });
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");

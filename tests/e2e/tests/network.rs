@@ -4,15 +4,17 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use kit::{Installation, Options, User, until, until_some};
+use kit::{Installation, Options, Resolver, User, until, until_some};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 const CLUSTER_IP: &str = "10.96.0.99";
 const NODE_PORT: u16 = 30777;
+/// Where names outside the cluster lead.
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 80);
 
-/// A guest that runs `script`, with `more` in its specification.
-fn machine(name: &str, more: &str, script: &str) -> String {
+/// A guest that runs `script`, with `more` in its specification and its interface bound by `binding`.
+fn machine(name: &str, binding: &str, more: &str, script: &str) -> String {
     let script = script.replace('\n', "\n                    ");
     format!(
         "apiVersion: kubevirt.io/v1
@@ -41,7 +43,7 @@ spec:
           disks: [{{name: seed, disk: {{bus: virtio}}}}]
           interfaces:
             - name: default
-              masquerade: {{}}
+              {binding}: {{}}
               ports: [{{name: http, port: 80}}, {{port: 81}}]
       networks: [{{name: default, pod: {{}}}}]
       volumes:
@@ -63,11 +65,17 @@ httpd -p 80 -h /www; httpd -p 82 -h /www
 ip -6 addr add fd10:0:2::2/120 dev eth0
 echo "resolver: $(tr '\n' ' ' < /etc/resolv.conf)" > /dev/console"#;
 
-/// Asks for ever, and says what came.
+/// Asks for ever, and says what came: of the Service, and of names.
 const CLIENT: &str = r#"(while sleep 1; do
 answer=$(printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 2 10.96.0.99 80 2>/dev/null | grep hello)
 echo "service: ${answer:-nobody}" > /dev/console
-done) &"#;
+done) &
+echo "options timeout:1 attempts:1" >> /etc/resolv.conf
+for name in web web.default server.peers.default.svc.cluster.local www.corp.example intranet; do
+(while sleep 1; do address=$(ping -c 1 -W 1 $name 2>/dev/null | sed -n '1s/.*(\([0-9.]*\)).*/\1/p')
+echo "$name is ${address:-nowhere}" > /dev/console
+done) &
+done"#;
 
 const SERVICE: &str = "
 apiVersion: v1
@@ -79,7 +87,28 @@ spec:
   selector: {app: server}
   ports: [{port: 80, targetPort: http, nodePort: 30777}]
 ---
+apiVersion: v1
+kind: Service
+metadata: {name: peers}
+spec: {clusterIP: None, selector: {app: server}}
+---
 ";
+
+/// Lets the client send to port 53 only, of those with the label `k8s-app: WHO`.
+fn name_policy(who: &str) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{name: names}}
+spec:
+  podSelector: {{matchLabels: {{app: client}}}}
+  policyTypes: [Egress]
+  egress:
+    - to: [{{namespaceSelector: {{}}, podSelector: {{matchLabels: {{k8s-app: {who}}}}}}}]
+      ports: [{{port: 53, protocol: UDP}}, {{port: 53, protocol: TCP}}]
+"
+    )
+}
 
 /// Lets only Pods with the label `app: WHO` reach the server.
 fn policy(who: &str) -> String {
@@ -121,6 +150,17 @@ fn says_again(installation: &Installation, what: &str) {
     until(&format!("the client says: {what}"), PATIENCE, || said(installation, what) > before);
 }
 
+/// Waits until the client has found each of `names` at its address once more.
+fn finds_again(installation: &Installation, names: &[(&str, &str)]) {
+    let found = |name: &str, address: &str| {
+        installation.console("default", "client").matches(&format!("{name} is {address}\r\n")).count()
+    };
+    let before: Vec<usize> = names.iter().map(|(name, address)| found(name, address)).collect();
+    until(&format!("the client finds {names:?}"), PATIENCE, || {
+        names.iter().zip(&before).all(|((name, address), before)| found(name, address) > *before)
+    });
+}
+
 /// The machine's addresses, once it has some.
 fn interface(installation: &Installation, name: &str) -> Value {
     until_some("the machine shows an address", PATIENCE, || {
@@ -136,11 +176,15 @@ fn machines_serve_each_other_as_far_as_policies_let_them() {
         eprintln!("SKIPPED: machines reach each other on nodes that root runs");
         return;
     }
-    let installation = Installation::start(Options::default());
-    let names = "subdomain: web
+    let resolver = Resolver::start(OUTSIDE);
+    let resolv_conf = Some(resolver.resolv_conf.clone());
+    let installation = Installation::start(Options { resolv_conf, ..Options::default() });
+    let names = "subdomain: peers
       dnsPolicy: None
       dnsConfig: {nameservers: [192.0.2.53], searches: [corp.example]}";
-    let manifest = [SERVICE, &machine("server", names, SERVER), &machine("client", "", CLIENT)].concat();
+    let manifest =
+        [SERVICE, &machine("server", "masquerade", names, SERVER), &machine("client", "bridge", "", CLIENT)]
+            .concat();
     installation.apply(&manifest);
 
     says_again(&installation, "hello from server");
@@ -167,11 +211,28 @@ fn machines_serve_each_other_as_far_as_policies_let_them() {
     }
     until("the guest says its resolver", PATIENCE, || {
         let console = installation.console("default", "server");
-        console.contains("resolver: search web.default.svc.cluster.local nameserver 192.0.2.53")
+        console
+            .contains("resolver: search peers.default.svc.cluster.local corp.example nameserver 192.0.2.53")
     });
     until("the node's port answers", PATIENCE, || {
         page(NODE_PORT).is_some_and(|page| page.contains("hello from server"))
     });
+
+    let (outside, server) =
+        (OUTSIDE.to_string(), server["ipAddress"].as_str().expect("an address").to_owned());
+    let names = [
+        ("web", CLUSTER_IP),
+        ("web.default", CLUSTER_IP),
+        ("server.peers.default.svc.cluster.local", &server),
+        ("www.corp.example", &outside),
+        ("intranet", &outside),
+    ];
+    finds_again(&installation, &names);
+    installation.apply(&name_policy("nobody"));
+    finds_again(&installation, &[("web", "nowhere"), ("www.corp.example", "nowhere")]);
+    installation.apply(&name_policy("kube-dns"));
+    finds_again(&installation, &names);
+    installation.kubectl(&["delete", "networkpolicy", "names"]).expect("deleting the policy");
 
     installation.apply(&policy("nobody"));
     says_again(&installation, "nobody");
@@ -183,12 +244,14 @@ fn machines_serve_each_other_as_far_as_policies_let_them() {
     says_by_itself(|| page(NODE_PORT));
     installation.up();
     says_again(&installation, "hello from server");
+    finds_again(&installation, &names);
 
     installation.kubectl(&[
         "delete",
         "networkpolicy,service,vm",
         "server",
         "web",
+        "peers",
         "client",
         "--ignore-not-found",
     ]);
@@ -215,7 +278,7 @@ fn without_root_a_port_of_the_node_is_carried_and_a_policy_is_not_silently_ignor
         return;
     }
     let installation = Installation::start(Options { user: User::Ordinary, ..Options::default() });
-    installation.apply(&[SERVICE, &machine("server", "", SERVER)].concat());
+    installation.apply(&[SERVICE, &machine("server", "masquerade", "", SERVER)].concat());
     installation.apply(&policy("nobody"));
     until("the node's port answers", PATIENCE, || {
         page(NODE_PORT).is_some_and(|page| page.contains("hello from server"))

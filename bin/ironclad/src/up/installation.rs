@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::kubevirt::v1::{DeveloperConfiguration, KubeVirt, NetworkConfiguration};
+use api::kubevirt::v1::{DeveloperConfiguration, KubeVirt};
 use plan::storage;
 use plan::vmi::{Refusal, launcher};
 use serde_json::{Value, json};
@@ -70,8 +70,7 @@ pub(crate) fn kube_controllers(authority: &str, nodes: NodeLifeArgs) -> kube_con
 
 /// Returns the object that configures an installation, as a new one begins.
 ///
-/// With nodes of this machine, it says what they can do: whether guests are emulated, and that an interface which
-/// names no binding stands behind its Pod, which is the binding that works here.
+/// With nodes of this machine, it says what they can do: whether guests are emulated.
 pub(super) fn kubevirt(accelerator: Option<Accelerator>) -> KubeVirt {
     let mut kubevirt = KubeVirt::default();
     kubevirt.metadata.name = Some("kubevirt".to_owned());
@@ -80,10 +79,6 @@ pub(super) fn kubevirt(accelerator: Option<Accelerator>) -> KubeVirt {
         kubevirt.spec.configuration.developer_configuration = Some(DeveloperConfiguration {
             use_emulation: (accelerator == Accelerator::Tcg).then_some(true),
             ..DeveloperConfiguration::default()
-        });
-        kubevirt.spec.configuration.network = Some(NetworkConfiguration {
-            default_network_interface: Some("masquerade".to_owned()),
-            ..NetworkConfiguration::default()
         });
     }
     kubevirt

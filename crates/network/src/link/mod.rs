@@ -1,6 +1,7 @@
 //! Links, addresses and routes of one network namespace, by netlink.
 
 mod six;
+mod takeover;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd};
@@ -22,6 +23,17 @@ pub(crate) struct Link {
     pub(crate) up: bool,
     /// Index of the bridge that it is a port of.
     pub(crate) controller: Option<u32>,
+    /// Free text that somebody gave it.
+    pub(crate) alias: Option<String>,
+}
+
+/// A route as far as we look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hop {
+    /// Where it leads; `0.0.0.0/0` for the default route.
+    pub(crate) network: Cidr,
+    /// By way of whom; `None` for what is right behind the link.
+    pub(crate) gateway: Option<Ipv4Addr>,
 }
 
 /// The network stack of the namespace in which it was opened.
@@ -219,12 +231,14 @@ impl Stack {
 
 fn link(message: &LinkMessage) -> Link {
     let up = message.header.flags.contains(LinkFlags::Up);
-    let mut link = Link { index: message.header.index, name: String::new(), mtu: 0, up, controller: None };
+    let mut link =
+        Link { index: message.header.index, name: String::new(), mtu: 0, up, controller: None, alias: None };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Controller(index) => link.controller = Some(*index),
+            LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
             _ => {}
         }
     }

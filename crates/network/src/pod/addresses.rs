@@ -37,6 +37,9 @@ struct State {
     /// Links that we told to go on taking IPv6 routes from advertisements.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     advised: Vec<String>,
+    /// Address that a name server of the cluster has here, if one runs on this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name_server: Option<Ipv4Addr>,
     #[serde(default)]
     pods: BTreeMap<String, Lease>,
 }
@@ -111,15 +114,43 @@ impl Addresses {
             return Ok(lease.address);
         }
         let network = self.network();
-        let taken = |address: &Ipv4Addr| self.state.pods.values().any(|lease| lease.address == *address);
         // The first host is the gateway.
-        let address = (2..).map_while(|number| network.host(number)).find(|address| !taken(address));
+        let address = (2..).map_while(|number| network.host(number)).find(|address| !self.is_taken(*address));
         let address = address.ok_or_else(|| {
             Error::Exhausted(format!("no address is left in the Pod network {network}; delete Pods"))
         })?;
         self.state.pods.insert(pod.to_owned(), Lease { address, uplink: None });
         self.save()?;
         Ok(address)
+    }
+
+    /// Keeps an address for a name server: the last one that is free, and the same as long as the network is. A network
+    /// with room for a single Pod has none.
+    pub(crate) fn reserve_name_server(&mut self) -> Result<(), Error> {
+        let network = self.network();
+        if self.state.name_server.is_some_and(|address| network.contains(address)) {
+            return Ok(());
+        }
+        self.state.name_server = None;
+        let size = 1_u32.checked_shl(32 - u32::from(network.prefix)).unwrap_or(u32::MAX);
+        let mut free = (2..size)
+            .rev()
+            .filter_map(|number| network.host(number))
+            .filter(|address| !self.is_taken(*address));
+        let (last, another) = (free.next(), free.next());
+        self.state.name_server = last.filter(|_| another.is_some());
+        self.save()
+    }
+
+    /// Returns the address that is kept for a name server.
+    pub(crate) fn name_server(&self) -> Option<Ipv4Addr> {
+        self.state.name_server
+    }
+
+    fn is_taken(&self, address: Ipv4Addr) -> bool {
+        self.network().spare() == Some(address)
+            || self.state.name_server == Some(address)
+            || self.state.pods.values().any(|lease| lease.address == address)
     }
 
     pub(crate) fn lease(&self, pod: &str) -> Option<Lease> {
@@ -221,11 +252,47 @@ mod tests {
     }
 
     #[test]
+    fn a_name_server_has_an_address_of_its_own_for_the_life_of_the_network() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for (network, expected) in
+            [("10.9.0.0/24", Some("10.9.0.253")), ("10.8.0.0/29", Some("10.8.0.5")), ("10.9.0.0/30", None)]
+        {
+            let mut addresses = Addresses::load(directory.path()).expect("the state");
+            addresses.choose_network(Some(cidr(network)), 0, &[]).expect("the network is free");
+            addresses.reserve_name_server().expect("it is written");
+            addresses.reserve_name_server().expect("a second look");
+            let addresses = Addresses::load(directory.path()).expect("the state");
+            assert_eq!(
+                addresses.name_server(),
+                expected.map(|text| text.parse().expect("an address")),
+                "{network}"
+            );
+        }
+        let mut addresses = Addresses::load(directory.path()).expect("the state");
+        addresses.choose_network(Some(cidr("10.8.0.0/29")), 0, &[]).expect("the network is free");
+        addresses.reserve_name_server().expect("it is written");
+        for pod in ["a", "b", "c"] {
+            assert_ne!(Some(addresses.allocate(pod).expect("an address")), addresses.name_server());
+        }
+        assert!(addresses.allocate("d").is_err(), "the last one is kept");
+    }
+
+    #[test]
     fn a_full_network_is_an_error() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut addresses = Addresses::load(directory.path()).expect("a fresh state");
         addresses.choose_network(Some(cidr("10.9.0.0/30")), 0, &[]).expect("a network");
         addresses.allocate("a").expect("the only address");
         assert!(addresses.allocate("b").is_err());
+    }
+
+    #[test]
+    fn the_last_address_is_spared() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut addresses = Addresses::load(directory.path()).expect("a fresh state");
+        addresses.choose_network(Some(cidr("10.9.0.0/29")), 0, &[]).expect("a network");
+        let given: Vec<Ipv4Addr> =
+            (0..9).map_while(|pod: u8| addresses.allocate(&pod.to_string()).ok()).collect();
+        assert_eq!(given, [2, 3, 4, 5].map(|last| Ipv4Addr::new(10, 9, 0, last)));
     }
 }

@@ -15,10 +15,10 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 
 use super::addresses::Addresses;
-use super::{NodeNetworkConfig, forwarding, six};
+use super::{NodeNetworkConfig, forwarding, neighbours, six};
+use crate::binding::{self, POD_INTERFACE};
 use crate::ipv6::{self, twin_network};
 use crate::link::Stack;
-use crate::masquerade::POD_INTERFACE;
 use crate::{Cidr, Error, namespace, nft, sysctl};
 
 /// MTU where the host has no default route to take it from.
@@ -106,6 +106,7 @@ pub(crate) fn prepare(
 ) -> Result<bool, Error> {
     let network = addresses.network();
     let gateway = network.host(1).unwrap_or(network.address);
+    let name_server = addresses.name_server();
     let (switched, switched6) = namespace::run(namespace, || async move {
         let stack = Stack::open()?;
         let mtu = uplink_mtu(&stack).await?;
@@ -117,7 +118,7 @@ pub(crate) fn prepare(
             Some(_) => six::node(&stack, &bridge, network).await?,
             None => six::none(&bridge.name),
         }
-        nft::replace_table(&names.table, &rules(names, network, peers))?;
+        nft::replace_table(&names.table, &rules(names, network, peers, name_server))?;
         // Pods of an earlier release share the bridge's segment; for them it answers in the others' place.
         let _ = sysctl::write(&format!("ipv4/conf/{}/proxy_arp", names.bridge), "1");
         let off = sysctl::read("ipv4/ip_forward")? == "0";
@@ -160,8 +161,24 @@ pub(crate) fn translate(
     namespace::run(namespace, || async { nft::replace_table(&names.table, &body) })
 }
 
-fn rules(names: &Names, network: Cidr, peers: &[Cidr]) -> nft::Body {
-    nft::Body { ip: rules_ip(names, network, peers), ip6: six::rules(names, network, peers) }
+fn rules(names: &Names, network: Cidr, peers: &[Cidr], name_server: Option<Ipv4Addr>) -> nft::Body {
+    let ip = rules_ip(names, network, peers) + &name_server_rules(names, peers, name_server);
+    nft::Body { ip, ip6: six::rules(names, network, peers) }
+}
+
+/// Keeps everybody who is no Pod of the installation from its name server, which asks the host's resolvers for whoever
+/// asks it. What the node itself sends is not forwarded.
+fn name_server_rules(names: &Names, peers: &[Cidr], name_server: Option<Ipv4Addr>) -> String {
+    let Some(address) = name_server else { return String::new() };
+    let links = names.links();
+    let peers = peers.iter().fold(String::new(), |words, peer| words + &format!(" ip saddr != {peer}"));
+    format!(
+        "  chain name_server {{
+    type filter hook forward priority 0; policy accept;
+    ip daddr {address} iifname != \"{links}\"{peers} drop
+  }}
+"
+    )
 }
 
 fn rules_ip(names: &Names, network: Cidr, peers: &[Cidr]) -> String {
@@ -196,16 +213,15 @@ async fn uplink_mtu(stack: &Stack) -> Result<u32, Error> {
     Ok(mtu.unwrap_or(DEFAULT_MTU))
 }
 
-/// Makes a Pod's link and configures its end.
+/// Makes the link of a Pod with the namespace `pod` and configures its end.
 pub(crate) fn attach(
     namespace: Option<&File>,
     names: &Names,
-    pid: i32,
+    pod: &File,
     own: Cidr,
     gateway: Ipv4Addr,
     has_ipv6: bool,
 ) -> Result<(), Error> {
-    let pod = namespace::of_process(pid)?;
     let link = names.link(own.address);
     let alone = Cidr::new(own.address, 32);
     namespace::run(namespace, || async {
@@ -214,11 +230,12 @@ pub(crate) fn attach(
         let bridge = bridge.ok_or_else(|| Error::NoInterface(names.bridge.clone()))?;
         // A link of this name is left over from a Pod that held the address before.
         stack.remove(&link).await?;
-        stack.veth(&link, None, POD_INTERFACE, &pod, bridge.mtu).await?;
+        stack.veth(&link, None, POD_INTERFACE, pod, bridge.mtu).await?;
         let near = stack.find(&link).await?.ok_or_else(|| Error::NoInterface(link.clone()))?;
         stack.route_behind(alone, &near, Some(gateway)).await?;
         // Only for ports of Services on the node's own loopback; where settings are read-only, they are not there.
         let _ = sysctl::write(&format!("ipv4/conf/{link}/route_localnet"), "1");
+        neighbours::answer_for(&link);
         if has_ipv6 {
             six::near(&stack, &near, alone).await
         } else {
@@ -226,13 +243,16 @@ pub(crate) fn attach(
             Ok(())
         }
     })?;
-    namespace::run(Some(&pod), || async {
+    namespace::run(Some(pod), || async {
         let stack = Stack::open()?;
         for link in stack.links().await? {
             if link.name == "lo" {
                 stack.up(&link).await?;
             } else if link.name == POD_INTERFACE {
-                stack.address(&link, alone).await?;
+                if binding::rejoin(&stack, &link).await? {
+                    return Ok(());
+                }
+                stack.address_alone(&link, own).await?;
                 if has_ipv6 {
                     six::far(&stack, &link, alone).await?;
                 }
@@ -363,6 +383,7 @@ mod tests {
             &Names::of("x"),
             Cidr::new(Ipv4Addr::new(10, 244, 0, 0), 24),
             &[Cidr::new(Ipv4Addr::new(10, 244, 1, 0), 24)],
+            Some(Ipv4Addr::new(10, 244, 0, 254)),
         );
         insta::assert_snapshot!(rules.ip);
         insta::assert_snapshot!("the_rules_of_the_other_family", rules.ip6);

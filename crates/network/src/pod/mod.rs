@@ -12,10 +12,13 @@ pub(crate) mod bridge;
 mod filter;
 mod forwarding;
 pub(crate) mod mend;
+mod name_server;
+mod neighbours;
 mod pasta;
 mod six;
 
 pub use filter::{Filter, Part};
+pub use name_server::NameServer;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -24,7 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::netns_exec::{self, Request};
-use crate::{Cidr, Error};
+use crate::{Cidr, Error, namespace};
 use addresses::Addresses;
 use mend::Forwards;
 
@@ -91,6 +94,9 @@ impl NodeNetwork {
             Uplink::Pasta => Vec::new(),
         };
         addresses.choose_network(config.network, config.node, &routes)?;
+        if config.uplink == Uplink::Bridge {
+            addresses.reserve_name_server()?;
+        }
         let has_ipv6 = config.uplink == Uplink::Bridge
             && bridge::prepare(namespace.as_ref(), &names, &mut addresses, &config.peers)?;
         let forwards = match config.uplink {
@@ -126,7 +132,8 @@ impl NodeNetwork {
             Uplink::Bridge => {
                 let namespace = bridge::namespace(&self.config)?;
                 let own = Cidr::new(address, network.prefix);
-                bridge::attach(namespace.as_ref(), &self.names, pid, own, gateway, self.has_ipv6)?;
+                let inside = namespace::of_process(pid)?;
+                bridge::attach(namespace.as_ref(), &self.names, &inside, own, gateway, self.has_ipv6)?;
             }
             Uplink::Pasta => {
                 let own = Cidr::new(address, network.prefix);
@@ -188,7 +195,8 @@ impl NodeNetwork {
                     mend::reroute(namespace.as_ref(), &self.names, lease.address, gateway, self.has_ipv6)?;
                 }
             } else if let Some(pid) = first(&pod) {
-                bridge::attach(namespace.as_ref(), &self.names, pid, own, gateway, self.has_ipv6)?;
+                let inside = namespace::of_process(pid)?;
+                bridge::attach(namespace.as_ref(), &self.names, &inside, own, gateway, self.has_ipv6)?;
                 missing.push(format!("the link {link}"));
             }
         }

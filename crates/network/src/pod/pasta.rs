@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use host::process::ProcessRecord;
 
+use crate::binding::POD_INTERFACE;
 use crate::ipv6::LINK_GATEWAY;
-use crate::masquerade::POD_INTERFACE;
 use crate::{Cidr, Error};
 
 /// MTU of the Pod's interface. Connections are carried by sockets of the host, so that the uplink's does not
@@ -42,6 +42,8 @@ pub(super) fn attach(
     let output = pasta
         .arg("--config-net")
         .args(["--quiet", "--no-map-gw"])
+        // Machines that have the Pod's address are told of it by their launcher alone.
+        .args(["--no-dhcp", "--no-dhcpv6", "--no-ra"])
         // Nothing of the host is opened to the Pod, nor of the Pod to the host.
         .args(["--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"])
         .args(["--mtu", MTU, "--ns-ifname", POD_INTERFACE])

@@ -4,9 +4,9 @@
 //! that has IPv6 switched off, or does not let us forward it, has Pods without.
 
 use super::bridge::Names;
+use crate::binding::POD_INTERFACE;
 use crate::ipv6::{self, Cidr6, LINK_GATEWAY, twin, twin_network};
 use crate::link::{Link, Stack};
-use crate::masquerade::POD_INTERFACE;
 use crate::{Cidr, Error, sysctl};
 
 /// What was changed on the node, to be undone at the end.

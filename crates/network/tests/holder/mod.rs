@@ -87,3 +87,22 @@ pub(crate) fn config(state: &Path, namespace: PathBuf) -> NodeNetworkConfig {
         peers: Vec::new(),
     }
 }
+
+pub(crate) fn helper() -> host::Helper {
+    let test = std::env::current_exe().expect("the test's own path");
+    let target = test.parent().and_then(Path::parent).expect("the target directory");
+    host::Helper::new(target.join("examples/network-helper"))
+}
+
+/// Runs one test of the calling program again as `nobody`, by way of the program `way`.
+pub(crate) fn as_ordinary_user(test: &str, way: &[&str]) {
+    let status = Command::new(way[0])
+        .args(&way[1..])
+        .arg("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(std::env::current_exe().expect("the test's own path"))
+        .args(["--exact", test, "--nocapture"])
+        .status()
+        .expect("setpriv runs");
+    assert!(status.success());
+}

@@ -20,7 +20,7 @@ use launcher_channel::Descriptors;
 use model::cloudinit::CloudInitError;
 use model::config_volumes::ConfigDiskError;
 use model::record::{NodeFacts, Places, RecordError, machine_record};
-use network::masquerade::PendingRules;
+use network::binding::PendingRules;
 use plan::Notice;
 use plan::handler::Moving;
 use wire::machine::MachineRecord;

@@ -1,4 +1,4 @@
-//! Interfaces behind the Pod's address.
+//! The machine's interface on its Pod's network.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,8 +7,9 @@ use std::path::Path;
 
 use api::kubevirt::v1::VirtualMachineInstance;
 use launcher_channel::Descriptors;
+use model::network::{Binding, ForwardedPort};
 use model::record::NicFacts;
-use network::masquerade::{MasqueradeSpec, PendingRules, Port, Protocol, prepare};
+use network::binding::{self, PendingRules, Port, Protocol, prepare};
 use network::resolver::Resolver;
 use network::{Cidr, Cidr6};
 
@@ -35,22 +36,21 @@ pub(crate) fn nics(
     pid: i32,
     helper: &host::Helper,
 ) -> Result<Nics, Error> {
-    let Some(wanted) = model::network::masquerade(instance)? else { return Ok(Nics::default()) };
+    let Some(wanted) = model::network::pod_interface(instance)? else { return Ok(Nics::default()) };
     let Resolver { servers: dns, search, .. } = resolver(pid);
     let search = model::network::search_domains(instance, search);
-    let (network, prefix) = wanted.network;
-    let spec = MasqueradeSpec {
+    let spec = binding::Spec {
         interface: wanted.interface.clone(),
-        network: Cidr::new(network, prefix),
-        network6: Cidr6::new(wanted.network6.0, wanted.network6.1),
-        ports: wanted
-            .ports
-            .iter()
-            .map(|port| Port {
-                protocol: if port.udp { Protocol::Udp } else { Protocol::Tcp },
-                port: port.port,
-            })
-            .collect(),
+        binding: match wanted.binding {
+            Binding::Masquerade { network, network6, ports } => {
+                binding::Binding::Masquerade(binding::Masquerade {
+                    network: Cidr::new(network.0, network.1),
+                    network6: Cidr6::new(network6.0, network6.1),
+                    ports: ports.iter().map(port).collect(),
+                })
+            }
+            Binding::Bridge => binding::Binding::Bridge,
+        },
         hostname: wanted.hostname,
         dns,
         search,
@@ -72,6 +72,10 @@ pub(crate) fn nics(
         descriptors,
         pod_ips: prepared.pod_ips.iter().map(ToString::to_string).collect(),
     })
+}
+
+fn port(port: &ForwardedPort) -> Port {
+    Port { protocol: if port.udp { Protocol::Udp } else { Protocol::Tcp }, port: port.port }
 }
 
 /// Reads what the kubelet gave the Pod: the cluster's settings, or the machine's own.
