@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use model::fields::{State, entries};
+use model::fields::{State, annotations, entries};
 
 const KINDS: [&str; 4] =
     ["VirtualMachine", "VirtualMachineInstance", "VirtualMachineInstanceMigration", "KubeVirt"];
@@ -23,20 +23,28 @@ fn document() -> String {
         write!(text, "\n## {kind}\n\n| field | state | why, and what to do |\n|---|---|---|\n")
             .expect("strings take text");
         for (path, state) in entries(kind) {
-            let (word, note) = match state {
-                State::Honoured => ("honoured".to_owned(), String::new()),
-                State::Only { values, reason, remedy } => {
-                    (format!("only {}", values.join(", ")), format!("{reason}; {remedy}"))
-                }
-                State::Refused { reason, remedy } => ("refused".to_owned(), format!("{reason}; {remedy}")),
-                State::WithKvm { note } => ("honoured with KVM".to_owned(), note.to_owned()),
-                State::Harmless { note, .. } => ("no effect".to_owned(), note.to_owned()),
-            };
             let path = if path.is_empty() { "everything else".to_owned() } else { format!("`{path}`") };
-            writeln!(text, "| {path} | {word} | {} |", note.replace('|', "\\|")).expect("strings take text");
+            line(&mut text, &path, state);
         }
     }
+    text.push_str("\n## Annotations\n\nOf an instance, or of a machine's template.\n\n| annotation | state | why, and what to do |\n|---|---|---|\n");
+    for (name, state) in annotations() {
+        line(&mut text, &format!("`{name}`"), *state);
+    }
     text
+}
+
+fn line(text: &mut String, what: &str, state: State) {
+    let (word, note) = match state {
+        State::Honoured => ("honoured".to_owned(), String::new()),
+        State::Only { values, reason, remedy } => {
+            (format!("only {}", values.join(", ")), format!("{reason}; {remedy}"))
+        }
+        State::Refused { reason, remedy } => ("refused".to_owned(), format!("{reason}; {remedy}")),
+        State::WithKvm { note } => ("honoured with KVM".to_owned(), note.to_owned()),
+        State::Harmless { note, .. } => ("no effect".to_owned(), note.to_owned()),
+    };
+    writeln!(text, "| {what} | {word} | {} |", note.replace('|', "\\|")).expect("strings take text");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //!
 //! A test holds the tables to the API: no field of a specification is missing.
 
+mod annotations;
 mod installation;
 mod instance;
 mod machine;
@@ -177,6 +178,11 @@ pub fn entries(kind: &str) -> Vec<(String, State)> {
         .collect()
 }
 
+/// Returns every annotation that has a state, for documentation.
+pub fn annotations() -> &'static [(&'static str, State)] {
+    annotations::TABLE
+}
+
 /// Tables of a kind, each with the path that its entries stand below.
 fn tables(kind: &str) -> &'static [(&'static str, Table)] {
     match kind {
@@ -224,8 +230,9 @@ struct Step<'a> {
     value: &'a Value,
 }
 
-/// Calls `report` once for every field of `spec` that is set and has an entry, at the depth of the entry.
+/// Calls `report` once for every field of `spec` that is set and has an entry, at the depth of the entry, and for annotations.
 fn visit(kind: &str, object: &Value, report: &mut dyn FnMut(&str, &Value, State)) {
+    annotations::visit(kind, object, report);
     let Some(spec) = object.get("spec") else { return };
     let mut seen = BTreeSet::new();
     let mut steps = vec![Step { path: "spec".to_owned(), shown: "spec".to_owned(), value: spec }];
@@ -317,6 +324,22 @@ mod tests {
             });
         }
         assert_eq!(missing, Vec::<String>::new());
+    }
+
+    #[test]
+    fn annotations_have_states_too() {
+        let annotations = json!({"hooks.kubevirt.io/hookSidecars": "[]", "mine": "x"});
+        let machine = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
+        let warned = warnings("VirtualMachine", &machine);
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        let at = "spec.template.metadata.annotations[hooks.kubevirt.io/hookSidecars]";
+        assert!(
+            warned[0].starts_with(&format!("ironclad: {at} keeps the machine from starting: ")),
+            "{warned:?}"
+        );
+        let instance = json!({"metadata": {"annotations": annotations}, "spec": {"domain": {"devices": {}}}});
+        let refused = unsupported(&serde_json::from_value(instance).unwrap());
+        assert_eq!(refused[0].field, "metadata.annotations[hooks.kubevirt.io/hookSidecars]");
     }
 
     #[test]
