@@ -49,6 +49,7 @@ const CRATES: &[(Layer, &[&str])] = &[
         &[
             "apiserver",
             "kube-controllers",
+            "kube-dns",
             "kube-network",
             "kubelet",
             "virt-api",

@@ -1,9 +1,10 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::node_life::{KubeControllersArgs, NodeLifeArgs};
@@ -98,6 +99,26 @@ impl GuestArgs {
     }
 }
 
+/// How a node resolves names that are not the cluster's.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ResolverArgs {
+    /// File with the resolvers and search domains that Pods build on, and that the cluster's name server asks [default:
+    /// those of this machine].
+    #[arg(long, env = "IRONCLAD_RESOLV_CONF", value_name = "FILE")]
+    pub(crate) resolv_conf: Option<PathBuf>,
+}
+
+impl ResolverArgs {
+    /// Makes the path good wherever it is used, and refuses a file that is not there.
+    pub(crate) fn path(&self) -> anyhow::Result<Option<PathBuf>> {
+        let Some(path) = &self.resolv_conf else { return Ok(None) };
+        let found = std::fs::canonicalize(path);
+        found
+            .map(Some)
+            .with_context(|| format!("--resolv-conf {}: name a file like /etc/resolv.conf", path.display()))
+    }
+}
+
 /// When a node makes room by removing pulled images that nothing uses. Loaded images stay.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct ImageSpaceArgs {
@@ -164,6 +185,8 @@ pub(crate) struct UpArgs {
     /// It holds from when no Pod is left.
     #[arg(long, env = "IRONCLAD_POD_NETWORK", value_name = "CIDR")]
     pub(crate) pod_network: Option<network::Cidr>,
+    #[command(flatten)]
+    pub(crate) resolver: ResolverArgs,
     #[command(flatten)]
     pub(crate) guests: GuestArgs,
     #[command(flatten)]
@@ -308,6 +331,11 @@ pub(crate) struct NodeComponentArgs {
 pub(crate) struct KubeletArgs {
     #[command(flatten)]
     pub(crate) node: NodeComponentArgs,
+    #[command(flatten)]
+    pub(crate) resolver: ResolverArgs,
+    /// Address of the cluster's name server; without it Pods get the resolvers of this machine.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) cluster_dns: Option<IpAddr>,
     #[command(flatten)]
     pub(crate) image_space: ImageSpaceArgs,
 }

@@ -97,6 +97,8 @@ pub(crate) fn virt_handler(arguments: &VirtHandlerArgs, global: &Global) -> Resu
 pub(crate) fn kubelet(arguments: &KubeletArgs, global: &Global) -> Result<()> {
     arguments.image_space.check()?;
     let image_space = arguments.image_space.policy();
+    let resolv_conf = arguments.resolver.path()?;
+    let cluster_dns = arguments.cluster_dns.map(node::dns::cluster);
     let arguments = &arguments.node;
     alone(global, async {
         let layout = Layout::of(&arguments.data)?;
@@ -105,6 +107,7 @@ pub(crate) fn kubelet(arguments: &KubeletArgs, global: &Global) -> Result<()> {
         let mut config = node::config(&arguments.node_name, &layout)?;
         config.kvm = accelerator::choose(&config.helper).await == Accelerator::Kvm;
         config.image_space = Some(image_space);
+        (config.cluster_dns, config.resolv_conf) = (cluster_dns, resolv_conf);
         let program = crate::launcher::install(&layout.executables())?;
         config.builtin = vec![BuiltinImage::launcher(installation::LAUNCHER_REPOSITORY, &program)];
         let store = Store::open(&layout.images()).context("opening the image store")?;

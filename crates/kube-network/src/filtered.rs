@@ -8,10 +8,11 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube_ext::{Api, ApiError, Cache, Change, Context, Queue, Tasks, work};
+use kube_ext::{Api, ApiError, Cache, Change, Context, Key, Queue, Tasks, work};
 use network::pod::{Filter, Part};
 use parking_lot::Mutex;
 use plan::endpoints::{Pod, PodObject};
+use plan::names;
 use plan::traffic::{self, LocalNode, Policy, Tables};
 
 use crate::view;
@@ -44,7 +45,16 @@ pub(crate) fn start(context: &Context, node: String, filter: Filter, tasks: &mut
         .start(context, tasks);
     let slices = Cache::builder(Api::<EndpointSlice>::new(client), view::slice)
         .index(view::owner)
-        .on_change(wake(&queue, &[Part::Services]))
+        .on_change({
+            let queue = queue.clone();
+            move |change| {
+                queue.add(Part::Services);
+                // Policies speak of the name server as of a Pod.
+                if change.key().namespace == names::NAMESPACE {
+                    queue.add(Part::Policies);
+                }
+            }
+        })
         .start(context, tasks);
     let pods = Cache::builder(Api::<PodObject>::new(client), |pod| Some(Pod::from(pod)))
         .on_change(wake(&queue, &[Part::Services, Part::Policies]))
@@ -150,7 +160,7 @@ impl Rules {
             .filter_map(|(_, pod)| pod.address.as_deref()?.parse().ok())
             .collect();
         // Services have IPv4 addresses.
-        Tables { ip: traffic::services(&services, &addresses), ip6: String::new() }
+        Tables { ip: traffic::services(&services, &addresses, &self.node.links), ip6: String::new() }
     }
 
     fn policies(&self) -> Tables {
@@ -159,7 +169,13 @@ impl Rules {
         if policies.is_empty() {
             return Tables::default();
         }
-        let pods: Vec<Pod> = self.pods.all().into_iter().map(|(_, pod)| (*pod).clone()).collect();
+        let mut pods: Vec<Pod> = self.pods.all().into_iter().map(|(_, pod)| (*pod).clone()).collect();
+        let name_server = Key::new(names::NAMESPACE, names::SERVICE);
+        if let Some(service) = self.services.get(&name_server) {
+            let slices = self.slices.by_index(&name_server.to_string());
+            let slices: Vec<&EndpointSlice> = slices.iter().map(|(_, slice)| &**slice).collect();
+            pods.extend(traffic::name_servers(&service, &slices));
+        }
         let namespaces: BTreeMap<String, Labels> =
             self.namespaces.all().into_iter().map(|(key, labels)| (key.name, (*labels).clone())).collect();
         traffic::policies(&policies, &pods, &namespaces, &self.node)

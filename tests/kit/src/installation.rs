@@ -32,6 +32,8 @@ pub struct Options {
     pub images: bool,
     /// Network of the Pods, where it matters.
     pub pod_network: Option<&'static str>,
+    /// File with the resolvers that are asked for names of the world; `None` for the machine's own.
+    pub resolv_conf: Option<PathBuf>,
     /// Seconds after which a guest without a sign of life is told of.
     pub boot_patience: u32,
     /// Port of the API server; 0 takes a free one, another one each time that it is started.
@@ -55,6 +57,7 @@ impl Default for Options {
             nodes: 1,
             images: true,
             pod_network: None,
+            resolv_conf: None,
             boot_patience: 600,
             port: 0,
             node_grace: 40,
@@ -219,6 +222,9 @@ impl Installation {
         command.env("IRONCLAD_NODE_MONITOR_GRACE_PERIOD", self.options.node_grace.to_string());
         if let Some(network) = self.options.pod_network {
             command.env("IRONCLAD_POD_NETWORK", network);
+        }
+        if let Some(file) = &self.options.resolv_conf {
+            command.env("IRONCLAD_RESOLV_CONF", file);
         }
         run(command, None)
     }

@@ -1,6 +1,6 @@
 //! The API server with its door for the components of this process, and the controllers behind it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -33,6 +33,8 @@ pub(super) struct ControlPlane {
     pub(super) address: SocketAddr,
     /// The agents of this process's nodes, once they run.
     pub(super) agents: Arc<Agents>,
+    /// Address of the cluster's name server, where Pods can ask one.
+    pub(super) name_server: Option<Ipv4Addr>,
     serving: JoinHandle<()>,
 }
 
@@ -85,7 +87,7 @@ impl ControlPlane {
         let (serving, ending) = (server.clone(), stop.clone());
         let serving =
             tokio::spawn(async move { serving.serve(listener, tls, Limits::default(), ending).await });
-        let plane = Self { server, authority, address, agents: Arc::default(), serving };
+        let plane = Self { server, authority, address, agents: Arc::default(), name_server: None, serving };
         let context = plane.context(identity::component(api::names::account::API), effects);
         group.serve(context.clone(), virt_api.admission(), plane.agents.clone());
         let followed = virt_api.follow(context);

@@ -42,6 +42,9 @@ pub(crate) fn detach(arguments: &UpArgs, global: &Global, layout: &Layout) -> Re
     if let Some(network) = arguments.pod_network {
         command.args(["--pod-network", &network.to_string()]);
     }
+    if let Some(path) = arguments.resolver.path()? {
+        command.arg("--resolv-conf").arg(path);
+    }
     let writer_number = writer.as_raw_fd();
     #[allow(unsafe_code, reason = "a new session needs a call between fork and exec")]
     // SAFETY: `setsid` and `fcntl` are async-signal-safe, and nothing else runs in the child before exec.

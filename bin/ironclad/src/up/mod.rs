@@ -53,6 +53,7 @@ impl Effects {
 pub(crate) fn run(arguments: &UpArgs, global: &Global) -> Result<()> {
     let layout = Layout::of(&arguments.data)?;
     arguments.image_space.check()?;
+    arguments.resolver.path()?;
     layout.create()?;
     if arguments.detach {
         detach::detach(arguments, global, &layout)?;
@@ -103,7 +104,7 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
     // From here on a signal ends the start as it ends the work.
     let mut terminate = signal(SignalKind::terminate()).context("listening for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for signals")?;
-    let plane = ControlPlane::start(arguments, layout, &effects, nodes.clone(), &stop).await?;
+    let mut plane = ControlPlane::start(arguments, layout, &effects, nodes.clone(), &stop).await?;
     plane.furnish(&effects).await?;
     tracing::info!(address = %plane.address, kubeconfig = %layout.kubeconfig().display(), "the API is ready");
     report.ready();
@@ -113,6 +114,7 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
         let accelerator = accelerator.await.context("choosing an accelerator broke off")?;
         plane.install(&installation::kubevirt(Some(accelerator)), &effects).await?;
         plane.controllers(accelerator == Accelerator::Tcg, arguments.node_life, &effects, &stop, &mut tasks);
+        plane.name_server = node::dns::announce(&plane, &effects).await;
         node::start(arguments, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
     } else {
         // What machines need is for the nodes that may join to say.

@@ -119,6 +119,8 @@ impl World {
                 uplink: if self.namespace.is_some() { Uplink::Bridge } else { Uplink::Pasta },
                 peers: Vec::new(),
             },
+            cluster_dns: None,
+            resolv_conf: None,
             cgroup: format!("ironclad-test-{}", root.file_name().expect("a name").to_string_lossy()),
             image_space: None,
             kvm: false,

@@ -1,5 +1,6 @@
 //! The nodes of this process: for each a kubelet and the agent of its machines.
 
+pub(crate) mod dns;
 pub(crate) mod hypervisor;
 pub(crate) mod images;
 pub(crate) mod traffic;
@@ -69,6 +70,8 @@ pub(super) fn start(
         config.builtin = vec![BuiltinImage::launcher(installation::LAUNCHER_REPOSITORY, &program)];
         config.kvm = accelerator == Accelerator::Kvm;
         config.network.node = number;
+        config.resolv_conf = arguments.resolver.path()?;
+        config.cluster_dns = plane.name_server.map(|address| dns::cluster(address.into()));
         // The nodes of this process share one store; one of them makes room in it.
         config.image_space = (number == 0).then(|| arguments.image_space.policy());
         nodes.add(&config.node, config.pods());
@@ -89,6 +92,10 @@ pub(super) fn start(
             kube_network::run(network, context, stopped).await;
             Ok(())
         });
+        // One answers for all nodes, which reach it by its Service.
+        if let Some(address) = plane.name_server.filter(|_| number == 0) {
+            dns::run(address, &config, plane, effects, stop, tasks);
+        }
         let context = plane.context(identity::node(&config.node), effects);
         let (images, stopped) = (images.clone(), stop.clone().cancelled_owned());
         tasks.spawn(
@@ -188,6 +195,8 @@ pub(crate) fn config(name: &str, layout: &Layout) -> Result<KubeletConfig> {
             uplink: if is_root { Uplink::Bridge } else { Uplink::Pasta },
             peers: Vec::new(),
         },
+        cluster_dns: None,
+        resolv_conf: None,
         cgroup: format!("ironclad-{}", short_name(&root)),
         root,
         local_volumes: layout.volumes(name),
