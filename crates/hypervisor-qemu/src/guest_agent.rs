@@ -184,7 +184,7 @@ impl GuestAgent for Channel {
             loop {
                 let program = self.ask(async |agent| agent.program(number, PATIENCE).await).await?;
                 if program.exited {
-                    let code = program.exitcode.or(program.signal.map(|signal| 128 + signal));
+                    let code = program.exitcode.or_else(|| program.signal.map(|signal| 128 + signal));
                     return Ok(ProgramEnd { code: code.unwrap_or(0), output: cut(program.output()) });
                 }
                 tokio::time::sleep(wait).await;

@@ -45,7 +45,7 @@ impl From<NodeView> for NodeFacts {
         let memory = plan::condition::find(&view.status.conditions, MEMORY_PRESSURE);
         let problem = hypervisor
             .filter(|hypervisor| hypervisor.is_false())
-            .or(memory.filter(|pressure| pressure.is_true()));
+            .or_else(|| memory.filter(|pressure| pressure.is_true()));
         let heartbeat = meta.annotations.get(annotation::HEARTBEAT);
         Self {
             schedulable: meta.labels.get(label::SCHEDULABLE).map(|value| value == "true"),
