@@ -26,10 +26,11 @@ impl Batches {
         token
     }
 
-    /// Hands out the batch of `token`, once.
+    /// Hands out the batch of `token`, once. Older ones are of commands that never came, and are closed: what they hold open
+    /// nobody else could open.
     pub(crate) fn claim(&mut self, token: &str) -> Option<Descriptors> {
         let place = self.waiting.iter().position(|(waiting, _)| waiting == token)?;
-        self.waiting.remove(place).map(|(_, descriptors)| descriptors)
+        self.waiting.drain(..=place).next_back().map(|(_, descriptors)| descriptors)
     }
 }
 
@@ -38,12 +39,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_claimed_once_and_the_oldest_gives_way() {
+    fn a_batch_is_claimed_once_and_older_ones_give_way() {
         let mut batches = Batches::default();
+        let before = batches.keep(Vec::new());
+        let claimed =
+            batches.keep(vec![("tap".to_owned(), std::fs::File::open("/dev/null").unwrap().into())]);
+        assert_eq!(batches.claim(&claimed).map(|descriptors| descriptors.len()), Some(1));
+        assert!(batches.claim(&claimed).is_none());
+        assert!(batches.claim(&before).is_none(), "the command that it was for never came");
         let first = batches.keep(Vec::new());
-        let second = batches.keep(Vec::new());
-        assert!(batches.claim(&second).is_some());
-        assert!(batches.claim(&second).is_none());
         for _ in 0..WAITING {
             batches.keep(Vec::new());
         }

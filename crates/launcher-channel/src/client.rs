@@ -289,6 +289,10 @@ impl Client {
         let path =
             SocketPath::existing(&self.directory, DESCRIPTOR_SOCKET).map_err(|error| failed(error.into()))?;
         let socket = Socket::connect(path.as_path()).map_err(failed)?;
+        // A launcher that replaced the session's would keep what it was never told to start, and a tap is held by one only.
+        if Peer::of(&socket).map_err(failed)?.pid != self.peer_pid {
+            return Err(Error::Gone("another one has replaced it".to_owned()));
+        }
         let messages = descriptors.chunks(PER_MESSAGE).count();
         for (place, chunk) in descriptors.chunks(PER_MESSAGE).enumerate() {
             let header = Header {
