@@ -203,3 +203,30 @@ async fn what_cannot_work_is_refused_when_it_is_written() {
     assert_eq!(made["spec"]["matchConstraints"]["matchPolicy"], "Equivalent");
     assert_eq!(made["spec"]["matchConstraints"]["resourceRules"][0]["scope"], "*");
 }
+
+/// As the controller of a cluster words it.
+#[tokio::test]
+async fn expressions_are_checked_for_the_kinds_that_a_policy_names() {
+    let api = Api::start().await;
+    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "typed"}, "spec": {
+            "matchConstraints": {"resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"],
+                "resources": ["deployments", "*/scale"]}]},
+            "variables": [{"name": "spec", "expression": "object.spec"}],
+            "validations": [{"expression": "object.spec.replicas > 1 && variables.spec.paused"},
+                {"expression": "object.nope == 1"}, {"expression": "variables.spec.replicas.startsWith('x')"}]}});
+    api.post("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies", policy).await.expect(201);
+    let path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/typed";
+    let status = loop {
+        let shown = api.get(path).await.expect(200);
+        if shown["status"]["observedGeneration"] == 1 {
+            break shown["status"].clone();
+        }
+        tokio::task::yield_now().await;
+    };
+    let warnings = status["typeChecking"]["expressionWarnings"].as_array().expect("warnings");
+    let fields: Vec<&Value> = warnings.iter().map(|warning| &warning["fieldRef"]).collect();
+    assert_eq!(fields, ["spec.validations[1].expression", "spec.validations[2].expression"]);
+    let first = "apps/v1, Kind=Deployment: ERROR: <input>:1:7: undefined field 'nope'\n | object.nope == 1\n | ......^\n";
+    assert_eq!(warnings[0]["warning"], first);
+}

@@ -14,8 +14,9 @@ pub(crate) mod webhook;
 use machinery::admission::{Request, Response};
 use serde_json::Value;
 
-pub(crate) use chain::{Chain, Context};
+pub(crate) use chain::{Chain, Context, GROUP};
 pub(crate) use conditions::{condition_scope, policy_scope};
+pub(crate) use policy::check_types;
 
 use crate::Result;
 

@@ -138,7 +138,14 @@ impl SchemaSource {
 
 /// Whether rules in CEL could not make sense of an object with such an error.
 fn blocks(error: &FieldError) -> bool {
-    matches!(error.problem, Problem::Required | Problem::TooLong | Problem::TooMany | Problem::TypeInvalid)
+    matches!(
+        error.problem,
+        Problem::Required
+            | Problem::TooLong
+            | Problem::TooMany
+            | Problem::TypeInvalid
+            | Problem::NotSupported
+    )
 }
 
 #[cfg(test)]

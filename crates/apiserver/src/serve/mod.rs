@@ -5,6 +5,7 @@
 //! followed logs) end so that their clients resume elsewhere.
 
 mod clients;
+mod compress;
 mod connection;
 mod ending;
 
@@ -42,7 +43,9 @@ impl Answer for ApiServer {
             Ok(user) => request.extensions_mut().insert(user),
             Err(status) => return body::refusal(&status),
         };
-        self.handle(request).await
+        let compress = compress::wanted(request.headers());
+        let response = self.handle(request).await;
+        if compress { compress::compressed(response).await } else { response }
     }
 
     fn clock(&self) -> &dyn Clock {

@@ -42,15 +42,16 @@ impl Type {
         Self::Members(Arc::new(fields.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect()))
     }
 
-    /// The type of what a schema describes, as it looks in objects: texts stay texts, whatever their format.
+    /// The type of what a schema describes, as it looks in objects: texts stay texts, and times and quantities may be
+    /// compared with anything.
     pub fn described(schema: &Schema) -> Self {
         let node = schema.root().node();
         match &node.shape {
-            Shape::Any | Shape::IntOrString => Self::Dyn,
+            Shape::Any | Shape::IntOrString | Shape::Quantity | Shape::Time { .. } => Self::Dyn,
             Shape::Boolean => Self::BOOL,
             Shape::Integer { .. } => Self::INT,
             Shape::Number => Self::Plain("double"),
-            Shape::Text | Shape::Bytes | Shape::Time { .. } | Shape::Quantity => Self::STRING,
+            Shape::Text | Shape::Bytes => Self::STRING,
             Shape::List(list) => Self::List(Box::new(Self::described(&schema.below(list.items.clone())))),
             Shape::Object(object) => match &object.values {
                 Some(values) if object.fields.is_empty() => {

@@ -2,6 +2,7 @@
 
 mod parameters;
 mod rule;
+mod types;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -172,6 +173,8 @@ fn enforce(
     causes.push(Cause { message, ..Cause::default() });
     Some(status)
 }
+
+pub(crate) use types::check as check_types;
 
 /// Says what is wrong with a policy's expressions, by the path below `spec`.
 pub(crate) fn problems(policy: &Value) -> BTreeMap<String, (String, String)> {

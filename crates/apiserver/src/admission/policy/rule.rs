@@ -52,7 +52,7 @@ impl Decision {
     }
 }
 
-fn text(value: &Value, field: &str) -> String {
+pub(super) fn text(value: &Value, field: &str) -> String {
     object::str_at(value, &[field]).trim().to_owned()
 }
 

@@ -231,8 +231,13 @@ pub(crate) fn creates_on_update(resource: &Resource) -> bool {
 
 /// Acts on a stored change: a CustomResourceDefinition registers its kind.
 pub(crate) fn after_write(server: &ApiServer, resource: &Resource, stored: Option<&Value>) {
-    if let Some(stored) = stored.filter(|_| resource.group() == "apiextensions.k8s.io") {
-        crate::registry::crd::changed(server, stored);
+    let Some(stored) = stored else { return };
+    match (resource.group(), resource.plural()) {
+        ("apiextensions.k8s.io", _) => crate::registry::crd::changed(server, stored),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
+            crate::admission::check_types(server, stored);
+        }
+        _ => {}
     }
 }
 
