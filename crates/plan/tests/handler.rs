@@ -301,3 +301,20 @@ fn credentials_that_a_guest_refuses_are_told_of() {
     let problem = Some("set the password of ann: the guest agent refuses".to_owned());
     insta::assert_snapshot!(story(&credentials(true, Some(Given { at: now(), problem }))));
 }
+
+#[test]
+fn a_grace_that_became_shorter_is_told_while_the_guest_shuts_down() {
+    let ending = |granted_seconds| {
+        let mut observed = settled();
+        observed.instance.deleting = true;
+        observed.instance.grace_seconds = 5;
+        observed.launcher =
+            Launcher::Connected(Machine { granted_seconds, ..machine(MachinePhase::ShuttingDown) });
+        let shutdown = plan::handler::Action::Shutdown { grace_seconds: 5 };
+        step(&observed, now()).actions.contains(&shutdown)
+    };
+    assert!(ending(Some(600)), "it is shorter now");
+    assert!(ending(None), "an agent that was started anew does not know");
+    assert!(!ending(Some(5)));
+    assert!(!ending(Some(0)), "it is over already");
+}

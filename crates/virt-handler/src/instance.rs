@@ -176,6 +176,7 @@ impl Instances {
             let mut machine = machine(&state, kept.as_ref());
             if let Ok(session) = &session {
                 want::explain(&mut machine, session.client.peer_pid());
+                machine.granted_seconds = session.granted_seconds();
             }
             Launcher::Connected(machine)
         });
@@ -321,7 +322,7 @@ impl Instances {
             }
             Action::Shutdown { grace_seconds } => {
                 let Some(session) = session else { return Ok(()) };
-                session.client.shutdown(*grace_seconds).await?;
+                session.shutdown(*grace_seconds).await?;
             }
             Action::SuspectAccelerator { message } => {
                 node::suspect_accelerator(&self.config, &self.context, &self.recorder, message).await?;

@@ -22,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     pod: String,
     latest: Arc<Mutex<Latest>>,
+    /// Seconds that the guest was last granted to shut down.
+    granted: Arc<Mutex<Option<u64>>>,
     /// Follows the machine; ended with the session.
     follower: AbortHandle,
 }
@@ -38,6 +40,18 @@ impl Session {
     pub(crate) fn state(&self) -> Option<MachineState> {
         let latest = self.latest.lock();
         (latest.live || has_ended(&latest.state)).then(|| latest.state.clone())
+    }
+
+    /// Presses the machine's power button, and has it killed after so many seconds.
+    pub(crate) async fn shutdown(&self, grace_seconds: u64) -> Result<(), launcher_channel::Error> {
+        self.client.shutdown(grace_seconds).await?;
+        *self.granted.lock() = Some(grace_seconds);
+        Ok(())
+    }
+
+    /// Returns the seconds that the guest was last granted to shut down, by this session.
+    pub(crate) fn granted_seconds(&self) -> Option<u64> {
+        *self.granted.lock()
     }
 
     fn is_of(&self, pod: &str) -> bool {
@@ -83,7 +97,8 @@ impl Sessions {
             shared.lock().live = false;
             queue.add(key);
         });
-        let session = Session { client, pod: pod.to_owned(), latest, follower: follower.abort_handle() };
+        let (granted, follower) = (Arc::default(), follower.abort_handle());
+        let session = Session { client, pod: pod.to_owned(), latest, granted, follower };
         if let Some(old) = self.0.lock().insert(uid.to_owned(), session.clone()) {
             old.follower.abort();
         }

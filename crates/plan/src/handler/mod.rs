@@ -101,6 +101,13 @@ fn command(observed: &Observed, machine: &Machine, now: Timestamp, plan: &mut Pl
                 plan.push(Action::Tell(Notice::normal(event::SHUTTING_DOWN, message)));
             }
         }
+        // Whoever loses his patience may shorten the grace; the launcher never makes it longer.
+        MachinePhase::ShuttingDown
+            if instance.deleting
+                && machine.granted_seconds.is_none_or(|granted| instance.grace_seconds < granted) =>
+        {
+            plan.push(Action::Shutdown { grace_seconds: instance.grace_seconds });
+        }
         _ => match stall::next(machine, &observed.stall, now) {
             stall::Next::Nothing => {}
             stall::Next::Resume => plan.push(Action::Resume),

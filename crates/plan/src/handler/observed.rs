@@ -136,6 +136,8 @@ pub struct Machine {
     pub volumes: Vec<Volume>,
     /// Operating system, in the shape of the object, once the guest agent has told.
     pub guest_os: Option<Value>,
+    /// Seconds that its guest was last granted to shut down, as far as the agent knows.
+    pub granted_seconds: Option<u64>,
     /// Whether the guest agent answers.
     pub agent_connected: bool,
     /// When the hypervisor was executed.
