@@ -1,0 +1,60 @@
+//! What people do in an order that nobody planned.
+
+use std::time::Duration;
+
+use kit::{Installation, Options, Output, program, until};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A machine with nothing to boot: it never heeds its power button.
+const DEAF: &str = "
+apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata: {name: deaf}
+spec:
+  runStrategy: Always
+  template:
+    spec:
+      terminationGracePeriodSeconds: 600
+      domain:
+        memory: {guest: 64Mi}
+        devices: {}
+";
+
+#[test]
+fn a_machine_made_anew_claims_its_instance_and_a_stop_can_lose_its_patience() {
+    let installation = Installation::start(Options { images: false, ..Options::default() });
+    let field = |kind: &str, pointer: &str| {
+        let object = installation.get(kind, "default", "deaf").unwrap_or_default();
+        object.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default().to_owned()
+    };
+    installation.apply(DEAF);
+    until("it runs", PATIENCE, || field("vmi", "/status/phase") == "Running");
+    let (machine, instance) = (field("vm", "/metadata/uid"), field("vmi", "/metadata/uid"));
+
+    installation.kubectl(&["delete", "vm", "deaf", "--cascade=orphan", "--timeout=60s"]).expect("orphaning");
+    assert_eq!(field("vmi", "/metadata/uid"), instance, "the instance stays");
+    installation.apply(DEAF);
+    let anew = field("vm", "/metadata/uid");
+    assert_ne!(anew, machine);
+    until("it is claimed", PATIENCE, || field("vmi", "/metadata/ownerReferences/0/uid") == anew);
+    until("it is seen", PATIENCE, || field("vm", "/status/printableStatus") == "Running");
+    assert_eq!(field("vmi", "/metadata/uid"), instance, "nobody noticed");
+
+    let virtctl = |arguments: &[&str]| -> Output {
+        let mut command = installation.client_program(&program("virtctl"));
+        let output = command.args(arguments).output().expect("virtctl starts");
+        Output {
+            success: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    };
+    virtctl(&["stop", "deaf"]).expect("a stop");
+    until("its power button is pressed", PATIENCE, || {
+        !installation.events("deaf", "ShuttingDown").is_empty()
+    });
+    assert_eq!(field("vmi", "/metadata/uid"), instance, "a deaf guest has ten minutes");
+    virtctl(&["stop", "deaf", "--force", "--grace-period=0"]).expect("a stop without patience");
+    until("it is gone", PATIENCE, || field("vmi", "/metadata/uid").is_empty());
+}
