@@ -6,13 +6,16 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use image::Store;
 use kube_ext::{Context, ElectionConfig, Key};
+use kubelet::KubeletConfig;
 use kubelet::builtin::BuiltinImage;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use wire::machine::Accelerator;
 
 use crate::accelerator;
-use crate::cli::{Global, KubeletArgs, NodeComponentArgs, VirtApiArgs, VirtControllerArgs, VirtHandlerArgs};
+use crate::cli::{
+    Global, KubeDnsArgs, KubeletArgs, NodeComponentArgs, VirtApiArgs, VirtControllerArgs, VirtHandlerArgs,
+};
 use crate::layout::Layout;
 use crate::node_life::KubeControllersArgs;
 use crate::up::{Effects, installation, node};
@@ -123,6 +126,25 @@ pub(crate) fn kube_network(arguments: &NodeComponentArgs, global: &Global) -> Re
         let context = context(&arguments.component.kubeconfig, "kube-network").await?;
         let config = node::traffic::config(&node::config(&arguments.node_name, &layout)?);
         kube_network::run(config, context, stopped()?).await;
+        Ok(())
+    })
+}
+
+/// Answers names of Services from a node.
+pub(crate) fn kube_dns(arguments: &KubeDnsArgs, global: &Global) -> Result<()> {
+    let resolv_conf = arguments.resolver.path()?;
+    let arguments = &arguments.node;
+    anyhow::ensure!(
+        rustix::process::geteuid().is_root(),
+        "Pods of an ordinary user cannot ask each other, so no name server runs for them; run it as root"
+    );
+    alone(global, async {
+        let layout = Layout::of(&arguments.data)?;
+        let context = context(&arguments.component.kubeconfig, "kube-dns").await?;
+        let kubelet = KubeletConfig { resolv_conf, ..node::config(&arguments.node_name, &layout)? };
+        let address = kube_dns::announce(&context.client, node::dns::usual()).await?;
+        let announcer = context.client.clone();
+        kube_dns::run(node::dns::config(address, &kubelet), context, announcer, stopped()?).await;
         Ok(())
     })
 }

@@ -73,6 +73,7 @@ fn run(command: Command, global: &cli::Global) -> anyhow::Result<()> {
         Command::VirtController(arguments) => component::virt_controller(&arguments, global),
         Command::VirtHandler(arguments) => component::virt_handler(&arguments, global),
         Command::Kubelet(arguments) => component::kubelet(&arguments, global),
+        Command::KubeDns(arguments) => component::kube_dns(&arguments, global),
         Command::KubeNetwork(arguments) => component::kube_network(&arguments, global),
         Command::KubeControllers(arguments) => component::kube_controllers(&arguments, global),
     }

@@ -22,9 +22,8 @@ pub(in crate::up) async fn announce(plane: &ControlPlane, effects: &Effects) -> 
     if !rustix::process::geteuid().is_root() {
         return None;
     }
-    let (network, _) = apiserver::server::Settings::default().service_network;
     let context = plane.context(identity::kubernetes(), effects);
-    match kube_dns::announce(&context.client, Ipv4Addr::from(u32::from(network) + NUMBER)).await {
+    match kube_dns::announce(&context.client, usual()).await {
         Ok(address) => Some(address),
         Err(error) => {
             tracing::error!(
@@ -33,6 +32,22 @@ pub(in crate::up) async fn announce(plane: &ControlPlane, effects: &Effects) -> 
             );
             None
         }
+    }
+}
+
+/// Returns the address that the name server's Service has unless somebody else's has it.
+pub(crate) fn usual() -> Ipv4Addr {
+    let (network, _) = apiserver::server::Settings::default().service_network;
+    Ipv4Addr::from(u32::from(network) + NUMBER)
+}
+
+/// What the name server that is announced at `address` must know to run on the node of `kubelet`.
+pub(crate) fn config(address: Ipv4Addr, kubelet: &KubeletConfig) -> kube_dns::Config {
+    kube_dns::Config {
+        node: kubelet.node.clone(),
+        network: kubelet.network.clone(),
+        address,
+        resolv_conf: kubelet.resolv_conf.clone().unwrap_or_else(|| PathBuf::from(RESOLV_CONF)),
     }
 }
 
@@ -50,12 +65,7 @@ pub(super) fn run(
     stop: &CancellationToken,
     tasks: &mut JoinSet<Result<()>>,
 ) {
-    let config = kube_dns::Config {
-        node: kubelet.node.clone(),
-        network: kubelet.network.clone(),
-        address,
-        resolv_conf: kubelet.resolv_conf.clone().unwrap_or_else(|| PathBuf::from(RESOLV_CONF)),
-    };
+    let config = config(address, kubelet);
     // It reads what every node's agent for Services reads; only its announcement is written as the cluster itself.
     let context = plane.context(identity::network(), effects);
     let announcer = plane.context(identity::kubernetes(), effects).client;
