@@ -78,6 +78,12 @@ pub fn pod_interface(vmi: &VirtualMachineInstance) -> Result<Option<PodInterface
             Binding::Masquerade { network, network6, ports: ports(interface, index)? }
         } else if interface.bridge.is_some() && network.is_some_and(|(_, network)| network.pod.is_some()) {
             Binding::Bridge
+        } else if is_unbound(interface) {
+            return Err(RecordError::field(
+                format!("spec.domain.devices.interfaces[{index}]"),
+                interface.name.as_str(),
+                "the interface names no binding; write bridge: {} or masquerade: {}",
+            ));
         } else {
             continue;
         };
@@ -89,6 +95,21 @@ pub fn pod_interface(vmi: &VirtualMachineInstance) -> Result<Option<PodInterface
         }));
     }
     Ok(None)
+}
+
+/// Says whether an interface names no binding at all.
+fn is_unbound(interface: &Interface) -> bool {
+    let named = [
+        interface.bridge.is_some(),
+        interface.masquerade.is_some(),
+        interface.binding.is_some(),
+        interface.sriov.is_some(),
+        interface.passt_binding.is_some(),
+        interface.passt.is_some(),
+        interface.slirp.is_some(),
+        interface.macvtap.is_some(),
+    ];
+    !named.contains(&true)
 }
 
 /// Returns the guest's host name: the one given, else the machine's name up to its first dot.
@@ -247,6 +268,9 @@ mod tests {
         assert_eq!(codes, [66, 240]);
         vmi.spec.networks[0].pod = None;
         assert_eq!(pod_interface(&vmi).unwrap(), None);
+        vmi.spec.domain.devices.interfaces[0].bridge = None;
+        let error = pod_interface(&vmi).unwrap_err().to_string();
+        assert!(error.contains("interfaces[0]") && error.contains("bridge: {}"), "{error}");
     }
 
     #[test]
