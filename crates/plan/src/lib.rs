@@ -18,6 +18,7 @@
 //! - [`taints`]: taints of nodes that follow their state;
 //! - [`endpoints`]: the Pods behind each Service;
 //! - [`names`]: the records of Services in the cluster's DNS;
+//! - [`installation`]: what the installation's own object says;
 //! - [`traffic`]: a node's packet filter for Services and NetworkPolicies.
 
 pub mod condition;
@@ -25,6 +26,7 @@ pub mod ending;
 pub mod endpoints;
 pub mod gc;
 pub mod handler;
+pub mod installation;
 pub mod liveness;
 pub mod name;
 pub mod names;

@@ -1,9 +1,17 @@
-//! The installation's configuration, followed: how launcher Pods are made from now on.
+//! The installation's own object: its configuration is followed, for it says how launcher Pods are made from now on, and its
+//! status tells that the controllers run. Judgement of the latter: [`plan::installation`].
+
+use std::time::Duration;
 
 use api::kubevirt::v1::{KubeVirtConfiguration, KubeVirtSpec};
-use kube_ext::{Api, Cache, Context, Meta, Tasks, resources};
+use api::names::REFERENCE_VERSION;
+use kube_ext::{Api, ApiError, Cache, Context, Key, Meta, Patch, Queue, Tasks, resources, work};
+use plan::installation::{self, Status};
 use plan::vmi::launcher;
 use serde::Deserialize;
+use serde_json::json;
+
+use crate::config::Config;
 
 /// The KubeVirt object as it is read.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -11,23 +19,74 @@ use serde::Deserialize;
 struct View {
     metadata: Meta,
     spec: KubeVirtSpec,
+    status: Status,
 }
 
 kube_ext::view!(View => resources::KUBEVIRT);
 
-/// The configuration. A change counts for Pods that are made after it.
+/// The object as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+struct Facts {
+    configuration: KubeVirtConfiguration,
+    status: Status,
+    generation: Option<i64>,
+    deleting: bool,
+}
+
+impl From<View> for Facts {
+    fn from(view: View) -> Self {
+        Self {
+            configuration: view.spec.configuration,
+            status: view.status,
+            generation: view.metadata.generation,
+            deleting: view.metadata.is_deleting(),
+        }
+    }
+}
+
+/// The installation. A change of its configuration counts for Pods that are made after it.
 #[derive(Clone, Debug)]
 pub(crate) struct Installation {
     base: launcher::Config,
-    cache: Cache<KubeVirtConfiguration>,
+    cache: Cache<Facts>,
 }
 
 impl Installation {
-    /// Begins to follow the KubeVirt object; what it leaves open is as in `base`.
-    pub(crate) fn watch(context: &Context, base: &launcher::Config, tasks: &mut Tasks) -> Self {
-        let project = |view: View| Some(view.spec.configuration);
-        let cache = Cache::builder(Api::<View>::new(&context.client), project).start(context, tasks);
-        Self { base: base.clone(), cache }
+    /// Begins to follow the KubeVirt object; what it leaves open is as in `config`.
+    pub(crate) fn watch(context: &Context, config: &Config, tasks: &mut Tasks) -> Self {
+        let queue: Queue = Queue::new(context.clock.clone());
+        let changes = queue.clone();
+        let api = Api::<View>::new(&context.client);
+        let cache = Cache::builder(api, |view| Some(Facts::from(view)))
+            .on_change(move |change| changes.add(change.key().clone()))
+            .start(context, tasks);
+        let installation = Self { base: config.launcher.clone(), cache };
+        let (telling, context) = (installation.clone(), context.clone());
+        let version = format!("{REFERENCE_VERSION}.0+ironclad.{}", config.launcher_version);
+        tasks.add(async move {
+            telling.synced().await;
+            work(queue, 1, |key| {
+                let (telling, context, version) = (&telling, &context, &version);
+                async move { telling.tell(context, &key, version).await }
+            })
+            .await;
+        });
+        installation
+    }
+
+    /// Says on the object that the installation is there.
+    async fn tell(&self, context: &Context, key: &Key, version: &str) -> Result<Option<Duration>, ApiError> {
+        let Some((facts, revision)) = self.cache.read(key).filter(|(facts, _)| !facts.deleting) else {
+            return Ok(None);
+        };
+        let architecture = self.base.configured(&facts.configuration).architecture;
+        let change =
+            installation::status(&facts.status, facts.generation, version, &architecture, context.now());
+        if let Some(change) = change {
+            let patch = json!({"metadata": {"resourceVersion": revision}, "status": change});
+            Api::<View>::new(&context.client).patch_status(key, &Patch::Merge(patch)).await?;
+        }
+        Ok(None)
     }
 
     /// Ends when the configuration is known.
@@ -39,6 +98,6 @@ impl Installation {
     /// counts.
     pub(crate) fn launcher(&self) -> launcher::Config {
         let first = self.cache.all().into_iter().next();
-        first.map_or_else(|| self.base.clone(), |(_, configuration)| self.base.configured(&configuration))
+        first.map_or_else(|| self.base.clone(), |(_, facts)| self.base.configured(&facts.configuration))
     }
 }

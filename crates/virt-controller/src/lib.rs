@@ -49,7 +49,7 @@ fn controllers(context: &Context, config: &Config) -> Tasks {
     let queues = caches::Queues::new(context);
     let caches = caches::Caches::start(context, &queues, &mut tasks);
     machine::start(context, config, &caches, &queues, &recorder, &mut tasks);
-    let installation = installation::Installation::watch(context, &config.launcher, &mut tasks);
+    let installation = installation::Installation::watch(context, config, &mut tasks);
     instance::start(context, config, installation, &caches, &queues, &recorder, &mut tasks);
     node::start(context, &caches, &queues, &recorder, &mut tasks);
     tasks
