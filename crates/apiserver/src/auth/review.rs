@@ -34,7 +34,7 @@ pub fn answer(
     let spec = review.get("spec").cloned().unwrap_or_default();
     let mut metadata = json!({});
     let status = match plural {
-        "tokenreviews" => token_review::status(server, &review),
+        "tokenreviews" => token_review::status(server, &review)?,
         "selfsubjectreviews" => {
             metadata["creationTimestamp"] = server.now().to_string().into();
             json!({"userInfo": user})
@@ -109,6 +109,12 @@ fn check(spec: &Value, subject_in: Option<&str>) -> Result<()> {
         )),
         _ => {}
     }
+    for selector in ["fieldSelector", "labelSelector"] {
+        let given = resource.and_then(|attributes| attributes.get(selector)).filter(|given| !given.is_null());
+        if let Some(given) = given {
+            check_selector(given, &Path::new("spec.resourceAttributes").child(selector), &mut errors);
+        }
+    }
     if subject_in.is_some() && subject(spec).username.is_empty() && subject(spec).groups.is_empty() {
         let why = "user or groups must be set";
         errors.push(FieldError::invalid(Path::new("spec.user"), text(spec, "user"), why));
@@ -128,6 +134,19 @@ fn check(spec: &Value, subject_in: Option<&str>) -> Result<()> {
         Ok(())
     } else {
         Err(Status::invalid(&Gvk::new(AUTHORIZATION, "", ""), "", &errors).into())
+    }
+}
+
+/// A selector is given in one of two forms.
+fn check_selector(selector: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    let raw = text(selector, "rawSelector");
+    let listed = selector.get("requirements").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    if !raw.is_empty() && listed {
+        let why = "may not be specified at the same time as requirements";
+        errors.push(FieldError::invalid(path.child("rawSelector"), raw, why));
+    } else if raw.is_empty() && !listed {
+        let why = format!("when {path} is specified, requirements or rawSelector is required");
+        errors.push(FieldError::required(path.child("requirements"), why));
     }
 }
 

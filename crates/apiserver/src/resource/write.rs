@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use machinery::admission::Operation;
-use machinery::field::{FieldError, Path};
+use machinery::field::{FieldError, Path, Problem};
 use machinery::gvk::Gvk;
 use machinery::object;
 use machinery::status::Status;
@@ -194,9 +194,7 @@ async fn create_once(
     let mut errors = metadata::validate(&strategy, &resource, &draft);
     errors.extend(validate(call, &draft, None));
     errors.extend((strategy.validate)(call, &draft, None));
-    if !errors.is_empty() {
-        return Err(Status::invalid(&resource.gvk, &name, &errors).into());
-    }
+    refuse_invalid(&resource, &name, &errors)?;
     if let Some(request) = &mut request {
         admit::validate(call, request, &mut draft).await?;
     }
@@ -237,6 +235,21 @@ fn validate(call: &mut Call, draft: &Value, old: Option<&Value>) -> Vec<FieldErr
         call.warn(warning);
     }
     verdict.errors
+}
+
+/// Refuses an object with errors. What the schema and the kind's own rules both say is told once, in the fuller words.
+fn refuse_invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Result<()> {
+    let fuller = |error: &FieldError, at: usize| {
+        let same = |other: &FieldError| other.path == error.path && other.problem == error.problem;
+        error.detail.is_empty() && errors[at + 1..].iter().any(same)
+    };
+    let told: Vec<FieldError> = errors
+        .iter()
+        .enumerate()
+        .filter(|(at, error)| error.problem != Problem::Required || !fuller(error, *at))
+        .map(|(_, error)| error.clone())
+        .collect();
+    if told.is_empty() { Ok(()) } else { Err(Status::invalid(&resource.gvk, name, &told).into()) }
 }
 
 /// Sets what the client left out.
@@ -322,9 +335,7 @@ async fn update_once(
     errors.extend(metadata::validate(&strategy, &resource, &draft));
     errors.extend(validate(call, &draft, Some(old)));
     errors.extend((strategy.validate)(call, &draft, Some(old)));
-    if !errors.is_empty() {
-        return Err(Status::invalid(&resource.gvk, &name, &errors).into());
-    }
+    refuse_invalid(&resource, &name, &errors)?;
     if let Some(request) = &mut request {
         admit::validate(call, request, &mut draft).await?;
     }
