@@ -1,14 +1,16 @@
 //! Fields of a `KubeVirt` object.
 
 use super::State::Honoured;
-use super::{Table, harmless};
+use super::{Table, harmless, harmless_unless};
 
 const OPERATOR: &str = "this installation is not managed by the operator";
 const UNUSED: &str = "nothing in this release uses it yet";
+/// What has parts, none of them set: typed clients write it without being asked.
+const EMPTY: &[&str] = &["{}"];
 
 /// Paths below `spec` of an installation.
 pub(super) const TABLE: Table = &[
-    ("certificateRotateStrategy", harmless(OPERATOR)),
+    ("certificateRotateStrategy", harmless_unless(EMPTY, OPERATOR)),
     ("configuration", harmless(UNUSED)),
     ("configuration.additionalGuestMemoryOverheadRatio", Honoured),
     ("configuration.architectureConfiguration.amd64.emulatedMachines", Honoured),
@@ -42,7 +44,7 @@ pub(super) const TABLE: Table = &[
     ("configuration.virtualMachineOptions.disableSerialConsoleLog", Honoured),
     ("configuration.vmRolloutStrategy", Honoured),
     ("configuration.vmStateStorageClass", Honoured),
-    ("customizeComponents", harmless(OPERATOR)),
+    ("customizeComponents", harmless_unless(EMPTY, OPERATOR)),
     ("imagePullPolicy", harmless(OPERATOR)),
     ("imagePullSecrets", harmless(OPERATOR)),
     ("imageRegistry", harmless(OPERATOR)),
@@ -56,6 +58,6 @@ pub(super) const TABLE: Table = &[
     ("serviceMonitorNamespace", harmless(OPERATOR)),
     ("synchronizationPort", harmless(OPERATOR)),
     ("uninstallStrategy", harmless(OPERATOR)),
-    ("workloadUpdateStrategy", harmless(OPERATOR)),
+    ("workloadUpdateStrategy", harmless_unless(EMPTY, OPERATOR)),
     ("workloads", harmless(OPERATOR)),
 ];

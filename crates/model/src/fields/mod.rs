@@ -285,9 +285,10 @@ fn walk(
     }
 }
 
-/// A scalar as text; nothing for what has parts.
+/// A scalar as text; nothing for what has parts that are set.
 fn text(value: &Value) -> String {
     match value {
+        Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
         Value::String(text) => text.clone(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         _ => String::new(),
@@ -324,6 +325,15 @@ mod tests {
             });
         }
         assert_eq!(missing, Vec::<String>::new());
+    }
+
+    #[test]
+    fn empty_parts_that_clients_write_by_themselves_are_not_warned_of() {
+        let written = json!({"spec": {"certificateRotateStrategy": {}, "customizeComponents": {}, "workloadUpdateStrategy": {}}});
+        assert_eq!(warnings("KubeVirt", &written), Vec::<String>::new());
+        let meant =
+            json!({"spec": {"certificateRotateStrategy": {"selfSigned": {"ca": {"duration": "1h"}}}}});
+        assert_eq!(warnings("KubeVirt", &meant).len(), 1);
     }
 
     #[test]
