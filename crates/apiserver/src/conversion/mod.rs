@@ -44,8 +44,8 @@ pub(crate) async fn all_shown(
     let objects: Result<Vec<Value>, _> = others.iter().map(|at| entries[*at].parse()).collect();
     let objects =
         objects.map_err(|error| Status::internal(format!("a stored object is damaged: {error}")))?;
-    let converted = converter.convert(server, &version, objects).await?;
-    for (at, object) in others.into_iter().zip(converted) {
+    let shown = converter.convert(server, &version, objects).await?;
+    for (at, object) in others.into_iter().zip(shown) {
         let old = &entries[at];
         let facets = Arc::clone(&old.facets);
         entries[at] = Arc::new(Entry::new(old.key.clone(), old.revision, &stored_bytes(&object), facets));
@@ -61,8 +61,8 @@ pub(crate) async fn stored(server: &ApiServer, resource: &Resource, object: Valu
     let version = api_version(&resource.collection.group, &resource.storage_version);
     match &resource.conversion {
         Some(converter) if resource.api_version() != version => {
-            let mut converted = converter.convert(server, &version, vec![object]).await?;
-            Ok(converted.pop().unwrap_or_default())
+            let mut stored = converter.convert(server, &version, vec![object]).await?;
+            Ok(stored.pop().unwrap_or_default())
         }
         _ => Ok(convert::to_storage(resource, object)),
     }

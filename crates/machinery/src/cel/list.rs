@@ -31,13 +31,12 @@ impl Identity {
     fn label(&self, item: &Value) -> Option<String> {
         let tagged = |value: &Value| format!("{}:{}", value.type_name(), shown(value));
         match (self, item) {
-            (Self::Place, _) => None,
             (Self::Whole, item) => Some(tagged(item)),
             (Self::Keys(keys), Value::Map(fields)) => {
                 let held = |key: &Arc<str>| fields.get(&Key::String(Arc::clone(key))).map(tagged);
                 Some(keys.iter().map(held).collect::<Option<Vec<_>>>()?.join("\u{0}"))
             }
-            (Self::Keys(_), _) => None,
+            (Self::Place | Self::Keys(_), _) => None,
         }
     }
 

@@ -83,7 +83,9 @@ impl Type {
     /// Whether a value of this type may stand where `wanted` is.
     pub(super) fn fits(&self, wanted: &Self) -> bool {
         match (self, wanted) {
-            (Self::Dyn, _) | (_, Self::Dyn) => true,
+            (Self::Dyn, _)
+            | (_, Self::Dyn)
+            | (Self::Members(_) | Self::Object(_), Self::Members(_) | Self::Object(_)) => true,
             // Only what is made of parts may be null instead.
             (Self::Plain("null"), other) | (other, Self::Plain("null")) => {
                 !matches!(other, Self::List(_) | Self::Map(_))
@@ -93,7 +95,6 @@ impl Type {
             (Self::List(a), Self::List(b))
             | (Self::Map(a), Self::Map(b))
             | (Self::Optional(a), Self::Optional(b)) => a.fits(b),
-            (Self::Members(_) | Self::Object(_), Self::Members(_) | Self::Object(_)) => true,
             _ => false,
         }
     }

@@ -9,13 +9,12 @@ pub fn field_at<'s>(schema: &'s Value, written: &str) -> Option<(String, &'s Val
     let (mut path, mut schema, mut rest) = (Path::root(), schema, written);
     while !rest.is_empty() {
         let name;
-        (name, rest) = match rest.strip_prefix("['") {
-            Some(quoted) => quoted_name(quoted)?,
-            None => {
-                let plain = rest.strip_prefix('.')?;
-                let end = plain.find(['.', '[', ']']).unwrap_or(plain.len());
-                (plain[..end].to_owned(), &plain[end..])
-            }
+        (name, rest) = if let Some(quoted) = rest.strip_prefix("['") {
+            quoted_name(quoted)?
+        } else {
+            let plain = rest.strip_prefix('.')?;
+            let end = plain.find(['.', '[', ']']).unwrap_or(plain.len());
+            (plain[..end].to_owned(), &plain[end..])
         };
         if let Some(fields) = schema["properties"].as_object() {
             schema = fields.get(&name)?;

@@ -51,7 +51,7 @@ fn check_node(
     }
     match (&node.shape, value) {
         (Shape::Object(object), Value::Object(fields)) => {
-            check_object(object, fields, old, path, rule, errors)
+            check_object(object, fields, old, path, rule, errors);
         }
         (Shape::List(list), Value::Array(items)) => check_list(list, items, old, path, rule, errors),
         _ => {}

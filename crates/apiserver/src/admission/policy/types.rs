@@ -122,7 +122,10 @@ fn scope(spec: &Value, resource: &ResourceRef, params: Option<&Type>) -> Scope {
     let typed = |variables: &BTreeMap<String, Type>| {
         let scope = policy_scope(params.is_some(), variables.clone());
         let scope = scope.with("object", object.clone()).with("oldObject", object.clone());
-        params.map_or(scope.clone(), |params| scope.with("params", params.clone()))
+        match params {
+            Some(params) => scope.with("params", params.clone()),
+            None => scope,
+        }
     };
     let mut variables = BTreeMap::new();
     for variable in spec["variables"].as_array().into_iter().flatten() {

@@ -20,8 +20,9 @@ pub(super) fn of_call(name: &str, method: bool, args: &[Value]) -> u64 {
             | "quantity" | "isQuantity" | "semver" | "isSemver" | "strings.quote" | "format" | "startsWith"
             | "endsWith",
             _,
-        ) => traversal(size(0)),
-        ("bytes", [Value::String(_)]) | ("string", [Value::Bytes(_)]) => traversal(size(0)),
+        )
+        | ("bytes", [Value::String(_)])
+        | ("string", [Value::Bytes(_)]) => traversal(size(0)),
         ("replace" | "split" | "ip.isCanonical", _) => traversal(2 * size(0)),
         ("join", [Value::List(items), ..]) => {
             let between = items.len().saturating_sub(1) as u64 * if args.len() > 1 { size(1) } else { 0 };
