@@ -55,8 +55,8 @@ pub async fn connect_as(path: &Path, component: &'static str) -> Result<Client, 
     Client::try_from(config).map_err(|source| ConnectError::Use { path: path.to_owned(), source })
 }
 
-/// Makes a client that calls an API server in this process.
-pub fn in_process<S, B>(service: S) -> Client
+/// Makes a client that calls an API server in this process, and calls itself `component` as in [`connect_as`].
+pub fn in_process<S, B>(service: S, component: &'static str) -> Client
 where
     S: tower::Service<Request<Body>, Response = Response<B>> + Send + 'static,
     S::Future: Send + 'static,
@@ -64,7 +64,11 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<tower::BoxError>,
 {
-    Client::new(service, "default")
+    let named = tower::util::MapRequest::new(service, move |mut request: Request<Body>| {
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(component));
+        request
+    });
+    Client::new(named, "default")
 }
 
 /// Reads the log of a Pod's container so far; `None` while it has none.

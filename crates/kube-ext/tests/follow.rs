@@ -56,7 +56,7 @@ async fn follow(answers: Vec<String>) -> (Vec<String>, Cache<String>, Script) {
         async move { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(body)))) }
     });
     let clock = Arc::new(VirtualClock::new(Timestamp::UNIX_EPOCH));
-    let context = Context::new(in_process(service), clock, Arc::new(SeededEntropy::new(1)));
+    let context = Context::new(in_process(service, "follower"), clock, Arc::new(SeededEntropy::new(1)));
     let told = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = Tasks::new();
     let notes = Arc::clone(&told);

@@ -90,7 +90,7 @@ impl World {
             weather.clone(),
             self.journal.clone(),
         );
-        Context::new(kube_ext::in_process(road), self.clock.clone(), self.entropy.clone())
+        Context::new(kube_ext::in_process(road, who), self.clock.clone(), self.entropy.clone())
     }
 
     /// Starts the controllers of machines.

@@ -25,6 +25,9 @@ use crate::cli::UpArgs;
 use crate::layout::Layout;
 use crate::node_life::NodeLifeArgs;
 
+/// Name of Kubernetes' own controllers among the owners of fields.
+const KUBE_CONTROLLERS: &str = "kube-controller-manager";
+
 /// A running API server.
 #[derive(Debug)]
 pub(super) struct ControlPlane {
@@ -88,7 +91,7 @@ impl ControlPlane {
         let serving =
             tokio::spawn(async move { serving.serve(listener, tls, Limits::default(), ending).await });
         let plane = Self { server, authority, address, agents: Arc::default(), name_server: None, serving };
-        let context = plane.context(identity::component(api::names::account::API), effects);
+        let context = plane.context("virt-api", identity::component(api::names::account::API), effects);
         group.serve(context.clone(), virt_api.admission(), plane.agents.clone());
         let followed = virt_api.follow(context);
         tokio::spawn(followed.run(stop.clone().cancelled_owned()));
@@ -97,7 +100,7 @@ impl ControlPlane {
 
     /// Makes sure that there is what manifests rely on from the first moment: a class of storage, an account for Pods.
     pub(super) async fn furnish(&self, effects: &Effects) -> Result<()> {
-        let context = self.context(identity::kubernetes(), effects);
+        let context = self.context(KUBE_CONTROLLERS, identity::kubernetes(), effects);
         let classes = Api::<StorageClass>::new(&context.client);
         // Whoever has chosen storage of his own keeps it.
         if classes.list(&Select::default()).await.context("looking for storage classes")?.is_empty() {
@@ -113,7 +116,7 @@ impl ControlPlane {
 
     /// Makes sure that the object which configures the installation is there.
     pub(super) async fn install(&self, kubevirt: &KubeVirt, effects: &Effects) -> Result<()> {
-        let context = self.context(identity::kubernetes(), effects);
+        let context = self.context(KUBE_CONTROLLERS, identity::kubernetes(), effects);
         let api = Api::<KubeVirt>::new(&context.client);
         if api.list(&Select::default()).await.context("looking for the KubeVirt object")?.is_empty() {
             api.create(api::names::NAMESPACE, kubevirt).await.context("creating the KubeVirt object")?;
@@ -121,9 +124,9 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Returns the world of a component that acts as `user`.
-    pub(super) fn context(&self, user: UserInfo, effects: &Effects) -> Context {
-        let client = kube_ext::in_process(self.server.in_process(user));
+    /// Returns the world of a component that acts as `user`; `name` is what the owners of fields show.
+    pub(super) fn context(&self, name: &'static str, user: UserInfo, effects: &Effects) -> Context {
+        let client = kube_ext::in_process(self.server.in_process(user), name);
         Context::new(client, effects.clock.clone(), effects.entropy.clone())
     }
 
@@ -136,14 +139,15 @@ impl ControlPlane {
         stop: &CancellationToken,
         tasks: &mut JoinSet<Result<()>>,
     ) {
-        let kubernetes = self.context(identity::kubernetes(), effects);
+        let kubernetes = self.context(KUBE_CONTROLLERS, identity::kubernetes(), effects);
         let config = installation::kube_controllers(&self.authority, nodes);
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {
             kube_controllers::run(kubernetes, config, stopped).await;
             Ok(())
         });
-        let virt = self.context(identity::component(api::names::account::CONTROLLER), effects);
+        let virt =
+            self.context("virt-controller", identity::component(api::names::account::CONTROLLER), effects);
         let config = installation::virt_controller(use_emulation);
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {

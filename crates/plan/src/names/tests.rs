@@ -63,7 +63,7 @@ fn said(records: &[Record]) -> String {
             Data::Ns(name) => format!("server {name}"),
             Data::Soa => "soa".to_owned(),
         };
-        record.name.as_ref().map_or(what.clone(), |name| format!("{name} is {what}"))
+        record.name.as_ref().map_or_else(|| what.clone(), |name| format!("{name} is {what}"))
     });
     words.collect::<Vec<_>>().join(", ")
 }

@@ -132,7 +132,7 @@ impl World {
     }
 
     pub(crate) fn context(&self, identity: UserInfo) -> Context {
-        let client = in_process(self.server.in_process(identity));
+        let client = in_process(self.server.in_process(identity), "kubelet");
         Context::new(client, Arc::new(SystemClock), Arc::new(SystemEntropy))
     }
 

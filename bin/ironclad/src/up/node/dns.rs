@@ -22,7 +22,7 @@ pub(in crate::up) async fn announce(plane: &ControlPlane, effects: &Effects) -> 
     if !rustix::process::geteuid().is_root() {
         return None;
     }
-    let context = plane.context(identity::kubernetes(), effects);
+    let context = plane.context("kube-dns", identity::kubernetes(), effects);
     match kube_dns::announce(&context.client, usual()).await {
         Ok(address) => Some(address),
         Err(error) => {
@@ -67,8 +67,8 @@ pub(super) fn run(
 ) {
     let config = config(address, kubelet);
     // It reads what every node's agent for Services reads; only its announcement is written as the cluster itself.
-    let context = plane.context(identity::network(), effects);
-    let announcer = plane.context(identity::kubernetes(), effects).client;
+    let context = plane.context("kube-dns", identity::network(), effects);
+    let announcer = plane.context("kube-dns", identity::kubernetes(), effects).client;
     let stopped = stop.clone().cancelled_owned();
     tasks.spawn(async move {
         kube_dns::run(config, context, announcer, stopped).await;

@@ -86,7 +86,7 @@ pub(super) fn start(
             stop: stop.clone(),
         };
         plane.agents.add(&config.node, agent.door.clone());
-        let context = plane.context(identity::network(), effects);
+        let context = plane.context("kube-proxy", identity::network(), effects);
         let (network, stopped) = (traffic::config(&config), stop.clone().cancelled_owned());
         tasks.spawn(async move {
             kube_network::run(network, context, stopped).await;
@@ -96,12 +96,12 @@ pub(super) fn start(
         if let Some(address) = plane.name_server.filter(|_| number == 0) {
             dns::run(address, &config, plane, effects, stop, tasks);
         }
-        let context = plane.context(identity::node(&config.node), effects);
+        let context = plane.context("kubelet", identity::node(&config.node), effects);
         let (images, stopped) = (images.clone(), stop.clone().cancelled_owned());
         tasks.spawn(
             async move { kubelet::run(config, context, images, stopped).await.context("the kubelet") },
         );
-        let context = plane.context(identity::handler(&name), effects);
+        let context = plane.context("virt-handler", identity::handler(&name), effects);
         tasks.spawn(async move { run_agent(agent, accelerator, context).await });
     }
     Ok(())
