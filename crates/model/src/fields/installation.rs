@@ -42,7 +42,10 @@ pub(super) const TABLE: Table = &[
     ("configuration.roleAggregationStrategy", harmless(OPERATOR)),
     ("configuration.supportContainerResources", Honoured),
     ("configuration.virtualMachineOptions.disableSerialConsoleLog", Honoured),
-    ("configuration.vmRolloutStrategy", Honoured),
+    (
+        "configuration.vmRolloutStrategy",
+        harmless_unless(&["Stage"], "changes wait for the next start; RestartRequired says so"),
+    ),
     ("configuration.vmStateStorageClass", Honoured),
     ("customizeComponents", harmless_unless(EMPTY, OPERATOR)),
     ("imagePullPolicy", harmless(OPERATOR)),
