@@ -13,6 +13,9 @@ use kit::{Descriptors, Installation, MachineState, Options, program, until, unti
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Label of the machines' Services, which tells them from the installation's own.
+const SERVED: &str = "rough-lives";
+
 /// Whom an accident strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Victim {
@@ -141,7 +144,7 @@ fn dressed(name: &str) -> String {
             "{}
 apiVersion: v1
 kind: Service
-metadata: {{name: {name}}}
+metadata: {{name: {name}, labels: {{{SERVED}: ""}}}}
 spec:
   selector: {{vm.kubevirt.io/name: {name}}}
   ports: [{{port: 80}}]
@@ -170,12 +173,7 @@ fn installation() -> Installation {
 fn empty(installation: &Installation) {
     let kinds = "vm,pvc,networkpolicies.networking.k8s.io";
     installation.kubectl(&["delete", kinds, "--all", "--wait=false"]).expect("deleting all machines");
-    for service in installation.list("service") {
-        let name = service["metadata"]["name"].as_str().expect("a name");
-        if name != "kubernetes" {
-            installation.kubectl(&["delete", "service", name]).expect("deleting its service");
-        }
-    }
+    installation.kubectl(&["delete", "service", "-l", SERVED]).expect("deleting their services");
     until("all machines are gone", PATIENCE, || is_empty(installation));
 }
 
