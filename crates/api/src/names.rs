@@ -255,6 +255,12 @@ pub mod event {
     pub const CREDENTIALS_NOT_SET: &str = "AccessCredentialsSyncFailed";
 }
 
+/// `configuration.vmRolloutStrategy` of a `KubeVirt`.
+pub mod rollout_strategy {
+    /// Every change of a template waits for the next start.
+    pub const STAGE: &str = "Stage";
+}
+
 /// Run strategies of a `VirtualMachine`.
 pub mod run_strategy {
     /// A machine runs, whatever ends it.

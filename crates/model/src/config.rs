@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::kubevirt::v1::{ArchSpecificConfiguration, KubeVirt, KubeVirtConfiguration};
+use api::names::rollout_strategy;
 use api::quantity::Quantity;
 
 use crate::amount;
@@ -121,7 +122,7 @@ impl ClusterConfig {
             network_bindings: network
                 .map(|network| network.binding.keys().cloned().collect())
                 .unwrap_or_default(),
-            live_update: configuration.vm_rollout_strategy.as_deref() != Some("Stage"),
+            live_update: configuration.vm_rollout_strategy.as_deref() != Some(rollout_strategy::STAGE),
             max_hotplug_ratio: live
                 .and_then(|live| live.max_hotplug_ratio)
                 .filter(|ratio| *ratio > 0)

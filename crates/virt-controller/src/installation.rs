@@ -1,10 +1,11 @@
 //! The installation's own object: its configuration is followed, for it says how launcher Pods are made from now on, and its
 //! status tells that the controllers run. Judgement of the latter: [`plan::installation`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::kubevirt::v1::{KubeVirtConfiguration, KubeVirtSpec};
-use api::names::REFERENCE_VERSION;
+use api::names::{REFERENCE_VERSION, rollout_strategy};
 use kube_ext::{Api, ApiError, Cache, Context, Key, Meta, Patch, Queue, Tasks, resources, work};
 use plan::installation::{self, Status};
 use plan::vmi::launcher;
@@ -97,7 +98,16 @@ impl Installation {
     /// Returns how launcher Pods are made now. An installation has one KubeVirt object; of several the first by name
     /// counts.
     pub(crate) fn launcher(&self) -> launcher::Config {
-        let first = self.cache.all().into_iter().next();
-        first.map_or_else(|| self.base.clone(), |(_, facts)| self.base.configured(&facts.configuration))
+        self.facts().map_or_else(|| self.base.clone(), |facts| self.base.configured(&facts.configuration))
+    }
+
+    /// Tells whether changes of templates reach running instances, as far as they can.
+    pub(crate) fn rolls_out_live(&self) -> bool {
+        let strategy = self.facts().and_then(|facts| facts.configuration.vm_rollout_strategy.clone());
+        strategy.as_deref() != Some(rollout_strategy::STAGE)
+    }
+
+    fn facts(&self) -> Option<Arc<Facts>> {
+        self.cache.all().into_iter().next().map(|(_, facts)| facts)
     }
 }

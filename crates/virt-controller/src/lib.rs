@@ -48,8 +48,8 @@ fn controllers(context: &Context, config: &Config) -> Tasks {
     let recorder = Recorder::start(context, COMPONENT, &mut tasks);
     let queues = caches::Queues::new(context);
     let caches = caches::Caches::start(context, &queues, &mut tasks);
-    machine::start(context, config, &caches, &queues, &recorder, &mut tasks);
     let installation = installation::Installation::watch(context, config, &mut tasks);
+    machine::start(context, config, installation.clone(), &caches, &queues, &recorder, &mut tasks);
     instance::start(context, config, installation, &caches, &queues, &recorder, &mut tasks);
     node::start(context, &caches, &queues, &recorder, &mut tasks);
     tasks

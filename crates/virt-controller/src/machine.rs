@@ -13,31 +13,39 @@ use kube_ext::{
     Tasks, resources, work,
 };
 use parking_lot::Mutex;
-use plan::vm::{self, Action, Observed, Trouble, Vm};
+use plan::vm::{self, Action, Observed, Rollout, Trouble, Vm};
 use serde_json::{Value, json};
 
 use crate::caches::{Caches, InstanceFacts, InstanceView, MachineFacts, MachineView, Queues};
 use crate::config::{Config, MachineRefusals};
+use crate::installation::Installation;
+
+/// What a template and its instance were compared by: the generation that the instance was made from, that of the
+/// machine, and whether changes are rolled out live.
+type Compared = (i64, i64, bool);
 
 struct Controller {
     context: Context,
     refusals: MachineRefusals,
+    installation: Installation,
     caches: Caches,
     recorder: Recorder,
     machines: Api<MachineView>,
     whole_machines: Api<VirtualMachine>,
     instances: Api<InstanceView>,
+    whole_instances: Api<VirtualMachineInstance>,
     revisions: Api<ControllerRevision>,
     /// What was refused last, per machine. Lost with the process: the next attempt finds out again.
     troubles: Mutex<BTreeMap<Key, Trouble>>,
-    /// Whether the template changed, by the generations that were compared.
-    changed: Mutex<BTreeMap<Key, (i64, i64, bool)>>,
+    /// What changed templates mean for instances that run, as far as it was looked up.
+    rollouts: Mutex<BTreeMap<Key, (Compared, Rollout)>>,
 }
 
 /// Adds the controller to `tasks`.
 pub(crate) fn start(
     context: &Context,
     config: &Config,
+    installation: Installation,
     caches: &Caches,
     queues: &Queues,
     recorder: &Recorder,
@@ -46,18 +54,21 @@ pub(crate) fn start(
     let controller = Arc::new(Controller {
         context: context.clone(),
         refusals: config.machine_refusals.clone(),
+        installation,
         caches: caches.clone(),
         recorder: recorder.clone(),
         machines: Api::new(&context.client),
         whole_machines: Api::new(&context.client),
         instances: Api::new(&context.client),
+        whole_instances: Api::new(&context.client),
         revisions: Api::new(&context.client),
         troubles: Mutex::default(),
-        changed: Mutex::default(),
+        rollouts: Mutex::default(),
     });
     let (queue, parallel): (Queue, usize) = (queues.machines.clone(), config.parallel);
     tasks.add(async move {
         controller.caches.synced().await;
+        controller.installation.synced().await;
         work(queue, parallel, |key| {
             let controller = Arc::clone(&controller);
             async move { controller.reconcile(&key).await }
@@ -70,13 +81,13 @@ impl Controller {
     async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
         let Some((facts, revision)) = self.caches.machines.read(key) else {
             self.troubles.lock().remove(key);
-            self.changed.lock().remove(key);
+            self.rollouts.lock().remove(key);
             return Ok(None);
         };
         let vm = &facts.vm;
         let instance = self.caches.instances.get(key);
         let observed = Observed {
-            restart_required: self.restart_required(key, vm, instance.as_deref()).await?,
+            rollout: self.rollout(key, vm, instance.as_deref()).await?,
             vm: Vm { unbound_claims: self.caches.waits_for_claim(key, &facts), ..vm.clone() },
             instance: instance.map(|instance| instance.for_machine(&vm.uid)),
             trouble: self.troubles.lock().get(key).cloned(),
@@ -107,30 +118,35 @@ impl Controller {
     }
 
     /// Compares the template with the one that the instance was made from, if the generations differ.
-    async fn restart_required(
+    async fn rollout(
         &self,
         key: &Key,
         vm: &Vm,
         instance: Option<&InstanceFacts>,
-    ) -> Result<bool, ApiError> {
-        let Some(made_from) = instance.and_then(InstanceFacts::machine_generation) else { return Ok(false) };
-        if made_from == vm.generation || vm.deleting {
-            self.changed.lock().remove(key);
-            return Ok(false);
-        }
-        if let Some((from, to, changed)) = self.changed.lock().get(key)
-            && (*from, *to) == (made_from, vm.generation)
+    ) -> Result<Rollout, ApiError> {
+        let made_from = instance.and_then(InstanceFacts::machine_generation);
+        let Some(made_from) = made_from.filter(|generation| *generation != vm.generation && !vm.deleting)
+        else {
+            self.rollouts.lock().remove(key);
+            return Ok(Rollout::default());
+        };
+        let compared = (made_from, vm.generation, self.installation.rolls_out_live());
+        if let Some((by, rollout)) = self.rollouts.lock().get(key)
+            && *by == compared
         {
-            return Ok(*changed);
+            return Ok(rollout.clone());
         }
         let name = Key::new(key.namespace.clone(), plan::name::machine_revision(&vm.uid, made_from));
-        let Some(kept) = self.revisions.find(&name).await? else { return Ok(false) };
-        let Some(machine) = self.whole_machines.find(key).await? else { return Ok(false) };
+        let Some(kept) = self.revisions.find(&name).await? else { return Ok(Rollout::default()) };
+        let Some(machine) = self.whole_machines.find(key).await? else { return Ok(Rollout::default()) };
+        let Some(running) = self.whole_instances.find(key).await? else { return Ok(Rollout::default()) };
         let before = kept.data.map(|data| data.0).unwrap_or_default();
+        let before = before.pointer("/spec/template/spec").cloned().unwrap_or_default();
         let now = serde_json::to_value(&machine.spec.template.spec).unwrap_or_default();
-        let changed = before.pointer("/spec/template/spec") != Some(&now);
-        self.changed.lock().insert(key.clone(), (made_from, vm.generation, changed));
-        Ok(changed)
+        let running = serde_json::to_value(&running.spec).unwrap_or_default();
+        let rollout = Rollout::of(&before, &now, &running, compared.2);
+        self.rollouts.lock().insert(key.clone(), (compared, rollout.clone()));
+        Ok(rollout)
     }
 }
 
@@ -183,6 +199,7 @@ impl Act<'_> {
                 self.create(&instance).await
             }
             Action::ClaimInstance { uid } => self.claim(uid).await,
+            Action::UpdateInstance { uid, patch } => self.update(uid, patch).await,
             Action::DeleteInstance { uid } => {
                 match controller.instances.delete(self.key, &Delete::only(uid)).await {
                     Err(error) if !error.is_not_found() => Err(error),
@@ -258,6 +275,19 @@ impl Act<'_> {
             "metadata": {"resourceVersion": found.metadata.resource_version, "ownerReferences": owners},
         });
         let written = controller.instances.patch(self.key, &Patch::Merge(patch)).await?;
+        let (key, revision) = (written.key(), written.resource_version().to_owned());
+        controller.caches.instances.observe(key, &revision, Some(InstanceFacts::from(written)));
+        Ok(())
+    }
+
+    /// Changes the specification of an instance, unless another one has its name by now.
+    async fn update(&self, uid: &str, patch: &Value) -> Result<(), ApiError> {
+        let controller = self.controller;
+        let patch = json!({"metadata": {"uid": uid}, "spec": patch});
+        let written = controller.instances.patch(self.key, &Patch::Merge(patch)).await;
+        // What is to follow is found out again, whatever became of this.
+        controller.rollouts.lock().remove(self.key);
+        let written = written?;
         let (key, revision) = (written.key(), written.resource_version().to_owned());
         controller.caches.instances.observe(key, &revision, Some(InstanceFacts::from(written)));
         Ok(())

@@ -32,6 +32,26 @@ fn a_machine_made_anew_claims_its_instance_and_a_stop_can_lose_its_patience() {
     until("it runs", PATIENCE, || field("vmi", "/status/phase") == "Running");
     let (machine, instance) = (field("vm", "/metadata/uid"), field("vmi", "/metadata/uid"));
 
+    let template = |spec: &str| {
+        let patch = format!(r#"{{"spec": {{"template": {{"spec": {spec}}}}}}}"#);
+        installation
+            .kubectl(&["patch", "vm", "deaf", "--type", "merge", "-p", &patch])
+            .expect("a new template");
+    };
+    let restart = || installation.condition("vm", "deaf", "RestartRequired").is_some();
+    template(r#"{"nodeSelector": {"kubernetes.io/os": "linux"}}"#);
+    until("where it may go follows", PATIENCE, || {
+        field("vmi", "/spec/nodeSelector/kubernetes.io~1os") == "linux"
+    });
+    assert!(!restart(), "what followed asks for no restart");
+    template(r#"{"domain": {"memory": {"guest": "96Mi"}}}"#);
+    until("what it is waits for a restart", PATIENCE, restart);
+    template(r#"{"domain": {"memory": {"guest": "64Mi"}}, "nodeSelector": null}"#);
+    until("what is taken back waits for nothing", PATIENCE, || {
+        !restart() && field("vmi", "/spec/nodeSelector/kubernetes.io~1os").is_empty()
+    });
+    assert_eq!(field("vmi", "/spec/domain/memory/guest"), "64Mi");
+
     installation.kubectl(&["delete", "vm", "deaf", "--cascade=orphan", "--timeout=60s"]).expect("orphaning");
     assert_eq!(field("vmi", "/metadata/uid"), instance, "the instance stays");
     installation.apply(DEAF);

@@ -144,7 +144,7 @@ fn dressed(name: &str) -> String {
             "{}
 apiVersion: v1
 kind: Service
-metadata: {{name: {name}, labels: {{{SERVED}: ""}}}}
+metadata: {{name: {name}, labels: {{{SERVED}: ''}}}}
 spec:
   selector: {{vm.kubevirt.io/name: {name}}}
   ports: [{{port: 80}}]

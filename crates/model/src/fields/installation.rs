@@ -1,5 +1,7 @@
 //! Fields of a `KubeVirt` object.
 
+use api::names::rollout_strategy;
+
 use super::State::Honoured;
 use super::{Table, harmless, harmless_unless};
 
@@ -44,7 +46,10 @@ pub(super) const TABLE: Table = &[
     ("configuration.virtualMachineOptions.disableSerialConsoleLog", Honoured),
     (
         "configuration.vmRolloutStrategy",
-        harmless_unless(&["Stage"], "changes wait for the next start; RestartRequired says so"),
+        harmless_unless(
+            &[rollout_strategy::STAGE],
+            "where a machine may run follows its template at once; other changes wait for the next start, as RestartRequired says",
+        ),
     ),
     ("configuration.vmStateStorageClass", Honoured),
     ("customizeComponents", harmless_unless(EMPTY, OPERATOR)),

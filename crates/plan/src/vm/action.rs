@@ -32,6 +32,13 @@ pub enum Action {
         /// The instance.
         uid: String,
     },
+    /// Change the specification of the instance, if it is still this one.
+    UpdateInstance {
+        /// The instance.
+        uid: String,
+        /// Merge patch of the specification.
+        patch: Value,
+    },
     /// Delete the instance, if it is still this one.
     DeleteInstance {
         /// The instance.
@@ -60,6 +67,10 @@ impl fmt::Display for Action {
             Self::CreateInstance { paused: false } => f.write_str("create the instance"),
             Self::CreateInstance { paused: true } => f.write_str("create the instance, standing still"),
             Self::ClaimInstance { uid } => write!(f, "claim instance {uid}"),
+            Self::UpdateInstance { uid, patch } => {
+                write!(f, "change instance {uid}")?;
+                patch::lines(patch, f)
+            }
             Self::DeleteInstance { uid } => write!(f, "delete instance {uid}"),
             Self::SetStrategy(strategy) => write!(f, "set run strategy {}", strategy.as_str()),
             Self::WriteStatus { patch } => {

@@ -15,6 +15,7 @@ mod action;
 mod failure;
 mod instance;
 mod observed;
+mod rollout;
 mod status;
 mod strategy;
 
@@ -29,6 +30,7 @@ pub use self::instance::instance;
 pub use self::observed::{
     Instance, Observed, Ownership, RunStrategy, StartFailure, StateChange, Status, Trouble, Vm,
 };
+pub use self::rollout::Rollout;
 use self::strategy::Want;
 use crate::{Notice, Plan, condition, name, patch};
 
@@ -106,7 +108,7 @@ fn live(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
         _ => {}
     }
     match strategy::want(vm, observed.instance.as_ref()) {
-        Want::Nothing => {}
+        Want::Nothing => follow(observed, plan),
         Want::Switch(strategy) => plan.push(Action::SetStrategy(strategy)),
         Want::Start { paused } => {
             if let Some(wait) = failure::wait(&vm.status, now) {
@@ -131,6 +133,16 @@ fn live(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
                 )));
             }
         }
+    }
+}
+
+/// Has a running instance follow what its template says now, unless it is on its way to another node.
+fn follow(observed: &Observed, plan: &mut Plan<Action>) {
+    let running = |instance: &&Instance| !instance.deleting && !instance.is_final() && !instance.migrating;
+    if let (Some(patch), Some(instance)) =
+        (&observed.rollout.follow, observed.owned_instance().filter(running))
+    {
+        plan.push(Action::UpdateInstance { uid: instance.uid.clone(), patch: patch.clone() });
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Rollout;
 use crate::condition::Condition;
 
 /// Everything that matters for one machine.
@@ -14,8 +15,8 @@ pub struct Observed {
     pub vm: Vm,
     /// The instance of the machine's name, whoever owns it.
     pub instance: Option<Instance>,
-    /// Whether the specification changed, since the instance was made, in what only a restart applies.
-    pub restart_required: bool,
+    /// How the template, if it changed since the instance was made, reaches it.
+    pub rollout: Rollout,
     /// Why the last attempt to create or delete the instance was refused, while that lasts.
     pub trouble: Option<Trouble>,
 }

@@ -116,7 +116,7 @@ fn conditions(observed: &Observed, failures: Option<&StartFailure>, now: Timesta
         }
         _ => condition::remove(&mut conditions, kind::FAILURE),
     }
-    if observed.restart_required && instance.is_some() {
+    if observed.rollout.restart_required && instance.is_some() {
         let message = "The specification changed in what only a restart applies; restart the virtual machine";
         let required = Condition::new(kind::RESTART_REQUIRED, true, "RestartRequired", message);
         condition::set(&mut conditions, required, now);

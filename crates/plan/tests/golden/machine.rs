@@ -2,7 +2,9 @@
 
 use super::teller::{Story, after, noon};
 use plan::condition::Condition;
-use plan::vm::{Action, Instance, Observed, Ownership, RunStrategy, StateChange, Status, Trouble, Vm, step};
+use plan::vm::{
+    Action, Instance, Observed, Ownership, Rollout, RunStrategy, StateChange, Status, Trouble, Vm, step,
+};
 
 /// A machine in a world where plans are carried out at once.
 struct World {
@@ -22,7 +24,7 @@ impl World {
             strategy,
             ..Vm::default()
         };
-        let observed = Observed { vm, instance: None, restart_required: false, trouble: None };
+        let observed = Observed { vm, instance: None, rollout: Rollout::default(), trouble: None };
         Self { observed, story: Story::default(), instances: 0 }
     }
 
@@ -53,6 +55,7 @@ impl World {
                     instance.owner = Ownership::Ours;
                 }
             }
+            Action::UpdateInstance { .. } => self.observed.rollout.follow = None,
             Action::DeleteInstance { .. } => {
                 if let Some(instance) = &mut self.observed.instance {
                     instance.deleting = true;
@@ -350,8 +353,11 @@ fn words() {
     world.scene("Nobody hears of the node", 18);
     world.phase("Running");
     world.observed.vm.generation = 2;
-    world.observed.restart_required = true;
-    world.scene("The template changes while it runs", 20);
+    world.observed.rollout.follow = Some(serde_json::json!({"nodeSelector": {"zone": "a"}}));
+    world.scene("The template says that it may go elsewhere", 20);
+    world.observed.vm.generation = 3;
+    world.observed.rollout.restart_required = true;
+    world.scene("The template changes while it runs", 21);
     world.story.ends_as("machine-words");
 }
 
