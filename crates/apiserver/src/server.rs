@@ -193,6 +193,7 @@ impl Builder {
         }
         let weak = WeakServer(Arc::downgrade(&server.0));
         tokio::spawn(crate::housekeeping::run(weak.clone()));
+        tokio::spawn(crate::resource::bootstrap::keep(weak.clone()));
         tokio::spawn(quota::run(weak, Arc::clone(server.recount())));
         Ok(server)
     }

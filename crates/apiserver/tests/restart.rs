@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use apiserver::ApiServer;
 use common::{Api, CONFIG_MAPS, WIDGETS, config_map, widget, widgets};
@@ -39,6 +40,42 @@ async fn objects_and_kinds_survive() {
     let old = made["metadata"]["resourceVersion"].as_str().expect("a revision");
     let patch = json!({"metadata": {"resourceVersion": old}, "data": {"x": "2"}});
     api.merge(&format!("{CONFIG_MAPS}/a"), patch).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_every_cluster_has_is_made_again_when_it_is_deleted() {
+    const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1";
+    let api = Api::start().await;
+    let paths = [
+        "/api/v1/namespaces/default/services/kubernetes".to_owned(),
+        "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical".to_owned(),
+        format!("{ROLES}/clusterroles/kubevirt.io:edit"),
+        format!("{ROLES}/clusterroles/cluster-admin"),
+        format!("{ROLES}/clusterrolebindings/cluster-admin"),
+    ];
+    let first = api.get(&paths[0]).await.expect(200);
+    // What its users changed is theirs.
+    let changed = json!({"metadata": {"labels": {"mine": "yes"}}});
+    let view = format!("{ROLES}/clusterroles/kubevirt.io:view");
+    api.merge(&view, changed).await.expect(200);
+    for path in &paths {
+        api.delete(path, json!({})).await.expect(200);
+    }
+    let patience = tokio::time::Instant::now() + Duration::from_secs(30);
+    for path in &paths {
+        while api.get(path).await.status != http::StatusCode::OK {
+            assert!(tokio::time::Instant::now() < patience, "{path} stays away");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let again = api.get(&paths[0]).await.expect(200);
+    assert_eq!(again["spec"], first["spec"]);
+    assert_ne!(again["metadata"]["uid"], first["metadata"]["uid"]);
+    assert_eq!(api.get(&view).await.expect(200)["metadata"]["labels"]["mine"], "yes");
+    // Its address is nobody else's, as before.
+    let mut other = first.clone();
+    other["metadata"] = json!({"name": "thief"});
+    api.post("/api/v1/namespaces/default/services", other).await.expect(422);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,10 +15,11 @@ use k8s_openapi::api::core::v1;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube_ext::{
-    Api, ApiError, Cache, Context, Key, Kind as _, ObjectRef, Queue, Recorder, Severity, Tasks, resources,
-    work,
+    Api, ApiError, Cache, Change, Context, Key, Kind as _, ObjectRef, Queue, Recorder, Severity, Tasks,
+    resources, work,
 };
 use parking_lot::Mutex;
+use plan::traffic;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -94,8 +95,14 @@ pub(crate) fn start(
     let client = &context.client;
     let queue: Queue = Queue::new(context.clock.clone());
     let ready = queue.clone();
+    let (telling, on) = (recorder.clone(), node.clone());
     let services = Cache::builder(Api::<v1::Service>::new(client), |service| Some(view::service(service)))
-        .on_change(move |change| ready.add(change.key().clone()))
+        .on_change(move |change| {
+            if let Change::Applied { key, before, after } = change {
+                warn_of_service(&telling, &on, key, before.as_deref(), after);
+            }
+            ready.add(change.key().clone());
+        })
         .start(context, tasks);
     let ready = queue.clone();
     let slices = Cache::builder(Api::<EndpointSlice>::new(client), view::slice)
@@ -134,12 +141,35 @@ pub(crate) fn start(
     });
 }
 
+/// Tells the author of a Service what nothing here does of it, when that changes.
+fn warn_of_service(
+    recorder: &Recorder,
+    node: &str,
+    key: &Key,
+    before: Option<&v1::Service>,
+    after: &v1::Service,
+) {
+    let fields = traffic::unserved(after);
+    // The API's own Service is nobody's to change; docs/networking.md says where it leads.
+    let own = (&*key.namespace, &*key.name) == ("default", "kubernetes");
+    if own || fields.is_empty() || before.is_some_and(|before| traffic::unserved(before) == fields) {
+        return;
+    }
+    let message = format!(
+        "{node} runs without root and carries only TCP to ports of the node, so nothing there serves {}: use type \
+         NodePort, or run `ironclad up` as root",
+        fields.join("; ")
+    );
+    let object = ObjectRef::new(&resources::SERVICE, key.clone(), after.uid());
+    recorder.record(&object, Severity::Warning, "NotServed", &message);
+}
+
 /// Tells the authors of policies that nothing here enforces them.
 fn warn_of_policies(context: &Context, node: &str, recorder: &Recorder, tasks: &mut Tasks) {
     let (recorder, node) = (recorder.clone(), node.to_owned());
     Cache::builder(Api::<NetworkPolicy>::new(&context.client), |policy| Some(policy.uid().to_owned()))
         .on_change(move |change| {
-            if let kube_ext::Change::Applied { key, before: None, after } = change {
+            if let Change::Applied { key, before: None, after } = change {
                 let object = ObjectRef::new(&resources::NETWORK_POLICY, key.clone(), after.as_str());
                 let message = format!(
                     "{node} runs without root, so nothing enforces this policy there: each Pod is alone behind its \

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use api::kubevirt::v1::KubeVirt;
 use effects::{Clock, Entropy};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use machinery::admission::{Request, Response};
+use machinery::admission::{Operation, Request, Response};
 use model::config::ClusterConfig;
 use model::defaults::Fresh;
 use parking_lot::RwLock;
@@ -27,7 +27,7 @@ use parking_lot::RwLock;
 pub use lookup::{Lookup, NoLookup};
 
 /// Answers admission questions about `VirtualMachine`, `VirtualMachineInstance`,
-/// `VirtualMachineInstanceMigration` and `KubeVirt` objects.
+/// `VirtualMachineInstanceMigration` and `KubeVirt` objects, and about the end of a `KubeVirt` object's namespace.
 #[derive(Debug)]
 pub struct Admission {
     config: RwLock<Arc<ClusterConfig>>,
@@ -54,14 +54,12 @@ impl Admission {
 
     /// Returns whether questions about this resource are answered here at all.
     pub fn concerns(group: &str, resource: &str, subresource: &str) -> bool {
-        group == "kubevirt.io"
-            && match resource {
-                "virtualmachines" => matches!(subresource, "" | "status"),
-                "virtualmachineinstances" | "virtualmachineinstancemigrations" | "kubevirts" => {
-                    subresource.is_empty()
-                }
-                _ => false,
-            }
+        match (group, resource) {
+            ("kubevirt.io", "virtualmachines") => matches!(subresource, "" | "status"),
+            ("kubevirt.io", "virtualmachineinstances" | "virtualmachineinstancemigrations" | "kubevirts")
+            | ("", "namespaces") => subresource.is_empty(),
+            _ => false,
+        }
     }
 
     /// Fills in what an object leaves open.
@@ -80,10 +78,18 @@ impl Admission {
 
     /// Refuses what cannot be.
     pub async fn validate(&self, request: &Request) -> Response {
+        let resource = (request.resource.resource.as_str(), request.sub_resource.as_str());
+        if request.operation == Operation::Delete {
+            return match resource {
+                ("kubevirts", "") => installation::validate_delete(self, request).await,
+                ("namespaces", "") => installation::validate_delete_namespace(self, request).await,
+                _ => Response::allow(request.uid.clone()),
+            };
+        }
         if request.object.is_null() {
             return Response::allow(request.uid.clone());
         }
-        match (request.resource.resource.as_str(), request.sub_resource.as_str()) {
+        match resource {
             ("virtualmachines", "status") => machine::validate_status(request),
             ("virtualmachines", "") => machine::validate(self, request),
             ("virtualmachineinstances", "") => instance::validate(self, request),

@@ -13,6 +13,12 @@ pub trait Lookup: Send + Sync + std::fmt::Debug {
 
     /// Returns whether a `KubeVirt` object other than `namespace`/`name` exists.
     async fn has_other_installation(&self, namespace: &str, name: &str) -> bool;
+
+    /// Returns whether a `KubeVirt` object lies in the namespace.
+    async fn has_installation(&self, namespace: &str) -> bool;
+
+    /// Returns a kind of which there are objects that need an installation.
+    async fn workload(&self) -> Option<&'static str>;
 }
 
 /// Knows of no other objects.
@@ -31,5 +37,13 @@ impl Lookup for NoLookup {
 
     async fn has_other_installation(&self, _namespace: &str, _name: &str) -> bool {
         false
+    }
+
+    async fn has_installation(&self, _namespace: &str) -> bool {
+        false
+    }
+
+    async fn workload(&self) -> Option<&'static str> {
+        None
     }
 }

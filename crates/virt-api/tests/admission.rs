@@ -210,6 +210,14 @@ impl Lookup for OneInstance {
     async fn has_other_installation(&self, _: &str, _: &str) -> bool {
         true
     }
+
+    async fn has_installation(&self, namespace: &str) -> bool {
+        namespace == "kubevirt"
+    }
+
+    async fn workload(&self) -> Option<&'static str> {
+        (self.phase == "Running").then_some("Virtual Machine Instances")
+    }
 }
 
 #[test]
@@ -251,4 +259,28 @@ fn a_cluster_has_one_installation_and_its_configuration_counts() {
     let question = request("VirtualMachineInstance", instance());
     let object = patched(instance(), &now(admission.mutate(&question)));
     assert_eq!(object["spec"]["domain"]["devices"]["interfaces"][0]["masquerade"], json!({}));
+}
+
+#[test]
+fn an_installation_stays_while_there_are_machines() {
+    let deleted = |kind: &str, name: &str| {
+        let old_object = json!({"metadata": {"name": name}});
+        let asked = request(kind, old_object.clone());
+        Request { operation: Operation::Delete, object: Value::Null, old_object, ..asked }
+    };
+    for (kind, name, phase, allowed) in [
+        ("KubeVirt", "kubevirt", "Running", false),
+        ("KubeVirt", "kubevirt", "", true),
+        ("Namespace", "kubevirt", "Running", false),
+        ("Namespace", "kubevirt", "", true),
+        ("Namespace", "other", "Running", true),
+        ("VirtualMachineInstance", "a", "Running", true),
+    ] {
+        let admission = admission(Arc::new(OneInstance { phase, migrating: false }));
+        let response = now(admission.validate(&deleted(kind, name)));
+        assert_eq!(response.allowed, allowed, "{kind} {name} {phase}");
+        if let Some(status) = response.status.filter(|_| !allowed) {
+            assert!(status.message.contains("Delete all machines first"), "{}", status.message);
+        }
+    }
 }

@@ -167,3 +167,39 @@ fn deleting_an_owner_cascades_as_asked() {
     let orphan = api.get("cm", "default", "of-gone").expect("the orphan stays");
     assert!(orphan["metadata"].get("ownerReferences").is_none(), "{orphan}");
 }
+
+#[test]
+fn what_an_installation_brings_is_made_again_and_kept_while_there_are_machines() {
+    let api = control_plane();
+    let there = |kind: &str, namespace: &str, name: &str| api.get(kind, namespace, name).is_some();
+    until("the installation is told of", Duration::from_secs(20), || {
+        api.get("kubevirt", "kubevirt", "kubevirt")
+            .is_some_and(|object| object["status"]["phase"] == "Deployed")
+    });
+    let gates = r#"{"spec":{"configuration":{"developerConfiguration":{"featureGates":["HostDisk"]}}}}"#;
+    api.kubectl(&["patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type", "merge", "-p", gates])
+        .expect("a gate");
+    api.apply(HALTED);
+    for object in [["kubevirt", "kubevirt"], ["namespace", "kubevirt"]] {
+        let refused = api.kubectl(&["delete", object[0], object[1], "-n", "kubevirt"]);
+        assert!(
+            !refused.success && refused.stderr.contains("Delete all machines first"),
+            "{}",
+            refused.stderr
+        );
+    }
+    let kubevirt = api.get("kubevirt", "kubevirt", "kubevirt").expect("it stays");
+    assert_eq!(kubevirt["spec"]["configuration"]["developerConfiguration"]["featureGates"][0], "HostDisk");
+
+    api.kubectl(&["delete", "vm", "halted", "--timeout", "30s"]).expect("deleting the machine");
+    api.kubectl(&["delete", "storageclass", "local", "--wait=false"]).expect("deleting the class");
+    api.kubectl(&["delete", "namespace", "kubevirt", "--wait=false"]).expect("deleting the namespace");
+    until("all is there again", Duration::from_secs(60), || {
+        let new = api.get("kubevirt", "kubevirt", "kubevirt");
+        there("storageclass", "", "local")
+            && new.is_some_and(|new| new["metadata"]["uid"] != kubevirt["metadata"]["uid"])
+    });
+    until("that the settings are lost is said", Duration::from_secs(20), || {
+        api.kubectl(&["get", "events", "-n", "kubevirt"]).stdout.contains("SettingsReset")
+    });
+}

@@ -286,6 +286,13 @@ fn without_root_a_port_of_the_node_is_carried_and_a_policy_is_not_silently_ignor
     until("the policy's author is told", Duration::from_secs(10), || {
         installation.events("server", "NotEnforced").iter().any(|message| message.contains("as root"))
     });
+    installation
+        .kubectl(&["create", "service", "clusterip", "unserved", "--tcp", "80"])
+        .expect("a Service without a port of the node");
+    until("its author is told", Duration::from_secs(10), || {
+        installation.events("unserved", "NotServed").iter().any(|message| message.contains("spec.clusterIP"))
+    });
+    assert!(installation.events("web", "NotServed").is_empty(), "its port of the node is served");
     installation.kubectl(&["delete", "service", "web"]).expect("deleting the Service");
     until("the port is closed", Duration::from_secs(10), || page(NODE_PORT).is_none());
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use api::kubevirt::v1::{KubeVirt, VirtualMachineInstance, VirtualMachineInstanceMigration};
+use api::kubevirt::v1::{KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration};
 use apiserver::admission::AdmissionPlugin;
 use kube_ext::{Api, Cache, Change, Context, Key, Kind as _, Select, Tasks};
 use machinery::admission::{Request, Response};
@@ -103,5 +103,17 @@ impl Lookup for Objects {
     async fn has_other_installation(&self, namespace: &str, name: &str) -> bool {
         let all = self.list::<KubeVirt>("").await;
         all.iter().any(|other| (other.namespace(), other.name()) != (namespace, name))
+    }
+
+    async fn has_installation(&self, namespace: &str) -> bool {
+        !self.list::<KubeVirt>(namespace).await.is_empty()
+    }
+
+    async fn workload(&self) -> Option<&'static str> {
+        if !self.list::<VirtualMachineInstance>("").await.is_empty() {
+            return Some("Virtual Machine Instances");
+        }
+        let machines = self.list::<VirtualMachine>("").await;
+        (!machines.is_empty()).then_some("Virtual Machines")
     }
 }

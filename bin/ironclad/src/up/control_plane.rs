@@ -8,8 +8,7 @@ use api::kubevirt::v1::KubeVirt;
 use apiserver::ApiServer;
 use apiserver::serve::{Limits, listen};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::api::storage::v1::StorageClass;
-use kube_ext::{Api, Context, Select};
+use kube_ext::{Api, Context};
 use machinery::admission::UserInfo;
 use store::{Retention, SqliteStore};
 use tokio::task::{JoinHandle, JoinSet};
@@ -20,7 +19,7 @@ use super::pki::Pki;
 use super::proxy::Nodes;
 use super::subresources::{Agents, Group};
 use super::unattended::Unattended;
-use super::{Effects, identity, installation};
+use super::{Effects, furniture, identity, installation};
 use crate::cli::UpArgs;
 use crate::layout::Layout;
 use crate::node_life::NodeLifeArgs;
@@ -101,11 +100,7 @@ impl ControlPlane {
     /// Makes sure that there is what manifests rely on from the first moment: a class of storage, an account for Pods.
     pub(super) async fn furnish(&self, effects: &Effects) -> Result<()> {
         let context = self.context(KUBE_CONTROLLERS, identity::kubernetes(), effects);
-        let classes = Api::<StorageClass>::new(&context.client);
-        // Whoever has chosen storage of his own keeps it.
-        if classes.list(&Select::default()).await.context("looking for storage classes")?.is_empty() {
-            classes.create("", &installation::storage_class()).await.context("creating the storage class")?;
-        }
+        furniture::storage(&context.client).await.context("creating the storage class")?;
         // The controller gives one to each namespace; the first Pod of a script must not come before it.
         let accounts = Api::<ServiceAccount>::new(&context.client);
         match accounts.create("default", &installation::default_account()).await {
@@ -114,13 +109,22 @@ impl ControlPlane {
         }
     }
 
-    /// Makes sure that the object which configures the installation is there.
-    pub(super) async fn install(&self, kubevirt: &KubeVirt, effects: &Effects) -> Result<()> {
+    /// Makes sure that the object which configures the installation is there, now and while it runs, and so of what
+    /// [`Self::furnish`] brought.
+    pub(super) async fn install(
+        &self,
+        kubevirt: KubeVirt,
+        effects: &Effects,
+        stop: &CancellationToken,
+        tasks: &mut JoinSet<Result<()>>,
+    ) -> Result<()> {
         let context = self.context(KUBE_CONTROLLERS, identity::kubernetes(), effects);
-        let api = Api::<KubeVirt>::new(&context.client);
-        if api.list(&Select::default()).await.context("looking for the KubeVirt object")?.is_empty() {
-            api.create(api::names::NAMESPACE, kubevirt).await.context("creating the KubeVirt object")?;
-        }
+        furniture::installation(&context.client, &kubevirt).await.context("creating the KubeVirt object")?;
+        let stopped = stop.clone().cancelled_owned();
+        tasks.spawn(async move {
+            furniture::keep(context, kubevirt, stopped).await;
+            Ok(())
+        });
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 pub(crate) mod admission;
 mod control_plane;
 mod detach;
+mod furniture;
 mod identity;
 pub(crate) mod installation;
 pub(crate) mod node;
@@ -112,13 +113,14 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
     let mut tasks = tokio::task::JoinSet::new();
     if let Some(accelerator) = accelerator {
         let accelerator = accelerator.await.context("choosing an accelerator broke off")?;
-        plane.install(&installation::kubevirt(Some(accelerator)), &effects).await?;
+        let kubevirt = installation::kubevirt(Some(accelerator));
+        plane.install(kubevirt, &effects, &stop, &mut tasks).await?;
         plane.controllers(accelerator == Accelerator::Tcg, arguments.node_life, &effects, &stop, &mut tasks);
         plane.name_server = node::dns::announce(&plane, &effects).await;
         node::start(arguments, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
     } else {
         // What machines need is for the nodes that may join to say.
-        plane.install(&installation::kubevirt(None), &effects).await?;
+        plane.install(installation::kubevirt(None), &effects, &stop, &mut tasks).await?;
         plane.controllers(false, arguments.node_life, &effects, &stop, &mut tasks);
     }
     let ended = tokio::select! {

@@ -29,7 +29,14 @@ pub(super) async fn all(client: &Client, service: &Service, authority: &str) -> 
 
 fn objects(service: &Service, authority: &str) -> Vec<(Resource, Value)> {
     let authority = STANDARD.encode(authority);
-    let webhook = |name: &str, path: &str, resources: &[&str]| {
+    let rule = |operations: &[&str], resources: &[&str]| {
+        json!({
+            "apiGroups": ["kubevirt.io"], "apiVersions": ["v1"], "operations": operations,
+            "resources": resources, "scope": "Namespaced",
+        })
+    };
+    let writes = |resources: &[&str]| rule(&["CREATE", "UPDATE"], resources);
+    let webhook = |name: &str, path: &str, rules: &[Value]| {
         json!([{
             "name": name,
             "admissionReviewVersions": ["v1"],
@@ -40,10 +47,7 @@ fn objects(service: &Service, authority: &str) -> Vec<(Resource, Value)> {
                 },
             },
             // Requests in other versions are converted to this one before they are asked about.
-            "rules": [{
-                "apiGroups": ["kubevirt.io"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
-                "resources": resources, "scope": "Namespaced",
-            }],
+            "rules": rules,
             "matchPolicy": "Equivalent",
             "failurePolicy": "Fail",
             "sideEffects": "None",
@@ -66,7 +70,11 @@ fn objects(service: &Service, authority: &str) -> Vec<(Resource, Value)> {
             webhook(
                 "virt-api-mutator.kubevirt.io",
                 MUTATE,
-                &["virtualmachines", "virtualmachineinstances", "virtualmachineinstancemigrations"],
+                &[writes(&[
+                    "virtualmachines",
+                    "virtualmachineinstances",
+                    "virtualmachineinstancemigrations",
+                ])],
             ),
         ),
         admission(
@@ -77,11 +85,14 @@ fn objects(service: &Service, authority: &str) -> Vec<(Resource, Value)> {
                 "virt-api-validator.kubevirt.io",
                 VALIDATE,
                 &[
-                    "virtualmachines",
-                    "virtualmachines/status",
-                    "virtualmachineinstances",
-                    "virtualmachineinstancemigrations",
-                    "kubevirts",
+                    writes(&[
+                        "virtualmachines",
+                        "virtualmachines/status",
+                        "virtualmachineinstances",
+                        "virtualmachineinstancemigrations",
+                        "kubevirts",
+                    ]),
+                    rule(&["DELETE"], &["kubevirts"]),
                 ],
             ),
         ),
@@ -118,7 +129,8 @@ mod tests {
             ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService", "APIService"]
         );
         for (_, object) in &objects[..2] {
-            for resource in object["webhooks"][0]["rules"][0]["resources"].as_array().unwrap() {
+            let rules = object["webhooks"][0]["rules"].as_array().unwrap();
+            for resource in rules.iter().flat_map(|rule| rule["resources"].as_array().unwrap()) {
                 let (resource, part) = {
                     let text = resource.as_str().unwrap();
                     text.split_once('/').unwrap_or((text, ""))

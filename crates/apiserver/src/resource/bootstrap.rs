@@ -1,6 +1,9 @@
-//! What every server holds from its first start on: namespaces, priority classes, the API's own Service.
+//! What every server holds from its first start on: namespaces, priority classes, the API's own Service, roles.
+//!
+//! While it runs, [`keep`] makes again what somebody removed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use machinery::object;
 use machinery::status::Status;
@@ -10,33 +13,47 @@ use super::storage::{self, CommitError, Intent};
 use crate::ApiServer;
 use crate::cache::ObjectKey;
 use crate::registry::{Collection, Resource, crd};
-use crate::server::StartError;
+use crate::server::{StartError, WeakServer};
 
 /// Namespaces that every cluster has.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
+/// How often it is looked for what is missing. Who replaces an object by deleting and creating it is quicker.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// An object that every server has.
+#[derive(Debug)]
+struct Own {
+    collection: Collection,
+    key: ObjectKey,
+    content: Value,
+}
+
+impl Own {
+    fn new(group: &str, plural: &str, namespace: &str, name: &str, content: Value) -> Self {
+        let (collection, key) = (Collection::new(group, plural), ObjectKey::new(namespace, name));
+        Self { collection, key, content }
+    }
+
+    fn is_there(&self, server: &ApiServer) -> bool {
+        server.object(&self.collection, &self.key).is_some()
+    }
+
+    async fn ensure(&self, server: &ApiServer) -> Result<(), StartError> {
+        let Self { collection, key, content } = self;
+        ensure(server, &collection.group, &collection.plural, &key.namespace, &key.name, content.clone())
+            .await
+    }
+}
+
 /// Brings a server into its first state, or on a later start into the state it had.
 pub(crate) async fn run(server: &ApiServer, crds: Vec<Value>) -> Result<(), StartError> {
-    let own: Vec<String> = server.settings().namespaces.clone();
-    for name in NAMESPACES.iter().map(ToString::to_string).chain(own) {
-        let namespace = json!({"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
-            "metadata": {"labels": {"kubernetes.io/metadata.name": name}}});
-        ensure(server, "", "namespaces", "", &name, namespace).await?;
+    for own in objects(server) {
+        own.ensure(server).await?;
     }
-    for (name, value, text) in [
-        (
-            "system-cluster-critical",
-            2_000_000_000,
-            "For Pods that the cluster needs, on whichever node they are.",
-        ),
-        ("system-node-critical", 2_000_001_000, "For Pods that their node needs."),
-    ] {
-        let class = json!({"value": value, "description": text, "preemptionPolicy": "PreemptLowerPriority",
-            "metadata": {"generation": 1}});
-        ensure(server, "scheduling.k8s.io", "priorityclasses", "", name, class).await?;
+    for wanted in roles() {
+        bring_up_to_date(server, &wanted).await?;
     }
-    own_service(server).await?;
-    roles(server).await?;
     install(server, crds).await?;
     // Definitions of an earlier start are served before the first request.
     for entry in server.caches().of(&crd::definitions()).snapshot("").0 {
@@ -50,7 +67,51 @@ pub(crate) async fn run(server: &ApiServer, crds: Vec<Value>) -> Result<(), Star
     Ok(())
 }
 
-async fn own_service(server: &ApiServer) -> Result<(), StartError> {
+/// Makes again what every server has and somebody removed, until the server is gone.
+pub(crate) async fn keep(server: WeakServer) {
+    let Some(mut own) = server.upgrade().map(|server| objects(&server)) else { return };
+    own.extend(roles());
+    loop {
+        let Some(clock) = server.upgrade().map(|server| Arc::clone(server.clock())) else { return };
+        clock.sleep(LOOK).await;
+        let Some(server) = server.upgrade() else { return };
+        for own in own.iter().filter(|own| !own.is_there(&server)) {
+            let what = format!("{}/{}", own.collection.plural, own.key.name);
+            if let Err(error) = own.ensure(&server).await {
+                tracing::error!(what, %error, "cannot make again what every cluster has, will try again");
+                continue;
+            }
+            server.allocator().hold(&own.content);
+            tracing::warn!(what, "every cluster has it: what was deleted is made again");
+        }
+    }
+}
+
+/// Returns what is there from the start and then its users' to change.
+fn objects(server: &ApiServer) -> Vec<Own> {
+    let namespaces = NAMESPACES.into_iter().chain(server.settings().namespaces.iter().map(String::as_str));
+    let namespaces = namespaces.map(|name| {
+        let content = json!({"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+            "metadata": {"labels": {"kubernetes.io/metadata.name": name}}});
+        Own::new("", "namespaces", "", name, content)
+    });
+    let classes = [
+        (
+            "system-cluster-critical",
+            2_000_000_000,
+            "For Pods that the cluster needs, on whichever node they are.",
+        ),
+        ("system-node-critical", 2_000_001_000, "For Pods that their node needs."),
+    ];
+    let classes = classes.map(|(name, value, text)| {
+        let content = json!({"value": value, "description": text, "preemptionPolicy": "PreemptLowerPriority",
+            "metadata": {"generation": 1}});
+        Own::new("scheduling.k8s.io", "priorityclasses", "", name, content)
+    });
+    namespaces.chain(classes).chain([own_service(server)]).collect()
+}
+
+fn own_service(server: &ApiServer) -> Own {
     let address = server.allocator().first().to_string();
     let service = json!({
         "metadata": {"labels": {"component": "apiserver", "provider": "kubernetes"}},
@@ -61,29 +122,29 @@ async fn own_service(server: &ApiServer) -> Result<(), StartError> {
         },
         "status": {"loadBalancer": {}},
     });
-    ensure(server, "", "services", "default", "kubernetes", service).await
+    Own::new("", "services", "default", "kubernetes", service)
 }
 
-/// Creates the roles and bindings that every server has, and adds to existing ones what is new in this release.
-async fn roles(server: &ApiServer) -> Result<(), StartError> {
-    for wanted in crate::auth::bootstrap::objects() {
-        let kind = object::kind(&wanted);
-        let collection = Collection::new(crate::auth::rbac::GROUP, &format!("{}s", kind.to_lowercase()));
-        let key = ObjectKey::new("", object::name(&wanted));
-        let existing = server.object(&collection, &key);
-        let revision = existing.as_ref().map(|entry| entry.revision);
-        let parsed = existing.and_then(|entry| entry.parse().ok());
-        let Some(mut draft) = crate::auth::bootstrap::reconcile(parsed.as_ref(), &wanted) else { continue };
-        if revision.is_none() {
-            let resource = stored(server, &collection)?;
-            complete(server, &resource, &key, &mut draft);
-        }
-        match storage::commit(server, &collection, &key, revision, Intent::Put(&draft)).await {
-            Ok(_) | Err(CommitError::Conflict) => {}
-            Err(CommitError::Failed(status)) => return Err(failure(&collection.plural, &key.name, status)),
-        }
+/// Returns the roles and bindings that every server has.
+fn roles() -> Vec<Own> {
+    let own = crate::auth::bootstrap::objects().into_iter().map(|wanted| {
+        let plural = format!("{}s", object::kind(&wanted).to_lowercase());
+        let (namespace, name) = (object::namespace(&wanted).to_owned(), object::name(&wanted).to_owned());
+        Own::new(crate::auth::rbac::GROUP, &plural, &namespace, &name, wanted)
+    });
+    own.collect()
+}
+
+/// Creates a role or binding, or adds to an existing one what is new in this release.
+async fn bring_up_to_date(server: &ApiServer, own: &Own) -> Result<(), StartError> {
+    let Own { collection, key, content } = own;
+    let Some(entry) = server.object(collection, key) else { return own.ensure(server).await };
+    let existing = entry.parse().ok();
+    let Some(draft) = crate::auth::bootstrap::reconcile(existing.as_ref(), content) else { return Ok(()) };
+    match storage::commit(server, collection, key, Some(entry.revision), Intent::Put(&draft)).await {
+        Ok(_) | Err(CommitError::Conflict) => Ok(()),
+        Err(CommitError::Failed(status)) => Err(failure(&collection.plural, &key.name, status)),
     }
-    Ok(())
 }
 
 /// Creates an object unless it exists.

@@ -65,7 +65,13 @@ pub(super) const TABLE: Table = &[
     ("productVersion", harmless(OPERATOR)),
     ("serviceMonitorNamespace", harmless(OPERATOR)),
     ("synchronizationPort", harmless(OPERATOR)),
-    ("uninstallStrategy", harmless(OPERATOR)),
+    (
+        "uninstallStrategy",
+        harmless_unless(
+            &["BlockUninstallIfWorkloadsExist"],
+            "machines are not removed with this object: it cannot be deleted while there are any",
+        ),
+    ),
     ("workloadUpdateStrategy", harmless_unless(EMPTY, OPERATOR)),
     ("workloads", harmless(OPERATOR)),
 ];

@@ -7,11 +7,13 @@ mod name_server;
 mod policies;
 mod policy;
 mod services;
+mod unserved;
 
 pub use self::name_server::name_servers;
 pub use self::policies::{LocalNode, Tables, policies};
 pub use self::policy::{Peer, PeerPort, Policy, Rule};
 pub use self::services::{Endpoint, Port, Service, services};
+pub use self::unserved::unserved;
 
 /// Writes `name { kind; elements = { ... } }`; without the elements when there are none.
 fn collection(kind: &str, name: &str, types: &str, elements: &[String]) -> String {
