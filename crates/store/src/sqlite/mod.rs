@@ -3,10 +3,14 @@
 //! The database is one file that a user can open with `sqlite3`. Writes go to one thread that commits all
 //! that is waiting in a single transaction, so that many writers share one synchronisation of the disk.
 
+mod check;
+mod copy;
+mod lock;
 mod open;
 mod reader;
 mod recent;
 mod rows;
+mod schema;
 mod writer;
 
 use std::path::Path;

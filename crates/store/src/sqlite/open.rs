@@ -1,39 +1,20 @@
-//! Opening the file: the lock, the check, the schema.
+//! Opening the file: lock, settings, check, schema.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::rows;
+use super::lock::Lock;
+use super::{check, rows, schema};
 use crate::{Error, Result, Revision};
 
 /// Page cache of the writer, in KiB.
 const CACHE: i64 = 1024;
-
-/// Marks a file as ours ("iron" in ASCII).
-const APPLICATION_ID: i32 = 0x6972_6f6e;
-
-/// The steps that lead from an empty file to the present schema; step n makes version n + 1.
-const MIGRATIONS: &[&str] = &["
-    CREATE TABLE log (
-        revision   INTEGER PRIMARY KEY AUTOINCREMENT,
-        created    INTEGER NOT NULL,
-        superseded INTEGER,
-        key        TEXT NOT NULL,
-        value      BLOB
-    );
-    CREATE UNIQUE INDEX log_current ON log (key) WHERE superseded IS NULL;
-    CREATE INDEX log_history ON log (key, revision);
-    CREATE TABLE mark (
-        name  TEXT PRIMARY KEY,
-        value INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    INSERT INTO mark VALUES ('floor', 0), ('revision', 0);
-"];
 
 /// An opened and checked database.
 #[derive(Debug)]
@@ -43,7 +24,7 @@ pub(super) struct Opened {
     pub(super) revision: Revision,
     pub(super) floor: Revision,
     /// Held for as long as the store is open.
-    pub(super) lock: File,
+    pub(super) lock: Lock,
 }
 
 /// Wraps a database error: full disks and damage get their own words.
@@ -60,22 +41,29 @@ pub(super) fn failed(path: &Path, doing: &'static str, source: rusqlite::Error) 
 
 /// Opens, checks and, if need be, creates or upgrades the database.
 pub(super) fn open(path: &Path) -> Result<Opened> {
-    let lock = lock(path)?;
+    let lock = Lock::take(path)?;
+    // A file that was moved away took its end along.
+    let noted = lock.noted().filter(|_| path.exists()).unwrap_or(0);
     forget_unwritten(path);
     let connection = connect(path, CACHE)?;
-    check(path, &connection)?;
-    migrate(path, &connection)?;
-    let number = |sql| -> Result<Revision> {
-        let read: i64 =
-            connection.query_row(sql, [], |row| row.get(0)).map_err(|e| failed(path, "read the marks", e))?;
-        Ok(read as Revision)
-    };
-    let floor = number("SELECT value FROM mark WHERE name = 'floor'")?;
-    let revision = rows::latest(&connection).map_err(|error| failed(path, "read the marks", error))?;
+    check::identity(path, &connection)?;
+    check::pages(path, &connection)?;
+    schema::migrate(path, &connection)?;
+    check::rows(path, &connection)?;
+    let wrap = |source| failed(path, "read the marks", source);
+    let floor = rows::floor(&connection).map_err(wrap)?;
+    let revision = rows::latest(&connection).map_err(wrap)?;
+    let damaged = |detail| Err(Error::Damaged { path: path.to_owned(), detail });
     if floor > revision {
-        let detail = format!("it is compacted to {floor} but ends at {revision}");
-        return Err(Error::Damaged { path: path.to_owned(), detail });
+        return damaged(format!("it is compacted to {floor} but ends at {revision}"));
     }
+    if revision < noted {
+        return damaged(format!(
+            "it ends at revision {revision} and {noted} was written: its log, {}, was cut off, changed or taken away",
+            beside(path, "-wal").display()
+        ));
+    }
+    lock.note(revision);
     Ok(Opened { path: path.to_owned(), connection, revision, floor, lock })
 }
 
@@ -86,7 +74,9 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
 pub(super) fn reopen(path: &Path, revision: Revision) -> Result<Connection> {
     forget_unwritten(path);
     let connection = connect(path, CACHE)?;
-    check(path, &connection)?;
+    check::identity(path, &connection)?;
+    check::pages(path, &connection)?;
+    check::rows(path, &connection)?;
     let wrap = |source| failed(path, "take back a failed write", source);
     let found = rows::latest(&connection).map_err(wrap)?;
     if found < revision {
@@ -105,34 +95,31 @@ pub(super) fn reopen(path: &Path, revision: Revision) -> Result<Connection> {
 /// A log read with them would end behind a gap, and what is appended there would be lost at the next power failure. Pages
 /// that still wait to be written stay; the next synchronisation writes them.
 fn forget_unwritten(path: &Path) {
-    let mut log = OsString::from(path);
-    log.push("-wal");
+    let log = beside(path, "-wal");
     let Ok(file) = File::open(&log) else { return };
     if let Err(error) = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed) {
-        tracing::warn!(path = %PathBuf::from(log).display(), %error, "the log is read as the kernel remembers it");
+        tracing::warn!(path = %log.display(), %error, "the log is read as the kernel remembers it");
     }
 }
 
-/// Takes the lock file beside the database. SQLite's own locks would let a second process in between writes.
-fn lock(path: &Path) -> Result<File> {
+/// Returns the file that SQLite keeps beside the database under this ending.
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let io = |source| Error::Io { doing: "lock", path: name.clone(), source: Arc::new(source) };
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&name).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
-    }
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// Opens a connection with a page cache of `cache` KiB.
 pub(super) fn connect(path: &Path, cache: i64) -> Result<Connection> {
-    // The file holds Secrets: made here, it is readable by its owner only, and so are the files beside it.
-    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    made.map_err(|source| Error::Io { doing: "open", path: path.to_owned(), source: Arc::new(source) })?;
+    // The file holds Secrets: made here, it is readable by its owner only, and so are the files beside it. One that is
+    // there must not be opened and closed here: that would drop the locks that other connections of this process hold on
+    // it (fcntl_locking(2)), and whoever else looks into the file would take the log away as the last who has it open.
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    if let Err(source) = made
+        && source.kind() != ErrorKind::AlreadyExists
+    {
+        return Err(Error::Io { doing: "open", path: path.to_owned(), source: Arc::new(source) });
+    }
     let wrap = |source| failed(path, "open the database", source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(wrap)?;
@@ -160,53 +147,6 @@ fn ignore_no_row(error: rusqlite::Error) -> rusqlite::Result<()> {
         rusqlite::Error::QueryReturnedNoRows => Ok(()),
         other => Err(other),
     }
-}
-
-fn check(path: &Path, connection: &Connection) -> Result<()> {
-    let wrap = |source| failed(path, "check the database", source);
-    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(wrap)?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(wrap)?;
-    if id != APPLICATION_ID && tables > 0 {
-        let detail = "it is a database of another program".to_owned();
-        return Err(Error::Damaged { path: path.to_owned(), detail });
-    }
-    let mut findings = Vec::new();
-    connection
-        .pragma_query(None, "quick_check", |row| {
-            findings.push(row.get::<_, String>(0)?);
-            Ok(())
-        })
-        .map_err(wrap)?;
-    if findings != ["ok"] {
-        return Err(Error::Damaged { path: path.to_owned(), detail: findings.join("; ") });
-    }
-    Ok(())
-}
-
-/// Brings the schema up to date, one transaction a step. `user_version` is the number of steps done.
-fn migrate(path: &Path, connection: &Connection) -> Result<()> {
-    let wrap = |source| failed(path, "upgrade the schema", source);
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(wrap)?;
-    let known = MIGRATIONS.len() as u32;
-    if found > known {
-        return Err(Error::TooNew { path: path.to_owned(), found, known });
-    }
-    for (step, sql) in MIGRATIONS.iter().enumerate().skip(found as usize) {
-        let done = step + 1;
-        let batch = format!(
-            "BEGIN IMMEDIATE;
-             CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, release TEXT NOT NULL);
-             {sql}
-             INSERT INTO migration VALUES ({done}, '{release}');
-             PRAGMA application_id = {APPLICATION_ID};
-             PRAGMA user_version = {done};
-             COMMIT;",
-            release = env!("CARGO_PKG_VERSION"),
-        );
-        connection.execute_batch(&batch).map_err(wrap)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
+use super::check::checksum;
 use crate::watch::Batch;
 use crate::{Entry, Event, List, Page, Revision, prefix};
 
@@ -35,6 +36,13 @@ pub(super) fn latest(connection: &Connection) -> Result<Revision> {
     let sql = "SELECT max((SELECT value FROM mark WHERE name = 'revision'), coalesce((SELECT max(revision) FROM log), 0))";
     let latest: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(latest as Revision)
+}
+
+/// Returns the oldest revision that can be read.
+pub(super) fn floor(connection: &Connection) -> Result<Revision> {
+    let floor: i64 =
+        connection.query_row("SELECT value FROM mark WHERE name = 'floor'", [], |row| row.get(0))?;
+    Ok(floor as Revision)
 }
 
 /// Returns the exclusive upper bound of the keys below `prefix`. Without one it is a blob, which SQLite orders
@@ -131,11 +139,12 @@ pub(super) fn append(
     }
     let created = previous.map_or(revision, |entry| entry.created as i64);
     let superseded = value.is_none().then_some(revision);
+    let sum = checksum(revision, created, key.as_bytes(), value);
     connection
         .prepare_cached(
-            "INSERT INTO log (revision, created, superseded, key, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO log (revision, created, superseded, key, value, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![revision, created, superseded, key, value])?;
+        .execute(params![revision, created, superseded, key, value, sum])?;
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! The writer thread: takes what is waiting, commits it in one transaction, announces it, answers.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
+use super::lock::Lock;
 use super::open::{self, Opened, failed};
 use super::recent::Recent;
 use super::{Retention, rows};
@@ -32,7 +32,7 @@ enum Request {
 pub(super) struct Writer {
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
-    _lock: File,
+    _lock: Arc<Lock>,
 }
 
 impl Writer {
@@ -41,7 +41,8 @@ impl Writer {
         let Opened { path, connection, revision, floor, lock } = opened;
         let at = path.clone();
         let database = Database::Open(connection);
-        let worker = Worker { path, database, recent, retention, revision, floor };
+        let lock = Arc::new(lock);
+        let worker = Worker { path, database, lock: Arc::clone(&lock), recent, retention, revision, floor };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || worker.run(&requests))
@@ -90,6 +91,7 @@ impl Drop for Writer {
 struct Worker {
     path: PathBuf,
     database: Database,
+    lock: Arc<Lock>,
     recent: Arc<Recent>,
     retention: Retention,
     revision: Revision,
@@ -209,6 +211,7 @@ impl Worker {
         match self.transact(&connection, writes, &mut group) {
             Ok(()) => {
                 self.database = Database::Open(connection);
+                self.lock.note(self.revision);
                 self.recent.publish(group.events);
                 for (answer, result) in group.answers {
                     let _ = answer.send(result);
