@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod components;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::audit::AuditArgs;
 pub(crate) use self::components::{
     ComponentArgs, KubeDnsArgs, KubeletArgs, NodeComponentArgs, VirtApiArgs, VirtControllerArgs,
     VirtHandlerArgs,
@@ -201,6 +203,8 @@ pub(crate) struct UpArgs {
     pub(crate) image_space: ImageSpaceArgs,
     #[command(flatten)]
     pub(crate) node_life: NodeLifeArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
     /// Descriptor on which the outcome of the start is reported.
     #[arg(long, hide = true)]
     pub(crate) ready_fd: Option<i32>,

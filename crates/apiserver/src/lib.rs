@@ -12,6 +12,7 @@
 //! In-process callers take the same way behind [`ApiServer::in_process`].
 
 pub mod admission;
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod cache;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use store::Store;
 
 use crate::admission::{AdmissionPlugin, Chain};
+use crate::audit::Audit;
 use crate::auth::{self, Auth};
 use crate::cache::{Caches, Entry, ObjectKey};
 use crate::extension::Extension;
@@ -37,6 +38,7 @@ struct Inner {
     allocator: Allocator,
     recount: Arc<Recount>,
     auth: Auth,
+    audit: Option<Audit>,
     settings: Settings,
 }
 
@@ -107,6 +109,7 @@ pub struct Builder {
     nodes: Arc<dyn NodeProxy>,
     crds: Vec<Value>,
     auth: auth::Settings,
+    audit: Option<Audit>,
     settings: Settings,
 }
 
@@ -160,6 +163,13 @@ impl Builder {
         self
     }
 
+    /// Keeps an audit log.
+    #[must_use]
+    pub fn audit(mut self, audit: Option<Audit>) -> Self {
+        self.audit = audit;
+        self
+    }
+
     /// Chooses settings.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {
@@ -184,6 +194,7 @@ impl Builder {
             allocator: Allocator::new(self.settings.service_network),
             recount: Arc::default(),
             auth: Auth::new(self.auth),
+            audit: self.audit,
             settings: self.settings,
         }));
         crate::resource::storage::load(&server).await?;
@@ -211,6 +222,7 @@ impl ApiServer {
             nodes: Arc::new(NoNodes),
             crds: Vec::new(),
             auth: auth::Settings::default(),
+            audit: None,
             settings: Settings::default(),
         }
     }
@@ -222,6 +234,14 @@ impl ApiServer {
 
     /// Answers a request. Who asks stands in the request's extensions as a [`UserInfo`]; without one it is refused.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        match &self.0.audit {
+            Some(audit) => audit.record(self, request).await,
+            None => self.answer(request).await,
+        }
+    }
+
+    /// Answers a request without a word in the audit log.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
         match route::route(self, request).await {
             Ok(response) => response,
             Err(status) => body::refusal(&status),
@@ -256,6 +276,11 @@ impl ApiServer {
     /// Returns the clock's time.
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+
+    /// The audit log, if one is kept.
+    pub fn audit(&self) -> Option<&Audit> {
+        self.0.audit.as_ref()
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use api::kubevirt::v1::KubeVirt;
@@ -26,6 +27,9 @@ use crate::node_life::NodeLifeArgs;
 
 /// Name of Kubernetes' own controllers among the owners of fields.
 const KUBE_CONTROLLERS: &str = "kube-controller-manager";
+
+/// Time for the audit log to be written to its end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A running API server.
 #[derive(Debug)]
@@ -65,11 +69,13 @@ impl ControlPlane {
             namespaces: vec![api::names::NAMESPACE.to_owned()],
             ..apiserver::server::Settings::default()
         };
+        let audit = arguments.audit.open(effects.clock.clone())?;
         let server = ApiServer::builder(Arc::new(store))
             .settings(server_settings)
             .clock(effects.clock.clone())
             .entropy(effects.entropy.clone())
             .auth(settings)
+            .audit(audit)
             .admission(virt_api.clone())
             .admission(Arc::new(Unattended))
             .extension(group.clone())
@@ -164,5 +170,10 @@ impl ControlPlane {
     pub(super) async fn join(self) {
         // A server task that broke off has said so in the log.
         drop(self.serving.await);
+        let server = self.server;
+        let flush = move || server.audit().is_none_or(|audit| audit.log().flush(LAST_WORDS));
+        if !tokio::task::spawn_blocking(flush).await.unwrap_or(false) {
+            tracing::error!("the last events of the audit log could not be written");
+        }
     }
 }

@@ -33,6 +33,7 @@ pub(crate) fn detach(arguments: &UpArgs, global: &Global, layout: &Layout) -> Re
         .args(["--boot-patience", &arguments.guests.boot_patience.to_string()])
         .args(["--node-monitor-grace-period", &arguments.node_life.node_monitor_grace_period.to_string()])
         .args(arguments.image_space.words())
+        .args(arguments.audit.words().context("naming the audit log")?)
         .arg("--data-dir")
         .arg(layout.root())
         .current_dir("/")

@@ -1,6 +1,7 @@
 //! Identities from client certificates: the common name is the user, the organizations are the groups.
 
 use machinery::admission::UserInfo;
+use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer as _, X509Certificate};
 
 use super::identity;
@@ -12,7 +13,10 @@ pub fn identity(der: &[u8]) -> Option<UserInfo> {
     let name =
         certificate.subject().iter_common_name().next().and_then(text).filter(|name| !name.is_empty())?;
     let groups = certificate.subject().iter_organization().filter_map(text);
-    Some(identity::user(name, groups))
+    let mut user = identity::user(name, groups);
+    let credential = format!("X509SHA256={}", hex::encode(Sha256::digest(der)));
+    user.extra.insert(identity::CREDENTIAL.to_owned(), vec![credential]);
+    Some(user)
 }
 
 #[cfg(test)]
@@ -28,6 +32,11 @@ mod tests {
         let user = super::identity(&issued.certificate().expect("DER")).expect("an identity");
         assert_eq!(user.username, "alice");
         assert_eq!(user.groups, ["system:masters", "system:authenticated"]);
+        let credential = &user.extra["authentication.kubernetes.io/credential-id"];
+        assert!(
+            credential[0].strip_prefix("X509SHA256=").is_some_and(|hash| hash.len() == 64),
+            "{credential:?}"
+        );
         assert_eq!(super::identity(b"no certificate"), None);
     }
 }

@@ -18,6 +18,9 @@ pub const NODES: &str = "system:nodes";
 /// The extra that says on which node a service account's Pod runs.
 pub const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
+/// The extra that names the credential which a user showed.
+pub const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
+
 const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
 
 /// A user in groups, authenticated.

@@ -7,7 +7,7 @@ use machinery::status::Status;
 use super::attributes::Attributes;
 use super::identity::{self, ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED};
 use crate::request::query::decode_path;
-use crate::{ApiServer, Result};
+use crate::{ApiServer, Result, audit};
 
 const USER: &str = "impersonate-user";
 const GROUP: &str = "impersonate-group";
@@ -52,6 +52,7 @@ pub(super) fn apply(server: &ApiServer, user: UserInfo, headers: &HeaderMap) -> 
     if !wanted.groups.iter().any(|group| group == AUTHENTICATED || group == UNAUTHENTICATED) {
         wanted.groups.push(everyone.to_owned());
     }
+    audit::impersonated(&wanted);
     Ok(wanted)
 }
 
@@ -82,7 +83,7 @@ fn wanted(headers: &HeaderMap) -> Result<Option<UserInfo>> {
     }
     let why =
         "the request impersonates groups, a uid or extra without a user; add the header Impersonate-User";
-    Err(Status::internal(why).into())
+    Err(Status::bad_request(why).into())
 }
 
 #[cfg(test)]

@@ -25,10 +25,10 @@ use certs::SigningKey;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use machinery::admission::UserInfo;
-use machinery::status::Status;
+use machinery::status::{Reason, Status};
 
 use crate::request::RequestInfo;
-use crate::{ApiServer, Result};
+use crate::{ApiServer, Result, audit};
 use attributes::Attributes;
 use rbac::{Decision, PolicyCache};
 
@@ -124,14 +124,19 @@ pub fn authorize(
     info: &RequestInfo,
     query: Option<&str>,
 ) -> Result<UserInfo> {
-    let user = impersonate::apply(server, user, headers)?;
+    let user = impersonate::apply(server, user, headers).inspect_err(|status| {
+        if status.code == Reason::Forbidden.code() {
+            audit::decided(false, "");
+        }
+    })?;
     let name = attributes::selected_name(info, query.unwrap_or_default());
     let mut attributes = Attributes::of(info);
     if let Some(name) = &name {
         attributes.name = name;
     }
-    require(server, &user, &attributes)?;
-    Ok(user)
+    let decision = server.auth().decide(server, &user, &attributes);
+    audit::decided(decision.allowed, &decision.reason);
+    if decision.allowed { Ok(user) } else { Err(attributes.forbidden(&user, &decision.reason)) }
 }
 
 /// Refuses with 403 unless `user` may do what `attributes` say.

@@ -9,12 +9,13 @@ use serde_json::Value;
 
 use super::ownership::{self, Ownership};
 use super::{Call, WriteOptions, decode, present, storage, write, written};
-use crate::{Body, Result};
+use crate::{Body, Result, audit};
 
 /// Answers an apply patch.
 pub(crate) async fn apply(call: &mut Call, body: &Bytes, options: &WriteOptions) -> Result<Response<Body>> {
     let key = call.key();
     let stated = decode::yaml(body)?.value;
+    audit::requested_change(&stated);
     check(call, &stated)?;
     let owner = Ownership::apply(call);
     // Whoever loses the race for a new name merges into what the winner made.

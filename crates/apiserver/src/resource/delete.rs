@@ -17,7 +17,7 @@ use super::present::{self, ListMeta};
 use super::storage::{self, CommitError, Intent};
 use super::{Call, admit, decode, list, metadata, strategy};
 use crate::cache::{Entry, ObjectKey};
-use crate::{Body, Result, body, conversion};
+use crate::{Body, Result, audit, body, conversion};
 
 /// What becomes of the objects that depend on a deleted one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,7 @@ impl DeleteOptions {
                 ))
                 .into());
             }
+            audit::requested_change(&raw);
         }
         for (name, value) in [
             ("gracePeriodSeconds", call.query.get("gracePeriodSeconds")),

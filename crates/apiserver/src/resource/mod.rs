@@ -7,7 +7,7 @@ mod apply;
 pub(crate) mod bootstrap;
 mod call;
 mod create;
-mod decode;
+pub(crate) mod decode;
 mod delete;
 mod list;
 mod metadata;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::decode::Decoded;
 use super::ownership::Ownership;
 use super::{Call, FieldValidation, WriteOptions, apply, decode, present, write, written};
-use crate::{Body, Result};
+use crate::{Body, Result, audit};
 
 /// The kinds of patch, by media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub(crate) async fn patch(call: &mut Call, body: &Bytes) -> Result<Response<Body
         return apply::apply(call, body, &options).await;
     }
     let Decoded { value: patch, duplicates } = decode::json(body)?;
+    audit::requested_change(&patch);
     let owner = Ownership::update(call);
     let key = call.key();
     let mut told = false;

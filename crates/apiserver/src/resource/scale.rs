@@ -10,7 +10,7 @@ use super::ownership::Ownership;
 use super::subresource::take;
 use super::{Call, WriteOptions, decode, present, storage, write};
 use crate::registry::Resource;
-use crate::{Body, Result};
+use crate::{Body, Result, audit};
 
 /// Answers a get, update or patch of `scale`.
 pub(crate) async fn answer(
@@ -31,6 +31,7 @@ pub(crate) async fn answer(
     let options = WriteOptions::parse(&call.query, kind, media_type == "application/apply-patch+yaml")?;
     let sent =
         if media_type.contains("yaml") { decode::yaml(&body)?.value } else { decode::json(&body)?.value };
+    audit::requested_change(&sent);
     let owner = Ownership::update(call);
     let patching = verb == "patch";
     let outcome = write::update(call, &key, &options, &owner, |call, old| {

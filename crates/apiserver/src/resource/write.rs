@@ -16,7 +16,7 @@ use super::strategy::{self, Strategy};
 use super::{Call, FieldValidation, WriteOptions, admit, metadata, present, quota};
 use crate::cache::{Entry, Facets, ObjectKey, stored_bytes};
 use crate::registry::Resource;
-use crate::{Result, auth, conversion};
+use crate::{Result, audit, auth, conversion};
 
 /// How often a write is computed anew because the object changed meanwhile.
 const ATTEMPTS: usize = 20;
@@ -34,6 +34,11 @@ pub(crate) fn accept(call: &mut Call, decoded: Decoded, validation: FieldValidat
         let problems = resource.schema.settle(&mut value).map_err(|why| cannot_handle(&expected, &why))?;
         strict(call, &expected, duplicates, problems, validation)?;
     }
+    audit::requested(&value, |sent| {
+        if expected == resource.gvk {
+            default(&strategy::of(&resource), call, sent);
+        }
+    });
     Ok(value)
 }
 

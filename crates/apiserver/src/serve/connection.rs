@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::clients::{Client, Clients, Newcomers};
 use super::ending::ending;
 use super::{Answer, Limits};
+use crate::audit::ClientAddress;
 use crate::{Body, auth, body};
 
 /// Clients that have too many connections, and are being told so.
@@ -90,6 +91,8 @@ impl<S: Answer> Front<S> {
             let (front, peer) = (Arc::clone(&self), Arc::clone(&peer));
             async move {
                 let Self { server, limits, shutdown, .. } = &*front;
+                let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+                request.extensions_mut().insert(ClientAddress(address));
                 Ok::<_, Infallible>(answer(server, peer, request, *limits, shutdown.clone()).await)
             }
         });
@@ -162,11 +165,10 @@ impl<S: Answer> Front<S> {
 async fn answer(
     server: &impl Answer,
     peer: Arc<Option<UserInfo>>,
-    request: Request<Incoming>,
+    request: Request<Body>,
     limits: Limits,
     shutdown: CancellationToken,
 ) -> Response<Body> {
-    let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
     let answered = tokio::select! {
         response = server.answer(peer.as_ref().as_ref(), request) => response,
         () = server.clock().sleep(limits.request_time) => {

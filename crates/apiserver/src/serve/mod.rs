@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use effects::Clock;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use machinery::admission::UserInfo;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connection::Front;
-use crate::{ApiServer, Body, auth, body};
+use crate::{ApiServer, Body, audit, auth, body};
 
 /// What answers the requests that come by a listener.
 #[async_trait::async_trait]
@@ -38,14 +38,30 @@ pub trait Answer: Clone + Send + Sync + 'static {
 
 #[async_trait::async_trait]
 impl Answer for ApiServer {
-    async fn answer(&self, peer: Option<&UserInfo>, mut request: Request<Body>) -> Response<Body> {
-        match auth::authenticate(self, request.headers(), peer) {
-            Ok(user) => request.extensions_mut().insert(user),
-            Err(status) => return body::refusal(&status),
+    async fn answer(&self, peer: Option<&UserInfo>, request: Request<Body>) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        let id = HeaderValue::from_str(&audit::id(self, &parts.headers)).ok();
+        if let Some(id) = &id {
+            parts.headers.insert(audit::ID, id.clone());
+        }
+        let mut response = match auth::authenticate(self, &parts.headers, peer) {
+            Ok(user) => {
+                parts.extensions.insert(user);
+                let compress = compress::wanted(&parts.headers);
+                let response = self.handle(Request::from_parts(parts, body)).await;
+                if compress { compress::compressed(response).await } else { response }
+            }
+            Err(status) => {
+                if let Some(audit) = self.audit() {
+                    audit.refuse(self, &parts, &status);
+                }
+                body::refusal(&status)
+            }
         };
-        let compress = compress::wanted(request.headers());
-        let response = self.handle(request).await;
-        if compress { compress::compressed(response).await } else { response }
+        if let Some(id) = id {
+            response.headers_mut().insert(audit::ID, id);
+        }
+        response
     }
 
     fn clock(&self) -> &dyn Clock {

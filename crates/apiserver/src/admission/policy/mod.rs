@@ -11,7 +11,7 @@ use machinery::admission::Request;
 use machinery::cel::Budget;
 use machinery::object;
 use machinery::status::{Cause, Reason, Status};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::rule::{Decision, Policy};
 use super::Context;
@@ -44,28 +44,27 @@ struct Binding {
     name: String,
     policy: String,
     criteria: Option<Criteria>,
-    deny: bool,
-    warn: bool,
-    audit: bool,
+    /// Which of `Deny`, `Warn` and `Audit` it does, in the order in which it names them.
+    actions: Vec<String>,
     parameters: Value,
 }
 
 impl Binding {
     fn read(object: &Value) -> Vec<Arc<Self>> {
         let spec = &object["spec"];
-        let does = |action: &str| {
-            spec["validationActions"].as_array().is_some_and(|actions| actions.iter().any(|is| is == action))
-        };
+        let actions = spec["validationActions"].as_array().into_iter().flatten();
         let matching = &spec["matchResources"];
         vec![Arc::new(Self {
             name: object::name(object).to_owned(),
             policy: object::str_at(spec, &["policyName"]).to_owned(),
             criteria: (!matching.is_null()).then(|| Criteria::of_policy(matching, true)),
-            deny: does("Deny"),
-            warn: does("Warn"),
-            audit: does("Audit"),
+            actions: actions.filter_map(|action| action.as_str().map(str::to_owned)).collect(),
             parameters: spec["paramRef"].clone(),
         })]
+    }
+
+    fn does(&self, action: &str) -> bool {
+        self.actions.iter().any(|own| own == action)
     }
 }
 
@@ -140,23 +139,17 @@ fn enforce(
     warnings: &mut Vec<String>,
 ) -> Option<Status> {
     let (policy, name, why) = (&policy.name, &binding.name, &decision.message);
-    if binding.warn {
+    if binding.does("Warn") {
         warnings.push(format!(
             "Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{name}': {why}"
         ));
     }
-    if binding.audit {
-        tracing::info!(
-            policy,
-            binding = name,
-            resource = %context.resource.collection,
-            namespace = request.namespace,
-            name = request.name,
-            user = request.user_info.username,
-            "validation.policy.admission.k8s.io/validation_failure: {why}"
-        );
+    if binding.does("Audit") {
+        let failure = json!([{"message": why, "policy": policy, "binding": name,
+            "expressionIndex": decision.index, "validationActions": binding.actions}]);
+        crate::audit::annotate("validation.policy.admission.k8s.io/validation_failure", &failure.to_string());
     }
-    if !binding.deny {
+    if !binding.does("Deny") {
         return None;
     }
     let message = format!("ValidatingAdmissionPolicy '{policy}' with binding '{name}' denied request: {why}");

@@ -41,6 +41,8 @@ struct Validation {
 /// What speaks against a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Decision {
+    /// Which validation it is of; the first for what none of them says.
+    pub(super) index: usize,
     pub(super) message: String,
     /// The word of a reason; empty means `Invalid`.
     pub(super) reason: String,
@@ -48,7 +50,7 @@ pub(super) struct Decision {
 
 impl Decision {
     pub(super) fn failure(message: String) -> Self {
-        Self { message, reason: String::new() }
+        Self { index: 0, message, reason: String::new() }
     }
 }
 
@@ -117,28 +119,28 @@ impl Policy {
         }
         let view = View::new(context, request, budget).of_policy(parameters, &self.variables);
         let mut decisions = Vec::new();
-        for validation in &self.validations {
+        for (index, validation) in self.validations.iter().enumerate() {
             match view.evaluate(&validation.rule) {
                 Ok(Cel::Bool(true)) => {}
-                Ok(_) => decisions.push(validation.decision(&view)),
+                Ok(_) => decisions.push(Decision { index, ..validation.decision(&view) }),
                 Err(_) if !self.fails_closed => {}
                 Err(EvalError::Budget) if budget.left() == 0 => {
                     let why = "validation failed due to running out of cost budget, no further validation rules \
                                will be run";
-                    decisions.push(Decision::failure(why.to_owned()));
+                    decisions.push(Decision { index, ..Decision::failure(why.to_owned()) });
                     break;
                 }
                 Err(why) => {
                     let text = &validation.text;
-                    decisions
-                        .push(Decision::failure(format!("expression '{text}' resulted in error: {why}")));
+                    let why = format!("expression '{text}' resulted in error: {why}");
+                    decisions.push(Decision { index, ..Decision::failure(why) });
                 }
             }
         }
         for (key, expression) in &self.annotations {
             if let Ok(Cel::String(value)) = view.evaluate(expression) {
                 let key = format!("{}/{key}", self.name);
-                tracing::info!(key, value = &*value, name = request.name, "audit annotation");
+                crate::audit::annotate(&key, &value);
             }
         }
         decisions
@@ -156,7 +158,7 @@ impl Validation {
             None if !self.message.is_empty() => self.message.clone(),
             None => format!("failed expression: {}", self.text),
         };
-        Decision { message, reason: self.reason.clone() }
+        Decision { index: 0, message, reason: self.reason.clone() }
     }
 }
 

@@ -14,13 +14,13 @@ use std::sync::Arc;
 
 use machinery::admission::{Operation, Request};
 use machinery::status::{Cause, Status};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::answer::Verdict;
 use self::hook::Hook;
 use super::{Context, Settle};
 use crate::registry::{ResourceRef, convert};
-use crate::{Refusal, Result};
+use crate::{Refusal, Result, audit};
 
 pub(super) use kept::Kept;
 pub(in crate::admission) use review::request_facts;
@@ -83,12 +83,14 @@ impl Webhooks {
             reinvocation.object_changed();
         }
         let mut any = false;
-        for hook in hooks.iter() {
+        let round = u8::from(reinvocation.again);
+        for (index, hook) in hooks.iter().enumerate() {
             if reinvocation.again && !reinvocation.due.contains(&hook.id) {
                 continue;
             }
             let Some(resource) = hook.wants(context, request)? else { continue };
             let asked = ask(context, hook, &resource, request, true).await;
+            let patch = asked.as_ref().ok().and_then(|verdict| verdict.patch.clone());
             let outcome = match asked {
                 Ok(verdict) => change(context, hook, &resource, request, settle, verdict, warnings),
                 Err(stop) => Err(stop),
@@ -97,11 +99,14 @@ impl Webhooks {
                 any = true;
                 reinvocation.object_changed();
             }
+            if let Ok(mutated) = outcome {
+                note_mutation(hook, &format!("round_{round}_index_{index}"), mutated, patch);
+            }
             if hook.reinvoke {
                 reinvocation.asked.insert(hook.id.clone());
             }
             if let Err(stop) = outcome {
-                stopped(hook, stop)?;
+                stopped(hook, stop, &format!("mutating.{NOTES}/round_{round}_index_{index}"))?;
             }
         }
         reinvocation.again = true;
@@ -118,21 +123,21 @@ impl Webhooks {
     ) -> Result<()> {
         let hooks = self.validating.current(&context.server, Hook::read_all);
         let mut wanted = Vec::new();
-        for hook in hooks.iter() {
+        for (index, hook) in hooks.iter().enumerate() {
             if let Some(resource) = hook.wants(context, request)? {
-                wanted.push((hook, resource));
+                wanted.push((index, hook, resource));
             }
         }
-        let calls = wanted.iter().map(|(hook, resource)| ask(context, hook, resource, request, false));
+        let calls = wanted.iter().map(|(_, hook, resource)| ask(context, hook, resource, request, false));
         let outcomes = futures::future::join_all(calls).await;
         let mut refusal = None;
-        for ((hook, _), outcome) in wanted.iter().zip(outcomes) {
+        for ((index, hook, _), outcome) in wanted.iter().zip(outcomes) {
             let judged = outcome.and_then(|verdict| {
                 warnings.extend(verdict.warnings);
                 verdict.denial.map_or(Ok(()), |status| Err(Stop::Refused(status)))
             });
             if let Err(stop) = judged {
-                let stopped = stopped(hook, stop);
+                let stopped = stopped(hook, stop, &format!("validating.{NOTES}/round_0_index_{index}"));
                 refusal = refusal.or_else(|| stopped.err());
             }
         }
@@ -157,7 +162,7 @@ async fn ask(
     let answered = hook.post(context, body).await.map_err(Stop::Call)?;
     let verdict = answer::read(&answered, version, &request.uid, mutating, &hook.name).map_err(Stop::Call)?;
     for (key, value) in &verdict.annotations {
-        tracing::info!(webhook = hook.name, key, value, name = request.name, "audit annotation");
+        audit::annotate(key, value);
     }
     Ok(verdict)
 }
@@ -213,8 +218,22 @@ pub(super) fn converted(context: &Context, shown: &ResourceRef, request: &Reques
     }
 }
 
-/// What a failure means for the request.
-fn stopped(hook: &Hook, stop: Stop) -> Result<()> {
+/// Where what the server notes about webhooks for the audit log is named.
+const NOTES: &str = "webhook.admission.k8s.io";
+
+/// Tells the audit log what a webhook that changes did.
+fn note_mutation(hook: &Hook, place: &str, mutated: bool, patch: Option<Value>) {
+    let (configuration, webhook) = (&hook.configuration, &hook.name);
+    let mutation = json!({"configuration": configuration, "webhook": webhook, "mutated": mutated});
+    audit::annotate(&format!("mutation.{NOTES}/{place}"), &mutation.to_string());
+    if let Some(patch) = patch.filter(|_| mutated) {
+        let patch = json!({"configuration": configuration, "webhook": webhook, "patch": patch, "patchType": "JSONPatch"});
+        audit::annotate_request(&format!("patch.{NOTES}/{place}"), &patch.to_string());
+    }
+}
+
+/// What a failure means for the request; `note` tells the audit log of one that counts for nothing.
+fn stopped(hook: &Hook, stop: Stop, note: &str) -> Result<()> {
     match stop {
         Stop::Refused(status) => Err(status),
         Stop::Call(why) => {
@@ -223,6 +242,7 @@ fn stopped(hook: &Hook, stop: Stop) -> Result<()> {
                 return Err(internal(&why));
             }
             tracing::warn!(configuration = hook.configuration, "{why}; its failurePolicy is Ignore");
+            audit::annotate(&format!("failed-open.{note}"), &hook.name);
             Ok(())
         }
     }

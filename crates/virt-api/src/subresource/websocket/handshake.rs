@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use machinery::status::Status;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -13,9 +13,10 @@ use super::super::{Body, full};
 /// The one protocol that is offered.
 const PROTOCOL: &str = "plain.kubevirt.io";
 
-/// An accepted handshake: what becomes of the connection once it is answered.
+/// An accepted handshake: what becomes of the connection once it is answered, and what came with its request, for as long
+/// as the stream lasts.
 #[derive(Debug)]
-pub(in super::super) struct Accepted(pub(super) OnUpgrade);
+pub(in super::super) struct Accepted(pub(super) OnUpgrade, pub(super) Extensions);
 
 /// Checks a handshake and accepts it with the answer.
 pub(in super::super) fn accept(request: &mut Request<Body>) -> Result<(Response<Body>, Accepted), Refusal> {
@@ -54,7 +55,7 @@ pub(in super::super) fn accept(request: &mut Request<Body>) -> Result<(Response<
     if wanted {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
     }
-    Ok((response, Accepted(upgrade)))
+    Ok((response, Accepted(upgrade, std::mem::take(request.extensions_mut()))))
 }
 
 /// The reference answers with a status line's text and a `Status` behind it.

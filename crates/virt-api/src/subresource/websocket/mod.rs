@@ -39,7 +39,8 @@ const KEEP_ALIVE: &[u8] = b"keep alive";
 impl Accepted {
     /// Carries bytes between the client and `target` until either ends.
     pub(super) async fn carry(self, target: Box<dyn Stream>, clock: Arc<dyn Clock>) {
-        let connection = match self.0.await {
+        let Self(upgrade, _ongoing) = self;
+        let connection = match upgrade.await {
             Ok(connection) => TokioIo::new(connection),
             Err(error) => {
                 tracing::debug!(%error, "a connection was not upgraded");
