@@ -10,7 +10,6 @@ use machinery::status::Status;
 use serde_json::Value;
 
 use crate::Result;
-use crate::request::negotiate::{Accepted, Encoding, accepted};
 
 /// An error of a body's transport.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -90,18 +89,6 @@ pub fn yaml(value: &Value) -> String {
     let mut sorted = value.clone();
     sorted.sort_all_objects();
     serde_saphyr::to_string(&sorted).unwrap_or_default()
-}
-
-/// The answer that tells a refusal, in the encoding that the client accepts.
-pub fn refusal_to(headers: &http::HeaderMap, status: &Status) -> Response<Body> {
-    let mut response = refusal(status);
-    if let Ok(Accepted { encoding: Encoding::Yaml, .. }) = accepted(headers, true) {
-        let text = yaml(&status.to_value());
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/yaml"));
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-        *response.body_mut() = full(text);
-    }
-    response
 }
 
 /// The answer that tells a refusal.

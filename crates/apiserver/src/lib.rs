@@ -7,7 +7,8 @@
 //! - [`route`] sends it on: to [`discovery`] and [`openapi`], to health and version, or to
 //! - [`resource`], the one generic path for all kinds, which consults the [`registry`] of kinds, runs [`admission`],
 //!   writes to the store and reads from the [`cache`];
-//! - [`table`] turns answers into tables when the client asks for them.
+//! - [`table`] turns answers into tables when the client asks for them, and `encoding` translates them into YAML and
+//!   [`protobuf`].
 //!
 //! In-process callers take the same way behind [`ApiServer::in_process`].
 
@@ -18,6 +19,7 @@ pub mod body;
 pub mod cache;
 mod conversion;
 pub mod discovery;
+mod encoding;
 pub mod extension;
 mod housekeeping;
 pub mod in_process;

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::registry::{ResourceRef, Snapshot};
 use crate::request::RequestInfo;
+use crate::request::negotiate::{Accepted, Offer, accepted};
 use crate::request::query::{Query, decode_path};
 use crate::resource::{self, Call};
-use crate::{ApiServer, Body, Result, auth, body, discovery, openapi};
+use crate::{ApiServer, Body, Result, auth, body, discovery, encoding, openapi};
 
 /// Answers a request.
 pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<Response<Body>> {
@@ -20,7 +21,13 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
     let user = parts.extensions.get::<UserInfo>().cloned().ok_or_else(Status::unauthorized)?;
     let user = auth::authorize(server, user, &parts.headers, &info, parts.uri.query())?;
     if !info.is_resource {
-        return plain(server, &info, &parts);
+        let response = plain(server, &info, &parts)?;
+        if !info.path.starts_with("/api") || discovery::is_aggregated(&response) {
+            return Ok(response);
+        }
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let accepted = accepted(&parts.headers, &query, Offer::Plain)?;
+        return Ok(encoding::translated(response, accepted.encoding).await);
     }
     if info.verb.is_empty() {
         return Err(method_not_allowed());
@@ -36,11 +43,20 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
     let resource =
         snapshot.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
     let subresource = find_subresource(resource, &info)?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let accepted = match subresource.as_ref().map(|sub| &*sub.name) {
+        // They answer with bytes of their own.
+        Some("log" | "exec" | "attach" | "portforward" | "proxy") => Accepted::default(),
+        Some("scale") => accepted(&parts.headers, &query, Offer::BuiltIn)?,
+        _ if resource.custom => accepted(&parts.headers, &query, Offer::Custom)?,
+        _ => accepted(&parts.headers, &query, Offer::BuiltIn)?,
+    };
     let mut call = Call {
         server: server.clone(),
         resource: ResourceRef::clone(resource),
         subresource,
-        query: Query::parse(parts.uri.query().unwrap_or_default()),
+        query,
+        accepted,
         headers: parts.headers,
         user,
         warnings: resource.deprecation.iter().map(ToString::to_string).collect(),
@@ -48,8 +64,8 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
     };
     let answer = resource::answer(&mut call, request_body).await;
     let mut response = match answer {
-        Ok(response) => response,
-        Err(status) => body::refusal_to(&call.headers, &status),
+        Ok(response) => encoding::translated(response, call.accepted.encoding).await,
+        Err(status) => encoding::refusal(&call.headers, &call.query, &status).await,
     };
     for warning in &call.warnings {
         if let Ok(value) = HeaderValue::from_bytes(warning_header(warning).as_bytes()) {

@@ -17,9 +17,10 @@ use crate::cache::{Caches, Entry, ObjectKey};
 use crate::extension::Extension;
 use crate::node::{NoNodes, NodeProxy};
 use crate::registry::{Collection, Registry};
+use crate::request::query::Query;
 use crate::resource::quota::{self, Recount};
 use crate::resource::service::Allocator;
-use crate::{Body, InProcess, Result, body, route};
+use crate::{Body, InProcess, Result, encoding, route};
 
 /// The embedded API server. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -242,9 +243,12 @@ impl ApiServer {
 
     /// Answers a request without a word in the audit log.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (headers, uri) = (request.headers().clone(), request.uri().clone());
         match route::route(self, request).await {
             Ok(response) => response,
-            Err(status) => body::refusal(&status),
+            Err(status) => {
+                encoding::refusal(&headers, &Query::parse(uri.query().unwrap_or_default()), &status).await
+            }
         }
     }
 

@@ -27,7 +27,7 @@ pub use rotation::Rotation;
 pub(crate) use event::ClientAddress;
 
 use crate::resource::decode;
-use crate::{ApiServer, Body, body};
+use crate::{ApiServer, Body, body, protobuf};
 use event::{Event, Subject};
 use policy::{Level, Omitted, Stage};
 
@@ -241,11 +241,10 @@ impl Record {
             }
         };
         let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let is_yaml = kind.is_some_and(|kind| kind.starts_with("application/yaml"));
-        let answer = if is_yaml {
-            decode::yaml(&bytes).map(|decoded| decoded.value).unwrap_or_default()
-        } else {
-            serde_json::from_slice(&bytes).unwrap_or_default()
+        let answer = match kind {
+            Some("application/yaml") => decode::yaml(&bytes).map(|decoded| decoded.value).unwrap_or_default(),
+            Some(protobuf::MEDIA_TYPE) => protobuf::decode(&bytes).unwrap_or_default(),
+            _ => serde_json::from_slice(&bytes).unwrap_or_default(),
         };
         self.event.lock().set_answer(status, answer);
         Response::from_parts(parts, body::full(bytes))

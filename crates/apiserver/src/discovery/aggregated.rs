@@ -5,24 +5,29 @@ use http::header::ACCEPT;
 use serde_json::{Value, json};
 
 use crate::registry::{Group, Gvk, Resource, Snapshot, Verb};
+use crate::{body, protobuf};
 
 /// The API group of the document.
 pub(super) const GROUP: &str = "apidiscovery.k8s.io";
 
-/// Which version of the document the client asks for; nothing when it does not prefer the document.
-pub(super) fn wanted(headers: &HeaderMap) -> Option<&'static str> {
+/// Which version of the document the client asks for, and in which media type; nothing when it does not prefer the
+/// document.
+pub(super) fn wanted(headers: &HeaderMap) -> Option<(&'static str, &'static str)> {
     let clauses = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     for clause in clauses.flat_map(|header| header.split(',')) {
         let mut parts = clause.split(';').map(str::trim);
-        let media_type = parts.next().unwrap_or_default();
+        let media_type = match parts.next().unwrap_or_default() {
+            "application/json" | "*/*" | "application/*" => body::JSON,
+            protobuf::MEDIA_TYPE => protobuf::MEDIA_TYPE,
+            _ => continue,
+        };
         let parameters: Vec<&str> = parts.collect();
         let has = |wanted: &str| parameters.contains(&wanted);
-        let document = has("as=APIGroupDiscoveryList") && has(&format!("g={GROUP}"));
-        match media_type {
-            "application/json" if document && has("v=v2") => return Some("v2"),
-            "application/json" if document && has("v=v2beta1") => return Some("v2beta1"),
-            "application/json" | "*/*" | "application/*" if !document => return None,
-            _ => {}
+        if !(has("as=APIGroupDiscoveryList") && has(&format!("g={GROUP}"))) {
+            return None;
+        }
+        if let Some(version) = ["v2", "v2beta1"].into_iter().find(|version| has(&format!("v={version}"))) {
+            return Some((version, media_type));
         }
     }
     None

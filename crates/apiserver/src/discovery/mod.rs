@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::registry::Snapshot;
-use crate::{Body, body};
+use crate::{Body, body, protobuf};
 
 pub use legacy::storage_version_hash;
 
@@ -21,9 +21,9 @@ pub fn answer(snapshot: &Snapshot, path: &str, headers: &HeaderMap) -> Option<Re
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let document = match segments.as_slice() {
         [root @ ("api" | "apis")] => {
-            if let Some(version) = aggregated::wanted(headers) {
-                let core = *root == "api";
-                return Some(aggregate(&aggregated::document(snapshot, core, version), version, headers));
+            if let Some((version, media_type)) = aggregated::wanted(headers) {
+                let document = aggregated::document(snapshot, *root == "api", version);
+                return Some(aggregate(&document, version, media_type, headers));
             }
             if *root == "api" { legacy::versions(snapshot) } else { legacy::groups(snapshot) }
         }
@@ -33,6 +33,11 @@ pub fn answer(snapshot: &Snapshot, path: &str, headers: &HeaderMap) -> Option<Re
         _ => return None,
     };
     Some(body::json(StatusCode::OK, &document))
+}
+
+/// Whether an answer is the aggregated document, which is negotiated by itself.
+pub fn is_aggregated(response: &Response<Body>) -> bool {
+    response.headers().contains_key(ETAG)
 }
 
 /// Answers `/`: the paths that are worth looking at.
@@ -70,7 +75,7 @@ pub fn not_found() -> Response<Body> {
 }
 
 /// Sends the aggregated document, or says that the client has it already.
-fn aggregate(document: &Value, version: &str, headers: &HeaderMap) -> Response<Body> {
+fn aggregate(document: &Value, version: &str, media_type: &str, headers: &HeaderMap) -> Response<Body> {
     let bytes = document.to_string();
     let tag = format!("\"{}\"", hex::encode_upper(Sha256::digest(bytes.as_bytes())));
     let known = headers.get_all(IF_NONE_MATCH).iter().any(|known| known.as_bytes() == tag.as_bytes());
@@ -79,9 +84,10 @@ fn aggregate(document: &Value, version: &str, headers: &HeaderMap) -> Response<B
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        body::answer(StatusCode::OK, body::JSON, bytes)
+        let message = if media_type == protobuf::MEDIA_TYPE { protobuf::encode(document) } else { None };
+        body::answer(StatusCode::OK, body::JSON, message.unwrap_or_else(|| bytes.into_bytes()))
     };
-    let kind = format!("application/json;g={};v={version};as=APIGroupDiscoveryList", aggregated::GROUP);
+    let kind = format!("{media_type};g={};v={version};as=APIGroupDiscoveryList", aggregated::GROUP);
     let fields = response.headers_mut();
     for (name, value) in [(CONTENT_TYPE, kind), (ETAG, tag)] {
         if let Ok(value) = HeaderValue::from_str(&value) {

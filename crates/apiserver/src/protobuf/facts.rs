@@ -19,6 +19,8 @@ pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) base: Base,
     pub(super) shape: Shape,
+    /// The wire has the field only when JSON has it; any other single value is always there.
+    pub(super) pointer: bool,
     /// JSON has the field also when it is zero.
     pub(super) kept: bool,
 }
@@ -50,6 +52,12 @@ pub(super) enum Base {
     MicroTime,
     /// JSON as it is.
     Json,
+    /// In JSON a schema or a boolean.
+    SchemaOrBool,
+    /// In JSON a schema or a list of schemas.
+    SchemaOrList,
+    /// In JSON a schema or a list of texts.
+    SchemaOrTexts,
     /// A list of texts with a message of its own.
     Items,
     Message(&'static str),
@@ -58,7 +66,8 @@ pub(super) enum Base {
 fn parse_field(text: &'static str) -> Option<Field> {
     let mut parts = text.splitn(3, ':');
     let (number, name, kind) = (parts.next()?, parts.next()?, parts.next()?);
-    let (kept, kind) = kind.strip_prefix('!').map_or((false, kind), |kind| (true, kind));
+    let (pointer, kind) = kind.strip_prefix('*').map_or((false, kind), |kind| (true, kind));
+    let (kept, kind) = kind.strip_prefix('!').map_or((pointer, kind), |kind| (true, kind));
     let (shape, kind) = [("[]", Shape::List), ("{}", Shape::Map), ("^", Shape::Inline)]
         .into_iter()
         .find_map(|(prefix, shape)| kind.strip_prefix(prefix).map(|kind| (shape, kind)))
@@ -74,29 +83,36 @@ fn parse_field(text: &'static str) -> Option<Field> {
         "time" => Base::Time,
         "microtime" => Base::MicroTime,
         "raw" | "fields" => Base::Json,
+        "schemaorbool" => Base::SchemaOrBool,
+        "schemaorarray" => Base::SchemaOrList,
+        "schemaorstrings" => Base::SchemaOrTexts,
         "items" => Base::Items,
         message => Base::Message(message),
     };
-    Some(Field { number: number.parse().ok()?, name, base, shape, kept })
+    Some(Field { number: number.parse().ok()?, name, base, shape, pointer, kept })
 }
 
-/// Reads one message; the table is small text, and a body needs few of its lines.
-fn parse(line: &'static str) -> Option<Message> {
-    let (name, fields) = line.split_once('\t')?;
-    Some(Message { name, fields: fields.split(' ').filter_map(parse_field).collect() })
+fn parse((name, fields): (&'static str, &'static str)) -> Message {
+    Message { name, fields: fields.split(' ').filter_map(parse_field).collect() }
+}
+
+/// Lines of the table; an object needs few of them, which are read when they are first needed.
+fn table() -> &'static [(&'static str, &'static str, OnceLock<Message>)] {
+    static TABLE: OnceLock<Vec<(&str, &str, OnceLock<Message>)>> = OnceLock::new();
+    let lines = || MESSAGES.lines().filter_map(|line| line.split_once('\t'));
+    TABLE.get_or_init(|| lines().map(|(name, fields)| (name, fields, OnceLock::new())).collect())
 }
 
 /// Returns the message `name`, such as `core.v1.Pod`.
-pub(super) fn message(name: &str) -> Option<Message> {
-    static INDEX: OnceLock<Vec<&'static str>> = OnceLock::new();
-    let index = INDEX.get_or_init(|| MESSAGES.lines().collect());
-    let key = |line: &&'static str| line.split_once('\t').map_or("", |(name, _)| name);
-    let at = index.binary_search_by(|line| key(line).cmp(name)).ok()?;
-    parse(index[at])
+pub(super) fn message(name: &str) -> Option<&'static Message> {
+    let table = table();
+    let at = table.binary_search_by(|(known, ..)| (*known).cmp(name)).ok()?;
+    let (name, fields, message) = &table[at];
+    Some(message.get_or_init(|| parse((name, fields))))
 }
 
 /// Returns every message.
 #[cfg(test)]
-pub(super) fn all() -> impl Iterator<Item = Message> {
-    MESSAGES.lines().filter_map(parse)
+pub(super) fn all() -> impl Iterator<Item = &'static Message> {
+    table().iter().filter_map(|(name, ..)| message(name))
 }

@@ -126,8 +126,38 @@ fn value(base: Base, field: &wire::Field<'_>, depth: usize) -> Result<Value, Dec
             }
             items.into()
         }
+        Base::SchemaOrBool | Base::SchemaOrList | Base::SchemaOrTexts => schema_or(base, field, depth)?,
         Base::Message(name) => decode(name, field.bytes()?, depth + 1)?,
     })
+}
+
+/// A schema, or what stands in its place.
+fn schema_or(base: Base, field: &wire::Field<'_>, depth: usize) -> Result<Value, DecodeError> {
+    let schema = |part: &wire::Field<'_>| decode(super::SCHEMA, part.bytes()?, depth + 1);
+    let mut reader = Reader::new(field.bytes()?);
+    let mut found = if base == Base::SchemaOrBool { Value::Bool(false) } else { Value::Null };
+    while let Some(part) = reader.next()? {
+        let listed = match (base, part.number) {
+            (Base::SchemaOrBool, 1) => {
+                if !found.is_object() {
+                    found = (part.number()? != 0).into();
+                }
+                continue;
+            }
+            (Base::SchemaOrBool, 2) | (_, 1) => {
+                found = schema(&part)?;
+                continue;
+            }
+            (Base::SchemaOrList, 2) => schema(&part)?,
+            (Base::SchemaOrTexts, 2) => part.text()?.into(),
+            _ => continue,
+        };
+        match &mut found {
+            Value::Array(list) => list.push(listed),
+            other => *other = json!([listed]),
+        }
+    }
+    Ok(found)
 }
 
 /// The text in field `number` of a small message.

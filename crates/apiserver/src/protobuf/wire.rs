@@ -98,3 +98,48 @@ impl<'a> Field<'a> {
         }
     }
 }
+
+/// Writes a number of 7 bits a byte, the lowest first.
+pub(super) fn put_varint(out: &mut Vec<u8>, number: u64) {
+    let (bytes, length) = varint(number);
+    out.extend_from_slice(&bytes[..length]);
+}
+
+fn varint(mut number: u64) -> ([u8; 10], usize) {
+    let (mut bytes, mut length) = ([0; 10], 1);
+    while number >= 0x80 {
+        bytes[length - 1] = number as u8 & 0x7f | 0x80;
+        number >>= 7;
+        length += 1;
+    }
+    bytes[length - 1] = number as u8;
+    (bytes, length)
+}
+
+/// Writes a field that holds a number.
+pub(super) fn put_number(out: &mut Vec<u8>, field: u64, number: u64) {
+    put_varint(out, field << 3);
+    put_varint(out, number);
+}
+
+/// Writes a field that holds eight bytes.
+pub(super) fn put_fixed(out: &mut Vec<u8>, field: u64, bits: u64) {
+    put_varint(out, field << 3 | 1);
+    out.extend_from_slice(&bits.to_le_bytes());
+}
+
+/// Writes a field that holds bytes or a text.
+pub(super) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+    put_varint(out, field << 3 | 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Writes a field that holds what `content` writes.
+pub(super) fn put_field(out: &mut Vec<u8>, field: u64, content: impl FnOnce(&mut Vec<u8>)) {
+    put_varint(out, field << 3 | 2);
+    let start = out.len();
+    content(out);
+    let (bytes, length) = varint((out.len() - start) as u64);
+    out.splice(start..start, bytes[..length].iter().copied());
+}

@@ -9,6 +9,7 @@ use machinery::status::Status;
 use crate::cache::ObjectKey;
 use crate::registry::{ResourceRef, Subresource};
 use crate::request::RequestInfo;
+use crate::request::negotiate::Accepted;
 use crate::request::query::Query;
 use crate::{ApiServer, Result};
 
@@ -25,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) info: RequestInfo,
     /// Query parameters.
     pub(crate) query: Query,
+    /// What the answer is to look like.
+    pub(crate) accepted: Accepted,
     /// Request headers.
     pub(crate) headers: HeaderMap,
     /// Who asks.

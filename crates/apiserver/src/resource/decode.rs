@@ -8,10 +8,8 @@ use machinery::status::Status;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::request::negotiate::MEDIA_TYPES;
 use crate::{Result, protobuf};
-
-/// Media types that objects may be sent in.
-const READABLE: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
 /// Nesting deeper than this is refused.
 const MAX_DEPTH: usize = 128;
@@ -45,7 +43,7 @@ pub(crate) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Decoded> {
                 Err(Status::bad_request(format!("the body is not readable protobuf: {error}")).into())
             }
         },
-        _ => Err(Status::unsupported_media_type(&READABLE).into()),
+        _ => Err(Status::unsupported_media_type(&MEDIA_TYPES).into()),
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn answer(call: &mut Call, request_body: Body) -> Result<Respon
         "patch" => patch::patch(call, &body::read(request_body).await?).await,
         "delete" => delete::delete(call, &body::read(request_body).await?).await,
         "deletecollection" => delete::delete_collection(call, &body::read(request_body).await?).await,
-        _ => Ok(body::refusal(&Status::no_such_path())),
+        _ => Err(Status::no_such_path().into()),
     }
 }
 

@@ -1,17 +1,17 @@
-//! Turns stored objects into answers, in the form and version that the client asked for.
+//! Turns stored objects into answers, in the form and version that the client asked for, as JSON.
 
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{Response, StatusCode};
-use machinery::status::Status;
+use machinery::status::{Reason, Status};
 use serde_json::{Value, json};
 
 use super::Call;
 use crate::cache::Entry;
 use crate::registry::Resource;
 use crate::registry::convert;
-use crate::request::negotiate::{Accepted, Encoding, Form, MetaVersion, accepted};
+use crate::request::negotiate::{Form, MetaVersion};
 use crate::{ApiServer, Body, Result, body, conversion};
 
 /// Returns the object as the version of `resource` shows it.
@@ -45,32 +45,35 @@ pub(crate) async fn current(server: &ApiServer, resource: &Resource, entry: &Arc
 
 /// Answers one object.
 pub(crate) fn object(call: &Call, code: StatusCode, entry: &Entry) -> Result<Response<Body>> {
-    let accepted = accepted(&call.headers, true)?;
-    if accepted == Accepted::default() {
+    if call.accepted.form == Form::Object {
         return Ok(body::answer(code, body::JSON, bytes_of(&call.resource, entry)));
     }
-    Ok(value_in(call, accepted, code, &value_of(&call.resource, entry)?))
+    value(call, code, &value_of(&call.resource, entry)?)
 }
 
 /// Answers a value that is not stored.
 pub(crate) fn value(call: &Call, code: StatusCode, object: &Value) -> Result<Response<Body>> {
-    Ok(value_in(call, accepted(&call.headers, true)?, code, object))
-}
-
-fn value_in(call: &Call, accepted: Accepted, code: StatusCode, object: &Value) -> Response<Body> {
-    let shown = match accepted.form {
-        Form::Object => encode(object, accepted.encoding),
-        Form::Partial(version) => encode(&partial(object, version), accepted.encoding),
+    Ok(match call.accepted.form {
+        Form::Object => body::json(code, object),
+        Form::Partial(version) => body::json(code, &partial(object, version)),
+        Form::PartialList(_) => {
+            return Err(other_form("PartialObjectMetadataList", "not a list", call.resource.kind()));
+        }
         Form::Table(version) => {
             let include = include_object(call);
             let objects = [object.clone()];
             let mut table =
                 crate::table::table(&call.resource, &objects, version, include, call.server.now());
             table["metadata"] = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-            encode(&table, accepted.encoding)
+            body::json(code, &table)
         }
-    };
-    body::answer(code, media_type(accepted.encoding), shown)
+    })
+}
+
+/// The refusal of a form that one object or a list does not have.
+fn other_form(asked: &str, what: &str, kind: &str) -> Box<Status> {
+    let message = format!("you requested {asked}, but the requested object is {what} ({kind})");
+    Status::failure(Reason::NotAcceptable, message).into()
 }
 
 /// What a table's rows carry of their objects, as the `includeObject` parameter says.
@@ -89,22 +92,6 @@ pub(crate) fn partial(object: &Value, version: MetaVersion) -> Value {
         "apiVersion": version.api_version(),
         "metadata": object.get("metadata").cloned().unwrap_or_else(|| json!({})),
     })
-}
-
-/// The media type of an encoding.
-pub(crate) const fn media_type(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::Json => body::JSON,
-        Encoding::Yaml => "application/yaml",
-    }
-}
-
-/// Writes a value.
-pub(crate) fn encode(value: &Value, encoding: Encoding) -> Bytes {
-    match encoding {
-        Encoding::Json => serde_json::to_vec(value).unwrap_or_default().into(),
-        Encoding::Yaml => body::yaml(value).into(),
-    }
 }
 
 /// Metadata of a list answer.
@@ -136,9 +123,8 @@ impl ListMeta {
 
 /// Answers a list.
 pub(crate) fn list(call: &Call, entries: &[Arc<Entry>], meta: &ListMeta) -> Result<Response<Body>> {
-    let accepted = accepted(&call.headers, true)?;
     let resource = &call.resource;
-    if accepted == Accepted::default() {
+    if call.accepted.form == Form::Object {
         let mut out =
             BytesMut::with_capacity(entries.iter().map(|entry| entry.bytes.len() + 1).sum::<usize>() + 256);
         let head = json!({"kind": *resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta.value(resource)});
@@ -156,11 +142,11 @@ pub(crate) fn list(call: &Call, entries: &[Arc<Entry>], meta: &ListMeta) -> Resu
         return Ok(body::answer(StatusCode::OK, body::JSON, out.freeze()));
     }
     let objects = entries.iter().map(|entry| value_of(resource, entry)).collect::<Result<Vec<_>>>()?;
-    let shown = match accepted.form {
-        Form::Object => json!({
-            "kind": *resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta.value(resource), "items": objects,
-        }),
-        Form::Partial(version) => json!({
+    let shown = match call.accepted.form {
+        Form::Object | Form::Partial(_) => {
+            return Err(other_form("PartialObjectMetadata", "a list", &resource.list_kind));
+        }
+        Form::PartialList(version) => json!({
             "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(), "metadata": meta.value(resource),
             "items": objects.iter().map(|object| partial(object, version)).collect::<Vec<_>>(),
         }),
@@ -174,7 +160,7 @@ pub(crate) fn list(call: &Call, entries: &[Arc<Entry>], meta: &ListMeta) -> Resu
             table
         }
     };
-    Ok(body::answer(StatusCode::OK, media_type(accepted.encoding), encode(&shown, accepted.encoding)))
+    Ok(body::json(StatusCode::OK, &shown))
 }
 
 /// An item of a list of built-in objects has no kind of its own; an item of a custom resource does.

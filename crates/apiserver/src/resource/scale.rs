@@ -29,8 +29,11 @@ pub(crate) async fn answer(
     let body = take(request_body).await?;
     let media_type = decode::media_type(&call.headers);
     let options = WriteOptions::parse(&call.query, kind, media_type == "application/apply-patch+yaml")?;
-    let sent =
-        if media_type.contains("yaml") { decode::yaml(&body)?.value } else { decode::json(&body)?.value };
+    let sent = match verb {
+        "patch" if media_type.contains("yaml") => decode::yaml(&body)?.value,
+        "patch" => decode::json(&body)?.value,
+        _ => decode::object(&call.headers, &body)?.value,
+    };
     audit::requested_change(&sent);
     let owner = Ownership::update(call);
     let patching = verb == "patch";

@@ -17,9 +17,9 @@ use super::{Call, list, present, read};
 use crate::body::BodyError;
 use crate::cache::{Change, ChangeKind, Entry, Watcher};
 use crate::registry::ResourceRef;
-use crate::request::negotiate::{Form, accepted};
+use crate::request::negotiate::{Accepted, Encoding, Form, STREAM_MEDIA_TYPES};
 use crate::table::Include;
-use crate::{ApiServer, Body, Result, body, conversion};
+use crate::{ApiServer, Body, Result, body, conversion, protobuf};
 
 /// A watch without a timeout of its own ends after a time between this and twice this.
 const DEFAULT_TIMEOUT: u64 = 1800;
@@ -33,7 +33,10 @@ const INITIAL_END: &str = "k8s.io/initial-events-end";
 /// Answers a watch.
 pub(crate) async fn watch(call: &mut Call) -> Result<Response<Body>> {
     let options = ListOptions::parse(call, true)?;
-    let form = accepted(&call.headers, true)?.form;
+    let Accepted { form, encoding } = call.accepted;
+    if encoding == Encoding::Yaml {
+        return Err(Status::not_acceptable(&STREAM_MEDIA_TYPES).into());
+    }
     let cache = call.server.caches().of(&call.resource.collection);
     let revision = match options.version.as_str() {
         "" => None,
@@ -69,7 +72,7 @@ pub(crate) async fn watch(call: &mut Call) -> Result<Response<Body>> {
         match cache.watch(revision) {
             Ok(watcher) => watcher,
             // The real server opens the stream and reports the loss in it.
-            Err(error) => return Ok(stream_of(vec![error_line(&expired(error))])),
+            Err(error) => return Ok(stream_of(encoding, vec![error_event(encoding, &expired(error))])),
         }
     };
     let names = cache.fields();
@@ -81,6 +84,7 @@ pub(crate) async fn watch(call: &mut Call) -> Result<Response<Body>> {
         include: present::include_object(call),
         names,
         form,
+        encoding,
         with_columns: true,
         watcher,
         options,
@@ -93,20 +97,52 @@ fn expired(error: crate::cache::Expired) -> Box<Status> {
     Status::expired(format!("too old resource version: {} ({})", error.requested, error.floor)).into()
 }
 
-fn error_line(status: &Status) -> Bytes {
-    let mut line = json!({"type": "ERROR", "object": status.to_value()}).to_string();
-    line.push('\n');
-    line.into()
+fn error_event(encoding: Encoding, status: &Status) -> Bytes {
+    let mut event = BytesMut::new();
+    put_event(&mut event, encoding, "ERROR", Object::Made(status.to_value()));
+    event.freeze()
 }
 
-fn stream_of(lines: Vec<Bytes>) -> Response<Body> {
-    let frames = lines.into_iter().map(|line| Ok::<_, BodyError>(Frame::data(line)));
-    respond(StreamBody::new(futures::stream::iter(frames)).boxed_unsync())
+/// An object of an event.
+enum Object {
+    /// JSON as it stands in the cache.
+    Kept(Bytes),
+    /// One that was made for this watch.
+    Made(Value),
 }
 
-fn respond(body: Body) -> Response<Body> {
+/// Writes an event: a line of JSON, or a frame of protobuf.
+fn put_event(out: &mut BytesMut, encoding: Encoding, kind: &str, object: Object) {
+    if encoding == Encoding::Protobuf {
+        let value = match &object {
+            Object::Kept(bytes) => serde_json::from_slice(bytes).unwrap_or_default(),
+            Object::Made(value) => value.clone(),
+        };
+        // What has no protobuf form is not watched in it.
+        if let Some(object) = protobuf::encode(&value) {
+            out.put_slice(&protobuf::event(kind, &object));
+        }
+        return;
+    }
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(kind.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    match object {
+        Object::Kept(bytes) => out.put_slice(&bytes),
+        Object::Made(value) => out.put_slice(value.to_string().as_bytes()),
+    }
+    out.put_slice(b"}\n");
+}
+
+fn stream_of(encoding: Encoding, events: Vec<Bytes>) -> Response<Body> {
+    let frames = events.into_iter().map(|event| Ok::<_, BodyError>(Frame::data(event)));
+    respond(encoding, StreamBody::new(futures::stream::iter(frames)).boxed_unsync())
+}
+
+fn respond(encoding: Encoding, body: Body) -> Response<Body> {
+    let media_type = if encoding == Encoding::Protobuf { protobuf::STREAM_MEDIA_TYPE } else { body::JSON };
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(body::JSON));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response.headers_mut().remove(TRANSFER_ENCODING);
     response
 }
@@ -117,6 +153,7 @@ struct WatchStream {
     include: Include,
     names: Arc<[Box<str>]>,
     form: Form,
+    encoding: Encoding,
     with_columns: bool,
     watcher: Watcher,
     options: ListOptions,
@@ -125,9 +162,10 @@ struct WatchStream {
 
 impl WatchStream {
     fn into_response(mut self, first: Vec<Arc<Entry>>) -> Response<Body> {
+        let encoding = self.encoding;
         let mut lines = BytesMut::new();
         for entry in &first {
-            self.put_line(&mut lines, "ADDED", entry);
+            self.put_entry(&mut lines, "ADDED", entry);
         }
         if self.options.send_initial == Some(true) && self.options.bookmarks {
             self.put_bookmark(&mut lines, true);
@@ -149,7 +187,7 @@ impl WatchStream {
             .filter(|lines| futures::future::ready(!lines.is_empty()))
             .take_until(Box::pin(end))
             .map(|lines| Ok::<_, BodyError>(Frame::data(lines)));
-        respond(StreamBody::new(stream).boxed_unsync())
+        respond(encoding, StreamBody::new(stream).boxed_unsync())
     }
 
     /// Waits for changes; returns their lines, and whether the watch goes on.
@@ -175,10 +213,10 @@ impl WatchStream {
                             self.put_change(&mut lines, change, entry);
                         }
                     }
-                    Err(status) => return (error_line(&status), false),
+                    Err(status) => return (error_event(self.encoding, &status), false),
                 }
             }
-            Some(Err(error)) => return (error_line(&expired(error)), false),
+            Some(Err(error)) => return (error_event(self.encoding, &expired(error)), false),
             None => {
                 if self.watcher.bookmark() > self.last_bookmark {
                     self.put_bookmark(&mut lines, false);
@@ -200,28 +238,24 @@ impl WatchStream {
             (true, false) => "DELETED",
             (false, false) => return,
         };
-        self.put_line(lines, kind, entry);
+        self.put_entry(lines, kind, entry);
     }
 
-    fn put_line(&mut self, lines: &mut BytesMut, kind: &str, entry: &Entry) {
+    fn put_entry(&mut self, out: &mut BytesMut, kind: &str, entry: &Entry) {
         let object = match self.form {
-            Form::Object => present::bytes_of(&self.resource, entry),
+            Form::Object => Object::Kept(present::bytes_of(&self.resource, entry)),
             form => match present::value_of(&self.resource, entry) {
-                Ok(object) => self.shown(&object, form).to_string().into(),
+                Ok(object) => Object::Made(self.shown(&object, form)),
                 Err(_) => return,
             },
         };
-        lines.put_slice(b"{\"type\":\"");
-        lines.put_slice(kind.as_bytes());
-        lines.put_slice(b"\",\"object\":");
-        lines.put_slice(&object);
-        lines.put_slice(b"}\n");
+        put_event(out, self.encoding, kind, object);
     }
 
     fn shown(&mut self, object: &Value, form: Form) -> Value {
         match form {
             Form::Object => object.clone(),
-            Form::Partial(version) => present::partial(object, version),
+            Form::Partial(version) | Form::PartialList(version) => present::partial(object, version),
             Form::Table(version) => {
                 let objects = std::slice::from_ref(object);
                 let mut table =
@@ -247,8 +281,6 @@ impl WatchStream {
         if !matches!(self.form, Form::Object) {
             object = self.shown(&object, self.form);
         }
-        let line = json!({"type": "BOOKMARK", "object": object}).to_string();
-        lines.put_slice(line.as_bytes());
-        lines.put_u8(b'\n');
+        put_event(lines, self.encoding, "BOOKMARK", Object::Made(object));
     }
 }

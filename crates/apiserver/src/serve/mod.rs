@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connection::Front;
-use crate::{ApiServer, Body, audit, auth, body};
+use crate::request::query::Query;
+use crate::{ApiServer, Body, audit, auth, encoding};
 
 /// What answers the requests that come by a listener.
 #[async_trait::async_trait]
@@ -55,7 +56,8 @@ impl Answer for ApiServer {
                 if let Some(audit) = self.audit() {
                     audit.refuse(self, &parts, &status);
                 }
-                body::refusal(&status)
+                let query = Query::parse(parts.uri.query().unwrap_or_default());
+                encoding::refusal(&parts.headers, &query, &status).await
             }
         };
         if let Some(id) = id {
