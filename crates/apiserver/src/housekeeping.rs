@@ -60,7 +60,8 @@ fn last_seen(event: &Value) -> Option<Timestamp> {
 }
 
 async fn remove(server: &ApiServer, collection: &Collection, entry: &store::Entry) {
-    let Ok(last) = storage::from_store(collection, entry) else { return };
+    let fields = server.caches().of(collection).fields();
+    let Ok(last) = storage::from_store(collection, entry, &fields) else { return };
     let write = Write::delete(Arc::clone(&entry.key), entry.modified);
     // An Event that happened again meanwhile stays.
     let Ok(committed) = server.store().commit(write).await else { return };

@@ -120,6 +120,15 @@ async fn stored_objects_follow_their_schema() {
     let shown = api.get(&format!("{GEARS}/a")).await.expect(200);
     assert_eq!(shown["spec"], json!({"kept": "y", "new": 3}));
     assert_eq!(shown["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"]);
+
+    let spec = json!({"type": "object", "properties": {"old": {"type": "string"}, "new": {"type": "integer", "default": 5}}});
+    let back = json!({"spec": {"versions": gears(spec)["spec"]["versions"]}});
+    api.merge(&format!("{DEFINITIONS}/gears.rules.example.test"), back).await.expect(200);
+    let shown = api.get(&format!("{GEARS}/a")).await.expect(200);
+    assert_eq!(shown["spec"], json!({"old": "x", "new": 5}), "what one schema hid, the next one shows");
+    let written =
+        api.merge(&format!("{GEARS}/a"), json!({"metadata": {"labels": {"a": "b"}}})).await.expect(200);
+    assert_eq!(written["spec"], json!({"old": "x", "new": 5}));
 }
 
 /// Versions that differ in a field's place: `spec.size` in v1 is `spec.dimensions.size` in v2.
@@ -135,6 +144,7 @@ fn between_versions(request: &Value) -> Value {
         } else {
             json!({"size": object["spec"]["dimensions"]["size"]})
         };
+        object["spec"]["nobody"] = "knows this".into();
         object["apiVersion"] = wanted.into();
         object["metadata"]["annotations"]["converted"] = wanted.into();
         object["metadata"]["generation"] = 99.into();
@@ -199,8 +209,13 @@ async fn webhooks_convert_between_versions() {
 
 #[tokio::test]
 async fn webhooks_may_change_a_scale() {
-    let hooks = WebhookServer::start(|_, _| {
-        patching(&json!([{"op": "replace", "path": "/spec/replicas", "value": 2}]))
+    let hooks = WebhookServer::start(|_, request| {
+        let wanted = match request["object"]["spec"]["replicas"].as_i64() {
+            Some(8) => json!("many"),
+            Some(9) => json!(-1),
+            _ => json!(2),
+        };
+        patching(&json!([{"op": "replace", "path": "/spec/replicas", "value": wanted}]))
     })
     .await;
     let api = Api::with(|builder| builder.crds([common::widgets()])).await;
@@ -215,4 +230,10 @@ async fn webhooks_may_change_a_scale() {
     let scaled = api.merge(&format!("{path}/scale"), json!({"spec": {"replicas": 7}})).await.expect(200);
     assert_eq!((&scaled["spec"]["replicas"], &scaled["kind"]), (&json!(2), &json!("Scale")));
     assert_eq!(api.get(&path).await.expect(200)["spec"]["count"], 2);
+    for nonsense in [8, 9] {
+        let wanted = json!({"spec": {"replicas": nonsense}});
+        let refusal = api.merge(&format!("{path}/scale"), wanted).await.expect(422);
+        assert_eq!(refusal["details"]["causes"][0]["field"], "spec.replicas");
+    }
+    assert_eq!(api.get(&path).await.expect(200)["spec"]["count"], 2, "nothing changed");
 }

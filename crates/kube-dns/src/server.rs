@@ -165,19 +165,19 @@ impl Desk {
                 None => answer::encode(answer::failure(&query, ResponseCode::ServFail), longest),
             },
             Step::Follow { reply, target } => {
-                answer::encode(self.follow(reply, &target, client).await, longest)
+                answer::encode(self.follow(reply, &target, client, over).await, longest)
             }
         }
     }
 
     /// Goes on with an answer by asking others for the name that it leads to.
-    async fn follow(&self, reply: Message, target: &Name, client: IpAddr) -> Message {
+    async fn follow(&self, reply: Message, target: &Name, client: IpAddr, over: Over) -> Message {
         let code = if self.place.is_pod(client) { ResponseCode::ServFail } else { ResponseCode::Refused };
         let said = match answer::follow_up(&reply, target, self.forwarder.number())
             .and_then(|query| query.to_vec().ok())
         {
             Some(query) if code == ResponseCode::ServFail => {
-                let said = self.forwarder.ask(client, &query, Over::Udp).await;
+                let said = self.forwarder.ask(client, &query, over).await;
                 said.and_then(|said| Message::from_vec(&said).ok())
             }
             _ => None,

@@ -10,6 +10,7 @@ pub mod cel;
 pub mod condition;
 pub mod field;
 pub mod gvk;
+mod keyed;
 pub mod names;
 pub mod object;
 pub mod patch;

@@ -98,12 +98,14 @@ pub struct Entry {
     pub bytes: Bytes,
     /// What selectors look at.
     pub facets: Arc<Facets>,
+    /// The object in the form that it was written in, where a schema that changed since shows it in another.
+    pub written: Option<Bytes>,
 }
 
 impl Entry {
     /// Makes the entry of stored bytes, which lack the resourceVersion.
     pub fn new(key: ObjectKey, revision: u64, stored: &[u8], facets: Arc<Facets>) -> Self {
-        Self { key, revision, bytes: with_revision(stored, revision), facets }
+        Self { key, revision, bytes: with_revision(stored, revision), facets, written: None }
     }
 
     /// Parses the object.
@@ -112,6 +114,24 @@ impl Entry {
     /// Fails when the bytes are not JSON, which means that the store was damaged.
     pub fn parse(&self) -> Result<Value, serde_json::Error> {
         serde_json::from_slice(&self.bytes)
+    }
+
+    /// Parses the object as it was written, whatever form it is shown in.
+    ///
+    /// # Errors
+    /// Fails when the bytes are not JSON, which means that the store was damaged.
+    pub fn parse_written(&self) -> Result<Value, serde_json::Error> {
+        serde_json::from_slice(self.written.as_ref().unwrap_or(&self.bytes))
+    }
+
+    /// Returns this version of the object in another form. How it was written stays known: the next form comes from there,
+    /// so that what one schema hides is there again with the next.
+    #[must_use]
+    pub fn in_form(&self, object: &Value, facets: Arc<Facets>) -> Self {
+        let written = self.written.clone().unwrap_or_else(|| self.bytes.clone());
+        let shown = Self::new(self.key.clone(), self.revision, &super::stored_bytes(object), facets);
+        let written = (shown.bytes != written).then_some(written);
+        Self { written, ..shown }
     }
 
     /// Whether the object is in the version `api_version`.

@@ -177,9 +177,9 @@ impl Cache {
         *current = fields;
     }
 
-    /// Rewrites the objects held when they are not in the form of the schema `mark` yet. They keep their revisions: nobody
-    /// wrote them.
-    pub fn settle(&self, mark: String, settled: impl Fn(&Entry) -> Option<serde_json::Value>) {
+    /// Shows the objects held in the form of the schema `mark`, which `form` brings an object into as it was written (none:
+    /// shown as written). They keep their revisions: nobody wrote them.
+    pub fn settle(&self, mark: String, form: impl Fn(serde_json::Value) -> Option<serde_json::Value>) {
         let mut known = self.settled.lock();
         if *known == mark {
             return;
@@ -187,10 +187,12 @@ impl Cache {
         let mut state = self.state.write();
         let fields = self.fields();
         for entry in state.objects.values_mut() {
-            if let Some(object) = settled(entry) {
-                let facets = Arc::new(Facets::of(&object, &fields));
-                let key = entry.key.clone();
-                *entry = Arc::new(Entry::new(key, entry.revision, &stored_bytes(&object), facets));
+            let Ok(written) = entry.parse_written() else { continue };
+            let shown = form(written.clone()).unwrap_or(written);
+            let facets = Arc::new(Facets::of(&shown, &fields));
+            let shown = entry.in_form(&shown, facets);
+            if shown.bytes != entry.bytes {
+                *entry = Arc::new(shown);
             }
         }
         *known = mark;

@@ -45,12 +45,20 @@ pub(crate) async fn all_shown(
     let objects =
         objects.map_err(|error| Status::internal(format!("a stored object is damaged: {error}")))?;
     let shown = converter.convert(server, &version, objects).await?;
-    for (at, object) in others.into_iter().zip(shown) {
+    for (at, mut object) in others.into_iter().zip(shown) {
         let old = &entries[at];
+        prune(resource, &mut object);
         let facets = Arc::clone(&old.facets);
         entries[at] = Arc::new(Entry::new(old.key.clone(), old.revision, &stored_bytes(&object), facets));
     }
     Ok(entries)
+}
+
+/// Takes out of what a webhook made of an object what its version does not know. Defaults are not filled in, as on a
+/// cluster: they are of the version that is written or stored.
+fn prune(resource: &Resource, object: &mut Value) {
+    // A value of a wrong type is shown as it is; whoever writes it is refused.
+    let _ = resource.schema.settle(object);
 }
 
 /// An object of `resource` in the form that is stored.
@@ -61,8 +69,12 @@ pub(crate) async fn stored(server: &ApiServer, resource: &Resource, object: Valu
     let version = api_version(&resource.collection.group, &resource.storage_version);
     match &resource.conversion {
         Some(converter) if resource.api_version() != version => {
-            let mut stored = converter.convert(server, &version, vec![object]).await?;
-            Ok(stored.pop().unwrap_or_default())
+            let mut stored =
+                converter.convert(server, &version, vec![object]).await?.pop().unwrap_or_default();
+            if let Some(storage) = server.registry().snapshot().stored(&resource.collection) {
+                prune(storage, &mut stored);
+            }
+            Ok(stored)
         }
         _ => Ok(convert::to_storage(resource, object)),
     }

@@ -75,9 +75,9 @@ impl Converter {
             Silence::Unreached(why) => format!("Post \"{}?timeout={PATIENCE}s\": {why}", self.peer.url()),
             Silence::Refused(why) => why,
         })?;
-        let mut review: Value =
+        let review: Value =
             serde_json::from_slice(&answer).map_err(|error| format!("its answer is not JSON: {error}"))?;
-        let response = review["response"].take();
+        let response = response_of(review);
         if response["uid"] != uid {
             return Err(format!("expected response.uid={uid:?}, got {}", response["uid"]));
         }
@@ -93,6 +93,11 @@ impl Converter {
             }
         }
     }
+}
+
+/// Takes the response out of a review, which somebody else sent: it may be anything that is JSON.
+fn response_of(mut review: Value) -> Value {
+    review.get_mut("response").map(Value::take).unwrap_or_default()
 }
 
 /// Checks what came back, and restores the metadata, of which only labels and annotations may change.
@@ -132,4 +137,17 @@ fn restored(wanted: &str, before: Vec<Value>, after: Vec<Value>) -> Result<Vec<V
             Ok(new)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_may_be_anything() {
+        for nonsense in [json!([]), json!("no"), json!(1), json!(true), Value::Null, json!({})] {
+            assert_eq!(response_of(nonsense), Value::Null);
+        }
+        assert_eq!(response_of(json!({"response": {"uid": "x"}})), json!({"uid": "x"}));
+    }
 }

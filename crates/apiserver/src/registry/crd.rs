@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::kind::{Collection, Column, Resource, ScalePaths, Subresource, Verb};
 use super::schema::SchemaSource;
 use crate::ApiServer;
-use crate::cache::{Entry, ObjectKey, stored_bytes};
+use crate::cache::{Entry, Facets, ObjectKey, stored_bytes};
 use crate::conversion::Converter;
 use crate::resource::storage::{self, CommitError, Intent};
 
@@ -150,14 +150,24 @@ fn settle_stored(server: &ApiServer, crd: &Value, resource: &Resource) {
     let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
     let schema = versions.filter(|version| version["storage"] == true).map(|version| &version["schema"]);
     let mark = schema.map(Value::to_string).collect();
-    let version = resource.api_version();
-    server.caches().of(&resource.collection).settle(mark, |entry| {
-        let mut object = entry.parse().ok().filter(|_| entry.is_in(&version))?;
-        let before = object.clone();
-        resource.schema.settle(&mut object).ok()?;
-        resource.schema.default(&mut object);
-        (object != before).then_some(object)
-    });
+    server.caches().of(&resource.collection).settle(mark, |object| in_form(resource, object));
+}
+
+/// An object that was written in the stored version of a kind, in the form of that version's schema now.
+fn in_form(stored: &Resource, mut object: Value) -> Option<Value> {
+    if object::api_version(&object) != stored.api_version() {
+        return None;
+    }
+    stored.schema.settle(&mut object).ok()?;
+    stored.schema.default(&mut object);
+    Some(object)
+}
+
+/// The entry as the cache would hold it, which is read from the store instead.
+pub(crate) fn shown(stored: &Resource, entry: &Entry, fields: &[Box<str>]) -> Option<Entry> {
+    let object = in_form(stored, entry.parse().ok()?)?;
+    let facets = Arc::new(Facets::of(&object, fields));
+    Some(entry.in_form(&object, facets))
 }
 
 /// Acts on a stored definition: accepts its names and serves it, or empties it when it is being deleted.

@@ -1,8 +1,10 @@
 //! Between writes and admission: the question, and the object before and after it.
 
 use machinery::admission::{Operation, Request};
+use machinery::field::{FieldError, Path};
 use machinery::gvk::Gvk;
 use machinery::object;
+use machinery::status::Status;
 use serde_json::{Value, json};
 
 use super::strategy::{self, Strategy};
@@ -105,11 +107,20 @@ async fn mutate_scale(call: &mut Call, request: &mut Request, draft: &mut Value)
     let outcome = server.admission().mutate(&context, request, &|_| Ok(()), &mut call.warnings).await;
     request.old_object = whole;
     let wanted = std::mem::take(&mut request.object);
-    let replicas = object::i64_at(&wanted, &["spec", "replicas"]).unwrap_or(0);
-    if outcome.is_ok() && scale::scale_of(&resource, draft)["spec"] != wanted["spec"] {
+    outcome?;
+    // As in a typed Scale, a count that is not there is none; another value than a count is nobody's wish.
+    let replicas = match &wanted["spec"]["replicas"] {
+        Value::Null => 0,
+        held => held.as_i64().filter(|count| (0..=i64::from(i32::MAX)).contains(count)).ok_or_else(|| {
+            let why = "admission left no count of at least 0 here";
+            let error = FieldError::invalid(Path::new("spec.replicas"), held.clone(), why);
+            Status::invalid(&resource.gvk, object::name(draft), &[error])
+        })?,
+    };
+    if scale::scale_of(&resource, draft)["spec"] != wanted["spec"] {
         scale::set_replicas(&resource, draft, replicas);
     }
-    outcome
+    Ok(())
 }
 
 /// Lets admission judge `draft`.

@@ -10,6 +10,7 @@ use super::options::{Continue, ListOptions, Match};
 use super::present::{self, ListMeta};
 use super::{Call, read, storage};
 use crate::cache::Entry;
+use crate::registry::crd;
 use crate::{Body, Result, conversion};
 
 /// Answers a list.
@@ -97,9 +98,12 @@ async fn from_store(
     };
     let found = call.server.store().list(&list).await.map_err(|error| storage::store_failure(&error))?;
     let names = call.server.caches().of(collection).fields();
+    let registry = call.server.registry().snapshot();
+    let stored = registry.stored(collection).filter(|stored| stored.custom);
     let mut entries = Vec::with_capacity(found.entries.len());
     for entry in &found.entries {
-        let entry = storage::from_store(collection, entry)?;
+        let entry = storage::from_store(collection, entry, &names)?;
+        let entry = stored.and_then(|stored| crd::shown(stored, &entry, &names)).map_or(entry, Arc::new);
         if options.selection.matches(&entry.key, &entry.facets, &names) {
             entries.push(entry);
         }

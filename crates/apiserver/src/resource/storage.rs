@@ -153,15 +153,20 @@ pub(crate) async fn current(
     }
     let key_text = store_key(&resource.collection, key);
     let found = server.store().get(&key_text).await.map_err(|error| store_failure(&error))?;
-    found.map(|entry| from_store(&resource.collection, &entry)).transpose()
+    let fields = selectable_fields(&resource.collection);
+    found.map(|entry| from_store(&resource.collection, &entry, &fields)).transpose()
 }
 
-/// Makes a cache entry of a store entry.
-pub(crate) fn from_store(collection: &Collection, entry: &store::Entry) -> Result<Arc<Entry>> {
+/// Makes a cache entry of a store entry; selectors may name `fields`.
+pub(crate) fn from_store(
+    collection: &Collection,
+    entry: &store::Entry,
+    fields: &[Box<str>],
+) -> Result<Arc<Entry>> {
     let (_, key) = parse_key(&entry.key).unwrap_or_else(|| (collection.clone(), ObjectKey::default()));
     let object: Value = serde_json::from_slice(&entry.value)
         .map_err(|error| Status::internal(format!("the stored object {} is damaged: {error}", entry.key)))?;
-    let facets = Arc::new(Facets::of(&object, &selectable_fields(collection)));
+    let facets = Arc::new(Facets::of(&object, fields));
     Ok(Arc::new(Entry::new(key, entry.modified, &entry.value, facets)))
 }
 

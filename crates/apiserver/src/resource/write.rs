@@ -265,7 +265,8 @@ fn default(strategy: &Strategy, call: &Call, draft: &mut Value) {
 
 /// An entry for an answer about something that was not stored.
 fn unsaved(key: ObjectKey, object: &Value) -> Entry {
-    Entry { key, revision: 0, bytes: stored_bytes(object).into(), facets: Arc::new(Facets::default()) }
+    let bytes = stored_bytes(object).into();
+    Entry { key, revision: 0, bytes, facets: Arc::new(Facets::default()), written: None }
 }
 
 /// Brings an object that admission changed into the form of its kind.
@@ -381,7 +382,7 @@ async fn update_once(
 
 fn shown_entry(entry: &Entry, object: &Value) -> Entry {
     let bytes = serde_json::to_vec(object).unwrap_or_default().into();
-    Entry { key: entry.key.clone(), revision: entry.revision, bytes, facets: Arc::clone(&entry.facets) }
+    Entry { bytes, written: None, ..entry.clone() }
 }
 
 /// The refusal of a field, for callers that have just one.

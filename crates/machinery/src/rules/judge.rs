@@ -9,6 +9,7 @@ use super::value::value;
 use super::{Node, Rule, Rules};
 use crate::cel::{Activation, EvalError, Value};
 use crate::field::{FieldError, Path, Problem};
+use crate::keyed::Keyed;
 
 /// What all rules together may cost for one object: Kubernetes' limit, in its units.
 const BUDGET: u64 = 10_000_000;
@@ -79,8 +80,9 @@ impl Judge {
             Json::Array(items) => {
                 let Some(inner) = &node.items else { return };
                 let before = past.own.and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+                let before = Keyed::new(&node.keys, before);
                 for (at, item) in items.iter().enumerate() {
-                    let past = past.of_part(value, same(&node.keys, item, at, before));
+                    let past = past.of_part(value, before.same(item, at));
                     self.node(inner, item, past, &path.index(at));
                 }
             }
@@ -216,14 +218,6 @@ impl Judge {
 
 const SPENT: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
-
-/// The item of `before` that has the same keys as `item`, which is most often at the same place.
-fn same<'v>(keys: &[String], item: &Json, at: usize, before: &'v [Json]) -> Option<&'v Json> {
-    let is_same =
-        |other: &&Json| keys.iter().all(|key| item.get(key).is_some_and(|held| other.get(key) == Some(held)));
-    let anywhere = || before.iter().find(is_same);
-    if keys.is_empty() { None } else { before.get(at).filter(is_same).or_else(anywhere) }
-}
 
 /// A value and what it was.
 struct Seen<'v> {

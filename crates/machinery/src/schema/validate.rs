@@ -8,6 +8,7 @@ use super::node::List;
 use super::types::{json_type, shape_name};
 use super::{Child, ListKind, Node, Object, Shape};
 use crate::field::{FieldError, Path, Problem};
+use crate::keyed::Keyed;
 use crate::quantity::Quantity;
 
 /// All errors, parents before children, in the document's order.
@@ -125,19 +126,12 @@ fn check_list(
         }
         ListKind::Map => check_keys(list, items, path, errors),
     }
+    let before = old.and_then(Value::as_array).filter(|_| list.kind == ListKind::Map);
+    let before = Keyed::new(&list.keys, before.map_or(&[], Vec::as_slice));
     for (i, item) in items.iter().enumerate() {
-        let old = old.and_then(Value::as_array).and_then(|old| same(list, item, i, old));
+        let old = before.same(item, i);
         check_node(list.items.node(), item, old, &path.index(i), rule, errors);
     }
-}
-
-/// The item that `item` was, where items have keys. Most often it is at the same place.
-fn same<'v>(list: &List, item: &Value, at: usize, old: &'v [Value]) -> Option<&'v Value> {
-    let has_keys = |other: &&Value| {
-        list.keys.iter().all(|key| item.get(&**key).is_some_and(|held| other.get(&**key) == Some(held)))
-    };
-    let anywhere = || old.iter().find(has_keys);
-    if list.kind == ListKind::Map { old.get(at).filter(has_keys).or_else(anywhere) } else { None }
 }
 
 fn check_keys(list: &List, items: &[Value], path: &Path, errors: &mut Vec<FieldError>) {

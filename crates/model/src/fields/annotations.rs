@@ -2,22 +2,29 @@
 
 use serde_json::Value;
 
-use super::{State, Table, harmless, refused};
+use super::{State, Table, harmless, only, refused};
 
 const REMOVE: &str = "remove it";
 
 /// By the annotation's name.
 pub(super) const TABLE: Table = &[
-    ("hooks.kubevirt.io/hookSidecars", refused("sidecars that change the machine are not run yet", REMOVE)),
+    (
+        "hooks.kubevirt.io/hookSidecars",
+        only(&["", "[]"], "sidecars that change the machine are not run yet", REMOVE),
+    ),
     (
         "kubevirt.io/allow-pod-bridge-network-live-migration",
         harmless("running machines do not move between nodes yet"),
     ),
-    ("kubevirt.io/disablePCIHole64", refused("the machine's 64-bit PCI window cannot be closed yet", REMOVE)),
+    (
+        "kubevirt.io/disablePCIHole64",
+        only(&["false"], "the machine's 64-bit PCI window cannot be closed yet", REMOVE),
+    ),
     ("kubevirt.io/free-page-reporting-disabled", harmless("guests report free pages all the same")),
     (
         "kubevirt.io/ignitiondata",
-        refused(
+        only(
+            &[""],
             "guests are not handed an Ignition configuration yet",
             "use cloudInitNoCloud or cloudInitConfigDrive",
         ),

@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn annotations_have_states_too() {
-        let annotations = json!({"hooks.kubevirt.io/hookSidecars": "[]", "mine": "x"});
+        let annotations = json!({"hooks.kubevirt.io/hookSidecars": "[{}]", "kubevirt.io/disablePCIHole64": "false", "mine": "x"});
         let machine = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
         let warned = warnings("VirtualMachine", &machine);
         assert_eq!(warned.len(), 1, "{warned:?}");

@@ -1,5 +1,7 @@
 //! Texts, patterns and formatted output.
 
+use std::cell::RefCell;
+
 use regex::{Regex, RegexBuilder};
 
 use super::super::EvalError;
@@ -15,9 +17,31 @@ fn text(text: impl Into<std::sync::Arc<str>>) -> Value {
     Value::String(text.into())
 }
 
+/// Patterns that a thread keeps compiled.
+const PATTERNS_KEPT: usize = 16;
+
+thread_local! {
+    /// The patterns used last, the newest at the end. An expression asks with the same one for each item of a list, and its
+    /// costs do not count the compilation.
+    static PATTERNS: RefCell<Vec<(Box<str>, Regex)>> = const { RefCell::new(Vec::new()) };
+}
+
 fn pattern(source: &str) -> Result<Regex, EvalError> {
+    let known = PATTERNS.with_borrow(|kept| {
+        kept.iter().rev().find(|(text, _)| **text == *source).map(|(_, pattern)| pattern.clone())
+    });
+    if let Some(known) = known {
+        return Ok(known);
+    }
     let built = RegexBuilder::new(source).size_limit(PATTERN_SIZE).build();
-    built.map_err(|_| EvalError::failed(format!("error parsing regexp: {source:?}")))
+    let built = built.map_err(|_| EvalError::failed(format!("error parsing regexp: {source:?}")))?;
+    PATTERNS.with_borrow_mut(|kept| {
+        if kept.len() == PATTERNS_KEPT {
+            kept.remove(0);
+        }
+        kept.push((source.into(), built.clone()));
+    });
+    Ok(built)
 }
 
 fn matches(subject: &str, source: &str) -> Result<Value, EvalError> {
