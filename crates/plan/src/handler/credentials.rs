@@ -50,10 +50,13 @@ pub(super) fn judge(conditions: &mut Vec<Condition>, observed: &Observed, live: 
         return;
     }
     let connected = matches!(&observed.launcher, Launcher::Connected(machine) if machine.agent_connected);
+    // Whoever stands still answers nobody; what is known of the guest stays.
+    let stands_still =
+        matches!(&observed.launcher, Launcher::Connected(machine) if machine.phase == MachinePhase::Paused);
     let (given, reason, message) = match last {
         Some(Given { problem: None, .. }) => (true, "", String::new()),
         Some(Given { problem: Some(problem), .. }) => (false, NOT_SYNCHRONIZED, problem.clone()),
-        None if connected => return,
+        None if connected || stands_still => return,
         None => (
             false,
             AGENT_SILENT,
