@@ -120,8 +120,7 @@ impl launcher_channel::Supervisor for Handle {
     }
 
     async fn probe_guest(&self, wanted: ProbeGuestRequest) -> Result<ProbeGuestAnswer, Refusal> {
-        let phase = self.states.borrow().phase();
-        probing::probe(&*self.ask(Command::Machine).await?, phase, wanted).await
+        probing::probe(&*self.ask(Command::Machine).await?, wanted).await
     }
 
     async fn screenshot(&self) -> Result<Vec<u8>, Refusal> {
