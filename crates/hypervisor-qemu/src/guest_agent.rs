@@ -8,6 +8,7 @@ use hypervisor::{
     AgentError, AgentFacts, FileSystem, GuestAgent, GuestInterface, GuestOs, GuestUser, ProgramEnd,
 };
 use qmp::agent::{Agent, Error};
+use qmp::program::Program;
 use tokio::sync::Mutex;
 
 /// How long the agent may take; an emulated guest under load needs seconds.
@@ -22,6 +23,9 @@ const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LATER_LOOK: Duration = Duration::from_secs(1);
 /// How long an agent may take to refuse a restart.
 const REFUSING: Duration = Duration::from_secs(1);
+
+/// What shells add to the number of the signal that ended a program.
+const SIGNALLED: i32 = 128;
 
 /// Most commands that are believed.
 const MOST_COMMANDS: usize = 256;
@@ -66,10 +70,10 @@ fn translate(error: Error) -> AgentError {
             AgentError::Refused { command: command.to_owned(), reason: cut(description) }
         }
         Error::Answer { command, source } => {
-            AgentError::Garbage { command: command.to_owned(), reason: source.to_string() }
+            AgentError::Garbage { command: command.to_owned(), reason: cut(source.to_string()) }
         }
         error @ (Error::Connect { .. } | Error::Broken(_) | Error::Closed | Error::TooLong(_)) => {
-            AgentError::Channel(error.to_string())
+            AgentError::Channel(cut(error.to_string()))
         }
     }
 }
@@ -184,8 +188,7 @@ impl GuestAgent for Channel {
             loop {
                 let program = self.ask(async |agent| agent.program(number, PATIENCE).await).await?;
                 if program.exited {
-                    let code = program.exitcode.or_else(|| program.signal.map(|signal| 128 + signal));
-                    return Ok(ProgramEnd { code: code.unwrap_or(0), output: cut(program.output()) });
+                    return end_of(&program);
                 }
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LATER_LOOK);
@@ -199,6 +202,16 @@ impl GuestAgent for Channel {
     }
 }
 
+/// Reads how a program ended, as shells write it. An agent that tells neither code nor signal has not said that all is well.
+fn end_of(program: &Program) -> Result<ProgramEnd, AgentError> {
+    let code = program.exitcode.or_else(|| program.signal.map(|signal| signal.saturating_add(SIGNALLED)));
+    let silent = || AgentError::Garbage {
+        command: "guest-exec-status".to_owned(),
+        reason: "the program has exited with neither a code nor a signal".to_owned(),
+    };
+    Ok(ProgramEnd { code: code.ok_or_else(silent)?, output: cut(program.output()) })
+}
+
 /// Shortens a guest's text and takes out what would confuse a terminal.
 fn cut(text: String) -> String {
     text.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
@@ -206,7 +219,35 @@ fn cut(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::cut;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_program_is_the_guests_word() {
+        let of = |told: serde_json::Value| end_of(&serde_json::from_value(told).expect("an answer"));
+        for (told, code) in [
+            (json!({"exited": true, "exitcode": 0}), 0),
+            (json!({"exited": true, "exitcode": 3, "signal": 9}), 3),
+            (json!({"exited": true, "signal": 9}), 137),
+            (json!({"exited": true, "signal": 2_147_483_647}), i32::MAX),
+        ] {
+            assert_eq!(of(told.clone()).expect("an end").code, code, "{told}");
+        }
+        assert!(matches!(of(json!({"exited": true})), Err(AgentError::Garbage { .. })));
+    }
+
+    #[test]
+    fn an_answer_that_does_not_parse_is_not_quoted_at_length() {
+        let text = "A".repeat(100_000) + "\x1b[31m";
+        let source = serde_json::from_value::<u8>(json!(text)).expect_err("no number");
+        assert!(source.to_string().len() > 100_000);
+        let AgentError::Garbage { reason, .. } = translate(Error::Answer { command: "guest-exec", source })
+        else {
+            panic!("garbage");
+        };
+        assert_eq!(reason.chars().count(), LONGEST);
+    }
 
     #[test]
     fn a_guests_text_is_shortened_and_cleaned() {
