@@ -30,6 +30,8 @@ const LEASE_NAMESPACE: &str = "kube-node-lease";
 const LEASE_SECONDS: u64 = 40;
 /// How often a sign of life is given.
 const BEAT: Duration = Duration::from_secs(10);
+/// How long after a report that failed to try again.
+const RETRY: Duration = Duration::from_secs(1);
 /// Beats between two reports of the status.
 const BEATS_PER_STATUS: u32 = 30;
 
@@ -218,25 +220,27 @@ fn status(
 pub(crate) async fn keep(config: KubeletConfig, context: Context, pressure: Pressure) {
     let mut told = pressure.0.subscribe();
     let mut beat: u32 = 0;
-    let mut registered = false;
+    // News that could not be told are told with the next try; a node that is short of something may well fail to at first.
+    let mut reported = false;
     loop {
         let news = told.has_changed().unwrap_or(false);
         let due = beat.is_multiple_of(BEATS_PER_STATUS);
-        if !registered || news || due || is_given_up(&config, &context).await {
+        if !reported || news || due || is_given_up(&config, &context).await {
             let short = told.borrow_and_update().clone();
-            match report(&config, &context, &short).await {
-                Ok(()) => registered = true,
-                Err(error) => tracing::warn!(node = config.node, %error, "cannot report the node"),
+            let outcome = report(&config, &context, &short).await;
+            reported = outcome.is_ok();
+            if let Err(error) = outcome {
+                tracing::warn!(node = config.node, %error, "cannot report the node");
             }
         }
         if let Err(error) = renew(&config, &context).await {
             tracing::warn!(node = config.node, %error, "cannot renew the node's Lease");
         }
-        let pause = if registered { BEAT } else { Duration::from_secs(1) };
+        let pause = if reported { BEAT } else { RETRY };
         tokio::select! {
             () = context.clock.sleep(pause) => {}
             // Whoever places machines should not wait for the next beat.
-            _ = told.changed(), if registered => told.mark_changed(),
+            _ = told.changed(), if reported => told.mark_changed(),
         }
         beat = beat.wrapping_add(1);
     }
@@ -319,6 +323,9 @@ async fn renew(config: &KubeletConfig, context: &Context) -> Result<(), ApiError
 pub fn can_open(path: &Path) -> bool {
     std::fs::File::options().read(true).write(true).open(path).is_ok()
 }
+
+#[cfg(test)]
+mod unreported;
 
 #[cfg(test)]
 mod tests {
