@@ -1,6 +1,7 @@
 //! Tells users what happened to an object, by Events.
 //!
-//! Recording never waits and never fails the work it reports on. The same happening is counted, not repeated.
+//! Recording never waits and never fails the work it reports on. The same happening is counted, not repeated, and one
+//! object has only so many for a reason ([`crate::allowance`]).
 //! Warnings are written at once; good news may wait a moment, so that the start of a machine does not compete with
 //! the news about it.
 
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::allowance::Allowances;
 use crate::{Api, ApiError, Context, Key, Patch, Problem, Resource, Tasks};
 
 /// How long good news may wait.
@@ -89,6 +91,7 @@ struct State {
     written: BTreeMap<Happening, Written>,
     /// Keys of `written`, oldest first.
     order: VecDeque<Happening>,
+    allowances: Allowances,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,12 +152,17 @@ impl Recorder {
             tracing::debug!(reason, "too many Events wait to be written, dropping one");
             return;
         }
+        let elapsed = self.shared.context.clock.elapsed();
+        if !state.allowances.take(object, reason, elapsed) {
+            tracing::debug!(reason, "too many Events of one object, dropping one");
+            return;
+        }
         let delay = match (repeated, severity) {
             (true, _) => REPEAT_DELAY,
             (false, Severity::Normal) => NORMAL_DELAY,
             (false, Severity::Warning) => Duration::ZERO,
         };
-        let due = self.shared.context.clock.elapsed().saturating_add(delay);
+        let due = elapsed.saturating_add(delay);
         state.pending.insert(happening, Pending { count: 1, first: now, last: now, due, tries: 0 });
         drop(state);
         self.shared.wake.notify_one();

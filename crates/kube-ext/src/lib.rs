@@ -11,6 +11,7 @@
 //! Nothing here spawns. A component gathers its futures in [`Tasks`] and is itself one future, so that whoever
 //! runs it decides where, and dropping it is the same as killing it. Time and randomness come in by [`Context`].
 
+mod allowance;
 mod api;
 mod cache;
 mod connect;

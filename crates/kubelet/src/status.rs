@@ -260,6 +260,7 @@ mod tests {
             gates: BTreeMap::from([("kubevirt.io/virtual-machine-unpaused".into(), gate)]),
             opens: Vec::new(),
             probes: Vec::new(),
+            paused: false,
             end_grace: std::time::Duration::ZERO,
             status: StatusView::default(),
         }

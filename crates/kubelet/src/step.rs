@@ -154,6 +154,7 @@ mod tests {
             gates: std::collections::BTreeMap::new(),
             opens: Vec::new(),
             probes: Vec::new(),
+            paused: false,
             end_grace: at(20),
             status: StatusView::default(),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::names::condition;
+use api::names::{condition, reason};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
 
 use crate::probes::{self, Probe};
@@ -27,6 +27,8 @@ pub struct PodView {
     pub opens: Vec<String>,
     /// What its container is probed by.
     pub probes: Vec<Probe>,
+    /// Whether the machine in it stands still and will go on. It answers nobody until then, and has not failed.
+    pub paused: bool,
     /// How long its container may take to end when a probe has found it dead.
     pub end_grace: Duration,
     /// The status as the API has it.
@@ -94,6 +96,10 @@ const OPEN_GATES: &str = "ironclad.local/open-gates";
 /// Seconds that a Pod gets to end when it names none.
 const END_GRACE: u64 = 30;
 
+/// Reasons why a machine stands still that will go on where it stood; `Paused` is the word of earlier releases. One that
+/// its hypervisor has stopped for good, or whose guest panicked, has failed.
+const GOES_ON: [&str; 3] = [reason::PAUSED_BY_USER, reason::PAUSED_IO_ERROR, "Paused"];
+
 /// Conditions that the kubelet writes.
 pub const CONDITIONS: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", condition::NOT_ALIVE];
@@ -131,6 +137,10 @@ impl PodView {
             gates: gates.collect(),
             opens,
             probes: probes::of(&spec),
+            paused: conditions.iter().any(|known| {
+                let why = known.reason.as_deref().unwrap_or_default();
+                known.type_ == condition::UNPAUSED && known.status == "False" && GOES_ON.contains(&why)
+            }),
             end_grace: Duration::from_secs(grace.unwrap_or(END_GRACE)),
             containers: named(spec.containers),
             init_containers: named(spec.init_containers.unwrap_or_default()),
@@ -195,5 +205,25 @@ impl ContainerView {
             }
             _ => Self::Waiting { reason: String::new(), message: String::new() },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn who_will_go_on_stands_still_and_who_has_failed_does_not() {
+        let paused = |status: &str, reason: &str| {
+            let gate = json!({"type": condition::UNPAUSED, "status": status, "reason": reason});
+            let pod = json!({"metadata": {"name": "p"}, "status": {"conditions": [gate]}});
+            PodView::of(&serde_json::from_value(pod).expect("a Pod")).paused
+        };
+        assert!(
+            paused("False", "PausedIOError") && paused("False", "PausedByUser") && paused("False", "Paused")
+        );
+        assert!(!paused("True", "NotPaused"));
+        assert!(!paused("False", "Stopped") && !paused("False", "GuestPanicked"));
     }
 }

@@ -88,7 +88,9 @@ impl From<tonic::Status> for Error {
 /// [`Error::Gone`] and the agent connects anew.
 #[derive(Clone, Debug)]
 pub struct Client {
-    directory: PathBuf,
+    root: PathBuf,
+    /// Directory of the sockets in `root`.
+    inside: PathBuf,
     secret: Arc<[u8]>,
     peer_pid: i32,
     hello: Arc<v1::HelloResponse>,
@@ -101,8 +103,15 @@ impl Client {
     /// The secret is at least 16 random bytes; the first one that a launcher receives stays valid for its
     /// life, also for launchers that replace it in the same Pod.
     pub async fn connect(directory: &Path, secret: &[u8]) -> Result<Self, Error> {
-        let refused = |source| Error::Connect { path: directory.join(COMMAND_SOCKET), source };
-        let path = SocketPath::existing(directory, COMMAND_SOCKET).map_err(|error| refused(error.into()))?;
+        Self::connect_beneath(directory, Path::new(""), secret).await
+    }
+
+    /// Connects to the sockets in the directory `inside` of `root`, which others may have made and named: neither links
+    /// nor `..` lead out of `root`.
+    pub async fn connect_beneath(root: &Path, inside: &Path, secret: &[u8]) -> Result<Self, Error> {
+        let socket = inside.join(COMMAND_SOCKET);
+        let refused = |source| Error::Connect { path: root.join(&socket), source };
+        let path = SocketPath::existing(root, &socket).map_err(|error| refused(error.into()))?;
         let stream = UnixStream::connect(path.as_path()).await.map_err(refused)?;
         let peer_pid = Peer::of(stream.as_fd()).map_err(refused)?.pid;
 
@@ -129,7 +138,8 @@ impl Client {
             return Err(Error::Version { chosen: hello.version });
         }
         Ok(Self {
-            directory: directory.to_owned(),
+            root: root.to_owned(),
+            inside: inside.to_owned(),
             secret: secret.into(),
             peer_pid,
             hello: Arc::new(hello),
@@ -286,8 +296,8 @@ impl Client {
             )));
         }
         let failed = |error: std::io::Error| Error::Descriptors(error.to_string());
-        let path =
-            SocketPath::existing(&self.directory, DESCRIPTOR_SOCKET).map_err(|error| failed(error.into()))?;
+        let path = SocketPath::existing(&self.root, &self.inside.join(DESCRIPTOR_SOCKET))
+            .map_err(|error| failed(error.into()))?;
         let socket = Socket::connect(path.as_path()).map_err(failed)?;
         // A launcher that replaced the session's would keep what it was never told to start, and a tap is held by one only.
         if Peer::of(&socket).map_err(failed)?.pid != self.peer_pid {

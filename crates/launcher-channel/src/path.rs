@@ -25,15 +25,16 @@ impl SocketPath {
         Ok(Self { _opened: fd, path })
     }
 
-    /// Opens `socket` in `directory` and names what was opened, to connect to it.
+    /// Opens the socket at `path` below `root` and names what was opened, to connect to it.
     ///
     /// Whoever works in the Pod may put there what they like. A link would lead the agent, who may do more, to a socket
-    /// of another Pod or of the host, whose owner it would take for this machine's launcher; so none is followed.
-    pub(crate) fn existing(directory: &Path, socket: &str) -> io::Result<Self> {
+    /// of another Pod or of the host, whose owner it would take for this machine's launcher; so none is followed below
+    /// `root`, and `path` cannot leave it.
+    pub(crate) fn existing(root: &Path, path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let directory = rustix::fs::open(directory, flags | OFlags::DIRECTORY, Mode::empty())?;
-        let fd = rustix::fs::openat2(&directory, socket, flags | OFlags::NOFOLLOW, Mode::empty(), beneath)?;
+        let root = rustix::fs::open(root, flags | OFlags::DIRECTORY, Mode::empty())?;
+        let fd = rustix::fs::openat2(&root, path, flags | OFlags::NOFOLLOW, Mode::empty(), beneath)?;
         if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::Socket {
             return Err(io::Errno::NOTSOCK);
         }
@@ -63,14 +64,26 @@ mod tests {
             let path = SocketPath::new(directory, "launcher-sock").unwrap();
             UnixListener::bind(path.as_path()).unwrap()
         });
-        let path = SocketPath::existing(&own, "launcher-sock").unwrap();
-        UnixStream::connect(path.as_path()).unwrap();
-        listeners[0].accept().unwrap();
+        for (root, socket) in [(&*own, "launcher-sock"), (folder.path(), "own/launcher-sock")] {
+            let path = SocketPath::existing(root, Path::new(socket)).unwrap();
+            UnixStream::connect(path.as_path()).unwrap();
+            listeners[0].accept().unwrap();
+        }
 
         std::os::unix::fs::symlink(other.join("launcher-sock"), own.join("link")).unwrap();
         std::fs::write(own.join("file"), "").unwrap();
-        for name in ["link", "file", "absent", "../other/launcher-sock"] {
-            assert!(SocketPath::existing(&own, name).is_err(), "{name}");
+        std::os::unix::fs::symlink(&other, own.join("elsewhere")).unwrap();
+        let absolute = other.join("launcher-sock").display().to_string();
+        for name in [
+            "link",
+            "file",
+            "absent",
+            "../other/launcher-sock",
+            "elsewhere/launcher-sock",
+            "x/../launcher-sock",
+            &absolute,
+        ] {
+            assert!(SocketPath::existing(&own, Path::new(name)).is_err(), "{name}");
         }
     }
 }

@@ -139,9 +139,9 @@ impl Act<'_> {
                     _ => Ok(()),
                 }
             }
-            Action::SetGate { name, uid, open } => {
+            Action::SetGate { name, uid, open, reason } => {
                 let gate = json!({"type": condition::UNPAUSED, "status": if *open { "True" } else { "False" },
-                    "reason": if *open { "NotPaused" } else { "Paused" },
+                    "reason": reason,
                     "lastTransitionTime": plan::time::stamp(controller.context.now())});
                 // The identity keeps it from a Pod of the same name that came later.
                 let patch = json!({"metadata": {"uid": uid}, "status": {"conditions": [gate]}});

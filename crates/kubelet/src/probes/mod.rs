@@ -6,9 +6,12 @@ mod ask;
 mod http;
 mod spec;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +23,7 @@ pub use self::spec::{Kind, Probe, Question, of};
 use self::tally::Tally;
 use crate::record::Record;
 use crate::runtime::Runtime;
+use crate::view::PodView;
 
 /// Reason of the Event that tells of a failed look.
 const UNHEALTHY: &str = "Unhealthy";
@@ -48,6 +52,8 @@ pub(crate) struct Probes {
 /// A Pod whose probes are under way. They end with it.
 struct Watched {
     verdict: Arc<Mutex<Verdict>>,
+    /// Whether the machine stands still.
+    paused: Arc<AtomicBool>,
     _tasks: JoinSet<()>,
 }
 
@@ -64,10 +70,10 @@ impl Probes {
 
     /// Looks after a Pod that runs; returns what was found so far. `ready` is what the API knows of it: a kubelet that
     /// came back has no reason to doubt it.
-    pub(crate) fn verdict(&self, key: &Key, record: &Record, probes: &[Probe], ready: bool) -> Verdict {
+    pub(crate) fn verdict(&self, key: &Key, record: &Record, pod: &PodView, ready: bool) -> Verdict {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry =
-            watched.entry(record.uid.clone()).or_insert_with(|| self.begin(key, record, probes, ready));
+        let entry = watched.entry(record.uid.clone()).or_insert_with(|| self.begin(key, record, pod, ready));
+        entry.paused.store(pod.paused, Ordering::Relaxed);
         entry.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -76,18 +82,20 @@ impl Probes {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
-    fn begin(&self, key: &Key, record: &Record, probes: &[Probe], ready: bool) -> Watched {
-        let waits = !ready && probes.iter().any(|probe| probe.kind == Kind::Readiness);
+    fn begin(&self, key: &Key, record: &Record, pod: &PodView, ready: bool) -> Watched {
+        let waits = !ready && pod.probes.iter().any(|probe| probe.kind == Kind::Readiness);
         let unready = waits.then(|| "its readiness probe has not succeeded yet".to_owned());
         let verdict = Arc::new(Mutex::new(Verdict { unready, dead: None }));
+        let paused = Arc::new(AtomicBool::new(pod.paused));
         let mut tasks = JoinSet::new();
-        for probe in probes {
+        for probe in &pod.probes {
             let worker = Worker {
                 probe: probe.clone(),
                 record: record.clone(),
                 pod: self.pods.join(&record.uid),
                 object: ObjectRef::new(&resources::POD, key.clone(), &record.uid),
                 verdict: Arc::clone(&verdict),
+                paused: Arc::clone(&paused),
                 context: self.context.clone(),
                 recorder: self.recorder.clone(),
                 queue: self.queue.clone(),
@@ -95,7 +103,7 @@ impl Probes {
             };
             tasks.spawn(worker.run(probe.kind == Kind::Liveness || ready));
         }
-        Watched { verdict, _tasks: tasks }
+        Watched { verdict, paused, _tasks: tasks }
     }
 }
 
@@ -106,6 +114,7 @@ struct Worker {
     pod: PathBuf,
     object: ObjectRef,
     verdict: Arc<Mutex<Verdict>>,
+    paused: Arc<AtomicBool>,
     context: Context,
     recorder: Recorder,
     queue: Queue,
@@ -121,19 +130,23 @@ impl Worker {
         let ran = Duration::try_from(ran).unwrap_or(Duration::ZERO);
         clock.sleep(self.probe.delay.saturating_sub(ran)).await;
         let mut tally = Tally::new(opinion);
+        let mut told = None;
         loop {
             let began = clock.elapsed();
+            let paused = self.is_excused();
             match self.look().await {
+                // Its end would cost what the guest has not written yet; it gets all its tries when it goes on.
+                Answer::Bad(_) if paused || self.is_excused() => tally = Tally::new(opinion),
                 Answer::Good => {
                     if tally.count(true, self.probe.successes, self.probe.failures) {
-                        self.found(None);
+                        self.found(None, &mut told);
                     }
                 }
                 Answer::Bad(why) => {
                     let why = format!("{} probe failed: {why}", self.probe.kind.word());
                     self.recorder.record(&self.object, Severity::Warning, UNHEALTHY, &why);
                     if !tally.count(false, self.probe.successes, self.probe.failures) {
-                        self.found(Some(why));
+                        self.found(Some(why), &mut told);
                         if self.probe.kind == Kind::Liveness {
                             return;
                         }
@@ -149,16 +162,26 @@ impl Worker {
         }
     }
 
-    async fn look(&self) -> Answer {
-        let limit = self.probe.timeout;
-        tokio::select! {
-            answer = ask::ask(&self.probe.question, &self.record, &self.pod, &*self.runtime) => answer,
-            () = self.context.clock.sleep(limit) => Answer::Bad(format!("no answer within {} s", limit.as_secs())),
-        }
+    /// Says whether nobody may be ended for silence: the machine stands still, by hand or for want of a disk.
+    fn is_excused(&self) -> bool {
+        self.probe.kind == Kind::Liveness && self.paused.load(Ordering::Relaxed)
     }
 
-    /// Notes what was found; what is new calls for a decision.
-    fn found(&self, problem: Option<String>) {
+    async fn look(&self) -> Answer {
+        let limit = self.probe.timeout;
+        let answer = tokio::select! {
+            answer = ask::ask(&self.probe.question, &self.record, &self.pod, &*self.runtime) => answer,
+            () = self.context.clock.sleep(limit) => Answer::Bad(format!("no answer within {} s", limit.as_secs())),
+        };
+        answer.shown()
+    }
+
+    /// Notes what was found; what is new calls for a decision. The words of later looks are no news: a guest that says
+    /// something else each time must not make a write of each look.
+    fn found(&self, problem: Option<String>, told: &mut Option<bool>) {
+        if told.replace(problem.is_some()) == Some(problem.is_some()) {
+            return;
+        }
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         let known = match self.probe.kind {
             Kind::Readiness => &mut verdict.unready,

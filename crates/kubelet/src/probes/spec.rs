@@ -1,6 +1,6 @@
 //! What a Pod's probes ask, out of its specification.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, Probe as ApiProbe};
@@ -169,7 +169,9 @@ fn on_host(inside: &Path, spec: &PodSpec, container: &Container) -> Option<PathB
     let volume = spec.volumes.iter().flatten().find(|volume| volume.name == mount.name)?;
     volume.empty_dir.as_ref()?;
     let rest = inside.strip_prefix(&mount.mount_path).ok()?;
-    Some(Path::new("volumes/kubernetes.io~empty-dir").join(&volume.name).join(rest))
+    // Whoever wrote the Pod chose it.
+    let stays = rest.components().all(|one| matches!(one, Component::Normal(_)));
+    stays.then(|| Path::new("volumes/kubernetes.io~empty-dir").join(&volume.name).join(rest))
 }
 
 #[cfg(test)]
@@ -225,7 +227,7 @@ mod tests {
         let Question::Guest { private, sockets, .. } = ask("/run/p") else { panic!("a question") };
         assert_eq!(private, Path::new("volumes/kubernetes.io~empty-dir/private"));
         assert_eq!(sockets, Path::new("volumes/kubernetes.io~empty-dir/s/deep"));
-        for elsewhere in ["/etc", "/run/p/claim"] {
+        for elsewhere in ["/etc", "/run/p/claim", "/run/p/../../../other", "/run/p/x/.."] {
             assert!(matches!(ask(elsewhere), Question::Never(why) if why.contains("no emptyDir")));
         }
     }

@@ -252,7 +252,7 @@ impl Kubelet {
         if let (Some(record), Some(pod)) = (alive, wanted) {
             let known = pod.containers.first().and_then(|(name, _)| pod.status.containers.get(name));
             let ready = known == Some(&ContainerView::Running { ready: true });
-            return self.probes.verdict(key, record, &pod.probes, ready);
+            return self.probes.verdict(key, record, pod, ready);
         }
         self.probes.stop(uid);
         Verdict::default()

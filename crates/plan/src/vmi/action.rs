@@ -29,6 +29,8 @@ pub enum Action {
         uid: String,
         /// Whether it may serve.
         open: bool,
+        /// One word why; whoever probes the Pod tells by it a guest that will go on from one that has failed.
+        reason: String,
     },
     /// Change labels and status in one write, provided that the instance has not changed since.
     Write {

@@ -28,6 +28,7 @@ pub use self::action::Action;
 pub use self::observed::{
     Facts, Instance, Labels, Observed, PhaseTime, Pod, PodPhase, Refusal, Status, Waiting,
 };
+use crate::condition::Condition;
 use crate::{Notice, Plan, condition, name, patch, time};
 
 /// How long news that only say "on its way" may wait. A start that is quicker is written once, as handed over.
@@ -71,10 +72,12 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
 /// Keeps the Pod's gate open for a guest that runs, and closed for one that stands still.
 fn gate(observed: &Observed, plan: &mut Plan<Action>) {
     let instance = &observed.instance;
-    let open = !condition::is_true(&instance.facts.status.conditions, kind::PAUSED);
+    let paused = condition::find(&instance.facts.status.conditions, kind::PAUSED).filter(|c| c.is_true());
+    let open = paused.is_none();
     for pod in observed.pods.iter().filter(|pod| pod.is_live() && !pod.deleting && pod.launcher_runs) {
         if !instance.is_final() && pod.gate != Some(open) {
-            plan.push(Action::SetGate { name: pod.name.clone(), uid: pod.uid.clone(), open });
+            let reason = paused.map_or("NotPaused", Condition::reason).to_owned();
+            plan.push(Action::SetGate { name: pod.name.clone(), uid: pod.uid.clone(), open, reason });
         }
     }
 }
@@ -137,5 +140,37 @@ fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
                 plan.push(Action::Tell(Notice::warning(event, message)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_says_why_it_is_closed() {
+        let set_for = |paused: Option<&str>, known: Option<bool>| {
+            let pod = Pod { phase: PodPhase::Running, launcher_runs: true, gate: known, ..Pod::default() };
+            let mut observed = Observed {
+                instance: Instance::default(),
+                pods: vec![pod],
+                refusals: Vec::new(),
+                pod_refused: None,
+                node_problems: Vec::new(),
+                launcher_version: String::new(),
+            };
+            let paused = paused.map(|reason| Condition::new(kind::PAUSED, true, reason, ""));
+            observed.instance.facts.status.conditions = paused.into_iter().collect();
+            let mut plan = Plan::nothing();
+            gate(&observed, &mut plan);
+            plan.actions.into_iter().next()
+        };
+        let set = |open, reason: &str| {
+            Some(Action::SetGate { name: String::new(), uid: String::new(), open, reason: reason.into() })
+        };
+        assert_eq!(set_for(Some("PausedIOError"), Some(true)), set(false, "PausedIOError"));
+        assert_eq!(set_for(Some("Stopped"), None), set(false, "Stopped"));
+        assert_eq!(set_for(Some("Stopped"), Some(false)), None);
+        assert_eq!(set_for(None, Some(false)), set(true, "NotPaused"));
     }
 }
