@@ -9,6 +9,9 @@ use jiff::Timestamp;
 use kube_ext::Key;
 use serde::{Deserialize, Serialize};
 
+/// Exit code of whoever was killed by SIGKILL; stands for an end that nobody saw, too.
+pub(crate) const KILLED: i32 = 137;
+
 /// Name of the file in a Pod's directory.
 const FILE: &str = "pod.json";
 

@@ -7,12 +7,9 @@ use jiff::Timestamp;
 use plan::ending::{OUT_OF_MEMORY, signal};
 use serde_json::{Value, json};
 
-use crate::record::{End, Record, Starved};
+use crate::record::{End, KILLED, Record, Starved};
 use crate::step::Local;
 use crate::view::{ConditionView, ContainerView, PodView, StatusView};
-
-/// Exit code that stands for an end that nobody saw.
-const UNKNOWN_CODE: i32 = 137;
 
 /// Returns the status that `local` calls for.
 pub fn desired(pod: &PodView, local: &Local) -> StatusView {
@@ -90,7 +87,7 @@ fn terminated(end: &End) -> ContainerView {
             (code, "Error", killed.unwrap_or_default())
         }
         (None, _) => {
-            (UNKNOWN_CODE, "ContainerStatusUnknown", "it ended while nobody on the node could see how".into())
+            (KILLED, "ContainerStatusUnknown", "it ended while nobody on the node could see how".into())
         }
     };
     ContainerView::Terminated { code, reason: reason.into(), message }

@@ -118,7 +118,12 @@ impl PodView {
         let unset = |kind: &&str| !conditions.iter().any(|condition| condition.type_ == *kind);
         let opens: Vec<String> =
             open.split(',').filter(|kind| !kind.is_empty()).filter(unset).map(str::to_owned).collect();
-        let grace = spec.termination_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let liveness = spec.containers.first().and_then(|container| container.liveness_probe.as_ref());
+        // The probe's own word comes before the Pod's.
+        let grace = liveness
+            .and_then(|probe| probe.termination_grace_period_seconds)
+            .or(spec.termination_grace_period_seconds)
+            .and_then(|seconds| u64::try_from(seconds).ok());
         let gates = spec.readiness_gates.clone().unwrap_or_default().into_iter().map(|gate| {
             let is_true = |kind: &str| {
                 conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
@@ -212,6 +217,19 @@ impl ContainerView {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_probes_own_grace_comes_before_the_pods() {
+        let grace = |probe: serde_json::Value, pod: serde_json::Value| {
+            let containers = json!([{"name": "c", "livenessProbe": probe}]);
+            let spec = json!({"containers": containers, "terminationGracePeriodSeconds": pod});
+            let pod = json!({"metadata": {"name": "p"}, "spec": spec});
+            PodView::of(&serde_json::from_value(pod).expect("a Pod")).end_grace.as_secs()
+        };
+        assert_eq!(grace(json!({"terminationGracePeriodSeconds": 5}), json!(60)), 5);
+        assert_eq!(grace(json!({}), json!(60)), 60);
+        assert_eq!(grace(json!(null), json!(null)), END_GRACE);
+    }
 
     #[test]
     fn who_will_go_on_stands_still_and_who_has_failed_does_not() {

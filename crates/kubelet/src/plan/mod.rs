@@ -305,6 +305,15 @@ fn follower(
     image: &BuiltinImage,
     mounts: &[Mount],
 ) -> Result<(String, PathBuf), PlanError> {
+    if container.readiness_probe.is_some()
+        || container.liveness_probe.is_some()
+        || container.startup_probe.is_some()
+    {
+        return Err(unsupported(format!(
+            "init container {} has a probe, which embedded nodes do not carry out; probe the main container",
+            container.name
+        )));
+    }
     let words: Vec<&str> = container
         .command
         .iter()

@@ -71,7 +71,7 @@ fn a_launcher_pod_is_planned() {
 #[test]
 fn what_cannot_run_here_is_refused_by_field() {
     type Change = fn(&mut serde_json::Value);
-    let table: [(&str, Change); 13] = [
+    let table: [(&str, Change); 14] = [
         ("nginx", |pod| pod["spec"]["containers"][0]["image"] = json!("nginx")),
         ("spec.hostNetwork", |pod| pod["spec"]["hostNetwork"] = json!(true)),
         ("privileged", |pod| pod["spec"]["containers"][0]["securityContext"] = json!({"privileged": true})),
@@ -90,6 +90,9 @@ fn what_cannot_run_here_is_refused_by_field() {
         ("emptyDir.medium", |pod| pod["spec"]["volumes"][0]["emptyDir"]["medium"] = json!("Memory")),
         ("hostPath", |pod| {
             pod["spec"]["volumes"][0] = json!({"name": "hostPath", "hostPath": {"path": "/"}});
+        }),
+        ("guest-console-log has a probe", |pod| {
+            pod["spec"]["initContainers"][0]["livenessProbe"] = json!({"tcpSocket": {"port": 1}});
         }),
         ("..", |pod| pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] = json!("/a/../b")),
     ];

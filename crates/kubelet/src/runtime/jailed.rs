@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use super::remove::groups;
 use super::{Life, Order, Runtime, RuntimeError, jail};
 use crate::KubeletConfig;
-use crate::record::{Record, Starved};
+use crate::record::{KILLED, Record, Starved};
 use crate::{inside, volumes};
 
 /// Why a node cannot run Pods.
@@ -286,9 +286,6 @@ impl Inner {
         records
     }
 }
-
-/// Exit code of whoever was killed by SIGKILL.
-const KILLED: i32 = 137;
 
 fn group_name(uid: &str) -> String {
     format!("pod{uid}")

@@ -21,13 +21,16 @@ pub(super) fn of(vmi: &VirtualMachineInstance) -> (Option<PodProbe>, Option<PodP
 }
 
 fn render(probe: &Probe) -> PodProbe {
-    let command = match (&probe.exec, &probe.guest_agent_ping) {
-        (Some(exec), _) => exec.command.clone(),
-        (None, Some(_)) => Some(Vec::new()),
+    let timeout = probe.timeout_seconds.unwrap_or(1);
+    let exec = match (&probe.exec, &probe.guest_agent_ping) {
+        // Without a program it stays what it is, for whoever runs the Pod to refuse; it does not ask for less instead.
+        (Some(exec), _) => Some(match exec.command.clone().filter(|command| !command.is_empty()) {
+            Some(command) => ExecAction { command: Some(ask(command, timeout)) },
+            None => exec.clone(),
+        }),
+        (None, Some(_)) => Some(ExecAction { command: Some(ask(Vec::new(), timeout)) }),
         (None, None) => None,
     };
-    let timeout = probe.timeout_seconds.unwrap_or(1);
-    let exec = command.map(|command| ExecAction { command: Some(ask(command, timeout)) });
     let detour = if exec.is_some() { DETOUR } else { 0 };
     PodProbe {
         exec,
@@ -82,6 +85,8 @@ mod tests {
             /var/run/kubevirt/sockets --timeoutSeconds 4 --command cat -- /x -";
         assert_eq!(exec["exec"]["command"], json!(line.split(' ').collect::<Vec<_>>()));
         assert_eq!(exec["timeoutSeconds"], 5);
+        let nothing = rendered(json!({"exec": {"command": []}}));
+        assert_eq!(nothing["exec"], json!({"command": []}), "it asks for no ping instead");
         let ping = rendered(json!({"guestAgentPing": {}}));
         let last = ping["exec"]["command"].as_array().and_then(|words| words.last()).unwrap().clone();
         assert_eq!((last, &ping["timeoutSeconds"]), (json!("--guestAgentPing"), &json!(2)));
