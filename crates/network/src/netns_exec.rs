@@ -8,6 +8,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, ExitCode, Stdio};
 
 use nix::sched::CloneFlags;
@@ -131,6 +132,36 @@ pub(crate) fn call(
 /// other side answers, for ten seconds at most.
 pub fn connect(pid: i32, address: SocketAddr, helper: &host::Helper) -> Result<std::net::TcpStream, Error> {
     let (_, descriptors) = call(helper, pid, &Request::Connect(address))?;
+    let stream = descriptors.into_iter().next().map(std::net::TcpStream::from);
+    stream.ok_or_else(|| Error::Helper("the network helper sent no descriptors".into()))
+}
+
+/// A call that nobody needs to see done. Its helper ends when this is dropped.
+struct Abandonable(Call);
+
+impl Drop for Abandonable {
+    fn drop(&mut self) {
+        let _ = self.0.process.kill();
+    }
+}
+
+/// Does as [`connect`] does, without a thread that waits: whoever drops the future ends the helper and its attempt.
+pub async fn dial(
+    pid: i32,
+    address: SocketAddr,
+    helper: &host::Helper,
+) -> Result<std::net::TcpStream, Error> {
+    let helper = helper.clone();
+    let begin = move || Call::begin(&helper, pid, &Request::Connect(address)).map(Abandonable);
+    let started = tokio::task::spawn_blocking(begin).await;
+    let mut call = started.map_err(|error| failed("start")(error.into()))??;
+    // Nothing is read from this one: it tells when there is an answer.
+    let watched = call.0.socket.try_clone().map(UnixStream::from).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        tokio::net::UnixStream::from_std(socket)
+    });
+    watched.map_err(failed("talk to"))?.readable().await.map_err(failed("talk to"))?;
+    let (_, descriptors) = call.0.answer()?;
     let stream = descriptors.into_iter().next().map(std::net::TcpStream::from);
     stream.ok_or_else(|| Error::Helper("the network helper sent no descriptors".into()))
 }
@@ -272,4 +303,33 @@ fn receive(socket: &OwnedFd) -> std::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
         .flatten()
         .collect();
     Ok((message, descriptors))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn whoever_stops_waiting_ends_the_helper() {
+        let folder = tempfile::tempdir().unwrap();
+        let started = folder.path().join("pid");
+        // It keeps the socket and never answers.
+        let script = format!("echo $$ > {0}.new && mv {0}.new {0} && exec sleep 600", started.display());
+        let helper =
+            host::Helper { arguments: vec!["-c".to_owned(), script], ..host::Helper::new("/bin/sh") };
+        let is_up = async {
+            while !started.exists() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            answer = dial(1, ([192, 0, 2, 1], 1).into(), &helper) => panic!("it answered: {answer:?}"),
+            () = is_up => {}
+        }
+        let pid = std::fs::read_to_string(&started).unwrap();
+        let process = std::path::Path::new("/proc").join(pid.trim());
+        assert!(!process.exists(), "the helper is still there");
+    }
 }

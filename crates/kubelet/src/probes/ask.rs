@@ -12,7 +12,7 @@ use super::http::{self, Page};
 use super::spec::Question;
 use crate::inside;
 use crate::record::Record;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Unreached};
 
 /// Bytes of a launcher's secret that are read.
 const SECRET_LENGTH: u64 = 4096;
@@ -28,6 +28,15 @@ pub(super) enum Answer {
     Bad(String),
     /// The question could not be asked, which says nothing about the guest.
     Unable(String),
+}
+
+impl From<Unreached> for Answer {
+    fn from(why: Unreached) -> Self {
+        match why {
+            Unreached::Failed(why) => Self::Bad(why),
+            Unreached::Untried(why) => Self::Unable(why),
+        }
+    }
 }
 
 impl Answer {
@@ -49,7 +58,7 @@ pub(super) async fn ask(question: &Question, record: &Record, pod: &Path, runtim
         Question::Never(why) => Answer::Unable(why.clone()),
         Question::Tcp { host, port } => match runtime.dial(record, host.as_deref(), *port).await {
             Ok(_) => Answer::Good,
-            Err(why) => Answer::Bad(why),
+            Err(why) => why.into(),
         },
         Question::Http { tls, host, port, path, headers } => {
             let named = host.clone().or_else(|| record.addresses().into_iter().next()).unwrap_or_default();

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::ask::Answer;
+use crate::runtime::Unreached;
 
 /// How often a server may send elsewhere.
 const REDIRECTIONS: usize = 10;
@@ -34,11 +35,14 @@ pub(super) struct Page<'a> {
 /// an answer like any other.
 pub(super) async fn get<'a>(
     mut page: Page<'_>,
-    dial: impl Fn() -> BoxFuture<'a, Result<TcpStream, String>>,
+    dial: impl Fn() -> BoxFuture<'a, Result<TcpStream, Unreached>>,
 ) -> Answer {
     for _ in 0..=REDIRECTIONS {
-        let answered = async { fetch(&page, dial().await?).await }.await;
-        let (status, location) = match answered {
+        let stream = match dial().await {
+            Ok(stream) => stream,
+            Err(why) => return why.into(),
+        };
+        let (status, location) = match fetch(&page, stream).await {
             Ok(answered) => answered,
             Err(why) => return Answer::Bad(why),
         };
@@ -207,7 +211,9 @@ mod tests {
         });
         let page = Page { tls: false, authority: address.to_string(), path: path.to_owned(), headers };
         let dial = || -> BoxFuture<'static, _> {
-            Box::pin(async move { TcpStream::connect(address).await.map_err(|error| error.to_string()) })
+            Box::pin(async move {
+                TcpStream::connect(address).await.map_err(|error| Unreached::Failed(error.to_string()))
+            })
         };
         let answer = get(page, dial).await;
         server.abort();

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::record::Starved;
-use crate::runtime::{Life, Order, RuntimeError};
+use crate::runtime::{Life, Order, RuntimeError, Unreached};
 use crate::view::StatusView;
 
 /// Refuses each connection in other words.
@@ -22,9 +22,9 @@ struct Silence(AtomicU32);
 
 #[async_trait::async_trait]
 impl Runtime for Silence {
-    async fn dial(&self, _: &Record, _: Option<&str>, _: u16) -> Result<TcpStream, String> {
+    async fn dial(&self, _: &Record, _: Option<&str>, _: u16) -> Result<TcpStream, Unreached> {
         let number = self.0.fetch_add(1, Ordering::SeqCst);
-        Err(format!("\x1b[31mrefusal {number} {}", "and so on ".repeat(100)))
+        Err(Unreached::Failed(format!("\x1b[31mrefusal {number} {}", "and so on ".repeat(100))))
     }
     async fn adopt(&self) -> Vec<Record> {
         Vec::new()

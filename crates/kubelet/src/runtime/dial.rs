@@ -1,14 +1,40 @@
 //! Connections to Pods, for their probes.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use host::process::Process;
 use network::pod::Uplink;
 use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, TryAcquireError};
 
 use crate::KubeletConfig;
+
+/// Connections that helpers open at the same time, and names that are looked up: each takes a process, or a thread that
+/// others wait for.
+static DIALS: Semaphore = Semaphore::const_new(64);
+static LOOKUPS: Semaphore = Semaphore::const_new(16);
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// It was tried; what came of it.
+    Failed(String),
+    /// It could not be tried, which says nothing about the Pod.
+    Untried(String),
+}
+
+impl Unreached {
+    fn failed(error: &impl ToString) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    fn busy(what: &str) -> impl FnOnce(TryAcquireError) -> Self {
+        let why = format!("too many {what} are under way on this node");
+        move |_| Self::Untried(why)
+    }
+}
 
 /// Opens a connection to `port` of the Pod whose first process is `process`, or of `host` as the Pod sees it.
 ///
@@ -21,29 +47,42 @@ pub(super) async fn dial(
     process: Arc<Process>,
     host: Option<&str>,
     port: u16,
-) -> Result<TcpStream, String> {
+) -> Result<TcpStream, Unreached> {
     let is_near = matches!(config.network.uplink, Uplink::Bridge) && config.network.namespace.is_none();
     let target: SocketAddr = match (host, address) {
         (None, Some(address)) if is_near => {
             let target = (address, port).into();
-            return TcpStream::connect(target).await.map_err(|error| failed(target, &error));
+            return TcpStream::connect(target)
+                .await
+                .map_err(|error| Unreached::Failed(failed(target, &error)));
         }
         // The Pod forwards its loopback to the machine, as it does its address.
         (None, _) => (Ipv4Addr::LOCALHOST, port).into(),
-        (Some(host), _) => {
-            let found = tokio::net::lookup_host((host, port)).await.map(|mut found| found.next());
-            found.ok().flatten().ok_or_else(|| format!("dial tcp: the host {host} is not found"))?
-        }
+        (Some(host), _) => lookup(host, port).await?,
     };
-    let helper = config.helper.clone();
-    let connect = move || {
-        let stream = network::netns_exec::connect(process.pid(), target, &helper)
-            .map_err(|error| error.to_string())?;
-        stream.set_nonblocking(true).map_err(|error| error.to_string())?;
-        Ok::<_, String>(stream)
+    let _turn = DIALS.try_acquire().map_err(Unreached::busy("connections"))?;
+    // It ends with this future: a look that is over leaves no process behind.
+    let stream = network::netns_exec::dial(process.pid(), target, &config.helper)
+        .await
+        .map_err(|error| Unreached::failed(&error))?;
+    stream.set_nonblocking(true).map_err(|error| Unreached::failed(&error))?;
+    TcpStream::from_std(stream).map_err(|error| Unreached::failed(&error))
+}
+
+/// Finds a host's address. Nobody can end a look-up that is under way, so it keeps its turn until it ends.
+async fn lookup(host: &str, port: u16) -> Result<SocketAddr, Unreached> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok((address, port).into());
+    }
+    let turn = LOOKUPS.try_acquire().map_err(Unreached::busy("look-ups of hosts"))?;
+    let name = host.to_owned();
+    let look = move || {
+        let found = (name.as_str(), port).to_socket_addrs().ok().and_then(|mut found| found.next());
+        drop(turn);
+        found
     };
-    let stream = tokio::task::spawn_blocking(connect).await.map_err(|error| error.to_string())??;
-    TcpStream::from_std(stream).map_err(|error| error.to_string())
+    let found = tokio::task::spawn_blocking(look).await.ok().flatten();
+    found.ok_or_else(|| Unreached::Failed(format!("dial tcp: the host {host} is not found")))
 }
 
 /// Says why a connection failed in the words that Kubernetes' agent has.
@@ -55,4 +94,19 @@ fn failed(target: SocketAddr, error: &io::Error) -> String {
         _ => error.to_string(),
     };
     format!("dial tcp {target}: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_needs_no_look_up_and_a_name_waits_for_no_turn() {
+        let turns = LOOKUPS.try_acquire_many(16).expect("nobody else looks up");
+        assert_eq!(lookup("192.0.2.1", 7).await, Ok(([192, 0, 2, 1], 7).into()));
+        let full = Unreached::Untried("too many look-ups of hosts are under way on this node".into());
+        assert_eq!(lookup("localhost", 7).await, Err(full));
+        drop(turns);
+        assert!(lookup("localhost", 7).await.is_ok_and(|address| address.ip().is_loopback()));
+    }
 }

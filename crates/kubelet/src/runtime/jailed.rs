@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 
 use super::remove::groups;
-use super::{Life, Order, Runtime, RuntimeError, jail};
+use super::{Life, Order, Runtime, RuntimeError, Unreached, jail};
 use crate::KubeletConfig;
 use crate::record::{KILLED, Record, Starved};
 use crate::{inside, volumes};
@@ -352,8 +352,9 @@ impl Runtime for Jails {
         }
     }
 
-    async fn dial(&self, record: &Record, host: Option<&str>, port: u16) -> Result<TcpStream, String> {
-        let process = self.0.remember(record).ok_or("the Pod does not run")?;
+    async fn dial(&self, record: &Record, host: Option<&str>, port: u16) -> Result<TcpStream, Unreached> {
+        let process =
+            self.0.remember(record).ok_or_else(|| Unreached::Untried("the Pod does not run".to_owned()))?;
         super::dial::dial(&self.0.config, record.address, process, host, port).await
     }
 

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use crate::plan::PodPlan;
 use crate::record::{Record, Starved};
 
+pub use dial::Unreached;
 pub use jailed::{Jails, PrepareError};
 pub use remove::{end_everything, remove_everything};
 pub use stop::stop_everything;
@@ -70,7 +71,7 @@ pub trait Runtime: Send + Sync {
     /// Waits for the end of the first process.
     async fn ended(&self, record: &Record);
     /// Opens a TCP connection to a port of a Pod, or of a host as the Pod sees it; on failure says why.
-    async fn dial(&self, record: &Record, host: Option<&str>, port: u16) -> Result<TcpStream, String>;
+    async fn dial(&self, record: &Record, host: Option<&str>, port: u16) -> Result<TcpStream, Unreached>;
     /// Asks the first process to end; keeps a changed record.
     async fn terminate(&self, record: &Record) -> Result<(), RuntimeError>;
     /// Ends every process of the Pod.
