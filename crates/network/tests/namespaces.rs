@@ -39,6 +39,11 @@ fn a_bridged_pod_is_connected_and_leaves_nothing_behind() {
     stream.write_all(b"hi").expect("it is sent");
     let mut word = [0u8; 2];
     far.read_exact(&mut word).expect("it arrives");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let dialled =
+        runtime.block_on(network::netns_exec::dial(pod.pid(), address, &helper())).expect("it connects");
+    let (_, peer) = listener.accept().expect("a connection");
+    assert_eq!(dialled.local_addr().expect("an address"), peer);
 
     // A second look, as after a restart, finds everything as it is.
     let again = NodeNetwork::prepare(config(state.path(), node.namespace())).expect("the node's network");

@@ -305,10 +305,8 @@ fn follower(
     image: &BuiltinImage,
     mounts: &[Mount],
 ) -> Result<(String, PathBuf), PlanError> {
-    if container.readiness_probe.is_some()
-        || container.liveness_probe.is_some()
-        || container.startup_probe.is_some()
-    {
+    let probes = [&container.readiness_probe, &container.liveness_probe, &container.startup_probe];
+    if probes.iter().any(|probe| probe.is_some()) {
         return Err(unsupported(format!(
             "init container {} has a probe, which embedded nodes do not carry out; probe the main container",
             container.name
