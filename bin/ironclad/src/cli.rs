@@ -41,6 +41,12 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Stop what `up` started, guests included; objects and disks stay unless --purge is given.
     Down(DownArgs),
+    /// Write the state of an installation, which may run, into one file: objects, keys, certificates, registries.
+    ///
+    /// Images and the disks of claims are not in it. Secrets and private keys are: the file is its owner's alone.
+    Backup(BackupArgs),
+    /// Put a backup into a data directory on which nothing runs.
+    Restore(RestoreArgs),
     /// Show what runs: control plane, nodes, virtual machines, and what is wrong.
     Status(StatusArgs),
     /// Check whether this machine can run virtual machines, and say what to do where it cannot.
@@ -223,6 +229,25 @@ pub(crate) struct DownArgs {
     /// Seconds that guests get to shut down before they are killed.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub(crate) grace_period: u64,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// The file, which must not exist yet.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// Replace the objects, keys and certificates of the installation that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// The backup.
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Clone, Debug, Args)]

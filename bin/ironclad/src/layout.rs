@@ -112,10 +112,20 @@ impl Layout {
     pub(crate) fn contents(&self) -> Vec<PathBuf> {
         let mut contents = vec![self.pki(), self.kubeconfig(), self.images(), self.root.join("registries")];
         contents.extend([self.logs(), self.executables(), self.nodes(), self.network(), self.run()]);
-        // SQLite keeps files of its own beside the database.
-        let database = |suffix: &str| self.root.join(format!("state.db{suffix}"));
-        contents.extend(["-wal", "-shm", "-journal", ".lock", ""].map(database));
+        contents.extend([self.restored(), self.root.join("restore.partial")]);
+        contents.extend(self.database_files());
         contents
+    }
+
+    /// The file with the objects, last, and those that are beside it.
+    pub(crate) fn database_files(&self) -> [PathBuf; 5] {
+        let database = |suffix: &str| self.root.join(format!("state.db{suffix}"));
+        ["-wal", "-shm", "-journal", ".lock", ""].map(database)
+    }
+
+    /// What a restore has decided on and not yet moved to its places.
+    pub(crate) fn restored(&self) -> PathBuf {
+        self.root.join("restore")
     }
 
     fn run(&self) -> PathBuf {

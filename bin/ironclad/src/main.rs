@@ -1,6 +1,7 @@
 //! Ironclad: virtual machines as Kubernetes objects, in one binary.
 
 mod accelerator;
+mod backup;
 mod cli;
 mod completion;
 mod component;
@@ -60,6 +61,8 @@ fn run(command: Command, global: &cli::Global) -> anyhow::Result<()> {
         Command::KvmProbe => Ok(host::kvm::probe_child()?),
         Command::Up(arguments) => up::run(&arguments, global),
         Command::Down(arguments) => down::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => backup::restore(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Crds => crds::run(),

@@ -87,6 +87,7 @@ fn quoted(path: &str) -> String {
 
 async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report) -> Result<()> {
     let _instance = Instance::claim(layout)?;
+    crate::backup::finish(layout)?;
     let effects = Effects::system();
     let stop = CancellationToken::new();
     let nodes = Arc::new(proxy::Nodes::default());
