@@ -86,7 +86,9 @@ fn find_subresource(
     }
     if info.subresource.is_empty() {
         let verb = crate::registry::Verb::parse(&info.verb).ok_or_else(method_not_allowed)?;
-        let item = matches!(&*info.verb, "get" | "update" | "patch" | "delete");
+        // A path below `watch` may name one object.
+        let item = matches!(&*info.verb, "get" | "update" | "patch" | "delete")
+            || (&*info.verb == "watch" && !info.name.is_empty());
         let everywhere = matches!(&*info.verb, "list" | "watch");
         let in_scope =
             info.namespace.is_empty() != resource.namespaced || everywhere || &*info.resource == "namespaces";

@@ -149,6 +149,11 @@ async fn custom_resources_have_protobuf_metadata_only() {
     assert_eq!(list["items"][0]["metadata"]["name"], "f");
     let (code, _, _) = get(&api, foos, &only("PartialObjectMetadata")).await;
     assert_eq!(code, 406, "a list is not one object");
+    let table = "application/json;as=Table;g=meta.k8s.io;v=v1";
+    for (include, code) in [("None", 200), ("Bad", 400)] {
+        let (answer, _, _) = get(&api, &format!("{foos}?includeObject={include}"), table).await;
+        assert_eq!(answer, code, "{include}");
+    }
     // What cannot be answered is not done.
     let (code, _, _) = send(&api, "DELETE", &one, "text/html", Vec::new()).await;
     assert_eq!(code, 406);

@@ -102,3 +102,34 @@ async fn events_are_listed_from_the_store() {
     let newer = api.get("/apis/events.k8s.io/v1/namespaces/default/events/e").await.expect(200);
     assert_eq!((&newer["note"], &newer["regarding"]["name"]), (&json!("m"), &json!("p")));
 }
+
+#[tokio::test]
+async fn options_that_contradict_are_refused_and_the_others_mean_what_they_say() {
+    let api = Api::start().await;
+    for name in ["a", "b"] {
+        api.post(CONFIG_MAPS, config_map(name, json!({}))).await.expect(201);
+    }
+    let page = api.get(&format!("{CONFIG_MAPS}?limit=1")).await.expect(200);
+    let token = page["metadata"]["continue"].as_str().expect("a token");
+    // Answers of kube-apiserver 1.36 to the same requests.
+    for (query, code) in [
+        (format!("continue={token}"), 200),
+        (format!("continue={token}&resourceVersionMatch=Exact"), 422),
+        (format!("continue={token}&resourceVersion=0&resourceVersionMatch=NotOlderThan"), 422),
+        (format!("watch=1&continue={token}"), 422),
+        ("watch=1&continue=x".to_owned(), 422),
+    ] {
+        api.get(&format!("{CONFIG_MAPS}?{query}")).await.expect(code);
+    }
+    let mut quiet = api
+        .watch(&format!(
+            "{CONFIG_MAPS}?watch=1&resourceVersion=0&resourceVersionMatch=NotOlderThan&sendInitialEvents=false"
+        ))
+        .await;
+    let mut one = api.watch("/api/v1/watch/namespaces/default/configmaps/b").await;
+    api.post(CONFIG_MAPS, config_map("c", json!({}))).await.expect(201);
+    api.merge(&format!("{CONFIG_MAPS}/b"), json!({"data": {"x": "y"}})).await.expect(200);
+    assert_eq!(quiet.next_name().await, ("ADDED".to_owned(), "c".to_owned()));
+    assert_eq!(one.next_name().await, ("ADDED".to_owned(), "b".to_owned()));
+    assert_eq!(one.next_name().await, ("MODIFIED".to_owned(), "b".to_owned()));
+}

@@ -57,6 +57,8 @@ pub(crate) struct ListOptions {
     pub(crate) selection: Selection,
     /// At most this many; 0 means all.
     pub(crate) limit: usize,
+    /// A token to continue with was given.
+    pub(crate) continues: bool,
     /// Where to continue.
     pub(crate) next: Option<Continue>,
     /// The resourceVersion as given; empty when it was not.
@@ -81,6 +83,7 @@ impl ListOptions {
         let mut options = Self {
             selection: selection(call)?,
             limit: number(query.get("limit"))?.unwrap_or(0) as usize,
+            continues: !query.get("continue").is_empty(),
             version: query.get("resourceVersion").to_owned(),
             send_initial: query.has("sendInitialEvents").then(|| query.flag("sendInitialEvents")),
             bookmarks: query.flag("allowWatchBookmarks"),
@@ -133,6 +136,9 @@ fn check_match(options: &ListOptions, text: &str, watch: bool) -> Result<Match> 
         errors.push(FieldError::forbidden(path(), "is forbidden unless resourceVersion is provided"));
     } else if meant == Match::Exact && options.version == "0" {
         errors.push(FieldError::forbidden(path(), "\"Exact\" is forbidden for resourceVersion \"0\""));
+    }
+    if options.continues && (watch || !text.is_empty()) {
+        errors.push(FieldError::forbidden(path(), "is forbidden when continue is provided"));
     }
     let supported: &[&str] = if watch { &["NotOlderThan"] } else { &["Exact", "NotOlderThan", ""] };
     if !text.is_empty() && !supported.contains(&text) {

@@ -12,6 +12,7 @@ use crate::cache::Entry;
 use crate::registry::Resource;
 use crate::registry::convert;
 use crate::request::negotiate::{Form, MetaVersion};
+use crate::table::Include;
 use crate::{ApiServer, Body, Result, body, conversion};
 
 /// Returns the object as the version of `resource` shows it.
@@ -60,7 +61,7 @@ pub(crate) fn value(call: &Call, code: StatusCode, object: &Value) -> Result<Res
             return Err(other_form("PartialObjectMetadataList", "not a list", call.resource.kind()));
         }
         Form::Table(version) => {
-            let include = include_object(call);
+            let include = include_object(call)?;
             let objects = [object.clone()];
             let mut table =
                 crate::table::table(&call.resource, &objects, version, include, call.server.now());
@@ -77,11 +78,18 @@ fn other_form(asked: &str, what: &str, kind: &str) -> Box<Status> {
 }
 
 /// What a table's rows carry of their objects, as the `includeObject` parameter says.
-pub(crate) fn include_object(call: &Call) -> crate::table::Include {
+pub(crate) fn include_object(call: &Call) -> Result<Include> {
     match call.query.get("includeObject") {
-        "None" => crate::table::Include::None,
-        "Object" => crate::table::Include::Object,
-        _ => crate::table::Include::Metadata,
+        "None" => Ok(Include::None),
+        "Object" => Ok(Include::Object),
+        "" | "Metadata" => Ok(Include::Metadata),
+        _ if !matches!(call.accepted.form, Form::Table(_)) => Ok(Include::Metadata),
+        other => {
+            let message = format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or empty"
+            );
+            Err(Status::bad_request(message).into())
+        }
     }
 }
 
@@ -151,7 +159,7 @@ pub(crate) fn list(call: &Call, entries: &[Arc<Entry>], meta: &ListMeta) -> Resu
             "items": objects.iter().map(|object| partial(object, version)).collect::<Vec<_>>(),
         }),
         Form::Table(version) => {
-            let include = include_object(call);
+            let include = include_object(call)?;
             let mut table = crate::table::table(resource, &objects, version, include, call.server.now());
             table["metadata"] = meta.value(resource);
             if let Some(fields) = table["metadata"].as_object_mut().filter(|_| meta.next.is_none()) {

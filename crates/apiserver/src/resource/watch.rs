@@ -65,7 +65,9 @@ pub(crate) async fn watch(call: &mut Call) -> Result<Response<Body>> {
             cache.watch(meta.revision).map_err(expired)?
         }
     } else {
-        let revision = revision.unwrap_or_else(|| call.server.caches().applied());
+        // Any state will do, so that the latest does.
+        let revision =
+            revision.filter(|revision| *revision > 0).unwrap_or_else(|| call.server.caches().applied());
         if revision > call.server.caches().applied() {
             return Err(read::too_large(revision, call.server.caches().applied()));
         }
@@ -81,7 +83,7 @@ pub(crate) async fn watch(call: &mut Call) -> Result<Response<Body>> {
     let stream = WatchStream {
         server: call.server.clone(),
         resource: ResourceRef::clone(&call.resource),
-        include: present::include_object(call),
+        include: present::include_object(call)?,
         names,
         form,
         encoding,
