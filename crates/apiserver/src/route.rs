@@ -155,9 +155,18 @@ fn version(server: &ApiServer) -> Response<Body> {
         "major": major, "minor": minor, "emulationMajor": major, "emulationMinor": minor,
         "minCompatibilityMajor": major, "minCompatibilityMinor": minor,
         "gitVersion": version, "gitCommit": "", "gitTreeState": "", "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": "", "compiler": "rustc", "platform": format!("linux/{}", std::env::consts::ARCH),
+        "goVersion": "", "compiler": "rustc", "platform": format!("linux/{}", architecture()),
     });
     body::json(StatusCode::OK, &info)
+}
+
+/// The processor's architecture by the names that Kubernetes uses, which are Go's.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// Writes a warning as RFC 7234 wants it, with the code that Kubernetes uses.

@@ -154,6 +154,28 @@ async fn managers_own_what_they_apply() {
 }
 
 #[tokio::test]
+async fn an_apply_names_what_it_makes_and_need_not_name_what_is_there() {
+    let api = Api::start().await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let nameless = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
+    let refused = api.apply(&path, "alice", nameless(json!({}))).await.expect(400);
+    assert!(
+        refused["message"].as_str().is_some_and(|why| why.contains("name must be provided")),
+        "{refused}"
+    );
+    api.apply(&path, "alice", config_map("a", json!({"x": "1"}))).await.expect(201);
+    let merged = api.apply(&path, "bob", nameless(json!({"y": "2"}))).await.expect(200);
+    assert_eq!((&merged["metadata"]["name"], &merged["data"]), (&json!("a"), &json!({"x": "1", "y": "2"})));
+    api.apply(&path, "bob", config_map("b", json!({}))).await.expect(400);
+    // Controllers apply statuses so.
+    let status = json!({"apiVersion": "v1", "kind": "Namespace", "status": {"conditions": [
+        {"type": "Checked", "status": "True", "reason": "Seen", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+    ]}});
+    let namespace = api.apply("/api/v1/namespaces/default/status", "bob", status).await.expect(200);
+    assert_eq!(namespace["status"]["conditions"][0]["type"], "Checked");
+}
+
+#[tokio::test]
 async fn services_get_addresses_once() {
     let api = Api::start().await;
     let service = |name: &str| {

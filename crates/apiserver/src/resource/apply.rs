@@ -25,6 +25,9 @@ pub(crate) async fn apply(call: &mut Call, body: &Bytes, options: &WriteOptions)
             if !call.sub().is_empty() {
                 return Err(call.not_found(&key.name));
             }
+            if object::name(&stated).is_empty() {
+                return Err(nameless(&call.info.name));
+            }
             let mut new = merge(call, &Value::Null, &stated, &owner, options)?;
             object::remove_meta(&mut new, "resourceVersion");
             match write::create(call, new, options, &owner).await {
@@ -60,18 +63,11 @@ fn check(call: &Call, stated: &Value) -> Result<()> {
         return refuse(format!("an apply patch of {} {} cannot be applied to {gvk}", found.0, found.1));
     }
     let name = &call.info.name;
-    match object::name(stated) {
-        "" => {
-            return refuse(format!(
-                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            ));
-        }
-        other if other != &**name => {
-            return refuse(format!(
-                "the name of the object ({other}) does not match the name on the URL ({name})"
-            ));
-        }
-        _ => {}
+    let stated_name = object::name(stated);
+    if !stated_name.is_empty() && stated_name != &**name {
+        return refuse(format!(
+            "the name of the object ({stated_name}) does not match the name on the URL ({name})"
+        ));
     }
     let namespace = object::namespace(stated);
     if call.resource.namespaced && !namespace.is_empty() && namespace != call.namespace() {
@@ -81,6 +77,13 @@ fn check(call: &Call, stated: &Value) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Who makes an object must name it; what is there has its name already.
+fn nameless(name: &str) -> Box<Status> {
+    let why =
+        format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+    Status::bad_request(why).into()
 }
 
 fn merge(
