@@ -1,6 +1,7 @@
 //! Namespaces: gives each a default service account and the certificate authority, and empties those that end.
 //! Judgement: [`plan::namespace`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use kube_ext::{
     Api, ApiError, Cache, Context, Delete, Key, Kind, Meta, PartialObject, Patch, Queue, Resource, Select,
     Tasks, discover, resources, work,
 };
+use plan::condition::Condition;
 use plan::namespace::{self, Action, DEFAULT_ACCOUNT, FINALIZER, Observed, ROOT_CA, Remainder};
 use serde::Deserialize;
 use serde_json::json;
@@ -25,12 +27,20 @@ struct NamespaceView {
     metadata: Meta,
     #[serde(default)]
     spec: Spec,
+    #[serde(default)]
+    status: Status,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Spec {
     finalizers: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    conditions: Vec<Condition>,
 }
 
 kube_ext::view!(NamespaceView => resources::NAMESPACE);
@@ -62,6 +72,7 @@ kube_ext::view!(AccountView => resources::SERVICE_ACCOUNT);
 struct NamespaceFacts {
     deleting: bool,
     finalizers: Vec<String>,
+    conditions: Vec<Condition>,
 }
 
 struct Controller {
@@ -80,7 +91,11 @@ pub(crate) fn start(context: &Context, config: &Config, tasks: &mut Tasks) {
 
     let ready = queue.clone();
     let namespaces = Cache::builder(Api::<NamespaceView>::new(client), |view| {
-        Some(NamespaceFacts { deleting: view.metadata.is_deleting(), finalizers: view.spec.finalizers })
+        Some(NamespaceFacts {
+            deleting: view.metadata.is_deleting(),
+            finalizers: view.spec.finalizers,
+            conditions: view.status.conditions,
+        })
     })
     .on_change(move |change| ready.add(change.key().clone()))
     .start(context, tasks);
@@ -127,8 +142,9 @@ impl Controller {
             root_ca: self.root_cas.get(&Key::new(name, ROOT_CA)).map(|certificate| (*certificate).clone()),
             wanted_ca: self.config.root_ca.clone(),
             contents: self.contents(name, &kinds).await?,
+            conditions: facts.conditions.clone(),
         };
-        let plan = namespace::step(&observed);
+        let plan = namespace::step(&observed, self.context.now());
         for action in &plan.actions {
             self.perform(name, action, &kinds).await?;
         }
@@ -151,7 +167,11 @@ impl Controller {
                 Err(error) => return Err(error),
             };
             let untouched = objects.iter().filter(|object| !object.metadata.is_deleting()).count();
-            contents.push(Remainder { resource: full_name(kind), untouched, all: objects.len() });
+            let mut finalizers = BTreeMap::new();
+            for finalizer in objects.iter().flat_map(|object| &object.metadata.finalizers) {
+                *finalizers.entry(finalizer.clone()).or_default() += 1;
+            }
+            contents.push(Remainder { resource: full_name(kind), untouched, all: objects.len(), finalizers });
         }
         Ok(contents)
     }
@@ -183,6 +203,13 @@ impl Controller {
                     }
                 }
                 Ok(())
+            }
+            Action::Report { conditions } => {
+                let patch = Patch::Merge(json!({"status": {"conditions": conditions}}));
+                match Api::<NamespaceView>::new(client).patch_status(&Key::cluster(namespace), &patch).await {
+                    Err(error) if !error.is_not_found() => Err(error),
+                    _ => Ok(()),
+                }
             }
             Action::Finalize => self.finalize(namespace).await,
         }

@@ -1,9 +1,15 @@
 //! Namespaces: what each starts with, and how one ends.
 
+mod remains;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::Plan;
+use crate::condition::Condition;
 
 /// Service account of Pods that name none.
 pub const DEFAULT_ACCOUNT: &str = "default";
@@ -27,6 +33,8 @@ pub struct Observed {
     pub wanted_ca: Option<String>,
     /// When it ends: how many objects of each resource are left.
     pub contents: Vec<Remainder>,
+    /// What it says of its end.
+    pub conditions: Vec<Condition>,
 }
 
 /// Objects of one resource that are left in a namespace that ends.
@@ -38,6 +46,8 @@ pub struct Remainder {
     pub untouched: usize,
     /// All objects.
     pub all: usize,
+    /// How many of them wait for each finalizer.
+    pub finalizers: BTreeMap<String, usize>,
 }
 
 /// One thing to do for a namespace.
@@ -52,12 +62,17 @@ pub enum Action {
         /// Name of the resource.
         resource: String,
     },
+    /// Say what it waits for: all its conditions.
+    Report {
+        /// The conditions.
+        conditions: Vec<Condition>,
+    },
     /// Let the namespace go.
     Finalize,
 }
 
 /// Decides what a namespace needs now.
-pub fn step(observed: &Observed) -> Plan<Action> {
+pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     let mut plan = Plan::nothing();
     if !observed.deleting {
         if !observed.has_account {
@@ -77,6 +92,13 @@ pub fn step(observed: &Observed) -> Plan<Action> {
     if observed.contents.iter().all(|remainder| remainder.all == 0) {
         plan.push(Action::Finalize);
     } else {
+        // Told when all was asked to go and something stays.
+        if plan.actions.is_empty() {
+            let conditions = remains::conditions(observed, now);
+            if conditions != observed.conditions {
+                plan.push(Action::Report { conditions });
+            }
+        }
         plan.look_again(Duration::from_millis(500), "the objects in it to go");
     }
     plan
@@ -88,6 +110,10 @@ impl fmt::Display for Action {
             Self::CreateAccount => f.write_str("create the default service account"),
             Self::PublishRootCa => f.write_str("publish the certificate authority"),
             Self::Empty { resource } => write!(f, "delete all {resource}"),
+            Self::Report { conditions } => {
+                f.write_str("say what it waits for")?;
+                conditions.iter().try_for_each(|condition| write!(f, "\n    {condition}"))
+            }
             Self::Finalize => f.write_str("let it go"),
         }
     }
