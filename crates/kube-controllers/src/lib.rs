@@ -6,7 +6,8 @@
 //! - `garbage`: follows owner references (judgement: [`plan::gc`]);
 //! - `nodes`: notices nodes that fall silent, and ends their Pods (judgement: [`plan::liveness`]);
 //! - `taints`: taints nodes by their state (judgement: [`plan::taints`]);
-//! - `namespace`: fills new namespaces and empties old ones (judgement: [`plan::namespace`]).
+//! - `namespace`: fills new namespaces and empties old ones (judgement: [`plan::namespace`]);
+//! - `workloads`: has Deployments and their like say that nothing makes their Pods (judgement: [`plan::workloads`]).
 
 mod endpoints;
 mod garbage;
@@ -15,6 +16,7 @@ mod nodes;
 mod scheduler;
 mod storage;
 mod taints;
+mod workloads;
 
 use std::future::Future;
 
@@ -44,6 +46,7 @@ pub async fn run(context: Context, config: Config, shutdown: impl Future<Output 
     endpoints::start(&context, &mut tasks);
     nodes::start(&context, config.patience, &mut tasks);
     taints::start(&context, &mut tasks);
+    workloads::start(&context, &mut tasks);
     garbage::start(&context, &mut tasks);
     tasks.run(shutdown).await;
 }

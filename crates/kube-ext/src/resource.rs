@@ -156,6 +156,21 @@ pub mod resources {
     /// ControllerRevisions.
     pub const CONTROLLER_REVISION: Resource =
         Resource::namespaced("apps", "v1", "ControllerRevision", "controllerrevisions");
+    /// CronJobs.
+    pub const CRON_JOB: Resource = Resource::namespaced("batch", "v1", "CronJob", "cronjobs");
+    /// DaemonSets.
+    pub const DAEMON_SET: Resource = Resource::namespaced("apps", "v1", "DaemonSet", "daemonsets");
+    /// Deployments.
+    pub const DEPLOYMENT: Resource = Resource::namespaced("apps", "v1", "Deployment", "deployments");
+    /// Jobs.
+    pub const JOB: Resource = Resource::namespaced("batch", "v1", "Job", "jobs");
+    /// ReplicaSets.
+    pub const REPLICA_SET: Resource = Resource::namespaced("apps", "v1", "ReplicaSet", "replicasets");
+    /// ReplicationControllers.
+    pub const REPLICATION_CONTROLLER: Resource =
+        Resource::namespaced("", "v1", "ReplicationController", "replicationcontrollers");
+    /// StatefulSets.
+    pub const STATEFUL_SET: Resource = Resource::namespaced("apps", "v1", "StatefulSet", "statefulsets");
     /// CustomResourceDefinitions.
     pub const CUSTOM_RESOURCE_DEFINITION: Resource = Resource::cluster(
         "apiextensions.k8s.io",

@@ -19,7 +19,8 @@
 //! - [`endpoints`]: the Pods behind each Service;
 //! - [`names`]: the records of Services in the cluster's DNS;
 //! - [`installation`]: what the installation's own object says;
-//! - [`traffic`]: a node's packet filter for Services and NetworkPolicies.
+//! - [`traffic`]: a node's packet filter for Services and NetworkPolicies;
+//! - [`workloads`]: what Deployments and their like say, for which nothing here makes Pods.
 
 pub mod condition;
 pub mod ending;
@@ -43,5 +44,6 @@ pub mod traffic;
 pub mod version;
 pub mod vm;
 pub mod vmi;
+pub mod workloads;
 
 pub use self::outcome::{Again, Notice, Plan};

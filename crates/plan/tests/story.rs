@@ -15,4 +15,5 @@ mod golden {
     pub mod scheduler;
     pub mod teller;
     pub mod traffic;
+    pub mod workloads;
 }

@@ -38,7 +38,7 @@ impl AdmissionPlugin for Unattended {
         if request.operation == Operation::Create {
             response.warnings.push(format!(
                 "ironclad: this {} is stored, and nothing here carries it out: an embedded installation runs virtual \
-                 machines only",
+                 machines, and Pods that somebody creates",
                 request.kind.kind
             ));
         }
