@@ -1,12 +1,13 @@
 //! kubectl on an installation, and what it reads.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::Installation;
 use crate::output::{Output, run};
-use crate::paths::kubectl;
+use crate::paths::{helm, kubectl, python_clients};
 
 impl Installation {
     /// Runs kubectl on this installation as its administrator.
@@ -53,6 +54,26 @@ impl Installation {
             .stderr(Stdio::inherit())
             .spawn()
             .expect("starting kubectl")
+    }
+
+    /// Runs helm on this installation as its administrator.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn helm(&self, arguments: &[&str]) -> Output {
+        let mut command = self.client_program(&helm());
+        command.args(arguments);
+        run(command, None)
+    }
+
+    /// Runs a Python program that has the Kubernetes client, as this installation's administrator.
+    ///
+    /// # Panics
+    /// When Python cannot be started.
+    pub fn python(&self, program: &Path) -> Output {
+        let mut command = self.client_program(Path::new("python3"));
+        command.arg(program).env("PYTHONPATH", python_clients()).env("PYTHONDONTWRITEBYTECODE", "1");
+        run(command, None)
     }
 
     /// Applies a manifest.

@@ -25,7 +25,10 @@ impl Output {
 }
 
 /// Runs a program with `input` on its standard input.
-pub(crate) fn run(mut command: Command, input: Option<&str>) -> Output {
+///
+/// # Panics
+/// When it cannot be started, or does not read its input.
+pub fn run(mut command: Command, input: Option<&str>) -> Output {
     use std::io::Write as _;
     let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
     let mut child = command

@@ -37,9 +37,33 @@ pub fn guest(name: &str) -> PathBuf {
 /// # Panics
 /// When it is not there; `scripts/kubectl` fetches it.
 pub fn kubectl() -> PathBuf {
-    let clients = repository().join(".cache/clients");
-    let newest = std::fs::read_dir(&clients).ok().and_then(|entries| {
-        entries.flatten().map(|entry| entry.path().join("kubectl")).find(|path| path.exists())
-    });
-    newest.unwrap_or_else(|| panic!("no kubectl in {}: run `scripts/kubectl` first", clients.display()))
+    client("kubectl")
+}
+
+/// Returns the helm that comes with it.
+///
+/// # Panics
+/// When it is not there; `scripts/kubectl` fetches it.
+pub fn helm() -> PathBuf {
+    client("helm")
+}
+
+fn client(name: &str) -> PathBuf {
+    let found = fetched("clients", name);
+    found.unwrap_or_else(|| panic!("no {name} in .cache/clients: run `scripts/kubectl` first")).join(name)
+}
+
+/// Returns the folder of the Python client and all that it needs, for `PYTHONPATH`.
+///
+/// # Panics
+/// When it is not there; `scripts/python-clients` fetches it.
+pub fn python_clients() -> PathBuf {
+    let found = fetched("python-clients", "kubernetes");
+    found.expect("no Python client in .cache/python-clients: run `scripts/python-clients` first")
+}
+
+/// Returns the release below `.cache/FOLDER` that has an entry `name`.
+fn fetched(folder: &str, name: &str) -> Option<PathBuf> {
+    let releases = std::fs::read_dir(repository().join(".cache").join(folder)).ok()?;
+    releases.flatten().map(|entry| entry.path()).find(|release| release.join(name).exists())
 }
