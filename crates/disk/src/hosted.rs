@@ -9,7 +9,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid, openat2,
+};
 
 use crate::beneath::open_with;
 
@@ -26,7 +28,7 @@ pub enum Error {
     #[error("the path leads through a symbolic link or out of its directory; name the file itself")]
     Link,
     /// It is a directory, a device, a pipe or the like.
-    #[error("it is no regular file; a disk is one")]
+    #[error("it is no regular file but a directory, a device or the like; a disk is a file")]
     NoFile,
     /// The file can also be reached by another name.
     #[error("the file has {0} names (hard links); a disk has one, copy it instead")]
@@ -101,6 +103,15 @@ pub fn directory(path: &Path, make: bool) -> Result<File, Error> {
 /// # Errors
 /// When it is not there, or is anything but a regular file with one name.
 pub fn open(directory: &File, name: &Path, write: bool) -> Result<File, Error> {
+    // What a device does when it is opened, and who may, is not for whoever names it.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    if let Ok(found) = openat2(directory, name, flags, Mode::empty(), beneath)
+        && let Ok(status) = rustix::fs::fstat(&found)
+        && !matches!(FileType::from_raw_mode(status.st_mode), FileType::RegularFile | FileType::Symlink)
+    {
+        return Err(Error::NoFile);
+    }
     // A pipe put in the place of the disk must not keep whoever opens it waiting.
     let file = open_with(directory, name, write, OFlags::NONBLOCK).map_err(Error::open)?;
     let metadata = file.metadata().map_err(|error| Error::Io("look at", error))?;
@@ -252,6 +263,8 @@ mod tests {
         assert!(matches!(tried("second"), Error::Linked(2)));
         assert!(matches!(tried("inner"), Error::NoFile));
         assert!(matches!(tried("pipe"), Error::NoFile));
+        let null = File::open("/dev").unwrap();
+        assert!(matches!(open(&null, Path::new("null"), true), Err(Error::NoFile)), "it is a device");
     }
 
     #[test]

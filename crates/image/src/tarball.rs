@@ -198,12 +198,14 @@ fn read_block(reader: &mut impl Read, block: &mut [u8; BLOCK]) -> io::Result<boo
 }
 
 fn check_sum(block: &[u8; BLOCK]) -> io::Result<()> {
+    let bad =
+        || bad("no tar header where one belongs (its checksum is wrong): it is no tar archive, or damaged");
     let sum: u64 = block
         .iter()
         .enumerate()
         .map(|(at, byte)| if (148..156).contains(&at) { u64::from(b' ') } else { u64::from(*byte) })
         .sum();
-    if number(&block[148..156])? == sum { Ok(()) } else { Err(bad("a header with a wrong checksum")) }
+    if number(&block[148..156]).ok() == Some(sum) { Ok(()) } else { Err(bad()) }
 }
 
 /// Reads an octal number, or a binary one where the first bit says so.
@@ -261,6 +263,17 @@ mod tests {
         header.set_cksum();
         builder.append(&header, &b"xy"[..]).unwrap();
         builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn what_is_no_archive_is_told_so() {
+        let noise: Vec<u8> =
+            (0..2048_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let octal_but_not_tar = vec![b'7'; 2048];
+        for bytes in [noise, vec![0xff; 2048], octal_but_not_tar] {
+            let told = Tarball::new(bytes.as_slice()).next_entry().unwrap_err().to_string();
+            assert!(told.contains("it is no tar archive, or damaged"), "{told}");
+        }
     }
 
     #[test]

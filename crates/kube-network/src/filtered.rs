@@ -8,7 +8,11 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube_ext::{Api, ApiError, Cache, Change, Context, Key, Queue, Tasks, work};
+use kube_ext::{
+    Api, ApiError, Cache, Change, Context, Key, Kind as _, ObjectRef, Queue, Recorder, Severity, Tasks,
+    resources, work,
+};
+use network::listeners;
 use network::pod::{Filter, Part};
 use parking_lot::Mutex;
 use plan::endpoints::{Pod, PodObject};
@@ -34,10 +38,16 @@ struct Rules {
     namespaces: Cache<Labels>,
     /// What was loaded last.
     loaded: Mutex<BTreeMap<Part, Tables>>,
+    recorder: Recorder,
+    /// Ports of Services whose authors know that a process of the host has them.
+    told: Mutex<BTreeSet<(Key, NodePort)>>,
 }
 
+/// Protocol and number.
+type NodePort = (String, u16);
+
 /// Adds the agent's work to `tasks`.
-pub(crate) fn start(context: &Context, node: String, filter: Filter, tasks: &mut Tasks) {
+pub(crate) fn start(context: &Context, node: String, filter: Filter, recorder: Recorder, tasks: &mut Tasks) {
     let client = &context.client;
     let queue: Queue<Part> = Queue::new(context.clock.clone());
     let services = Cache::builder(Api::<v1::Service>::new(client), |service| Some(view::service(service)))
@@ -76,6 +86,8 @@ pub(crate) fn start(context: &Context, node: String, filter: Filter, tasks: &mut
         policies,
         namespaces,
         loaded: Mutex::default(),
+        recorder,
+        told: Mutex::default(),
     });
     let (clock, again) = (Arc::clone(&context.clock), queue.clone());
     tasks.add(async move {
@@ -111,7 +123,10 @@ impl Rules {
     /// Loads a table when it should say something else than it does.
     async fn bring(&self, part: Part) -> Option<Duration> {
         let body = match part {
-            Part::Services => self.services(),
+            Part::Services => {
+                self.tell_of_taken_ports();
+                self.services()
+            }
             Part::Policies => self.policies(),
         };
         let known = self.loaded.lock().get(&part) == Some(&body);
@@ -139,6 +154,42 @@ impl Rules {
                 tracing::error!(node = self.node.name, ?part, %error, "changing the packet filter broke off");
                 Some(AGAIN)
             }
+        }
+    }
+
+    /// Tells the authors of Services whose ports of the node lead away from a process of the host.
+    fn tell_of_taken_ports(&self) {
+        if !self.filter.shares_the_machine() {
+            return;
+        }
+        let mut wanted = BTreeMap::new();
+        for (key, service) in self.services.all() {
+            for port in service.spec.iter().flat_map(|spec| spec.ports.iter().flatten()) {
+                let Some(number) = port.node_port.and_then(|number| u16::try_from(number).ok()) else {
+                    continue;
+                };
+                let protocol = port.protocol.as_deref().unwrap_or("TCP").to_lowercase();
+                wanted.insert((key.clone(), (protocol, number)), service.uid().to_owned());
+            }
+        }
+        let mut told = self.told.lock();
+        told.retain(|one| wanted.contains_key(one));
+        wanted.retain(|one, _| !told.contains(one));
+        let mut taken: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+        for ((key, (protocol, number)), uid) in wanted {
+            let known = taken.entry(protocol.clone());
+            let ports = known.or_insert_with(|| listeners::listening(&protocol).unwrap_or_default());
+            if !ports.contains(&number) {
+                continue;
+            }
+            let message = format!(
+                "a process of {} has port {number} ({protocol}) as well: nobody reaches it there while this Service leads \
+                 its connections to Pods; choose another nodePort, or have the process use another port",
+                self.node.name
+            );
+            let object = ObjectRef::new(&resources::SERVICE, key.clone(), uid);
+            self.recorder.record(&object, Severity::Warning, "PortTakenOver", &message);
+            told.insert((key, (protocol, number)));
         }
     }
 

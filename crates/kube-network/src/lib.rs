@@ -46,12 +46,10 @@ impl std::fmt::Debug for Means {
 /// Runs the agent until `shutdown` ends. Rules stay when it stops: guests go on, and so do their connections.
 pub async fn run(config: Config, context: Context, shutdown: impl Future<Output = ()> + Send) {
     let mut tasks = Tasks::new();
+    let recorder = Recorder::start(&context, "kube-network", &mut tasks);
     match config.means {
-        Means::Filter(filter) => filtered::start(&context, config.node, filter, &mut tasks),
-        Means::Sockets(dial) => {
-            let recorder = Recorder::start(&context, "kube-network", &mut tasks);
-            carried::start(&context, config.node, dial, recorder, &mut tasks);
-        }
+        Means::Filter(filter) => filtered::start(&context, config.node, filter, recorder, &mut tasks),
+        Means::Sockets(dial) => carried::start(&context, config.node, dial, recorder, &mut tasks),
     }
     tasks.run(shutdown).await;
 }

@@ -10,7 +10,7 @@ use crate::amount;
 use crate::record::SmbiosFacts;
 
 /// Gates that are always on: their features left the trial stages.
-const ALWAYS_ON: [&str; 21] = [
+pub(crate) const ALWAYS_ON: [&str; 21] = [
     "AutoResourceLimitsGate",
     "BochsDisplayForEFIGuests",
     "CPUNodeDiscovery",

@@ -58,6 +58,11 @@ impl Cidr {
         (number > 0 && number < last).then(|| Ipv4Addr::from(u32::from(self.network().address) + number))
     }
 
+    /// Tells whether a network of Pods has an address for a name server, beside its gateway and one Pod.
+    pub fn has_room_for_name_server(self) -> bool {
+        self.prefix <= 29
+    }
+
     /// Returns the last host, which no Pod is given: a Pod whose machine has its address speaks to it with this one.
     /// `None` for a network of fewer than eight addresses, which has none to spare.
     pub fn spare(self) -> Option<Ipv4Addr> {

@@ -5,6 +5,7 @@
 //! - [`binding`]: connects a machine to its Pod's network: bridge, tap, translation, lease,
 //! - [`dhcp`], [`dhcp6`], [`advertisement`]: tell a machine its addresses and its router, as pure functions of a lease,
 //! - [`ipv6`]: the second family of addresses,
+//! - [`listeners`]: ports that processes have,
 //! - [`rights`]: what this user may do, for `doctor`,
 //! - [`netns_exec`]: the helper process that works inside a Pod's namespaces.
 //!
@@ -18,6 +19,7 @@ pub mod dhcp;
 pub mod dhcp6;
 pub mod ipv6;
 mod link;
+pub mod listeners;
 mod namespace;
 pub mod netns_exec;
 mod nft;
@@ -60,6 +62,14 @@ pub enum Error {
     /// No address is left for a Pod, or no network for a node.
     #[error("{0}")]
     Exhausted(String),
+    /// Nobody answers at an address.
+    #[error("cannot connect to {address}: {cause}")]
+    Unreachable {
+        /// The address, as it is called where it was dialled from.
+        address: std::net::SocketAddr,
+        /// Why not.
+        cause: String,
+    },
     /// The helper process says why it failed.
     #[error("{0}")]
     Helper(String),

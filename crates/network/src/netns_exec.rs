@@ -131,7 +131,10 @@ pub(crate) fn call(
 /// Opens a TCP connection to `address` from inside the network namespace of process `pid`. Blocks until the
 /// other side answers, for ten seconds at most.
 pub fn connect(pid: i32, address: SocketAddr, helper: &host::Helper) -> Result<std::net::TcpStream, Error> {
-    let (_, descriptors) = call(helper, pid, &Request::Connect(address))?;
+    let (_, descriptors) = call(helper, pid, &Request::Connect(address)).map_err(|error| match error {
+        Error::Helper(cause) => Error::Unreachable { address, cause },
+        other => other,
+    })?;
     let stream = descriptors.into_iter().next().map(std::net::TcpStream::from);
     stream.ok_or_else(|| Error::Helper("the network helper sent no descriptors".into()))
 }
@@ -217,8 +220,8 @@ fn serve(socket: &OwnedFd) -> Result<(Response, Vec<OwnedFd>), String> {
         Request::Rights => Ok((Response::Rights(crate::rights::try_all()), Vec::new())),
         Request::Connect(address) => {
             let limit = std::time::Duration::from_secs(10);
-            let stream = std::net::TcpStream::connect_timeout(&address, limit)
-                .map_err(|error| format!("cannot connect to {address}: {error}"))?;
+            let stream =
+                std::net::TcpStream::connect_timeout(&address, limit).map_err(|error| error.to_string())?;
             Ok((Response::Done, vec![stream.into()]))
         }
         Request::ConnectUdp(address) => {

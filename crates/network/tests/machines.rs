@@ -7,7 +7,7 @@ mod guest;
 mod holder;
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use holder::{Holder, as_ordinary_user, config, helper, is_root};
@@ -27,6 +27,14 @@ fn behind(masquerade: Masquerade) -> Spec {
 
 fn bridged() -> Spec {
     Spec { hostname: "web".into(), ..Spec::new("default", Binding::Bridge) }
+}
+
+/// A Pod as an ordinary user has it, and the network of its node.
+fn of_an_ordinary_user(state: &Path) -> (Holder, NodeNetwork) {
+    let pod = Holder::new(&["-U", "--map-user=107", "--map-group=107", "-n"]);
+    let config =
+        NodeNetworkConfig { uplink: Uplink::Pasta, namespace: None, ..config(state, PathBuf::new()) };
+    (pod, NodeNetwork::prepare(config).expect("the node's network"))
 }
 
 fn addresses(attachment: &Attachment) -> Vec<IpAddr> {
@@ -87,10 +95,7 @@ fn a_pod_of_an_ordinary_user_is_connected_by_pasta() {
         return;
     }
     let state = tempfile::tempdir().expect("a temporary directory");
-    let pod = Holder::new(&["-U", "--map-user=107", "--map-group=107", "-n"]);
-    let config =
-        NodeNetworkConfig { uplink: Uplink::Pasta, namespace: None, ..config(state.path(), PathBuf::new()) };
-    let network = NodeNetwork::prepare(config).expect("the node's network");
+    let (pod, network) = of_an_ordinary_user(state.path());
     let attachment = network.attach("uid-1", pod.pid()).expect("the Pod is connected");
     let spec = behind(Masquerade::default());
     let prepared = binding::prepare(pod.pid(), &spec, &helper()).expect("the machine's network");
@@ -124,10 +129,7 @@ fn without_a_way_out_a_pod_still_gets_its_address() {
         return;
     }
     let state = tempfile::tempdir().expect("a temporary directory");
-    let pod = Holder::new(&["-U", "--map-user=107", "--map-group=107", "-n"]);
-    let config =
-        NodeNetworkConfig { uplink: Uplink::Pasta, namespace: None, ..config(state.path(), PathBuf::new()) };
-    let network = NodeNetwork::prepare(config).expect("the node's network");
+    let (pod, network) = of_an_ordinary_user(state.path());
     assert!(matches!(network.attach("uid-1", pod.pid()), Err(network::Error::NoUplink)));
     let attachment = network.isolate("uid-1", pod.pid(), &helper()).expect("the Pod gets an address");
     let prepared =
@@ -218,10 +220,7 @@ fn a_machine_of_an_ordinary_user_has_its_pods_address() {
         return;
     }
     let state = tempfile::tempdir().expect("a temporary directory");
-    let pod = Holder::new(&["-U", "--map-user=107", "--map-group=107", "-n"]);
-    let config =
-        NodeNetworkConfig { uplink: Uplink::Pasta, namespace: None, ..config(state.path(), PathBuf::new()) };
-    let network = NodeNetwork::prepare(config).expect("the node's network");
+    let (pod, network) = of_an_ordinary_user(state.path());
     let Attachment { address, gateway, .. } = network.attach("uid-1", pod.pid()).expect("it is connected");
     let prepared = binding::prepare(pod.pid(), &bridged(), &helper()).expect("the machine's network");
     let lease = &prepared.lease;

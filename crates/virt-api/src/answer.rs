@@ -84,12 +84,8 @@ pub(crate) fn read<T: DeserializeOwned>(request: &Request, object: &Value) -> Re
 /// Holds the request's object to the schema of its kind.
 pub(crate) fn hold_to_schema(request: &Request) -> Result<(), Box<Response>> {
     let definition = format!("v1.{}", request.kind.kind);
-    let sentences = schema::check(&definition, &request.object);
-    if sentences.is_empty() {
-        return Ok(());
-    }
-    let causes = sentences.into_iter().map(|message| Cause { message, ..Cause::default() }).collect();
-    Err(Box::new(refuse(request, causes)))
+    let errors = schema::check(&definition, &request.object);
+    if errors.is_empty() { Ok(()) } else { Err(Box::new(judge(request, &errors))) }
 }
 
 fn causes(errors: &[FieldError]) -> Vec<Cause> {

@@ -1,13 +1,14 @@
 //! Holds an object to the schema of its kind: unknown fields, wrong types, missing and impossible values.
 
 use api::facts::{self, Schema, Types};
+use machinery::field::{FieldError, Path};
 use machinery::quantity::Quantity;
 use serde_json::{Map, Value};
 
-/// Returns what is wrong with the specification of an object, one sentence for each field.
+/// Returns what is wrong with the specification of an object, field by field.
 ///
 /// Metadata of the object itself and its status are the API server's business.
-pub(crate) fn check(definition: &str, object: &Value) -> Vec<String> {
+pub(crate) fn check(definition: &str, object: &Value) -> Vec<FieldError> {
     let mut out = Vec::new();
     let Some(schema) = facts::definitions().get(definition) else {
         return out;
@@ -18,21 +19,22 @@ pub(crate) fn check(definition: &str, object: &Value) -> Vec<String> {
     match object.get("spec") {
         None | Some(Value::Null) => {
             if schema.required.contains(&"spec") {
-                out.push("spec is missing: describe what is wanted".to_owned());
+                out.push(FieldError::required(Path::new("spec"), "describe what is wanted"));
             }
         }
-        Some(spec) => walk(spec_schema, spec, "spec", &mut out),
+        Some(spec) => walk(spec_schema, spec, &Path::new("spec"), &mut out),
     }
     out
 }
 
-fn walk(schema: &'static Schema, value: &Value, path: &str, out: &mut Vec<String>) {
+fn walk(schema: &'static Schema, value: &Value, path: &Path, out: &mut Vec<FieldError>) {
     if value.is_null() || schema.reference.is_some_and(is_free_form) {
         return;
     }
     let schema = facts::resolve(schema);
     if !fits(&schema.types, value) {
-        out.push(format!("{path} is {}, and {} belongs there", described(value), expected(&schema.types)));
+        let rule = format!("{} belongs there", expected(&schema.types));
+        out.push(FieldError::type_invalid(path.clone(), described(value), rule));
         return;
     }
     match value {
@@ -40,7 +42,7 @@ fn walk(schema: &'static Schema, value: &Value, path: &str, out: &mut Vec<String
         Value::Array(items) => {
             if let Some(item_schema) = schema.items.as_deref() {
                 for (index, item) in items.iter().enumerate() {
-                    walk(item_schema, item, &format!("{path}[{index}]"), out);
+                    walk(item_schema, item, &path.index(index), out);
                 }
             }
         }
@@ -48,37 +50,39 @@ fn walk(schema: &'static Schema, value: &Value, path: &str, out: &mut Vec<String
             if let Some(allowed) = &schema.values
                 && !allowed.contains(&text.as_str())
             {
-                out.push(format!("{path} is {text:?}: write one of {}", allowed.join(", ")));
+                out.push(FieldError::not_supported(path.clone(), text.as_str(), allowed.iter().copied()));
             }
         }
         _ => {}
     }
 }
 
-fn object(schema: &'static Schema, fields: &Map<String, Value>, path: &str, out: &mut Vec<String>) {
+fn object(schema: &'static Schema, fields: &Map<String, Value>, path: &Path, out: &mut Vec<FieldError>) {
     if let Some(values) = schema.additional_properties.as_deref() {
         for (name, child) in fields {
-            walk(values, child, &format!("{path}.{name}"), out);
+            walk(values, child, &path.child(name), out);
         }
         return;
     }
     // Deeper down what is missing counts as empty, and the rules of `model` say where that will not do.
-    if path == "spec" {
+    if path.as_str() == "spec" {
         for name in &schema.required {
             if fields.get(*name).is_none_or(Value::is_null) {
-                out.push(format!("{path}.{name} is missing: it is required"));
+                out.push(FieldError::required(path.child(name), "it is missing"));
             }
         }
     }
     for (name, child) in fields {
-        let path = format!("{path}.{name}");
-        match schema.properties.get(name.as_str()) {
-            Some(schema) => walk(schema, child, &path, out),
-            None => out.push(match nearest(schema, name) {
-                Some(near) => format!("{path} is no field of the API; did you mean {near}?"),
-                None => format!("{path} is no field of the API: remove it"),
-            }),
-        }
+        let path = path.child(name);
+        let Some(schema) = schema.properties.get(name.as_str()) else {
+            let remedy = match nearest(schema, name) {
+                Some(near) => format!("the API has no such field; did you mean {near}?"),
+                None => "the API has no such field: remove it".to_owned(),
+            };
+            out.push(FieldError::forbidden(path, remedy));
+            continue;
+        };
+        walk(schema, child, &path, out);
     }
 }
 
@@ -151,12 +155,12 @@ fn fits(types: &Types, value: &Value) -> bool {
     }
 }
 
-fn described(value: &Value) -> String {
+/// Returns what is shown of a value: not all of what may be large.
+fn described(value: &Value) -> Value {
     match value {
-        Value::Object(_) => "a structure".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        Value::String(text) => format!("the text {text:?}"),
-        other => other.to_string(),
+        Value::Object(_) => "a structure".into(),
+        Value::Array(_) => "a list".into(),
+        other => other.clone(),
     }
 }
 
@@ -246,35 +250,44 @@ mod tests {
     use serde_json::json;
 
     fn sentences(domain: Value) -> Vec<String> {
-        check("v1.VirtualMachineInstance", &json!({"spec": {"domain": domain}}))
+        let errors = check("v1.VirtualMachineInstance", &json!({"spec": {"domain": domain}}));
+        errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn fields_types_and_values_are_held_to_the_schema() {
         for (domain, sentence) in [
-            (json!({"devices": {}, "bogus": 1}), "spec.domain.bogus is no field of the API: remove it"),
+            (
+                json!({"devices": {}, "bogus": 1}),
+                "spec.domain.bogus: Forbidden: the API has no such field: remove it",
+            ),
             (
                 json!({"devices": {}, "Memory": {}}),
-                "spec.domain.Memory is no field of the API; did you mean memory?",
+                "spec.domain.Memory: Forbidden: the API has no such field; did you mean memory?",
             ),
             (
                 json!({"devices": {}, "memry": {}}),
-                "spec.domain.memry is no field of the API; did you mean memory?",
+                "spec.domain.memry: Forbidden: the API has no such field; did you mean memory?",
             ),
             (
                 json!({"devices": {}, "cpu": {"cores": "4"}}),
-                "spec.domain.cpu.cores is the text \"4\", and a whole number belongs there",
+                "spec.domain.cpu.cores: Invalid value: \"4\": a whole number belongs there",
             ),
             (
                 json!({"devices": {"disks": {}}}),
-                "spec.domain.devices.disks is a structure, and a list belongs there",
+                "spec.domain.devices.disks: Invalid value: \"a structure\": a list belongs there",
             ),
         ] {
             assert_eq!(sentences(domain), [sentence]);
         }
-        assert_eq!(
-            check("v1.VirtualMachine", &json!({"spec": {}})),
-            ["spec.template is missing: it is required"]
+        let missing = check("v1.VirtualMachine", &json!({"spec": {}}));
+        assert_eq!(missing, [FieldError::required(Path::new("spec.template"), "it is missing")]);
+        let operator = json!({"spec": {"domain": {"devices": {}}, "tolerations": [{"operator": "Nosuch"}]}});
+        let told = check("v1.VirtualMachineInstance", &operator);
+        assert_eq!(told[0].path.as_str(), "spec.tolerations[0].operator");
+        assert!(
+            told[0].message().starts_with("Unsupported value: \"Nosuch\": supported values: "),
+            "{told:?}"
         );
         assert!(sentences(json!({"devices": {}, "resources": {"requests": {"cpu": 1}}})).is_empty());
     }

@@ -75,6 +75,47 @@ fn causes(response: &Response) -> Vec<(String, String)> {
     details.causes.into_iter().map(|cause| (cause.reason, cause.field)).collect()
 }
 
+/// Clients show a cause as "FIELD: MESSAGE".
+#[test]
+fn every_refusal_names_its_field() {
+    let admission = admission(Arc::new(NoLookup));
+    let refused = |request: &Request| {
+        let mut answer = now(admission.mutate(request));
+        if answer.allowed {
+            answer = now(admission.validate(request));
+        }
+        assert!(!answer.allowed, "{}", request.object);
+        causes(&answer).into_iter().map(|(_, field)| field).collect::<Vec<_>>()
+    };
+    let changed = |pointer: &str, value: Value| {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let mut object = instance();
+        object.pointer_mut(parent).unwrap()[name] = value;
+        request("VirtualMachineInstance", object)
+    };
+    for (pointer, value, field) in [
+        ("/spec/domain/memory", json!({}), "spec.domain.memory.guest"),
+        ("/spec/domain/memory", json!({"guest": "64Mi", "maxGuest": "32Mi"}), "spec.domain.memory.guest"),
+        ("/spec/tolerations", json!([{"operator": "Nosuch"}]), "spec.tolerations[0].operator"),
+        (
+            "/spec/volumes",
+            json!([{"name": "d", "downwardAPI": {"fields": [{"path": true}]}}]),
+            "spec.volumes[0].downwardAPI.fields[0].path",
+        ),
+        ("/spec/bogus", json!(1), "spec.bogus"),
+    ] {
+        assert_eq!(refused(&changed(pointer, value)), [field]);
+    }
+    let mut other = instance();
+    other["spec"]["hostname"] = json!("h");
+    let change = update("VirtualMachineInstance", "alice", instance(), other);
+    assert_eq!(causes(&now(admission.validate(&change)))[0].1, "spec");
+    let mut labelled = instance();
+    labelled["metadata"]["labels"] = json!({"kubevirt.io/created-by": "x"});
+    let change = update("VirtualMachineInstance", "alice", instance(), labelled);
+    assert_eq!(causes(&now(admission.validate(&change)))[0].1, "metadata.labels[kubevirt.io/created-by]");
+}
+
 fn instance() -> Value {
     json!({
         "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance",

@@ -51,8 +51,15 @@ pub enum DoorError {
         source: std::io::Error,
     },
     /// The guest could not be reached on its network.
-    #[error("dial the guest: {0}")]
-    Network(String),
+    #[error("dial port {port} of the guest at {address}: {cause}")]
+    Network {
+        /// Its port.
+        port: u16,
+        /// Its address, as its status shows it.
+        address: String,
+        /// Why not.
+        cause: String,
+    },
     /// Somebody else is looking, and was not to be disturbed.
     #[error("the machine's screen has a viewer already, and the session was to be preserved")]
     Occupied,
@@ -91,6 +98,8 @@ struct Found<'a> {
     session: Session,
     /// Directory of the Pod's sockets.
     sockets: PathBuf,
+    /// Address that the instance shows; empty when it shows none.
+    address: String,
 }
 
 impl Door {
@@ -158,11 +167,13 @@ impl Door {
             Channel::Vnc { preserve_session } => found.view(&target.uid, preserve_session).await,
             Channel::Tcp { port } => {
                 let (pid, helper) = (found.session.client.peer_pid(), found.behind.helper.clone());
-                streams::tcp(pid, port, helper).await.map(Opened::Tcp).map_err(DoorError::Network)
+                let stream = streams::tcp(pid, port, helper).await;
+                stream.map(Opened::Tcp).map_err(|cause| found.unreachable(port, cause))
             }
             Channel::Udp { port } => {
                 let (pid, helper) = (found.session.client.peer_pid(), found.behind.helper.clone());
-                streams::udp(pid, port, helper).await.map(Opened::Udp).map_err(DoorError::Network)
+                let socket = streams::udp(pid, port, helper).await;
+                socket.map(Opened::Udp).map_err(|cause| found.unreachable(port, cause))
             }
         }
     }
@@ -180,11 +191,18 @@ impl Door {
         let session = behind.sessions.find(&target.uid, pod).ok_or(DoorError::Silent)?;
         let sockets =
             behind.kubelet_root.join("pods").join(pod).join("volumes/kubernetes.io~empty-dir/sockets");
-        Ok(Found { behind, session, sockets })
+        Ok(Found { behind, session, sockets, address: view.address().unwrap_or_default() })
     }
 }
 
 impl Found<'_> {
+    /// Says that nobody answered on a port of the guest.
+    fn unreachable(&self, port: u16, cause: String) -> DoorError {
+        let address =
+            if self.address.is_empty() { "no address yet".to_owned() } else { self.address.clone() };
+        DoorError::Network { port, address, cause }
+    }
+
     /// Lets somebody look at the screen, who takes the place of whoever looked before unless that is to be preserved.
     async fn view(&self, uid: &str, preserve: bool) -> Result<Opened, DoorError> {
         let broken = |source| DoorError::Socket { what: "screen", source };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use api::kubevirt::v1::VirtualMachineInstance;
+use api::kubevirt::v1::{VirtualMachineInstance, Volume};
 use api::names::label;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, ServiceAccount};
 use kube_ext::{Api, ApiError, Client, Key, Kind, Select};
@@ -60,6 +60,34 @@ pub(crate) async fn gather(
         found.claims.extend(claim.map(|claim| (name, Claim::of(&claim))));
     }
     Ok(found)
+}
+
+/// Returns the names of the other instances of the namespace that use what `volume` names and have not ended.
+pub(crate) async fn users_of(client: &Client, key: &Key, volume: &Volume) -> Result<Vec<String>, ApiError> {
+    let Some(wanted) = source(volume) else { return Ok(Vec::new()) };
+    let all = Api::<VirtualMachineInstance>::new(client);
+    let all = all.list(&Select::default().within(&key.namespace)).await?;
+    let users = all.iter().filter(|other| {
+        let phase = other.status.as_ref().and_then(|status| status.phase.as_deref());
+        other.name() != key.name
+            && !matches!(phase, Some("Succeeded" | "Failed"))
+            && other.spec.volumes.iter().any(|volume| source(volume).as_ref() == Some(&wanted))
+    });
+    Ok(users.map(|other| other.name().to_owned()).collect())
+}
+
+/// What one machine at a time can have: a claim, also by the name of the DataVolume that filled it, or a file of the host.
+#[derive(PartialEq)]
+enum Source {
+    Claim(String),
+    File(String),
+}
+
+fn source(volume: &Volume) -> Option<Source> {
+    let claim = volume.persistent_volume_claim.as_ref().map(|source| &source.claim_name);
+    let claim = claim.or_else(|| volume.data_volume.as_ref().map(|source| &source.name));
+    let file = volume.host_disk.as_ref().map(|source| Source::File(source.path.clone()));
+    claim.map(|name| Source::Claim(name.clone())).or(file)
 }
 
 pub(crate) async fn secret(

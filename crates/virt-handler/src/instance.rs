@@ -373,11 +373,22 @@ impl Instances {
         let (config, pid) = (self.config.clone(), session.client.peer_pid());
         let previous = self.keep.machine(uid).map(|kept| kept.record);
         let defaults = self.installation.defaults();
+        let volumes = instance.spec.volumes.clone();
         let prepared = tokio::task::spawn_blocking(move || {
             prepare::machine(&config, defaults, &instance, &gathered, &pod, pid, previous.as_ref())
         })
         .await
-        .map_err(|_| Error::BrokenOff)??;
+        .map_err(|_| Error::BrokenOff)?;
+        let prepared = match prepared {
+            Err(prepare::Error::Busy { volume, problem, .. }) => {
+                let by = match volumes.iter().find(|one| one.name == volume) {
+                    Some(volume) => gather::users_of(&self.context.client, key, volume).await?,
+                    None => Vec::new(),
+                };
+                return Err(prepare::Error::Busy { volume, problem, by }.into());
+            }
+            other => other?,
+        };
         let Prepared { record, descriptors, rules, pod_ips, volume_sizes, claims, moving, notices } =
             prepared;
         for notice in &notices {

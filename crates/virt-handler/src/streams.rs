@@ -38,7 +38,11 @@ fn inside(port: u16) -> SocketAddr {
 pub(crate) async fn tcp(pid: i32, port: u16, helper: host::Helper) -> Result<TcpStream, String> {
     let connect = move || network::netns_exec::connect(pid, inside(port), &helper);
     let stream = tokio::task::spawn_blocking(connect).await.map_err(|error| error.to_string())?;
-    let stream = stream.map_err(|error| error.to_string())?;
+    let stream = stream.map_err(|error| match error {
+        // Where it was dialled from, the guest has an address that nobody else knows it by.
+        network::Error::Unreachable { cause, .. } => cause,
+        other => other.to_string(),
+    })?;
     let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
     let stream = stream.map_err(|error| error.to_string())?;
     // Keystrokes must not wait for more to send.

@@ -43,6 +43,12 @@ impl View {
         self.status.active_pods.iter().find(|(_, on)| *on == node).map(|(uid, _)| uid.as_str())
     }
 
+    /// Returns the first address that the instance shows.
+    pub(crate) fn address(&self) -> Option<String> {
+        let shown = |interface: &serde_json::Value| interface["ipAddress"].as_str().map(str::to_owned);
+        self.status.agent.interfaces.iter().find_map(shown)
+    }
+
     /// Returns what a step looks at.
     pub(crate) fn observed(&self) -> handler::Instance {
         let deleting = self.metadata.is_deleting();

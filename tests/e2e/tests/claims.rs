@@ -58,7 +58,7 @@ fn lives_of_claims(user: User) {
     let told = until_some("the second machine is refused", PATIENCE, || {
         installation.condition("vmi", "second", "Synchronized")
     });
-    assert!(told.contains("another machine uses it"), "{told}");
+    assert!(told.contains("another machine uses it") && told.contains("(in use by first)"), "{told}");
     installation.kubectl(&["delete", "vm", "first", "--wait", "--timeout", "60s"]).expect("deleting");
     until("the second runs", PATIENCE, || phase(&installation, "vmi", "second") == "Running");
 

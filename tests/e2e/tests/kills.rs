@@ -64,6 +64,8 @@ fn whoever_is_killed_in_whatever_phase_the_machine_reaches_its_state() {
             println!("{when}");
             installation.apply(
                 &machine("walker", &container_disk(BLANK))
+                    // The steady one is behind masquerade.
+                    .replace("masquerade: {}", "bridge: {}")
                     .replace("terminationGracePeriodSeconds: 0", "terminationGracePeriodSeconds: 3"),
             );
             reach(&installation, phase, &when);

@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use e2e::rough::{processes, runs};
+use e2e::{BLANK, blank, container_disk};
 use kit::{Installation, Options, Resolver, User, until, until_some};
 use serde_json::Value;
 
@@ -96,33 +98,29 @@ spec: {clusterIP: None, selector: {app: server}}
 
 /// Lets the client send to port 53 only, of those with the label `k8s-app: WHO`.
 fn name_policy(who: &str) -> String {
-    format!(
-        "apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {{name: names}}
-spec:
-  podSelector: {{matchLabels: {{app: client}}}}
-  policyTypes: [Egress]
-  egress:
-    - to: [{{namespaceSelector: {{}}, podSelector: {{matchLabels: {{k8s-app: {who}}}}}}}]
-      ports: [{{port: 53, protocol: UDP}}, {{port: 53, protocol: TCP}}]
-"
-    )
+    let to = format!("to: [{{namespaceSelector: {{}}, podSelector: {{matchLabels: {{k8s-app: {who}}}}}}}]");
+    let ports = "ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]";
+    network_policy("names", "client", "Egress", &format!("{to}, {ports}"))
 }
 
 /// Lets only Pods with the label `app: WHO` reach the server.
 fn policy(who: &str) -> String {
+    let from = format!("from: [{{podSelector: {{matchLabels: {{app: {who}}}}}}}], ports: [{{port: http}}]");
+    network_policy("server", "server", "Ingress", &from)
+}
+
+/// The policy `name` about Pods with the label `app: SUBJECT`, which lets pass what `rule` says, one way.
+fn network_policy(name: &str, subject: &str, way: &str, rule: &str) -> String {
     format!(
         "apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
-metadata: {{name: server}}
+metadata: {{name: {name}}}
 spec:
-  podSelector: {{matchLabels: {{app: server}}}}
-  policyTypes: [Ingress]
-  ingress:
-    - from: [{{podSelector: {{matchLabels: {{app: {who}}}}}}}]
-      ports: [{{port: http}}]
-"
+  podSelector: {{matchLabels: {{app: {subject}}}}}
+  policyTypes: [{way}]
+  {}: [{{{rule}}}]
+",
+        way.to_lowercase()
     )
 }
 
@@ -269,6 +267,36 @@ fn machines_serve_each_other_as_far_as_policies_let_them() {
 fn says_by_itself(page: impl Fn() -> Option<String>) {
     let answer = page().expect("the node's port answers without the control plane");
     assert!(answer.contains("hello from server"), "{answer}");
+}
+
+#[test]
+fn a_small_network_and_a_port_that_somebody_has_are_told_of() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: a node with a packet filter needs root");
+        return;
+    }
+    let pod_network = Some("10.97.12.0/30");
+    let installation = Installation::start(Options { images: false, pod_network, ..Options::default() });
+    let up = ["up", "--detach", "--nodes", "4", "--pod-network", "10.97.12.0/30"];
+    let refused = installation.ironclad(&up);
+    assert!(!refused.success && refused.stderr.contains("too small for 4 nodes"), "{}", refused.stderr);
+
+    let held = (30780..30800).find_map(|port| std::net::TcpListener::bind(("0.0.0.0", port)).ok());
+    let held = held.expect("one port of twenty is free");
+    let port = held.local_addr().expect("an address").port().to_string();
+    let service = ["create", "service", "nodeport", "held", "--tcp", "80", "--node-port", &port];
+    installation.kubectl(&service).expect("a Service");
+    until("its author is told", Duration::from_secs(30), || {
+        installation.events("held", "PortTakenOver").iter().any(|message| message.contains(&port))
+    });
+
+    installation.load(BLANK, &[("disk/disk.img", &blank())]);
+    installation.apply(&e2e::machine("only", &container_disk(BLANK)));
+    until("the only machine that has room runs", PATIENCE, || runs(&installation, "only"));
+    let shim = processes(&installation, "only").expect("its Pod").shim();
+    let resolver =
+        std::fs::read_to_string(format!("/proc/{shim}/root/etc/resolv.conf")).expect("its resolver");
+    assert!(!resolver.contains("10.96.0.10"), "nobody answers there: {resolver}");
 }
 
 #[test]

@@ -12,26 +12,7 @@ const NETWORK: &str = "10.77.77.0/30";
 
 /// A machine that has nothing to boot, which takes an address all the same.
 fn machine(name: &str) -> String {
-    format!(
-        "apiVersion: kubevirt.io/v1
-kind: VirtualMachine
-metadata: {{name: {name}}}
-spec:
-  runStrategy: Always
-  template:
-    spec:
-      terminationGracePeriodSeconds: 0
-      domain:
-        memory: {{guest: 32Mi}}
-        resources: {{requests: {{cpu: 10m}}}}
-        devices:
-          autoattachGraphicsDevice: false
-          disks: [{{name: empty, disk: {{bus: virtio}}}}]
-          interfaces: [{{name: default, masquerade: {{}}}}]
-      networks: [{{name: default, pod: {{}}}}]
-      volumes: [{{name: empty, emptyDisk: {{capacity: 1Mi}}}}]
-"
-    )
+    e2e::machine(name, "emptyDisk: {capacity: 1Mi}")
 }
 
 fn service(name: &str, port: u16) -> String {

@@ -3,13 +3,27 @@
 use std::time::Duration;
 
 use e2e::alive::{self, Session};
+use e2e::rough::{self, runs};
+use e2e::{BLANK, blank, container_disk, machine};
 use kit::{Installation, Options, Processes, break_connections, kill, until};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 #[test]
 fn a_guest_and_its_connections_outlive_everything_of_ours() {
     let installation = Installation::start(Options::default());
+    installation.load(BLANK, &[("disk/disk.img", &blank())]);
+    // Beside the one behind its Pod, one with its Pod's own address, whose guest never boots.
+    installation.apply(&machine("bridged", &container_disk(BLANK)).replace("masquerade: {}", "bridge: {}"));
     installation.apply(&alive::manifest());
+    until("the bridged machine runs", PATIENCE, || runs(&installation, "bridged"));
+    let bridged = || {
+        let instance = installation.get("vmi", "default", "bridged").unwrap_or_default();
+        let processes =
+            rough::processes(&installation, "bridged").and_then(|processes| processes.hypervisor());
+        (instance["metadata"]["uid"].clone(), instance["status"]["interfaces"][0].clone(), processes)
+    };
+    let known = bridged();
+    assert!(known.2.is_some(), "its hypervisor runs");
     until("the guest counts", PATIENCE, || uptimes(&installation).len() > 1);
     let uid = text(&installation, "/metadata/uid");
     let processes = Processes::of(&uid).expect("its Pod runs");
@@ -35,6 +49,8 @@ fn a_guest_and_its_connections_outlive_everything_of_ours() {
         }),
         ("everything but the guest is killed", &|| {
             kill(launcher());
+            let other = rough::processes(&installation, "bridged").and_then(|processes| processes.launcher());
+            kill(other.expect("its supervisor runs"));
             installation.kill();
             installation.up();
         }),
@@ -59,6 +75,10 @@ fn a_guest_and_its_connections_outlive_everything_of_ours() {
         });
         assert_eq!(text(&installation, "/metadata/uid"), uid, "{accident}: the instance is the same");
         assert_eq!(processes.hypervisor(), Some(hypervisor), "{accident}: so is the hypervisor");
+        until(&format!("{accident}: the bridged machine is ready"), PATIENCE, || {
+            runs(&installation, "bridged")
+        });
+        assert_eq!(bridged(), known, "{accident}: so is the bridged machine");
     }
     let told = uptimes(&installation);
     assert!(told.is_sorted(), "the guest was not started again: {told:?}");
@@ -67,8 +87,8 @@ fn a_guest_and_its_connections_outlive_everything_of_ours() {
 
     // The new supervisor drives the machine as the first one would: its power button works.
     installation
-        .kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"])
-        .expect("deleting the machine");
+        .kubectl(&["delete", "vm", "hello", "bridged", "--wait", "--timeout", "90s"])
+        .expect("deleting the machines");
     until("its Pod is gone", Duration::from_secs(60), || installation.list("pods").is_empty());
 }
 

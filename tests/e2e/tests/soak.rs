@@ -118,7 +118,8 @@ fn machines_that_come_and_go_leave_nothing_behind() {
     });
 }
 
-/// Returns the manifest of a machine in one of four dresses, by its name: a disk of an image alone; one over a claim
+/// Returns the manifest of a machine in one of four dresses, by its name: a disk of an image alone, and its Pod's
+/// own address; one over a claim
 /// of its own; one with the seed and the disk that the node makes; one that is served, guarded, and boots by UEFI.
 fn dressed(name: &str) -> String {
     let number: u32 = name.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or_default();
@@ -131,7 +132,7 @@ fn dressed(name: &str) -> String {
         )
     };
     match number % 4 {
-        0 => modest(machine(name, &image)),
+        0 => modest(machine(name, &image)).replace("masquerade: {}", "bridge: {}"),
         1 => format!("{}{}", claim(name), modest(claimed(name, name))),
         2 => {
             let seeds = "\n        - {name: e, emptyDisk: {capacity: 16Mi}}\n        \

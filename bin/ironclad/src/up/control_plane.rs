@@ -107,6 +107,8 @@ impl ControlPlane {
     pub(super) async fn furnish(&self, effects: &Effects) -> Result<()> {
         let context = self.context(KUBE_CONTROLLERS, identity::kubernetes(), effects);
         furniture::storage(&context.client).await.context("creating the storage class")?;
+        let at = furniture::advertised(self.address);
+        furniture::endpoints(&context.client, at).await.context("leading machines to the API")?;
         // The controller gives one to each namespace; the first Pod of a script must not come before it.
         let accounts = Api::<ServiceAccount>::new(&context.client);
         match accounts.create("default", &installation::default_account()).await {
@@ -126,9 +128,9 @@ impl ControlPlane {
     ) -> Result<()> {
         let context = self.context(KUBE_CONTROLLERS, identity::kubernetes(), effects);
         furniture::installation(&context.client, &kubevirt).await.context("creating the KubeVirt object")?;
-        let stopped = stop.clone().cancelled_owned();
+        let (at, stopped) = (furniture::advertised(self.address), stop.clone().cancelled_owned());
         tasks.spawn(async move {
-            furniture::keep(context, kubevirt, stopped).await;
+            furniture::keep(context, kubevirt, at, stopped).await;
             Ok(())
         });
         Ok(())

@@ -1,20 +1,89 @@
-//! What an installation brings besides what every cluster has: a class of storage, and the object that configures it.
-//! Both are made again when they are deleted while it runs.
+//! What an installation brings besides what every cluster has: a class of storage, the object that configures it, and
+//! where the API's Service leads. All are made again when they are deleted while it runs.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
 use api::kubevirt::v1::KubeVirt;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube_ext::{
-    Api, ApiError, Cache, Change, Client, Context, Kind as _, ObjectRef, Queue, Recorder, Select, Severity,
-    Tasks, resources, work,
+    Api, ApiError, Cache, Change, Client, Context, Delete, Key, Kind as _, ObjectRef, Queue, Recorder,
+    Select, Severity, Tasks, resources, work,
 };
+use serde_json::{Value, json};
 
 use super::installation;
 
 /// After what time something that was deleted is made again. Who replaces an object by deleting and creating it is
 /// quicker.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The API's Service, and the slice that leads to it.
+const OWN_SERVICE: (&str, &str) = ("default", "kubernetes");
+
+/// Returns where the machines of a server that listens at `listen` reach it; nowhere when that is the loopback, which
+/// it leaves only when it is asked to.
+pub(super) fn advertised(listen: SocketAddr) -> Option<SocketAddrV4> {
+    let address = match listen.ip() {
+        ip if ip.is_loopback() => None,
+        ip if ip.is_unspecified() => way_out(),
+        IpAddr::V4(ip) => Some(ip),
+        // Services have IPv4 addresses.
+        IpAddr::V6(_) => None,
+    };
+    address.map(|address| SocketAddrV4::new(address, listen.port()))
+}
+
+/// The machine's own address on its way out; none without one. Nothing is sent.
+fn way_out() -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(own) => Some(own),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// Leads the API's Service to `at`, or nowhere.
+pub(super) async fn endpoints(client: &Client, at: Option<SocketAddrV4>) -> Result<(), ApiError> {
+    let api = Api::<EndpointSlice>::new(client);
+    let key = Key::new(OWN_SERVICE.0, OWN_SERVICE.1);
+    let there = api.find(&key).await?;
+    match (at.map(slice), there) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => match api.delete(&key, &Delete::default()).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        },
+        (Some(wanted), None) => match api.create(&key.namespace, &wanted).await {
+            Err(error) if !error.is_already_exists() => Err(error),
+            _ => Ok(()),
+        },
+        (Some(wanted), Some(there)) => {
+            let is = serde_json::to_value(&there).unwrap_or_default();
+            if ["endpoints", "ports", "addressType"].iter().all(|field| is[field] == wanted[field]) {
+                return Ok(());
+            }
+            api.replace(&key, &wanted).await.map(drop)
+        }
+    }
+}
+
+fn slice(at: SocketAddrV4) -> Value {
+    json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": OWN_SERVICE.1,
+            "namespace": OWN_SERVICE.0,
+            "labels": {plan::endpoints::SERVICE_NAME: OWN_SERVICE.1},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [at.ip().to_string()], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": at.port(), "protocol": "TCP"}],
+    })
+}
 
 /// Makes the class of storage. Whoever has chosen storage of his own keeps it.
 pub(super) async fn storage(client: &Client) -> Result<(), ApiError> {
@@ -38,10 +107,16 @@ pub(super) async fn installation(client: &Client, wanted: &KubeVirt) -> Result<O
 enum Piece {
     Storage,
     Installation,
+    Endpoints,
 }
 
 /// Makes again what is deleted, until `stopped` ends.
-pub(super) async fn keep(context: Context, kubevirt: KubeVirt, stopped: impl Future<Output = ()> + Send) {
+pub(super) async fn keep(
+    context: Context,
+    kubevirt: KubeVirt,
+    at: Option<SocketAddrV4>,
+    stopped: impl Future<Output = ()> + Send,
+) {
     let mut tasks = Tasks::new();
     let recorder = Recorder::start(&context, "ironclad", &mut tasks);
     let queue: Queue<Piece> = Queue::new(context.clock.clone());
@@ -61,6 +136,15 @@ pub(super) async fn keep(context: Context, kubevirt: KubeVirt, stopped: impl Fut
             }
         })
         .start(&context, &mut tasks);
+    let gone = queue.clone();
+    Cache::builder(Api::<EndpointSlice>::new(&context.client), |_| Some(()))
+        .select(Select::fields(format!("metadata.name={}", OWN_SERVICE.1)).within(OWN_SERVICE.0))
+        .on_change(move |change| {
+            if matches!(change, Change::Removed { .. }) {
+                gone.add_after(Piece::Endpoints, PATIENCE);
+            }
+        })
+        .start(&context, &mut tasks);
     // What went between the start and the first look at what is there.
     queue.add_after(Piece::Storage, PATIENCE);
     queue.add_after(Piece::Installation, PATIENCE);
@@ -70,6 +154,7 @@ pub(super) async fn keep(context: Context, kubevirt: KubeVirt, stopped: impl Fut
             async move {
                 match piece {
                     Piece::Storage => storage(&context.client).await?,
+                    Piece::Endpoints => endpoints(&context.client, at).await?,
                     Piece::Installation => match installation(&context.client, kubevirt).await {
                         Ok(None) => {}
                         Ok(Some(made)) => tell(recorder, &made),
@@ -95,4 +180,19 @@ fn tell(recorder: &Recorder, made: &KubeVirt) {
     tracing::warn!("KubeVirt: {message}");
     let object = ObjectRef::new(&resources::KUBEVIRT, made.key(), made.uid());
     recorder.record(&object, Severity::Warning, "SettingsReset", message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_are_led_to_a_server_that_listens_beyond_the_loopback() {
+        let of = |listen: &str| advertised(listen.parse().unwrap()).map(|at| at.to_string());
+        assert_eq!(of("127.0.0.1:6443"), None);
+        assert_eq!(of("[::1]:6443"), None);
+        assert_eq!(of("192.0.2.7:6443").as_deref(), Some("192.0.2.7:6443"));
+        assert_eq!(of("[2001:db8::1]:6443"), None);
+        assert!(of("0.0.0.0:7").is_none_or(|at| at.ends_with(":7") && !at.starts_with("0.")));
+    }
 }

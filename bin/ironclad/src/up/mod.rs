@@ -55,6 +55,7 @@ pub(crate) fn run(arguments: &UpArgs, global: &Global) -> Result<()> {
     let layout = Layout::of(&arguments.data)?;
     arguments.image_space.check()?;
     arguments.resolver.path()?;
+    node::networks(arguments)?;
     layout.create()?;
     if arguments.detach {
         detach::detach(arguments, global, &layout)?;
@@ -117,7 +118,10 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
         let kubevirt = installation::kubevirt(Some(accelerator));
         plane.install(kubevirt, &effects, &stop, &mut tasks).await?;
         plane.controllers(accelerator == Accelerator::Tcg, arguments.node_life, &effects, &stop, &mut tasks);
-        plane.name_server = node::dns::announce(&plane, &effects).await;
+        let first = node::networks(arguments)?.into_iter().flatten().next();
+        if first.is_none_or(network::Cidr::has_room_for_name_server) {
+            plane.name_server = node::dns::announce(&plane, &effects).await;
+        }
         node::start(arguments, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
     } else {
         // What machines need is for the nodes that may join to say.

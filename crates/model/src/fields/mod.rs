@@ -8,6 +8,7 @@
 //! A test holds the tables to the API: no field of a specification is missing.
 
 mod annotations;
+mod gates;
 mod installation;
 mod instance;
 mod machine;
@@ -152,6 +153,9 @@ pub fn warnings(kind: &str, object: &Value) -> Vec<String> {
         }
         _ => {}
     });
+    if kind == "KubeVirt" {
+        out.extend(gates::warnings(object));
+    }
     let base = if kind == "VirtualMachine" { "spec.template.spec" } else { "spec" };
     let spec = object.pointer(&format!("/{}", base.replace('.', "/")));
     if kind.starts_with("VirtualMachine")

@@ -67,7 +67,7 @@ fn discontinued(scope: &Scope<'_>, interface: &Interface, index: usize, errors: 
         if set && scope.config.gate(gate) {
             errors.add(
                 Problem::NotSupported,
-                Path::root(),
+                at.child(field),
                 gate,
                 "this feature gate was discontinued; remove it from the KubeVirt object",
             );

@@ -11,7 +11,6 @@ use machinery::field::{FieldError, Path, Problem};
 use super::{Errors, Scope, metadata};
 use crate::config::ClusterConfig;
 use crate::defaults::{self, Fresh};
-use crate::{amount, resources};
 
 /// Checks a machine, new or changed. `user` is who writes it.
 pub fn vm(vm: &VirtualMachine, config: &ClusterConfig, user: &str) -> Vec<FieldError> {
@@ -37,18 +36,6 @@ pub fn vm(vm: &VirtualMachine, config: &ClusterConfig, user: &str) -> Vec<FieldE
         user,
         &mut errors,
     );
-    let most =
-        template.domain.memory.as_ref().and_then(|memory| memory.max_guest.as_ref()).and_then(amount::bytes);
-    if let (true, Some(most), Some(guest)) =
-        (config.live_update, most, resources::guest_memory(&template.domain))
-        && guest > most
-    {
-        errors.invalid(
-            scope.at("domain.memory.guest"),
-            guest,
-            "the guest starts with more memory than maxGuest; raise maxGuest",
-        );
-    }
     errors.0
 }
 

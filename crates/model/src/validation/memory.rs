@@ -2,7 +2,7 @@
 
 use api::kubevirt::v1::VirtualMachineInstanceSpec;
 use api::quantity::Quantity;
-use machinery::field::{Path, Problem};
+use machinery::field::Problem;
 
 use super::{Errors, Scope};
 use crate::amount;
@@ -21,9 +21,9 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
     if scope.instance && guest.is_none() && hugepages.is_none() && request.is_none() {
         errors.add(
             Problem::Required,
-            Path::root(),
+            scope.at("domain.memory.guest"),
             (),
-            "the instance has no memory: set spec.domain.memory.guest, for example to 1Gi",
+            "the instance has no memory: give it some, for example 1Gi",
         );
     }
     let request_path = scope.at("domain.resources.requests.memory");
@@ -54,6 +54,17 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             scope.at("domain.memory.guest"),
             text(guest),
             "the guest's memory exceeds the memory limit; raise the limit",
+        );
+    }
+    let most = memory.and_then(|memory| memory.max_guest.as_ref());
+    if let (true, Some(bound), Some(size)) =
+        (scope.config.live_update, most.and_then(amount::bytes), guest.and_then(amount::bytes))
+        && size > bound
+    {
+        errors.invalid(
+            scope.at("domain.memory.guest"),
+            text(guest),
+            format!("the guest starts with more memory than maxGuest, {}; raise maxGuest", text(most)),
         );
     }
     if let Some(hugepages) = hugepages {

@@ -17,7 +17,7 @@ pub fn vmi_update(old: &VirtualMachineInstance, new: &VirtualMachineInstance, us
         } else {
             errors.add(
                 Problem::NotSupported,
-                Path::root(),
+                Path::new("spec"),
                 (),
                 "the specification of an instance cannot be changed; change its VirtualMachine, or make a new one",
             );
@@ -30,8 +30,8 @@ pub fn vmi_update(old: &VirtualMachineInstance, new: &VirtualMachineInstance, us
         if let Some(name) = label::RESERVED.iter().find(|name| value(old, name) != value(new, name)) {
             errors.add(
                 Problem::NotSupported,
-                Path::root(),
-                *name,
+                Path::new("metadata.labels").key(name),
+                value(new, name),
                 "this label is set by the installation itself; leave it as it is",
             );
         }
@@ -43,13 +43,21 @@ fn by_component(old: &VirtualMachineInstance, new: &VirtualMachineInstance, erro
     let max_sockets =
         |vmi: &VirtualMachineInstance| vmi.spec.domain.cpu.as_ref().and_then(|cpu| cpu.max_sockets);
     if max_sockets(old) != max_sockets(new) {
-        errors.invalid(Path::root(), max_sockets(new), "maxSockets is fixed while the machine runs");
+        errors.invalid(
+            Path::new("spec.domain.cpu.maxSockets"),
+            max_sockets(new),
+            "maxSockets is fixed while the machine runs",
+        );
     }
     let max_guest = |vmi: &VirtualMachineInstance| {
         vmi.spec.domain.memory.as_ref().and_then(|memory| memory.max_guest.as_ref()).map(ToString::to_string)
     };
     if max_guest(old) != max_guest(new) {
-        errors.invalid(Path::root(), max_guest(new), "maxGuest is fixed while the machine runs");
+        errors.invalid(
+            Path::new("spec.domain.memory.maxGuest"),
+            max_guest(new),
+            "maxGuest is fixed while the machine runs",
+        );
     }
     let volumes = new.spec.volumes.iter().filter(|volume| volume.memory_dump.is_none()).count();
     let devices = &new.spec.domain.devices;
@@ -58,7 +66,11 @@ fn by_component(old: &VirtualMachineInstance, new: &VirtualMachineInstance, erro
             || devices.filesystems.iter().any(|filesystem| filesystem.name == volume.name)
     });
     if old.spec.volumes != new.spec.volumes && used.count() < volumes {
-        errors.invalid(Path::root(), volumes, "every volume needs a disk or file system of the same name");
+        errors.invalid(
+            Path::new("spec.volumes"),
+            volumes,
+            "every volume needs a disk or file system of the same name",
+        );
     }
     for volume in &old.spec.volumes {
         let hotplugged = |volume: &api::kubevirt::v1::Volume| {
@@ -69,7 +81,7 @@ fn by_component(old: &VirtualMachineInstance, new: &VirtualMachineInstance, erro
         let still = new.spec.volumes.iter().any(|other| other.name == volume.name);
         if !still && !hotplugged(volume) {
             errors.invalid(
-                Path::root(),
+                Path::new("spec.volumes"),
                 volume.name.as_str(),
                 "only volumes that were attached while the machine runs can be removed",
             );

@@ -48,6 +48,11 @@ impl Filter {
         self.names.links()
     }
 
+    /// Says whether the node has no network of its own, but the machine's, with all that runs there.
+    pub fn shares_the_machine(&self) -> bool {
+        self.config.namespace.is_none()
+    }
+
     /// Says whether the table is there in the families that these bodies are for. Somebody else may have removed it.
     pub fn holds(&self, part: Part, ip: &str, ip6: &str) -> Result<bool, Error> {
         let wanted = [("ip", ip), ("ip6", ip6)].into_iter().filter(|(_, body)| !body.is_empty());

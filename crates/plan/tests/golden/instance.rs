@@ -32,6 +32,24 @@ impl World {
         world
     }
 
+    /// The world once its agent has the machine.
+    fn handed_over() -> Self {
+        let mut world = Self::new();
+        world.scene("An instance is created", 0);
+        world.runs();
+        world.scene("It is handed over", 1);
+        world
+    }
+
+    /// Its Pod ends in the fiftieth second.
+    fn pod_ends(&mut self, why: &str) {
+        let pod = self.pod();
+        pod.phase = PodPhase::Failed;
+        pod.launcher_runs = false;
+        pod.ended = Some(why.into());
+        pod.ended_at = Some(after(50));
+    }
+
     fn scene(&mut self, title: &str, second: i64) {
         let plan = step(&self.observed, after(second));
         self.story.scene(title, &self.observed, &plan);
@@ -218,15 +236,9 @@ fn losses() {
     world.scene("The launcher fails before it is ready", 2);
     world.story.ends_as("instance-launcher-fails");
 
-    let mut world = World::new();
-    world.scene("An instance is created", 0);
-    world.runs();
-    world.scene("It is handed over", 1);
+    let mut world = World::handed_over();
     world.phase("Running");
-    world.pod().phase = PodPhase::Failed;
-    world.pod().launcher_runs = false;
-    world.pod().ended = Some("Error, exit code 1".into());
-    world.pod().ended_at = Some(after(50));
+    world.pod_ends("Error, exit code 1");
     world.scene("The Pod ends: the agent is given time to say how", 51);
     world.scene("The agent stays silent", 70);
     world.story.ends_as("instance-pod-ends");
@@ -238,24 +250,15 @@ fn losses() {
             "it was killed by signal 9 (SIGKILL) for want of memory (OOMKilled), its Pod may use 96 MiB",
         ),
     ] {
-        let mut world = World::new();
-        world.scene("An instance is created", 0);
-        world.runs();
-        world.scene("It is handed over", 1);
+        let mut world = World::handed_over();
         world.phase("Running");
-        world.pod().phase = PodPhase::Failed;
-        world.pod().launcher_runs = false;
+        world.pod_ends(ended);
         world.pod().killed = true;
-        world.pod().ended = Some(ended.into());
-        world.pod().ended_at = Some(after(50));
         world.scene("The Pod is killed: nobody is left who could tell more", 50);
         world.story.ends_as(name);
     }
 
-    let mut world = World::new();
-    world.scene("An instance is created", 0);
-    world.runs();
-    world.scene("It is handed over", 1);
+    let mut world = World::handed_over();
     world.observed.pods.clear();
     world.scene("The Pod is gone", 50);
     world.story.ends_as("instance-pod-gone");
@@ -272,10 +275,7 @@ fn deletion() {
     world.scene("The Pod is gone", 3);
     world.story.ends_as("instance-deleted-early");
 
-    let mut world = World::new();
-    world.scene("An instance is created", 0);
-    world.runs();
-    world.scene("It is handed over", 1);
+    let mut world = World::handed_over();
     world.deleted(10);
     world.scene("It is deleted, and the agent does nothing", 10);
     world.scene("Patience ends", 10 + 30 + 60);

@@ -3,7 +3,8 @@
 use api::kubevirt::v1::VirtualMachine;
 use http::{Response, StatusCode};
 use kube_ext::{Api, Key};
-use machinery::status::{Cause, Reason, Status};
+use machinery::field::FieldError;
+use machinery::status::{Reason, Status};
 use serde_json::Value;
 
 use super::refusal::{Refusal, answer};
@@ -28,8 +29,9 @@ pub(super) async fn sent(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
         .map_err(|why| Refusal::bad(format!("Can not unmarshal Request body to struct, error: {why}")))?;
     let wrong = schema::check("v1.VirtualMachine", &value);
     if !wrong.is_empty() {
-        let message = format!("Object is not a valid VirtualMachine: {}", wrong.join("; "));
-        let causes = wrong.into_iter().map(|message| Cause { message, ..Cause::default() }).collect();
+        let sentences: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        let message = format!("Object is not a valid VirtualMachine: {}", sentences.join("; "));
+        let causes = wrong.iter().map(FieldError::cause).collect();
         let mut status = Status::failure(Reason::BadRequest, message).with_causes(causes);
         status.code = StatusCode::BAD_REQUEST.as_u16();
         return Err(Refusal::Status(Box::new(status)));

@@ -147,10 +147,7 @@ pub(super) fn host_disk(
     rules: SmallVolumes,
     own: &Path,
 ) -> Result<Chain, Error> {
-    let refused = |error: hosted::Error| Error::Volume {
-        volume: volume.name.clone(),
-        problem: format!("hostDisk.path {}: {error}", source.path),
-    };
+    let refused = |error: hosted::Error| unusable(volume, format!("hostDisk.path {}", source.path), &error);
     let path = Path::new(&source.path);
     let (Some(parent), Some(name)) = (path.parent().filter(|_| path.is_absolute()), path.file_name()) else {
         let problem = format!("hostDisk.path {:?} is no absolute path of a file", source.path);
@@ -205,10 +202,13 @@ fn open_claim(volume: &Volume, name: &str, pod: &Path) -> Result<File, Error> {
 }
 
 fn claim_error(volume: &Volume, name: &str, error: hosted::Error) -> Error {
-    let busy = matches!(error, hosted::Error::Busy);
-    let problem = format!("the disk in claim {name}: {error}");
-    if busy {
-        return Error::Busy { volume: volume.name.clone(), problem };
+    unusable(volume, format!("the disk in claim {name}"), &error)
+}
+
+fn unusable(volume: &Volume, what: String, error: &hosted::Error) -> Error {
+    let problem = format!("{what}: {error}");
+    if matches!(error, hosted::Error::Busy) {
+        return Error::Busy { volume: volume.name.clone(), problem, by: Vec::new() };
     }
     Error::Volume { volume: volume.name.clone(), problem }
 }

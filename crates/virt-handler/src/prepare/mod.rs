@@ -60,8 +60,9 @@ pub(crate) enum Error {
     Image { volume: String, image: String, source: disk::probe::Error },
     #[error("volume {volume}: {problem}")]
     Create { volume: String, problem: String },
-    #[error("volume {volume}: {problem}")]
-    Busy { volume: String, problem: String },
+    /// The instances `by`, of its own namespace, have what the volume names.
+    #[error("volume {volume}: {problem}{}", owners(by))]
+    Busy { volume: String, problem: String, by: Vec<String> },
     #[error("cannot open {path}: {source}")]
     Open { path: PathBuf, source: std::io::Error },
     #[error("{field} is {value:?}: {problem}")]
@@ -85,6 +86,11 @@ pub(crate) enum Error {
     Network(#[from] network::Error),
     #[error(transparent)]
     Record(#[from] RecordError),
+}
+
+/// Says who has what is in use, where that is known.
+fn owners(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(" (in use by {})", names.join(", ")) }
 }
 
 impl Error {

@@ -63,7 +63,9 @@ fn kept(directory: &File, name: &str, first: impl FnOnce() -> Result<Vec<u8>, Er
 fn unusable(error: hosted::Error) -> Error {
     let problem = format!("what the machine keeps: {error}");
     match error {
-        hosted::Error::Busy => Error::Busy { volume: persistence::VOLUME.to_owned(), problem },
+        hosted::Error::Busy => {
+            Error::Busy { volume: persistence::VOLUME.to_owned(), problem, by: Vec::new() }
+        }
         _ => Error::Volume { volume: persistence::VOLUME.to_owned(), problem },
     }
 }

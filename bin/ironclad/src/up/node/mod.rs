@@ -50,18 +50,11 @@ pub(super) fn start(
     if !places.is_empty() {
         transit::keep(shared, effects.clock.clone(), stop.clone(), tasks);
     }
+    let networks = networks(arguments)?;
     for number in 0..arguments.nodes {
         let name = node_name(number);
         let mut config = config(&name, layout)?;
-        config.network.network = match arguments.pod_network {
-            Some(shared) => Some(shared.part(number, arguments.nodes).with_context(|| {
-                format!(
-                    "the Pod network {shared} is too small for {} nodes; choose a larger one",
-                    arguments.nodes
-                )
-            })?),
-            None => None,
-        };
+        config.network.network = networks.get(usize::from(number)).copied().flatten();
         if let Some(place) = places.get(usize::from(number)) {
             config.address = IpAddr::V4(place.address);
             config.network.network = Some(place.network);
@@ -105,6 +98,23 @@ pub(super) fn start(
         tasks.spawn(async move { run_agent(agent, accelerator, context).await });
     }
     Ok(())
+}
+
+/// Returns the networks that the nodes' Pods get, `None` for one that the node chooses itself.
+///
+/// # Errors
+/// When the network that they share has too little room.
+pub(super) fn networks(arguments: &UpArgs) -> Result<Vec<Option<network::Cidr>>> {
+    let Some(shared) = arguments.pod_network else { return Ok(vec![None; usize::from(arguments.nodes)]) };
+    let part = |number| {
+        shared.part(number, arguments.nodes).map(Some).with_context(|| {
+            format!(
+                "the Pod network {shared} is too small for {} nodes; choose a larger one",
+                arguments.nodes
+            )
+        })
+    };
+    (0..arguments.nodes).map(part).collect()
 }
 
 /// Gives each of several nodes a network namespace of its own. A single node shares the machine's; without root nodes
