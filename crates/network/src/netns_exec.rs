@@ -131,12 +131,17 @@ pub(crate) fn call(
 /// Opens a TCP connection to `address` from inside the network namespace of process `pid`. Blocks until the
 /// other side answers, for ten seconds at most.
 pub fn connect(pid: i32, address: SocketAddr, helper: &host::Helper) -> Result<std::net::TcpStream, Error> {
-    let (_, descriptors) = call(helper, pid, &Request::Connect(address)).map_err(|error| match error {
-        Error::Helper(cause) => Error::Unreachable { address, cause },
-        other => other,
-    })?;
+    let (_, descriptors) = call(helper, pid, &Request::Connect(address)).map_err(unreachable(address))?;
     let stream = descriptors.into_iter().next().map(std::net::TcpStream::from);
     stream.ok_or_else(|| Error::Helper("the network helper sent no descriptors".into()))
+}
+
+/// Adds the address to what the helper says of it.
+fn unreachable(address: SocketAddr) -> impl FnOnce(Error) -> Error {
+    move |error| match error {
+        Error::Helper(cause) => Error::Unreachable { address, cause },
+        other => other,
+    }
 }
 
 /// A call that nobody needs to see done. Its helper ends when this is dropped.
@@ -164,7 +169,7 @@ pub async fn dial(
         tokio::net::UnixStream::from_std(socket)
     });
     watched.map_err(failed("talk to"))?.readable().await.map_err(failed("talk to"))?;
-    let (_, descriptors) = call.0.answer()?;
+    let (_, descriptors) = call.0.answer().map_err(unreachable(address))?;
     let stream = descriptors.into_iter().next().map(std::net::TcpStream::from);
     stream.ok_or_else(|| Error::Helper("the network helper sent no descriptors".into()))
 }
