@@ -18,6 +18,9 @@ use crate::node::Pressure;
 /// Space in bytes that is enough for machines to start and write, however full the file system is in percent.
 const SHORT: u64 = 4 << 30;
 
+/// Between two looks at how much is left.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// When room is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -40,6 +43,13 @@ impl Default for Policy {
             least_age: Duration::from_secs(120),
             period: Duration::from_secs(300),
         }
+    }
+}
+
+impl Policy {
+    /// Tells whether too little is left for machines to start and write.
+    fn is_short(&self, space: Space) -> bool {
+        is_fuller_than(self.high_percent, space) && space.available < SHORT
     }
 }
 
@@ -87,6 +97,7 @@ pub(crate) async fn keep_room(
     pressure: &Pressure,
 ) {
     let mut uses = LastUses::default();
+    let mut is_short = false;
     loop {
         match make_room(policy, images, &mut uses, context.now()).await {
             Ok(problem) => {
@@ -94,6 +105,7 @@ pub(crate) async fn keep_room(
                     tracing::warn!(node, "{problem}");
                     tell(node, problem, recorder, context).await;
                 }
+                is_short = problem.is_some();
                 pressure.set_disk(problem);
             }
             Err(error) => {
@@ -101,7 +113,16 @@ pub(crate) async fn keep_room(
                 tell(node, &error.to_string(), recorder, context).await;
             }
         }
-        context.clock.sleep(policy.period).await;
+        // Guests fill a disk within seconds: whether there is room is looked at more often than what could go.
+        let mut waited = Duration::ZERO;
+        while waited < policy.period {
+            let step = LOOK.min(policy.period - waited);
+            context.clock.sleep(step).await;
+            waited += step;
+            if images.space().await.is_ok_and(|space| policy.is_short(space) != is_short) {
+                break;
+            }
+        }
     }
 }
 
@@ -142,8 +163,7 @@ async fn make_room(
         }
         space = images.space().await?;
     }
-    let is_short = is_fuller_than(policy.high_percent, space) && space.available < SHORT;
-    Ok(is_short.then(|| {
+    Ok(policy.is_short(space).then(|| {
         format!(
             "the images' file system is {} % full ({} MiB left) and no image can be removed: free some space, or \
              remove machines whose images are large",

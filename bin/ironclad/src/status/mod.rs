@@ -12,6 +12,7 @@ use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
 use k8s_openapi::api::core::v1::Node;
 use kube_ext::{Api, Client, Select};
 use kubelet::record::Record;
+use plan::room::{self, Room};
 
 use self::rows::MachineRow;
 use crate::cli::{StatusArgs, StatusOutput};
@@ -99,6 +100,8 @@ struct Picture {
     instances: Vec<VirtualMachineInstance>,
     /// First processes of Pods, by UID.
     pods: BTreeMap<String, i32>,
+    /// Room for everything that the installation writes. A full disk may keep the conditions that tell of it from being stored.
+    room: Option<Room>,
     /// Whether agents of this installation run here, registered or not.
     has_agents: bool,
 }
@@ -111,6 +114,11 @@ impl Picture {
             machines: Api::new(client).list(&all).await?,
             instances: Api::new(client).list(&all).await?,
             pods: local_pods(layout),
+            room: host::space::measure(layout.root()).ok().map(|space| Room {
+                mount: space.mount.display().to_string(),
+                free: space.free,
+                needed: room::NEEDED,
+            }),
             has_agents: layout.nodes().is_dir(),
         })
     }
@@ -134,7 +142,8 @@ impl Picture {
                 say!("{}", summary(&machines));
             }
         }
-        let problems = problems::of(&self.nodes, &self.machines, &self.instances);
+        let mut problems = problems::of(&self.nodes, &self.machines, &self.instances);
+        problems.extend(self.room.as_ref().filter(|room| room.is_short()).map(ToString::to_string));
         if problems.is_empty() {
             say!("\nnothing is wrong");
         } else {

@@ -9,6 +9,7 @@ mod lock;
 mod open;
 mod reader;
 mod recent;
+mod reserve;
 mod rows;
 mod schema;
 mod writer;

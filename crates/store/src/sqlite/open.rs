@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OpenFlags};
 
 use super::lock::Lock;
-use super::{check, rows, schema};
+use super::{check, reserve, rows, schema};
 use crate::{Error, Result, Revision};
 
 /// Page cache of the writer, in KiB.
@@ -64,6 +64,7 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
         ));
     }
     lock.note(revision);
+    reserve::keep(&beside(path, "-wal"));
     Ok(Opened { path: path.to_owned(), connection, revision, floor, lock })
 }
 
@@ -86,6 +87,7 @@ pub(super) fn reopen(path: &Path, revision: Revision) -> Result<Connection> {
     if found > revision {
         rows::retract(&connection, revision).map_err(wrap)?;
     }
+    reserve::keep(&beside(path, "-wal"));
     Ok(connection)
 }
 
@@ -129,7 +131,7 @@ pub(super) fn connect(path: &Path, cache: i64) -> Result<Connection> {
         ("busy_timeout", "5000".to_owned()),
         ("cache_size", format!("-{cache}")),
         ("mmap_size", "0".to_owned()),
-        ("journal_size_limit", (16 << 20).to_string()),
+        ("journal_size_limit", reserve::SIZE.to_string()),
         ("temp_store", "MEMORY".to_owned()),
     ];
     for (name, value) in settings {
