@@ -114,11 +114,11 @@ pub(crate) async fn keep_room(
             }
         }
         // Guests fill a disk within seconds: whether there is room is looked at more often than what could go.
-        let mut waited = Duration::ZERO;
-        while waited < policy.period {
-            let step = LOOK.min(policy.period - waited);
+        let mut left = policy.period;
+        while !left.is_zero() {
+            let step = LOOK.min(left);
             context.clock.sleep(step).await;
-            waited += step;
+            left = left.saturating_sub(step);
             if images.space().await.is_ok_and(|space| policy.is_short(space) != is_short) {
                 break;
             }
