@@ -4,7 +4,7 @@
 //!
 //! - [`serve`] accepts connections; [`auth`] finds out who asks (an [`Identity`](machinery::admission::UserInfo) in
 //!   the request's extensions) and whether they may, by the attributes that [`request`] reads from method and path;
-//! - [`route`] sends it on: to [`discovery`] and [`openapi`], to health and version, or to
+//! - [`route`] sends it on: to [`discovery`] and [`openapi`], to health and version, by [`aggregation`] to other programs, or to
 //! - [`resource`], the one generic path for all kinds, which consults the [`registry`] of kinds, runs [`admission`],
 //!   writes to the store and reads from the [`cache`];
 //! - [`table`] turns answers into tables when the client asks for them, and `encoding` translates them into YAML and
@@ -13,6 +13,7 @@
 //! In-process callers take the same way behind [`ApiServer::in_process`].
 
 pub mod admission;
+pub mod aggregation;
 pub mod audit;
 pub mod auth;
 pub mod body;

@@ -11,7 +11,7 @@ use crate::request::RequestInfo;
 use crate::request::negotiate::{Accepted, Offer, accepted};
 use crate::request::query::{Query, decode_path};
 use crate::resource::{self, Call};
-use crate::{ApiServer, Body, Result, auth, body, discovery, encoding, openapi};
+use crate::{ApiServer, Body, Result, aggregation, auth, body, discovery, encoding, openapi};
 
 /// Answers a request.
 pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<Response<Body>> {
@@ -20,6 +20,11 @@ pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<
     let info = RequestInfo::parse(&parts.method, &path, parts.uri.query());
     let user = parts.extensions.get::<UserInfo>().cloned().ok_or_else(Status::unauthorized)?;
     let user = auth::authorize(server, user, &parts.headers, &info, parts.uri.query())?;
+    let request = Request::from_parts(parts, request_body);
+    let (parts, request_body) = match aggregation::answer(server, &info, &user, request).await {
+        Ok(response) => return Ok(response),
+        Err(request) => request.into_parts(),
+    };
     if !info.is_resource {
         let response = plain(server, &info, &parts)?;
         if !info.path.starts_with("/api") || discovery::is_aggregated(&response) {

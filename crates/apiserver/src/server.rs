@@ -11,6 +11,7 @@ use serde_json::Value;
 use store::Store;
 
 use crate::admission::{AdmissionPlugin, Chain};
+use crate::aggregation::{self, Aggregation};
 use crate::audit::Audit;
 use crate::auth::{self, Auth};
 use crate::cache::{Caches, Entry, ObjectKey};
@@ -40,6 +41,7 @@ struct Inner {
     recount: Arc<Recount>,
     auth: Auth,
     audit: Option<Audit>,
+    aggregation: Option<Arc<Aggregation>>,
     settings: Settings,
 }
 
@@ -111,6 +113,7 @@ pub struct Builder {
     crds: Vec<Value>,
     auth: auth::Settings,
     audit: Option<Audit>,
+    aggregation: Option<Arc<Aggregation>>,
     settings: Settings,
 }
 
@@ -171,6 +174,13 @@ impl Builder {
         self
     }
 
+    /// Lets other programs answer groups, as `APIService` objects say.
+    #[must_use]
+    pub fn aggregation(mut self, aggregation: Arc<Aggregation>) -> Self {
+        self.aggregation = Some(aggregation);
+        self
+    }
+
     /// Chooses settings.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {
@@ -196,6 +206,7 @@ impl Builder {
             recount: Arc::default(),
             auth: Auth::new(self.auth),
             audit: self.audit,
+            aggregation: self.aggregation,
             settings: self.settings,
         }));
         crate::resource::storage::load(&server).await?;
@@ -204,6 +215,9 @@ impl Builder {
             server.registry().set_extension(extension.group(), extension.versions());
         }
         let weak = WeakServer(Arc::downgrade(&server.0));
+        if server.aggregation().is_some() {
+            tokio::spawn(aggregation::watch::run(weak.clone()));
+        }
         tokio::spawn(crate::housekeeping::run(weak.clone()));
         tokio::spawn(crate::resource::bootstrap::keep(weak.clone()));
         tokio::spawn(quota::run(weak, Arc::clone(server.recount())));
@@ -224,6 +238,7 @@ impl ApiServer {
             crds: Vec::new(),
             auth: auth::Settings::default(),
             audit: None,
+            aggregation: None,
             settings: Settings::default(),
         }
     }
@@ -280,6 +295,11 @@ impl ApiServer {
     /// Returns the clock's time.
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+
+    /// The groups that other programs answer, if any may.
+    pub(crate) fn aggregation(&self) -> Option<&Aggregation> {
+        self.0.aggregation.as_deref()
     }
 
     /// The audit log, if one is kept.

@@ -76,6 +76,7 @@ impl ControlPlane {
             .entropy(effects.entropy.clone())
             .auth(settings)
             .audit(audit)
+            .aggregation(pki.aggregation.clone())
             .admission(virt_api.clone())
             .admission(Arc::new(Unattended))
             .extension(group.clone())

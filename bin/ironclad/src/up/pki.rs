@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use apiserver::aggregation::{Aggregation, Front};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certs::{Authority, Issued, Profile, Rotating, SigningKey};
@@ -19,12 +20,18 @@ use crate::layout::Layout;
 /// a day would do; more of them forgive clocks that jump.
 const LOOK: Duration = Duration::from_secs(6 * 3600);
 
+/// Whom programs that answer API groups let name users.
+const FRONT: &str = "front-proxy-client";
+
 /// Keys and certificates of a control plane.
 #[derive(Debug)]
 pub(super) struct Pki {
     pub(super) authority: Authority,
     pub(super) server: Arc<Rotating>,
     pub(super) token_key: Arc<SigningKey>,
+    /// What shows programs that answer API groups that it is the API server which asks.
+    pub(super) aggregation: Arc<Aggregation>,
+    front_authority: Authority,
     directory: PathBuf,
     /// What the server's certificate must say.
     profile: Profile,
@@ -39,7 +46,14 @@ impl Pki {
             Authority::load_or_create(&directory, "ca", now).context("the certificate authority")?;
         let profile = Profile::server("kube-apiserver", names(listen));
         let (server, administrator) = issue(&authority, &directory, &profile, now)?;
+        // An authority of its own: who has its certificates may name users.
+        let front_authority = Authority::load_or_create(&directory, "front-proxy-ca", now)
+            .context("the certificate authority of the front proxy")?;
+        let front = issue_front(&front_authority, &directory, now)?;
+        let front = Front::new(FRONT, front_authority.certificate_pem(), authority.certificate_pem(), front);
         Ok(Self {
+            aggregation: Arc::new(Aggregation::new(front)),
+            front_authority,
             server: Rotating::new(server).context("the API server's certificate")?,
             token_key: Arc::new(
                 SigningKey::load_or_create(&directory.join("token.key")).context("the token key")?,
@@ -56,6 +70,7 @@ impl Pki {
     fn renew(&mut self, now: Timestamp) -> Result<bool> {
         let (server, administrator) = issue(&self.authority, &self.directory, &self.profile, now)?;
         self.server.replace(server).context("the API server's certificate")?;
+        self.aggregation.front().replace(issue_front(&self.front_authority, &self.directory, now)?);
         let is_new = administrator.certificate_pem != self.administrator.certificate_pem;
         self.administrator = administrator;
         Ok(is_new)
@@ -134,6 +149,12 @@ fn issue(
         .load_or_issue(directory, "admin", &administrator, now)
         .context("the administrator's certificate")?;
     Ok((server, administrator))
+}
+
+/// Loads the certificate that the API server shows to programs that answer API groups, or issues a new one.
+fn issue_front(authority: &Authority, directory: &Path, now: Timestamp) -> Result<Issued> {
+    let profile = Profile::client(FRONT, "front-proxy");
+    authority.load_or_issue(directory, FRONT, &profile, now).context("the front proxy's certificate")
 }
 
 /// Replaces a file in one step, readable by its owner only.

@@ -7,7 +7,6 @@ use machinery::admission::{Operation, Request, Response};
 /// Groups and resources whose controllers a cluster has and an embedded installation has not.
 const UNATTENDED: &[(&str, &str)] = &[
     ("", "replicationcontrollers"),
-    ("apiregistration.k8s.io", "apiservices"),
     ("apps", "daemonsets"),
     ("apps", "deployments"),
     ("apps", "replicasets"),

@@ -50,7 +50,15 @@ fn describe(group: &Group) -> Value {
         } else {
             from_list(&own.foreign)
         };
-        json!({"version": *own.version, "resources": resources, "freshness": "Current"})
+        match &own.remote {
+            Some(remote) if remote.stale && resources.is_empty() => {
+                json!({"version": *own.version, "freshness": "Stale"})
+            }
+            Some(remote) if remote.stale => {
+                json!({"version": *own.version, "resources": resources, "freshness": "Stale"})
+            }
+            _ => json!({"version": *own.version, "resources": resources, "freshness": "Current"}),
+        }
     };
     json!({"metadata": metadata, "versions": group.versions.iter().map(version).collect::<Vec<_>>()})
 }

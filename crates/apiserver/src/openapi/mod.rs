@@ -41,7 +41,7 @@ pub fn answer(server: &ApiServer, path: &str, query: &str, headers: &HeaderMap) 
         _ => return None,
     };
     let versions = &snapshot.group(&group)?.versions;
-    let found = versions.iter().find(|own| *own.version == *version)?;
+    let found = versions.iter().find(|own| *own.version == *version && own.remote.is_none())?;
     let hash = hash(server, found);
     let asked = Query::parse(query).get("hash").to_owned();
     Some(document(server, found, rest, &hash, &asked, headers))
@@ -110,7 +110,14 @@ fn index(server: &ApiServer, snapshot: &Snapshot) -> Value {
                 "" => format!("api/{}", version.version),
                 name => format!("apis/{name}/{}", version.version),
             };
-            let url = format!("{INDEX}/{path}?hash={}", hash(server, version));
+            let url = match &version.remote {
+                None => format!("{INDEX}/{path}?hash={}", hash(server, version)),
+                // What others answer they describe themselves, if at all.
+                Some(remote) => match &remote.openapi {
+                    Some(url) => url.to_string(),
+                    None => continue,
+                },
+            };
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
     }

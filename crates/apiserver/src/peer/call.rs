@@ -10,9 +10,11 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -32,34 +34,112 @@ pub(crate) enum Error {
     Answer(String),
 }
 
-/// Makes a TLS configuration that trusts `bundle` (PEM in base64), or without one the system's authorities.
-pub(crate) fn trust(bundle: Option<&str>) -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    match bundle {
-        Some(bundle) => {
-            let pem = STANDARD.decode(bundle).map_err(|error| format!("caBundle is not base64: {error}"))?;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|error| format!("caBundle is not PEM: {error}"))?;
-                roots.add(certificate).map_err(|error| format!("caBundle: {error}"))?;
-            }
-            if roots.is_empty() {
-                return Err("unable to load root certificates: caBundle has none".to_owned());
-            }
-        }
-        None => {
-            for certificate in rustls_native_certs::load_native_certs().certs {
-                // The system may keep some that cannot be used.
-                drop(roots.add(certificate));
-            }
-        }
+/// Whom to believe that they are who they are called.
+#[derive(Debug)]
+pub(crate) enum Trust {
+    /// Who has a certificate of the authorities in this bundle (PEM in base64).
+    Bundle(String),
+    /// Who has one of the system's authorities.
+    System,
+    /// Everybody.
+    Anybody,
+}
+
+impl Trust {
+    /// A bundle, or else the system's authorities.
+    pub(crate) fn of(bundle: Option<&str>) -> Self {
+        bundle.map_or(Self::System, |bundle| Self::Bundle(bundle.to_owned()))
     }
+
+    fn roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        match self {
+            Self::Anybody => {}
+            Self::Bundle(bundle) => {
+                let pem =
+                    STANDARD.decode(bundle).map_err(|error| format!("caBundle is not base64: {error}"))?;
+                for certificate in CertificateDer::pem_slice_iter(&pem) {
+                    let certificate = certificate.map_err(|error| format!("caBundle is not PEM: {error}"))?;
+                    roots.add(certificate).map_err(|error| format!("caBundle: {error}"))?;
+                }
+                if roots.is_empty() {
+                    return Err("unable to load root certificates: caBundle has none".to_owned());
+                }
+            }
+            Self::System => {
+                for certificate in rustls_native_certs::load_native_certs().certs {
+                    // The system may keep some that cannot be used.
+                    drop(roots.add(certificate));
+                }
+            }
+        }
+        Ok(roots)
+    }
+}
+
+/// Makes a TLS configuration that believes as `trust` says, and shows the certificate of `identity`.
+pub(crate) fn configure(
+    trust: &Trust,
+    identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+) -> Result<Arc<ClientConfig>, String> {
     let builder = ClientConfig::builder_with_provider(certs::provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let builder = if matches!(trust, Trust::Anybody) {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Credulous))
+    } else {
+        builder.with_root_certificates(trust.roots()?)
+    };
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            builder.with_client_auth_cert(vec![certificate], key).map_err(|error| error.to_string())?
+        }
+    };
     // Connections of their own spread over what stands behind one name.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Believes every certificate, as `insecureSkipTLSVerify` asks for; who shows one must hold its key all the same.
+#[derive(Debug)]
+struct Credulous;
+
+impl ServerCertVerifier for Credulous {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &certs::provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &certs::provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        certs::provider().signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// Sends `body` to the first address that takes it; returns the body of the answer.
@@ -80,7 +160,11 @@ pub(crate) async fn post(
     Err(Error::Connection(failure))
 }
 
-async fn connect(
+/// Connects to one address of a target.
+///
+/// # Errors
+/// Says why that cannot be done.
+pub(crate) async fn connect(
     target: &Target,
     (host, port): &Address,
     tls: &Arc<ClientConfig>,

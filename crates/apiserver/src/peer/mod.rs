@@ -1,7 +1,7 @@
 //! Programs beside the server that it asks on its way: webhooks of admission and of conversion.
 
-mod call;
-mod target;
+pub(crate) mod call;
+pub(crate) mod target;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -56,7 +56,8 @@ impl Peer {
         body: Vec<u8>,
     ) -> Result<Vec<u8>, Silence> {
         let called = tokio::time::timeout(limit, async {
-            let tls = self.tls.get_or_init(|| call::trust(self.authorities.as_deref()));
+            let tls =
+                self.tls.get_or_init(|| call::configure(&call::Trust::of(self.authorities.as_deref()), None));
             let tls = tls.clone().map_err(Silence::Unreached)?;
             let addresses = self.target.addresses(server).map_err(Silence::Unreached)?;
             call::post(&self.target, &addresses, tls, seconds, body).await.map_err(|error| match error {

@@ -104,10 +104,7 @@ fn service(server: &ApiServer, namespace: &str, name: &str, port: u16) -> Result
     let mut ports = ports.filter(|entry| entry["port"].as_u64() == Some(u64::from(port)));
     let entry = ports.next().ok_or_else(|| format!("no service port {port} found for service {name:?}"))?;
     let port_name = object::str_at(entry, &["name"]);
-    let mut addresses = slices(server, namespace, name, port_name);
-    if addresses.is_empty() {
-        addresses = endpoints(server, &key, port_name);
-    }
+    let mut addresses = endpoints_of(server, &key, port_name);
     if addresses.is_empty() {
         return Err(format!("no endpoints available for service {name:?}"));
     }
@@ -115,6 +112,20 @@ fn service(server: &ApiServer, namespace: &str, name: &str, port: u16) -> Result
     let turn = server.caches().applied() as usize % addresses.len();
     addresses.rotate_left(turn);
     Ok(addresses)
+}
+
+/// The addresses that stand behind a named port of a Service.
+pub(crate) fn endpoints_of(server: &ApiServer, key: &ObjectKey, port: &str) -> Vec<Address> {
+    let addresses = slices(server, &key.namespace, &key.name, port);
+    if addresses.is_empty() { endpoints(server, key, port) } else { addresses }
+}
+
+/// Whether anybody has said what stands behind a Service, be it nothing.
+pub(crate) fn has_endpoints(server: &ApiServer, key: &ObjectKey) -> bool {
+    let cache = server.caches().of(&Collection::new("discovery.k8s.io", "endpointslices"));
+    let mut slices = cache.snapshot(&key.namespace).0.into_iter().filter_map(|entry| entry.parse().ok());
+    slices.any(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == *key.name)
+        || server.object(&Collection::new("", "endpoints"), key).is_some()
 }
 
 fn port_of(ports: &Value, name: &str) -> Option<u16> {

@@ -15,6 +15,7 @@ use parking_lot::RwLock;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::aggregation::local;
 use crate::extension::ServedVersion;
 use machinery::gvk::version_priority;
 
@@ -36,6 +37,32 @@ pub struct GroupVersion {
     pub resources: Vec<ResourceRef>,
     /// What discovery lists for a version that another component answers.
     pub foreign: Vec<Value>,
+    /// What is known of a version that another program answers.
+    pub remote: Option<RemoteFacts>,
+}
+
+/// What is known of a version that another program answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteFacts {
+    /// Whether the program does not answer at present.
+    pub stale: bool,
+    /// Where its OpenAPI document is, relative to the server, if it has one.
+    pub openapi: Option<Box<str>>,
+}
+
+/// A version that another program answers, and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteVersion {
+    /// Group name.
+    pub group: Box<str>,
+    /// Version name.
+    pub version: Box<str>,
+    /// Priorities of the group among groups, and of the version among the group's versions.
+    pub priority: (i64, i64),
+    /// The entries of its `APIResourceList`.
+    pub resources: Vec<Value>,
+    /// What is known of it.
+    pub remote: RemoteFacts,
 }
 
 /// One API group.
@@ -54,6 +81,9 @@ pub struct Snapshot {
     pub groups: Vec<Group>,
     /// Grows with every change.
     pub generation: u64,
+    own: Vec<ResourceRef>,
+    in_process: Vec<Group>,
+    remote: Vec<RemoteVersion>,
     by_path: HashMap<Box<str>, ResourceRef>,
     by_kind: HashMap<Gvk, ResourceRef>,
 }
@@ -93,10 +123,45 @@ impl Snapshot {
         self.groups.iter().flat_map(|group| &group.versions).flat_map(|version| &version.resources)
     }
 
-    /// Returns the groups that others answer.
-    fn foreign(&self) -> Vec<Group> {
-        let others = |group: &&Group| group.versions.iter().any(|version| !version.foreign.is_empty());
-        self.groups.iter().filter(others).cloned().collect()
+    fn parts(&self) -> Parts {
+        let (custom, built_in) = self.own.iter().cloned().partition(|resource| resource.custom);
+        Parts { built_in, custom, in_process: self.in_process.clone(), remote: self.remote.clone() }
+    }
+
+    /// Puts a version that another program answers in the place that its priorities give it.
+    fn insert_remote(&mut self, remote: &RemoteVersion) {
+        let (of_group, of_version) = remote.priority;
+        let at = self.groups.iter().position(|group| group.name == remote.group).unwrap_or_else(|| {
+            let before = |group: &Group| {
+                let others = self.remote.iter().filter(|other| other.group == group.name);
+                let priority = others.map(|other| other.priority.0).max();
+                let priority = priority.unwrap_or_else(|| local::priority(&group.name));
+                group.name.is_empty() || (-priority, &*group.name) < (-of_group, &*remote.group)
+            };
+            let at = self.groups.iter().position(|group| !before(group)).unwrap_or(self.groups.len());
+            self.groups.insert(at, Group { name: remote.group.clone(), versions: Vec::new() });
+            at
+        });
+        let versions = &mut self.groups[at].versions;
+        versions.retain(|version| version.version != remote.version);
+        let before = |version: &GroupVersion| {
+            let others = self.remote.iter();
+            let mut others =
+                others.filter(|other| other.group == remote.group && other.version == version.version);
+            let priority = others.next().map_or(100, |other| other.priority.1);
+            let by_name = version_priority(&version.version, &remote.version);
+            priority.cmp(&of_version).reverse().then(by_name).is_lt()
+        };
+        let at = versions.iter().position(|version| !before(version)).unwrap_or(versions.len());
+        versions.insert(
+            at,
+            GroupVersion {
+                version: remote.version.clone(),
+                resources: Vec::new(),
+                foreign: remote.resources.clone(),
+                remote: Some(remote.remote.clone()),
+            },
+        );
     }
 
     fn insert(&mut self, resource: ResourceRef) {
@@ -111,11 +176,13 @@ impl Snapshot {
                     version: resource.version().into(),
                     resources: Vec::new(),
                     foreign: Vec::new(),
+                    remote: None,
                 });
                 versions.len() - 1
             },
         );
         versions[at].resources.push(Arc::clone(&resource));
+        self.own.push(Arc::clone(&resource));
         self.by_path.insert(
             path(resource.group(), resource.version(), resource.plural()).into(),
             Arc::clone(&resource),
@@ -137,8 +204,8 @@ impl Default for Registry {
 impl Registry {
     /// Makes a registry of the built-in kinds.
     pub fn new() -> Self {
-        let snapshot =
-            assemble(facts::resources().into_iter().map(Arc::new).collect(), Vec::new(), Vec::new(), 1);
+        let built_in = facts::resources().into_iter().map(Arc::new).collect();
+        let snapshot = assemble(Parts { built_in, ..Parts::default() }, 1);
         Self { current: RwLock::new(Arc::new(snapshot)), generation: watch::Sender::new(1) }
     }
 
@@ -158,52 +225,57 @@ impl Registry {
             version: served.version,
             resources: Vec::new(),
             foreign: served.resources,
+            remote: None,
         });
         let added = Group { name: group.into(), versions: versions.collect() };
-        self.change(|current| {
-            let (custom, built_in) = current.resources().cloned().partition(|resource| resource.custom);
-            let mut foreign = current.foreign();
-            foreign.retain(|other| *other.name != *group);
-            foreign.push(added);
-            (built_in, custom, foreign)
+        self.change(|parts| {
+            parts.in_process.retain(|other| *other.name != *group);
+            parts.in_process.push(added);
         });
+    }
+
+    /// Replaces the versions that other programs answer. They go before what this server has of the same name.
+    pub fn set_remote(&self, versions: Vec<RemoteVersion>) {
+        if self.snapshot().remote != versions {
+            self.change(|parts| parts.remote = versions);
+        }
     }
 
     /// Replaces the resources of one custom collection; an empty list unregisters it.
     pub fn set_custom(&self, collection: &Collection, resources: Vec<ResourceRef>) {
-        self.change(|current| {
-            let (mut built_in, mut custom) = (Vec::new(), Vec::new());
-            for resource in current.resources() {
-                match resource.custom {
-                    false => built_in.push(Arc::clone(resource)),
-                    true if resource.collection != *collection => custom.push(Arc::clone(resource)),
-                    true => {}
-                }
-            }
-            custom.extend(resources);
-            (built_in, custom, current.foreign())
+        self.change(|parts| {
+            parts.custom.retain(|resource| resource.collection != *collection);
+            parts.custom.extend(resources);
         });
     }
 
-    /// Makes the next snapshot of built-in resources, custom ones, and groups that others answer.
-    fn change(&self, parts: impl FnOnce(&Snapshot) -> (Vec<ResourceRef>, Vec<ResourceRef>, Vec<Group>)) {
+    /// Makes the next snapshot.
+    fn change(&self, change: impl FnOnce(&mut Parts)) {
         let mut current = self.current.write();
-        let (built_in, custom, foreign) = parts(&current);
+        let mut parts = current.parts();
+        change(&mut parts);
         let generation = current.generation + 1;
-        *current = Arc::new(assemble(built_in, custom, foreign, generation));
+        *current = Arc::new(assemble(parts, generation));
         drop(current);
         self.generation.send_replace(generation);
     }
 }
 
-/// Builds a snapshot: built-in groups as the facts order them, then custom groups by name with their versions by priority,
-/// then the groups that others answer.
-fn assemble(
+/// What a snapshot is made of.
+#[derive(Debug, Default)]
+struct Parts {
     built_in: Vec<ResourceRef>,
-    mut custom: Vec<ResourceRef>,
-    foreign: Vec<Group>,
-    generation: u64,
-) -> Snapshot {
+    custom: Vec<ResourceRef>,
+    /// Groups that other components of this process answer.
+    in_process: Vec<Group>,
+    /// Versions that other programs answer.
+    remote: Vec<RemoteVersion>,
+}
+
+/// Builds a snapshot: built-in groups as the facts order them, then custom groups by name with their versions by priority,
+/// then the groups that other components answer; between them those of other programs, where their priorities put them.
+fn assemble(parts: Parts, generation: u64) -> Snapshot {
+    let Parts { built_in, mut custom, in_process, remote } = parts;
     let mut snapshot = Snapshot { generation, ..Snapshot::default() };
     for resource in built_in {
         snapshot.insert(resource);
@@ -215,7 +287,12 @@ fn assemble(
     for resource in custom {
         snapshot.insert(resource);
     }
-    snapshot.groups.extend(foreign);
+    snapshot.groups.extend(in_process.iter().cloned());
+    snapshot.in_process = in_process;
+    snapshot.remote.clone_from(&remote);
+    for version in &remote {
+        snapshot.insert_remote(version);
+    }
     snapshot
 }
 
@@ -247,5 +324,31 @@ mod tests {
         let group = snapshot.group("sub.example").expect("the group");
         assert_eq!(group.versions[0].foreign, [entry]);
         assert_eq!(snapshot.resources().filter(|resource| resource.group() == "sub.example").count(), 0);
+    }
+
+    #[test]
+    fn versions_of_other_programs_stand_where_their_priorities_put_them() {
+        let registry = Registry::new();
+        let remote = |group: &str, version: &str, priority: (i64, i64)| RemoteVersion {
+            group: group.into(),
+            version: version.into(),
+            priority,
+            resources: Vec::new(),
+            remote: RemoteFacts { stale: true, openapi: None },
+        };
+        registry.set_remote(vec![
+            remote("high.example", "v1", (17760, 10)),
+            remote("low.example", "v1", (500, 10)),
+            remote("a.example", "v1", (2000, 10)),
+            remote("a.example", "v2beta1", (2000, 30)),
+        ]);
+        let snapshot = registry.snapshot();
+        let at = |name: &str| snapshot.groups.iter().position(|group| &*group.name == name).expect("a group");
+        assert!(at("apps") < at("high.example") && at("high.example") < at("events.k8s.io"));
+        assert!(at("a.example") < at("low.example"));
+        let versions = &snapshot.groups[at("a.example")].versions;
+        assert_eq!(versions.iter().map(|version| &*version.version).collect::<Vec<_>>(), ["v2beta1", "v1"]);
+        registry.set_remote(Vec::new());
+        assert!(registry.snapshot().group("a.example").is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{cluster_binding, cluster_role, gathering_role};
+use super::{binding, cluster_binding, cluster_role, gathering_role, role};
 
 /// Paths that tell about the API and reveal nothing.
 const DISCOVERY: &str =
@@ -134,6 +134,17 @@ pub(super) fn objects() -> Vec<Value> {
         cluster_role("system:kube-controller-manager", "", CONTROLLER_MANAGER),
         cluster_role("system:node", "", NODE),
         cluster_role("system:node-proxier", "", PROXY),
+        role(
+            "kube-system",
+            "extension-apiserver-authentication-reader",
+            "get,list,watch | - | configmaps | extension-apiserver-authentication",
+        ),
+        binding(
+            "kube-system",
+            "system::extension-apiserver-authentication-reader",
+            "extension-apiserver-authentication-reader",
+            "user:system:kube-controller-manager user:system:kube-scheduler",
+        ),
         cluster_binding("system:node-proxier", "system:node-proxier", "user:system:kube-proxy"),
         cluster_binding("cluster-admin", "cluster-admin", "group:system:masters"),
         cluster_binding("system:discovery", "system:discovery", "group:system:authenticated"),

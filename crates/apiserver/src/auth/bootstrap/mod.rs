@@ -108,6 +108,23 @@ fn gathering_role(name: &str, labels: &str, what: &str) -> Value {
     })
 }
 
+/// A role of one namespace.
+fn role(namespace: &str, name: &str, table: &str) -> Value {
+    let mut role = cluster_role(name, "", table);
+    role["kind"] = "Role".into();
+    role["metadata"]["namespace"] = namespace.into();
+    role
+}
+
+/// Binds a role of a namespace to subjects, as [`cluster_binding`] reads them.
+fn binding(namespace: &str, name: &str, role: &str, subjects: &str) -> Value {
+    let mut binding = cluster_binding(name, role, subjects);
+    binding["kind"] = "RoleBinding".into();
+    binding["metadata"]["namespace"] = namespace.into();
+    binding["roleRef"]["kind"] = "Role".into();
+    binding
+}
+
 /// Binds a cluster role to subjects: `group:NAME`, `user:NAME` or `account:NAMESPACE/NAME`, separated by spaces.
 fn cluster_binding(name: &str, role: &str, subjects: &str) -> Value {
     let subject = |text: &str| match text.split_once(':') {
