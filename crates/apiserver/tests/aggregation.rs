@@ -155,15 +155,15 @@ impl Fixture {
 
     /// Waits until the condition `Available` has a reason.
     async fn until(&self, name: &str, reason: &str) -> Value {
-        let mut last = Value::Null;
-        for _ in 0..400 {
-            last = self.api.get(&format!("{SERVICES}/{name}")).await.body;
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let last = self.api.get(&format!("{SERVICES}/{name}")).await.body;
             if last["status"]["conditions"][0]["reason"] == reason {
                 return last;
             }
+            assert!(std::time::Instant::now() < deadline, "{name} is not {reason}: {last}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("{name} is not {reason}: {last}");
     }
 }
 
