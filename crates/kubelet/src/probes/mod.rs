@@ -27,6 +27,8 @@ use crate::view::PodView;
 
 /// Reason of the Event that tells of a failed look.
 const UNHEALTHY: &str = "Unhealthy";
+/// How long the words for a problem that stays count before newer ones take their place.
+const WORDS_LAST: Duration = Duration::from_secs(30);
 
 /// What a Pod's probes have found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -176,12 +178,16 @@ impl Worker {
         answer.shown()
     }
 
-    /// Notes what was found; what is new calls for a decision. The words of later looks are no news: a guest that says
-    /// something else each time must not make a write of each look.
-    fn found(&self, problem: Option<String>, told: &mut Option<bool>) {
-        if told.replace(problem.is_some()) == Some(problem.is_some()) {
+    /// Notes what was found; what is new calls for a decision. Other words for a problem that stays are news only once the
+    /// old ones are: a guest that says something else each time must not make a write of each look.
+    fn found(&self, problem: Option<String>, told: &mut Option<(bool, Duration)>) {
+        let now = self.context.clock.elapsed();
+        let is_told =
+            |(bad, at): (bool, Duration)| bad == problem.is_some() && now.saturating_sub(at) < WORDS_LAST;
+        if told.is_some_and(is_told) {
             return;
         }
+        *told = Some((problem.is_some(), now));
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         let known = match self.probe.kind {
             Kind::Readiness => &mut verdict.unready,

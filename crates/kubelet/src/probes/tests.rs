@@ -152,12 +152,16 @@ async fn nobody_is_ended_for_silence_while_standing_still() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn looks_that_fail_in_other_words_each_time_are_no_news() {
+async fn looks_that_fail_in_other_words_each_time_are_seldom_news() {
     let world = World::new(Kind::Readiness);
     let unready = world.after(1_000_500).await.unready.expect("it fails");
-    assert!(unready.starts_with("Readiness probe failed: [31mrefusal 2 "), "{unready}");
+    assert!(
+        unready.starts_with("Readiness probe failed: [31mrefusal 9"),
+        "the words are late ones: {unready}"
+    );
     assert!(unready.len() < 450, "{} bytes", unready.len());
-    assert_eq!(world.decisions.load(Ordering::SeqCst), 1, "the first opinion is the only one");
+    let decisions = world.decisions.load(Ordering::SeqCst);
+    assert!((2..=1 + 1000 / 30).contains(&decisions), "{decisions} decisions: words count for half a minute");
     let written = world.written.lock().expect("no panic").clone();
     // As many as one may have at once, and one for each five minutes.
     assert_eq!(written.len(), 25 + 3, "of a thousand looks");

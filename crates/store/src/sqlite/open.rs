@@ -30,8 +30,13 @@ pub(super) struct Opened {
 /// Wraps a database error: full disks and damage get their own words.
 pub(super) fn failed(path: &Path, doing: &'static str, source: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
+    // The log's index is a file, too; that it cannot grow has a code of its own.
+    let extended = source.sqlite_error().map(|error| error.extended_code);
     match source.sqlite_error_code() {
         Some(DiskFull) => Error::NoSpace { path: path.to_owned() },
+        _ if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => {
+            Error::NoSpace { path: path.to_owned() }
+        }
         Some(DatabaseCorrupt | NotADatabase) => {
             Error::Damaged { path: path.to_owned(), detail: source.to_string() }
         }
