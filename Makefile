@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help deps guest build demo demo-down test lint soak bench
+.PHONY: help deps guest build demo demo-down test fuzz lint soak bench
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -24,6 +24,9 @@ demo-down: ## Remove everything that `make demo` made
 
 test: ## Pass every test, real guests included
 	@scripts/test
+
+fuzz: ## Give every parser and patch a minute of bad input (FUZZ_SECONDS)
+	@scripts/fuzz
 
 lint: ## Formatting, lints, layers
 	@scripts/lint

@@ -4,6 +4,7 @@
 //! and the figure is the ratio with its interval.
 
 mod adopt;
+mod api_server;
 mod bare;
 mod life;
 mod machine;
@@ -36,6 +37,9 @@ struct Arguments {
     /// Objects in the store for the figure per object.
     #[arg(long, default_value_t = 2000)]
     objects: usize,
+    /// ConfigMaps in the store for the figures of the API.
+    #[arg(long, default_value_t = 100_000)]
+    config_maps: usize,
     /// Where to write the JSON; standard output when not given.
     #[arg(long)]
     json: Option<std::path::PathBuf>,
@@ -61,6 +65,8 @@ enum Figure {
     Network,
     /// Consoles and ports against socat.
     Streams,
+    /// The API server and its store under load, against SQLite by itself; their memory and start with many objects.
+    Api,
 }
 
 fn main() -> Result<()> {
@@ -90,6 +96,7 @@ fn main() -> Result<()> {
     take(Figure::Adopt, &|report| adopt::after_a_massacre(report, arguments.machines));
     take(Figure::Network, &|report| network::against_bare(report, arguments.pairs));
     take(Figure::Streams, &|report| streams::against_socat(report, arguments.pairs));
+    take(Figure::Api, &|report| api_server::under_load(report, arguments.config_maps, arguments.pairs));
     println!("{report}");
     let json = serde_json::to_string_pretty(&report)?;
     match arguments.json {

@@ -208,3 +208,22 @@ fn no_command_and_no_shell_are_answered_with_help() {
         assert!(String::from_utf8_lossy(&output.stdout).contains("Usage:"), "{line}");
     }
 }
+
+#[test]
+fn a_reader_who_has_gone_is_no_failure_and_a_full_disk_is_one() {
+    let run = |line: &str, output: std::fs::File| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_virtctl"));
+        command.env_clear().args(line.split_whitespace()).stdout(output).output().expect("virtctl starts")
+    };
+    for line in ["create vm --name a", "create preference --name p", "completion bash"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let unread = run(line, std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+        assert!(unread.status.success() && unread.stderr.is_empty(), "{line}: {unread:?}");
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+        let full = run(line, full);
+        let said = String::from_utf8_lossy(&full.stderr);
+        assert_eq!(full.status.code(), Some(1), "{line}: {said}");
+        assert!(said.contains("writing to standard output"), "{line}: {said}");
+    }
+}

@@ -50,7 +50,7 @@ pub async fn read(mut body: Body) -> Result<Bytes> {
         if read.len() + data.len() > LIMIT {
             drop(read);
             hear_out(body).await;
-            return Err(Status::too_large(format!("the request body is larger than {LIMIT} bytes")).into());
+            return Err(Status::too_large(format!("Request entity too large: limit is {LIMIT}")).into());
         }
         if read.is_empty() && body.is_end_stream() {
             return Ok(data);
@@ -126,6 +126,7 @@ mod tests {
             });
             let refused = read(StreamBody::new(body).boxed_unsync()).await.expect_err("it is too large");
             assert_eq!(refused.code, 413);
+            assert_eq!(refused.message, "Request entity too large: limit is 3145728");
             assert_eq!(taken.load(Ordering::Relaxed), heard);
         }
     }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use store::{List, Write};
+use store::List;
 
 use crate::ApiServer;
-use crate::cache::{Change, ChangeKind};
 use crate::registry::Collection;
-use crate::resource::storage;
+use crate::resource::storage::{self, Intent};
 use crate::server::WeakServer;
 
 /// How long Events are kept.
@@ -62,12 +61,9 @@ fn last_seen(event: &Value) -> Option<Timestamp> {
 async fn remove(server: &ApiServer, collection: &Collection, entry: &store::Entry) {
     let fields = server.caches().of(collection).fields();
     let Ok(last) = storage::from_store(collection, entry, &fields) else { return };
-    let write = Write::delete(Arc::clone(&entry.key), entry.modified);
-    // An Event that happened again meanwhile stays.
-    let Ok(committed) = server.store().commit(write).await else { return };
-    let gone = Arc::new(last.at_revision(committed.revision));
-    let previous = Some(Arc::clone(&gone.facets));
-    server.caches().apply(collection.clone(), Change { kind: ChangeKind::Delete, entry: gone, previous });
+    // An Event that happened again meanwhile stays; a store that fails says so itself.
+    let intent = Intent::Remove(&last);
+    let _ = storage::commit(server, collection, &last.key, Some(entry.modified), intent).await;
 }
 
 #[cfg(test)]

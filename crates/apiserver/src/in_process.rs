@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 use machinery::admission::UserInfo;
 
 use crate::body::BodyError;
+use crate::flow::OwnComponent;
 use crate::{ApiServer, Body};
 
 /// Calls the server as one user. Authorisation and admission apply as they do to anyone.
@@ -43,6 +44,7 @@ where
         let server = self.server.clone();
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         request.extensions_mut().insert(self.user.clone());
+        request.extensions_mut().insert(OwnComponent);
         Box::pin(async move { Ok(server.handle(request).await) })
     }
 }

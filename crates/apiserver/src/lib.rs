@@ -4,6 +4,7 @@
 //!
 //! - [`serve`] accepts connections; [`auth`] finds out who asks (an [`Identity`](machinery::admission::UserInfo) in
 //!   the request's extensions) and whether they may, by the attributes that [`request`] reads from method and path;
+//! - `flow` lets it wait while others of its kind are too many;
 //! - [`route`] sends it on: to [`discovery`] and [`openapi`], to health and version, by [`aggregation`] to other programs, or to
 //! - [`resource`], the one generic path for all kinds, which consults the [`registry`] of kinds, runs [`admission`],
 //!   writes to the store and reads from the [`cache`];
@@ -22,6 +23,8 @@ mod conversion;
 pub mod discovery;
 mod encoding;
 pub mod extension;
+mod flow;
+mod health;
 mod housekeeping;
 pub mod in_process;
 pub mod metrics;
@@ -39,6 +42,7 @@ pub mod table;
 
 pub use body::Body;
 pub use in_process::InProcess;
+pub use resource::Initial;
 pub use server::{ApiServer, Builder};
 
 /// A refusal: what the client is told instead of an answer.

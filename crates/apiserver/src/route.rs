@@ -11,22 +11,42 @@ use crate::request::RequestInfo;
 use crate::request::negotiate::{Accepted, Offer, accepted};
 use crate::request::query::{Query, decode_path};
 use crate::resource::{self, Call};
-use crate::{ApiServer, Body, Result, aggregation, auth, body, discovery, encoding, openapi};
+use crate::{ApiServer, Body, Result, aggregation, auth, body, discovery, encoding, health, openapi};
+
+/// A request of which it is known what it asks for, and as whom.
+pub(crate) struct Asked {
+    pub(crate) parts: Parts,
+    body: Body,
+    pub(crate) info: RequestInfo,
+    pub(crate) user: UserInfo,
+}
+
+impl Asked {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// Refuses who is not known, or may not act as who they say.
+    pub(crate) fn read(server: &ApiServer, request: Request<Body>) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let path = decode_path(parts.uri.path());
+        let info = RequestInfo::parse(&parts.method, &path, parts.uri.query());
+        let user = parts.extensions.get::<UserInfo>().cloned().ok_or_else(Status::unauthorized)?;
+        let user = auth::acting(server, user, &parts.headers)?;
+        Ok(Self { parts, body, info, user })
+    }
+}
 
 /// Answers a request.
-pub(crate) async fn route(server: &ApiServer, request: Request<Body>) -> Result<Response<Body>> {
-    let (parts, request_body) = request.into_parts();
-    let path = decode_path(parts.uri.path());
-    let info = RequestInfo::parse(&parts.method, &path, parts.uri.query());
-    let user = parts.extensions.get::<UserInfo>().cloned().ok_or_else(Status::unauthorized)?;
-    let user = auth::authorize(server, user, &parts.headers, &info, parts.uri.query())?;
+pub(crate) async fn route(server: &ApiServer, asked: Asked) -> Result<Response<Body>> {
+    let Asked { parts, body: request_body, info, user } = asked;
+    auth::authorize(server, &user, &info, parts.uri.query())?;
     let request = Request::from_parts(parts, request_body);
     let (parts, request_body) = match aggregation::answer(server, &info, &user, request).await {
         Ok(response) => return Ok(response),
         Err(request) => request.into_parts(),
     };
     if !info.is_resource {
-        let response = plain(server, &info, &parts)?;
+        let response = plain(server, &info, &parts).await?;
         if !info.path.starts_with("/api") || discovery::is_aggregated(&response) {
             return Ok(response);
         }
@@ -115,24 +135,27 @@ fn method_not_allowed() -> Box<Status> {
 }
 
 /// Requests that concern no resource.
-fn plain(server: &ApiServer, info: &RequestInfo, parts: &Parts) -> Result<Response<Body>> {
+async fn plain(server: &ApiServer, info: &RequestInfo, parts: &Parts) -> Result<Response<Body>> {
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(method_not_allowed());
     }
     let snapshot = server.registry().snapshot();
     let response = match info.path.trim_end_matches('/') {
         "" => discovery::root(&snapshot),
-        "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
-            body::answer(StatusCode::OK, "text/plain; charset=utf-8", "ok")
-        }
         "/version" => version(server),
         "/metrics" => {
             body::answer(StatusCode::OK, "text/plain; version=0.0.4", crate::metrics::render(server))
         }
         path => {
             let query = parts.uri.query().unwrap_or_default();
+            if let Some(response) = health::answer(server, &info.path, query).await {
+                return Ok(response);
+            }
             let found = discovery::answer(&snapshot, path, &parts.headers);
-            let found = found.or_else(|| openapi::answer(server, path, query, &parts.headers));
+            let found = match found {
+                None => openapi::answer(server, path, query, &parts.headers).await,
+                found => found,
+            };
             match found.or_else(|| auth::oidc::answer(server, path)) {
                 Some(response) => response,
                 None if unknown_version(&snapshot, path) => return Err(Status::no_such_path().into()),

@@ -16,12 +16,16 @@ use crate::audit::Audit;
 use crate::auth::{self, Auth};
 use crate::cache::{Caches, Entry, ObjectKey};
 use crate::extension::Extension;
+use crate::flow::{self, Flow};
+use crate::metrics::requests::{Ongoing, Requests};
 use crate::node::{NoNodes, NodeProxy};
 use crate::registry::{Collection, Registry};
 use crate::request::query::Query;
+use crate::resource::Initial;
 use crate::resource::quota::{self, Recount};
 use crate::resource::service::Allocator;
-use crate::{Body, InProcess, Result, encoding, route};
+use crate::route::{self, Asked};
+use crate::{Body, InProcess, Result, encoding, openapi};
 
 /// The embedded API server. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -30,7 +34,7 @@ pub struct ApiServer(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
-    caches: Caches,
+    caches: Arc<Caches>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -40,8 +44,11 @@ struct Inner {
     allocator: Allocator,
     recount: Arc<Recount>,
     auth: Auth,
+    requests: Requests,
+    flow: Flow,
     audit: Option<Audit>,
     aggregation: Option<Arc<Aggregation>>,
+    openapi: openapi::Kept,
     settings: Settings,
 }
 
@@ -65,6 +72,8 @@ pub struct Settings {
     pub service_network: (std::net::Ipv4Addr, u8),
     /// Namespaces that exist from the start, besides those every cluster has.
     pub namespaces: Vec<String>,
+    /// Requests that are answered at the same time, but for those that nothing holds up. Lists of much count for more than one.
+    pub seats: u32,
 }
 
 impl Default for Settings {
@@ -73,6 +82,7 @@ impl Default for Settings {
             version: "v1.35.6".to_owned(),
             service_network: (std::net::Ipv4Addr::new(10, 96, 0, 0), 16),
             namespaces: Vec::new(),
+            seats: 600,
         }
     }
 }
@@ -110,6 +120,7 @@ pub struct Builder {
     admission: Vec<Arc<dyn AdmissionPlugin>>,
     extensions: Vec<Arc<dyn Extension>>,
     nodes: Arc<dyn NodeProxy>,
+    initial: Option<Initial>,
     crds: Vec<Value>,
     auth: auth::Settings,
     audit: Option<Audit>,
@@ -118,6 +129,13 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Takes what the store holds from `initial`, which took it in as the store was opened, instead of reading it again.
+    #[must_use]
+    pub fn initial(mut self, initial: Initial) -> Self {
+        self.initial = Some(initial);
+        self
+    }
+
     /// Takes time from `clock` instead of the system.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -193,9 +211,10 @@ impl Builder {
     /// # Errors
     /// Fails when the store cannot be read or written.
     pub async fn build(self) -> Result<ApiServer, StartError> {
+        let flow = Flow::new(Arc::clone(&self.clock), self.settings.seats);
         let server = ApiServer(Arc::new(Inner {
             registry: Registry::new(),
-            caches: Caches::default(),
+            caches: Arc::default(),
             store: self.store,
             clock: self.clock,
             entropy: self.entropy,
@@ -205,21 +224,28 @@ impl Builder {
             allocator: Allocator::new(self.settings.service_network),
             recount: Arc::default(),
             auth: Auth::new(self.auth),
+            requests: Requests::default(),
+            flow,
             audit: self.audit,
             aggregation: self.aggregation,
+            openapi: openapi::Kept::default(),
             settings: self.settings,
         }));
-        crate::resource::storage::load(&server).await?;
+        crate::resource::storage::load(&server, self.initial).await?;
         crate::resource::bootstrap::run(&server, self.crds).await?;
+        flow::settle(&server).await?;
         for extension in &self.extensions {
             server.registry().set_extension(extension.group(), extension.versions());
         }
         let weak = WeakServer(Arc::downgrade(&server.0));
-        if server.aggregation().is_some() {
+        if let Some(aggregation) = server.aggregation() {
+            // A version that others answer is never said not to be there.
+            aggregation.read(&server);
             tokio::spawn(aggregation::watch::run(weak.clone()));
         }
         tokio::spawn(crate::housekeeping::run(weak.clone()));
         tokio::spawn(crate::resource::bootstrap::keep(weak.clone()));
+        tokio::spawn(flow::run(weak.clone()));
         tokio::spawn(quota::run(weak, Arc::clone(server.recount())));
         Ok(server)
     }
@@ -235,6 +261,7 @@ impl ApiServer {
             admission: Vec::new(),
             extensions: Vec::new(),
             nodes: Arc::new(NoNodes),
+            initial: None,
             crds: Vec::new(),
             auth: auth::Settings::default(),
             audit: None,
@@ -250,21 +277,30 @@ impl ApiServer {
 
     /// Answers a request. Who asks stands in the request's extensions as a [`UserInfo`]; without one it is refused.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        match &self.0.audit {
+        let counted = Ongoing::begin(self, &request);
+        let response = match &self.0.audit {
             Some(audit) => audit.record(self, request).await,
             None => self.answer(request).await,
-        }
+        };
+        counted.answered(response)
     }
 
     /// Answers a request without a word in the audit log.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (headers, uri) = (request.headers().clone(), request.uri().clone());
-        match route::route(self, request).await {
+        let query = Query::parse(uri.query().unwrap_or_default());
+        let asked = match Asked::read(self, request) {
+            Ok(asked) => asked,
+            Err(status) => return encoding::refusal(&headers, &query, &status).await,
+        };
+        let pass = match self.flow().enter(self, &asked.user, &asked.parts, &asked.info).await {
+            Ok(pass) => pass,
+            Err(response) => return response,
+        };
+        pass.stamp(match route::route(self, asked).await {
             Ok(response) => response,
-            Err(status) => {
-                encoding::refusal(&headers, &Query::parse(uri.query().unwrap_or_default()), &status).await
-            }
-        }
+            Err(status) => encoding::refusal(&headers, &query, &status).await,
+        })
     }
 
     /// The kinds.
@@ -273,7 +309,7 @@ impl ApiServer {
     }
 
     /// The watch caches.
-    pub fn caches(&self) -> &Caches {
+    pub fn caches(&self) -> &Arc<Caches> {
         &self.0.caches
     }
 
@@ -300,6 +336,21 @@ impl ApiServer {
     /// The groups that other programs answer, if any may.
     pub(crate) fn aggregation(&self) -> Option<&Aggregation> {
         self.0.aggregation.as_deref()
+    }
+
+    /// What was counted of requests.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.0.requests
+    }
+
+    /// What is kept of OpenAPI documents.
+    pub(crate) fn openapi(&self) -> &openapi::Kept {
+        &self.0.openapi
+    }
+
+    /// Who waits, and who goes next.
+    pub(crate) fn flow(&self) -> &Flow {
+        &self.0.flow
     }
 
     /// The audit log, if one is kept.

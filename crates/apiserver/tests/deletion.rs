@@ -49,6 +49,27 @@ async fn a_running_pod_gets_its_grace() {
 }
 
 #[tokio::test]
+async fn a_collection_is_deleted_page_by_page() {
+    let api = Api::start().await;
+    for name in ["a", "b", "c"] {
+        let mut object = config_map(name, json!({}));
+        object["metadata"]["labels"] = json!({"of": "this"});
+        api.post(CONFIG_MAPS, object).await.expect(201);
+    }
+    let selected = format!("{CONFIG_MAPS}?labelSelector=of%3Dthis");
+    let gone = api.delete(&format!("{selected}&limit=2&resourceVersion=0"), json!({})).await.expect(200);
+    assert_eq!(gone["items"].as_array().map(Vec::len), Some(2));
+    let token = gone["metadata"]["continue"].as_str().expect("there is more").to_owned();
+    let gone = api.delete(&format!("{selected}&limit=2&continue={token}"), json!({})).await.expect(200);
+    assert_eq!(
+        (gone["items"][0]["metadata"]["name"].as_str(), gone["metadata"].get("continue")),
+        (Some("c"), None)
+    );
+    let left = api.get(&selected).await.expect(200);
+    assert_eq!(left["items"], json!([]));
+}
+
+#[tokio::test]
 async fn propagation_leaves_its_finalizer() {
     let api = Api::start().await;
     for (policy, finalizer) in [("Foreground", "foregroundDeletion"), ("Orphan", "orphan")] {

@@ -27,6 +27,36 @@ async fn an_object_is_created_read_and_replaced() {
 }
 
 #[tokio::test]
+async fn some_kinds_want_to_know_which_version_an_update_changes() {
+    let api = Api::start().await;
+    // Answers of kube-apiserver 1.36 to the same requests.
+    for (root, plural, kind, content, code) in [
+        ("/apis/coordination.k8s.io/v1/namespaces/default", "leases", "Lease", json!({}), 422),
+        ("/apis/node.k8s.io/v1", "runtimeclasses", "RuntimeClass", json!({"handler": "h"}), 422),
+        ("/apis/storage.k8s.io/v1", "csinodes", "CSINode", json!({"spec": {"drivers": []}}), 422),
+        ("/apis/storage.k8s.io/v1", "storageclasses", "StorageClass", json!({"provisioner": "p"}), 200),
+        ("/api/v1/namespaces/default", "serviceaccounts", "ServiceAccount", json!({}), 200),
+    ] {
+        let group = root.trim_start_matches("/apis/").trim_start_matches("/api/");
+        let version = group.split("/namespaces").next().expect("a version");
+        let mut object = content;
+        (object["apiVersion"], object["kind"]) = (version.into(), kind.into());
+        object["metadata"] = json!({"name": "a"});
+        let made = api.post(&format!("{root}/{plural}"), object.clone()).await.expect(201);
+        let path = format!("{root}/{plural}/a");
+        object["metadata"]["labels"] = json!({"x": "y"});
+        let answer = api.put(&path, object.clone()).await.expect(code);
+        if code == 422 {
+            let message = answer["message"].as_str().expect("text");
+            assert!(message.starts_with(&format!("{plural}.")), "{message}");
+            assert_eq!(answer["details"]["causes"][0]["field"], "metadata.resourceVersion");
+            object["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"].clone();
+            api.put(&path, object).await.expect(200);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_write_without_a_change_is_no_write() {
     let api = Api::start().await;
     let made = api.post(CONFIG_MAPS, config_map("a", json!({"x": "1"}))).await.expect(201);

@@ -79,8 +79,7 @@ async fn what_goes_makes_room() {
 
 #[tokio::test]
 async fn custom_kinds_and_growth_are_counted() {
-    let api = Api::start().await;
-    api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", widgets()).await.expect(201);
+    let api = Api::with(|builder| builder.crds([widgets()])).await;
     limit(&api, json!({"count/widgets.example.test": "1", "services.nodeports": "1"})).await;
     api.post(common::WIDGETS, widget("one", json!({}))).await.expect(201);
     api.post(common::WIDGETS, widget("two", json!({}))).await.expect(403);

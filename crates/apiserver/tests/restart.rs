@@ -5,17 +5,17 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apiserver::ApiServer;
+use apiserver::{ApiServer, Initial};
 use common::{Api, CONFIG_MAPS, WIDGETS, config_map, widget, widgets};
 use serde_json::json;
-use store::{Retention, SqliteStore};
+use store::{List, Retention, SqliteStore, Store as _, Write};
 
 async fn start(directory: &std::path::Path) -> Api {
-    let store =
-        SqliteStore::open(&directory.join("store.db"), Retention::default()).expect("the store opens");
-    let server =
-        ApiServer::builder(Arc::new(store)).crds([widgets()]).build().await.expect("the server starts");
-    Api { server }
+    let path = directory.join("store.db");
+    let mut initial = Initial::default();
+    let store = SqliteStore::open_with(&path, Retention::default(), |found| initial.add(found));
+    let builder = ApiServer::builder(Arc::new(store.expect("the store opens"))).initial(initial);
+    Api { server: builder.crds([widgets()]).build().await.expect("the server starts") }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,6 +40,41 @@ async fn objects_and_kinds_survive() {
     let old = made["metadata"]["resourceVersion"].as_str().expect("a revision");
     let patch = json!({"metadata": {"resourceVersion": old}, "data": {"x": "2"}});
     api.merge(&format!("{CONFIG_MAPS}/a"), patch).await.expect(200);
+}
+
+/// A kill may come between a policy and what is said of its types.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_was_left_unchecked_is_checked_at_the_next_start() {
+    const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+    let directory = tempfile::tempdir().expect("a directory");
+    let api = start(directory.path()).await;
+    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "typed"}, "spec": {"validations": [{"expression": "true"}],
+            "matchConstraints": {"resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"],
+                "operations": ["CREATE"], "resources": ["deployments"]}]}}});
+    api.post(POLICIES, policy).await.expect(201);
+    let checked = async |api: &Api| {
+        let path = format!("{POLICIES}/typed");
+        while api.get(&path).await.expect(200)["status"]["observedGeneration"] != 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, checked(&api)).await.expect("it is checked when it is made");
+    drop(api);
+
+    let store =
+        SqliteStore::open(&directory.path().join("store.db"), Retention::default()).expect("the store opens");
+    let found = store.list(&List::default()).await.expect("a list").entries;
+    let entry = found.iter().find(|entry| entry.key.ends_with("/typed")).expect("the policy");
+    let mut policy: serde_json::Value = serde_json::from_slice(&entry.value).expect("JSON");
+    policy.as_object_mut().expect("an object").remove("status").expect("a status");
+    let unchecked = Write::update(entry.key.clone(), entry.modified, policy.to_string());
+    store.commit(unchecked).await.expect("writing");
+    drop(store);
+
+    let api = start(directory.path()).await;
+    tokio::time::timeout(patience, checked(&api)).await.expect("it is checked at the start");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,4 +138,41 @@ async fn a_watcher_that_missed_something_is_told_to_list_again() {
     let made = api.post(CONFIG_MAPS, config_map("c", json!({}))).await.expect(201);
     let event = lines.next().await.expect("an event");
     assert_eq!((&event["type"], &event["object"]["metadata"]), (&json!("ADDED"), &made["metadata"]));
+}
+
+/// An earlier release took what this one refuses: it can be changed and ended all the same, but not made worse.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_release_took_can_be_changed() {
+    const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+    let directory = tempfile::tempdir().expect("a directory");
+    let api = start(directory.path()).await;
+    let container = json!({"name": "c", "image": "i", "env": [{"name": "a-good-name", "value": "x"}]});
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "old"}, "spec": {
+        "selector": {"matchLabels": {"app": "old"}},
+        "template": {"metadata": {"labels": {"app": "old"}}, "spec": {"containers": [container]}}}});
+    api.post(DEPLOYMENTS, deployment).await.expect(201);
+    drop(api);
+    let store =
+        SqliteStore::open(&directory.path().join("store.db"), Retention::default()).expect("the store opens");
+    let found = store.list(&List::default()).await.expect("a list").entries;
+    let entry =
+        found.into_iter().find(|entry| entry.key.contains("deployments") && entry.key.ends_with("/old"));
+    let entry = entry.expect("it is stored");
+    let text = String::from_utf8(entry.value.to_vec()).expect("JSON").replace("a-good-name", "a=b");
+    store.commit(Write::put(&*entry.key, text)).await.expect("writing");
+    drop(store);
+
+    let api = start(directory.path()).await;
+    let path = format!("{DEPLOYMENTS}/old");
+    api.merge(&path, json!({"metadata": {"labels": {"seen": "yes"}}})).await.expect(200);
+    api.merge(&format!("{path}/status"), json!({"status": {"replicas": 0}})).await.expect(200);
+    api.merge(&path, json!({"metadata": {"finalizers": ["example.test/keep"]}})).await.expect(200);
+    let worse = json!([{"name": "c", "image": "i", "env": [{"name": "a=b", "value": "x"}, {"name": "c=d"}]}]);
+    let refused =
+        api.merge(&path, json!({"spec": {"template": {"spec": {"containers": worse}}}})).await.expect(422);
+    let causes = refused["details"]["causes"].as_array().expect("causes");
+    assert!(causes.iter().all(|cause| cause["message"].to_string().contains("c=d")), "{refused}");
+    api.delete(&path, json!({})).await.expect(200);
+    api.merge(&path, json!({"metadata": {"finalizers": null}})).await.expect(200);
+    api.get(&path).await.expect(404);
 }

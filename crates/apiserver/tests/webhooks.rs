@@ -168,13 +168,12 @@ async fn another_version_of_the_same_objects_is_meant_too() {
     let server =
         WebhookServer::start(|_, _| patching(&json!([{"op": "add", "path": "/spec/count", "value": 7}])))
             .await;
-    let api = Api::start().await;
     let mut definition = common::widgets();
     let mut second = definition["spec"]["versions"][0].clone();
     second["name"] = "v2".into();
     second["storage"] = false.into();
     definition["spec"]["versions"].as_array_mut().expect("versions").push(second);
-    api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).await.expect(201);
+    let api = Api::with(|builder| builder.crds([definition])).await;
     let rules = json!([{"apiGroups": ["example.test"], "apiVersions": ["v2"], "resources": ["widgets"], "operations": ["CREATE"]}]);
     let hook =
         |policy: &str| webhook("w", server.client("/w"), json!({"rules": rules, "matchPolicy": policy}));

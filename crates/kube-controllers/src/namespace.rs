@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube_ext::{
     Api, ApiError, Cache, Context, Delete, Key, Kind, Meta, PartialObject, Patch, Queue, Resource, Select,
     Tasks, discover, resources, work,
 };
+use parking_lot::Mutex;
 use plan::condition::Condition;
 use plan::namespace::{self, Action, DEFAULT_ACCOUNT, FINALIZER, Observed, ROOT_CA, Remainder};
 use serde::Deserialize;
@@ -81,6 +83,8 @@ struct Controller {
     namespaces: Cache<NamespaceFacts>,
     accounts: Cache<()>,
     root_cas: Cache<String>,
+    /// When namespaces that end were made to say what they wait for.
+    told: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 /// Adds the controller to `tasks`.
@@ -116,6 +120,7 @@ pub(crate) fn start(context: &Context, config: &Config, tasks: &mut Tasks) {
         namespaces,
         accounts,
         root_cas,
+        told: Mutex::default(),
     });
     tasks.add(async move {
         controller.namespaces.synced().await;
@@ -132,39 +137,53 @@ pub(crate) fn start(context: &Context, config: &Config, tasks: &mut Tasks) {
 impl Controller {
     async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
         let name = key.name.as_str();
-        let Some(facts) = self.namespaces.get(key) else { return Ok(None) };
+        let Some((facts, version)) = self.namespaces.read(key) else {
+            self.told.lock().remove(name);
+            return Ok(None);
+        };
         let held = facts.finalizers.iter().any(|finalizer| finalizer == FINALIZER);
-        let kinds = if facts.deleting && held { self.kinds().await? } else { Vec::new() };
+        let (mut kinds, mut undiscovered) = (Vec::new(), Vec::new());
+        if facts.deleting && held {
+            let discovered = discover(&self.context.client, &["list", "delete"]).await?;
+            kinds = discovered.resources;
+            kinds.retain(|kind| kind.namespaced);
+            undiscovered =
+                discovered.unknown.into_iter().map(|(group, error)| format!("{group}: {error}")).collect();
+        }
+        let (contents, failures) = self.contents(name, &kinds).await;
         let observed = Observed {
             deleting: facts.deleting,
             held,
             has_account: self.accounts.get(&Key::new(name, DEFAULT_ACCOUNT)).is_some(),
             root_ca: self.root_cas.get(&Key::new(name, ROOT_CA)).map(|certificate| (*certificate).clone()),
             wanted_ca: self.config.root_ca.clone(),
-            contents: self.contents(name, &kinds).await?,
+            contents,
+            undiscovered,
+            failures,
             conditions: facts.conditions.clone(),
+            told: self.told.lock().get(name).copied(),
         };
         let plan = namespace::step(&observed, self.context.now());
+        // What cannot be done for one resource keeps nobody from the others.
+        let mut outcome = Ok(());
         for action in &plan.actions {
-            self.perform(name, action, &kinds).await?;
+            outcome = outcome.and(self.perform(name, action, &version, &kinds).await);
         }
-        Ok(plan.again.map(|again| again.after))
+        outcome.map(|()| plan.again.map(|again| again.after))
     }
 
-    async fn kinds(&self) -> Result<Vec<Resource>, ApiError> {
-        let mut kinds = discover(&self.context.client, &["list", "delete"]).await?;
-        kinds.retain(|kind| kind.namespaced);
-        Ok(kinds)
-    }
-
-    async fn contents(&self, namespace: &str, kinds: &[Resource]) -> Result<Vec<Remainder>, ApiError> {
-        let mut contents = Vec::new();
+    /// Counts what is left of each kind, and says where that cannot be done.
+    async fn contents(&self, namespace: &str, kinds: &[Resource]) -> (Vec<Remainder>, Vec<String>) {
+        let (mut contents, mut failures) = (Vec::new(), Vec::new());
         for kind in kinds {
             let api = Api::<PartialObject>::of(&self.context.client, kind.clone());
             let objects = match api.list(&Select::default().within(namespace)).await {
                 Ok(objects) => objects,
                 Err(error) if error.is_not_found() => continue,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    failures.push(error.to_string());
+                    continue;
+                }
             };
             let untouched = objects.iter().filter(|object| !object.metadata.is_deleting()).count();
             let mut finalizers = BTreeMap::new();
@@ -173,10 +192,16 @@ impl Controller {
             }
             contents.push(Remainder { resource: full_name(kind), untouched, all: objects.len(), finalizers });
         }
-        Ok(contents)
+        (contents, failures)
     }
 
-    async fn perform(&self, namespace: &str, action: &Action, kinds: &[Resource]) -> Result<(), ApiError> {
+    async fn perform(
+        &self,
+        namespace: &str,
+        action: &Action,
+        version: &str,
+        kinds: &[Resource],
+    ) -> Result<(), ApiError> {
         let client = &self.context.client;
         match action {
             Action::CreateAccount => {
@@ -205,10 +230,17 @@ impl Controller {
                 Ok(())
             }
             Action::Report { conditions } => {
-                let patch = Patch::Merge(json!({"status": {"conditions": conditions}}));
+                // A merge replaces the list: what somebody else has added meanwhile must not go with it.
+                let patch = Patch::Merge(json!({
+                    "metadata": {"resourceVersion": version},
+                    "status": {"conditions": conditions},
+                }));
                 match Api::<NamespaceView>::new(client).patch_status(&Key::cluster(namespace), &patch).await {
                     Err(error) if !error.is_not_found() => Err(error),
-                    _ => Ok(()),
+                    _ => {
+                        self.told.lock().insert(namespace.to_owned(), self.context.now());
+                        Ok(())
+                    }
                 }
             }
             Action::Finalize => self.finalize(namespace).await,
@@ -250,7 +282,7 @@ impl Controller {
     }
 }
 
-fn full_name(kind: &Resource) -> String {
+pub(crate) fn full_name(kind: &Resource) -> String {
     if kind.group.is_empty() { kind.plural.to_string() } else { format!("{}.{}", kind.plural, kind.group) }
 }
 

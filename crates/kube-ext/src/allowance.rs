@@ -29,8 +29,10 @@ impl Allowances {
         }
         if self.0.len() >= REMEMBERED && !self.0.contains_key(&key) {
             self.0.retain(|_, full_at| *full_at > now);
-            if self.0.len() >= REMEMBERED {
-                self.0.pop_first();
+            // Whoever has used least has least to gain from it.
+            let thriftiest = self.0.iter().min_by_key(|(_, full_at)| **full_at).map(|(key, _)| key.clone());
+            if let Some(thriftiest) = thriftiest.filter(|_| self.0.len() >= REMEMBERED) {
+                self.0.remove(&thriftiest);
             }
         }
         self.0.insert(key, full_at.saturating_add(REFILL));
@@ -71,5 +73,16 @@ mod tests {
             assert!(allowances.take(&pod(&number.to_string()), "Unhealthy", Duration::ZERO));
         }
         assert_eq!(allowances.0.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn who_has_used_everything_is_not_forgotten_for_others() {
+        let mut allowances = Allowances::default();
+        let noisy = pod("a");
+        while allowances.take(&noisy, "Unhealthy", Duration::ZERO) {}
+        for number in 0..2 * REMEMBERED {
+            allowances.take(&pod(&format!("other-{number}")), "Unhealthy", Duration::ZERO);
+        }
+        assert!(!allowances.take(&noisy, "Unhealthy", Duration::ZERO));
     }
 }

@@ -43,11 +43,22 @@ struct Entry {
     verbs: Vec<String>,
 }
 
-/// Returns every resource that has all of `verbs`, each in its preferred version, in a fixed order.
+/// What a server has.
+#[derive(Debug)]
+pub struct Discovered {
+    /// The resources that were asked for, each in its preferred version, in a fixed order.
+    pub resources: Vec<Resource>,
+    /// Groups whose server does not answer, as `GROUP/VERSION`, each with the reason: what they have is not known.
+    pub unknown: Vec<(String, ApiError)>,
+}
+
+/// Finds every resource that has all of `verbs`.
 ///
-/// Groups whose server does not answer are left out: one broken extension must not stop everything.
-pub async fn discover(client: &Client, verbs: &[&str]) -> Result<Vec<Resource>, ApiError> {
+/// # Errors
+/// When the server itself does not answer. One broken extension does not stop everything: its groups are told apart.
+pub async fn discover(client: &Client, verbs: &[&str]) -> Result<Discovered, ApiError> {
     let mut found = collect(client, "/api/v1", "", "v1", verbs).await?;
+    let mut unknown = Vec::new();
     let groups: Groups = get(client, "/apis").await?;
     for group in groups.groups {
         let Some(version) = group.preferred_version.or_else(|| group.versions.into_iter().next()) else {
@@ -56,12 +67,12 @@ pub async fn discover(client: &Client, verbs: &[&str]) -> Result<Vec<Resource>, 
         let path = format!("/apis/{}/{}", group.name, version.version);
         match collect(client, &path, &group.name, &version.version, verbs).await {
             Ok(more) => found.extend(more),
-            Err(error) => tracing::warn!(group = group.name, %error, "the group is left out"),
+            Err(error) => unknown.push((format!("{}/{}", group.name, version.version), error)),
         }
     }
     found.sort();
     found.dedup();
-    Ok(found)
+    Ok(Discovered { resources: found, unknown })
 }
 
 async fn collect(

@@ -36,7 +36,7 @@ pub use self::api::{Api, Delete, List, Patch, Propagation, Select};
 pub use self::cache::{Builder, Cache, Change};
 pub use self::connect::{ConnectError, connect, connect_as, container_log, in_process};
 pub use self::context::Context;
-pub use self::discover::discover;
+pub use self::discover::{Discovered, discover};
 pub use self::election::{Election, ElectionConfig};
 pub use self::error::{ApiError, Problem};
 pub use self::event::{ObjectRef, Recorder, Severity};

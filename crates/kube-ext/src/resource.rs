@@ -178,6 +178,9 @@ pub mod resources {
         "CustomResourceDefinition",
         "customresourcedefinitions",
     );
+    /// APIServices.
+    pub const API_SERVICE: Resource =
+        Resource::cluster("apiregistration.k8s.io", "v1", "APIService", "apiservices");
     /// VirtualMachines.
     pub const VIRTUAL_MACHINE: Resource =
         Resource::namespaced("kubevirt.io", "v1", "VirtualMachine", "virtualmachines");

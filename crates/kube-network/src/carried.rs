@@ -27,6 +27,8 @@ use crate::view;
 
 /// When a port that somebody else holds is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Bytes that are carried at once, each way: a packet of SSH's.
+const CARRIED: usize = 32 << 10;
 /// Wait after a connection that could not be accepted.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -289,5 +291,8 @@ async fn carry(mut client: TcpStream, target: &Target, dial: &dyn Dial) -> io::R
     let server = dial.dial(target).await?;
     server.set_nonblocking(true)?;
     let mut server = TcpStream::from_std(server)?;
-    tokio::io::copy_bidirectional(&mut client, &mut server).await.map(drop)
+    // What one side has sent goes on at once: waiting for more is for its sender to decide.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    tokio::io::copy_bidirectional_with_sizes(&mut client, &mut server, CARRIED, CARRIED).await.map(drop)
 }

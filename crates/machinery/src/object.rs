@@ -93,6 +93,25 @@ pub fn remove_meta(object: &mut Value, name: &str) -> Option<Value> {
     remove_at(object, &["metadata", name])
 }
 
+/// Whether two objects are the same but for these fields of their metadata.
+pub fn same_but(one: &Value, other: &Value, metadata: &[&str]) -> bool {
+    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else { return one == other };
+    let same = |(name, value): (&String, &Value)| match (value, other.get(name)) {
+        (Value::Object(one), Some(Value::Object(other))) if name == "metadata" => {
+            same_fields_but(one, other, metadata)
+        }
+        (value, found) => found == Some(value),
+    };
+    one.len() == other.len() && one.iter().all(same)
+}
+
+fn same_fields_but(one: &Fields, other: &Fields, left_out: &[&str]) -> bool {
+    let counts = |name: &String| !left_out.contains(&name.as_str());
+    let size = |fields: &Fields| fields.keys().filter(|name| counts(name)).count();
+    size(one) == size(other)
+        && one.iter().filter(|(name, _)| counts(name)).all(|(name, value)| other.get(name) == Some(value))
+}
+
 /// The metadata for writing, made if missing.
 pub fn metadata_mut(object: &mut Value) -> &mut Fields {
     let metadata = fields_mut(object).entry("metadata").or_insert_with(|| Value::Object(Map::new()));
@@ -269,6 +288,27 @@ mod tests {
         assert_eq!(name(&odd), "");
         assert_eq!(labels(&odd).count(), 0);
         assert!(owner_references(&odd).is_empty());
+    }
+
+    #[test]
+    fn objects_are_compared_but_for_parts_of_their_metadata() {
+        let object = |metadata: Value, data: Value| json!({"metadata": metadata, "data": data});
+        let one = object(json!({"name": "a", "resourceVersion": "1"}), json!({"resourceVersion": 1}));
+        for (other, same) in [
+            (object(json!({"resourceVersion": "2", "name": "a"}), json!({"resourceVersion": 1})), true),
+            (object(json!({"name": "a"}), json!({"resourceVersion": 1})), true),
+            (object(json!({"name": "a"}), json!({"resourceVersion": 2})), false),
+            (object(json!({"name": "b", "resourceVersion": "1"}), json!({"resourceVersion": 1})), false),
+            (object(json!({"name": "a", "uid": "u"}), json!({"resourceVersion": 1})), false),
+            (object(json!({}), json!({"resourceVersion": 1})), false),
+            (json!({"metadata": {"name": "a"}}), false),
+            (json!({"data": {"resourceVersion": 1}}), false),
+            (Value::Null, false),
+        ] {
+            assert_eq!(same_but(&one, &other, &["resourceVersion"]), same, "{other}");
+            assert_eq!(same_but(&other, &one, &["resourceVersion"]), same, "{other}");
+        }
+        assert!(!same_but(&one, &object(json!({"name": "a"}), json!({"resourceVersion": 1})), &[]));
     }
 
     #[test]

@@ -145,11 +145,16 @@ fn unreachable(address: SocketAddr) -> impl FnOnce(Error) -> Error {
 }
 
 /// A call that nobody needs to see done. Its helper ends when this is dropped.
-struct Abandonable(Call);
+struct Abandonable(Option<Call>);
 
 impl Drop for Abandonable {
     fn drop(&mut self) {
-        let _ = self.0.process.kill();
+        let Some(mut call) = self.0.take() else { return };
+        let _ = call.process.kill();
+        // A process that sleeps on a dead file system ends late, and no thread of the runtime waits for it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(call));
+        }
     }
 }
 
@@ -160,16 +165,18 @@ pub async fn dial(
     helper: &host::Helper,
 ) -> Result<std::net::TcpStream, Error> {
     let helper = helper.clone();
-    let begin = move || Call::begin(&helper, pid, &Request::Connect(address)).map(Abandonable);
+    let begin = move || Call::begin(&helper, pid, &Request::Connect(address)).map(Some).map(Abandonable);
     let started = tokio::task::spawn_blocking(begin).await;
     let mut call = started.map_err(|error| failed("start")(error.into()))??;
     // Nothing is read from this one: it tells when there is an answer.
-    let watched = call.0.socket.try_clone().map(UnixStream::from).and_then(|socket| {
+    let ended = || Error::Helper("the network helper was ended".into());
+    let talk = call.0.as_mut().ok_or_else(ended)?;
+    let watched = talk.socket.try_clone().map(UnixStream::from).and_then(|socket| {
         socket.set_nonblocking(true)?;
         tokio::net::UnixStream::from_std(socket)
     });
     watched.map_err(failed("talk to"))?.readable().await.map_err(failed("talk to"))?;
-    let (_, descriptors) = call.0.answer().map_err(unreachable(address))?;
+    let (_, descriptors) = talk.answer().map_err(unreachable(address))?;
     let stream = descriptors.into_iter().next().map(std::net::TcpStream::from);
     stream.ok_or_else(|| Error::Helper("the network helper sent no descriptors".into()))
 }
@@ -338,6 +345,11 @@ mod tests {
         }
         let pid = std::fs::read_to_string(&started).unwrap();
         let process = std::path::Path::new("/proc").join(pid.trim());
-        assert!(!process.exists(), "the helper is still there");
+        let is_gone = async {
+            while process.exists() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), is_gone).await.expect("the helper is still there");
     }
 }

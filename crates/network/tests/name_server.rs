@@ -38,6 +38,7 @@ fn pods_of_the_installation_reach_the_name_server_and_nobody_else_does() {
     let [pod, stranger] = [Holder::new(&["-n"]), Holder::new(&["-n"])];
     let at = network.attach("pod", pod.pid()).expect("the Pod is connected");
     other.attach("stranger", stranger.pid()).expect("the stranger is connected");
+    [&node, &pod, &stranger].into_iter().for_each(Holder::await_links);
 
     let place = NameServer::settle(&own).expect("a place").expect("the node has one");
     let (udp, _tcp) = place.sockets().expect("port 53 is free");
@@ -61,6 +62,7 @@ fn pods_of_the_installation_reach_the_name_server_and_nobody_else_does() {
     let next = NameServer::settle(&own).expect("a place").expect("the node has one");
     assert_eq!(next.address(), address);
     let (udp, _tcp) = next.sockets().expect("port 53 is free");
+    node.await_links();
     ask(&pod, address, b"again");
     assert_eq!(heard(&udp).0, b"again");
     drop((place, next, udp));

@@ -57,6 +57,9 @@ impl Lab {
             network.attach(&format!("uid-{number}"), pods[number].pid()).expect("the Pod is connected")
         };
         let places = [place(0), place(1)];
+        for holder in [&node, &pods[0], &pods[1]] {
+            holder.await_links();
+        }
         let filter = Filter::of(&config).expect("root has one");
         (Self { state, node, pods, places, filter }, network)
     }

@@ -20,6 +20,17 @@ pub struct Entry {
     pub modified: Revision,
 }
 
+/// One key's state in a store that is being opened, lent while it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// The value.
+    pub value: &'a [u8],
+    /// The revision of the change that gave it this value.
+    pub modified: Revision,
+}
+
 /// What a write expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {

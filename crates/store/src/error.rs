@@ -45,13 +45,26 @@ pub enum Error {
     },
     /// The file is not a store, or not intact.
     #[error(
-        "the store {path} is damaged ({detail}); restore it from a backup, or move it away to start empty"
+        "the store {path} is damaged ({detail}); restore it from a backup, or move it and the files beside it away to start empty"
     )]
     Damaged {
         /// The database file.
         path: PathBuf,
         /// What the check found.
         detail: String,
+    },
+    /// There was a database, and it is not there any more.
+    #[error(
+        "the store {path} is gone or empty, and {revision} changes were written to it; put it back or restore a backup, \
+        or remove {note} to start empty"
+    )]
+    Gone {
+        /// The database file.
+        path: PathBuf,
+        /// The latest change that was written.
+        revision: Revision,
+        /// The file that remembers it.
+        note: PathBuf,
     },
     /// The file was written by a newer release.
     #[error(

@@ -14,7 +14,7 @@ mod prefix;
 mod sqlite;
 mod watch;
 
-pub use entry::{Change, Committed, Entry, Event, Expected, List, Page, Revision, Write};
+pub use entry::{Change, Committed, Entry, Event, Expected, Found, List, Page, Revision, Write};
 pub use error::Error;
 pub use memory::MemoryStore;
 pub use sqlite::{Retention, SqliteStore};
@@ -22,6 +22,9 @@ pub use watch::Watch;
 
 /// The result of a store operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What is done with the outcome of a write, where the store writes: it is quick, and waits for nothing.
+pub type Then = Box<dyn FnOnce(Result<Committed>) + Send>;
 
 /// A revisioned key-value log.
 ///
@@ -39,7 +42,17 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Applies one change if its expectation holds, else fails with [`Error::Conflict`] and changes nothing.
     ///
     /// Deleting a key that is absent under [`Expected::Any`] is a conflict too: every revision is a change.
-    async fn commit(&self, write: Write) -> Result<Committed>;
+    async fn commit(&self, write: Write) -> Result<Committed> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // A caller that went away does not need its answer.
+        self.submit(write, Box::new(move |outcome| drop(tell.send(outcome))));
+        told.await.unwrap_or_else(|_| Err(Error::Stopped { detail: "it was closed".to_owned() }))
+    }
+
+    /// Does what [`commit`](Store::commit) does, whether or not somebody waits for it, and hands the outcome to `then`.
+    ///
+    /// Changes are handed over one by one in the order of their revisions, each when it is durable.
+    fn submit(&self, write: Write, then: Then);
 
     /// Watches the keys that begin with `prefix` (all, when it is empty): yields every change with a revision
     /// above `after`, in order and without gaps. Fails with [`Error::Compacted`] when changes after `after`

@@ -9,7 +9,7 @@ use tokio::sync::watch::{Receiver, Sender, channel};
 
 use crate::watch::{Batch, Feed};
 use crate::{
-    Change, Committed, Entry, Error, Event, Expected, List, Page, Result, Revision, Store, Watch, Write,
+    Change, Committed, Entry, Error, Event, Expected, List, Page, Result, Revision, Store, Then, Watch, Write,
 };
 
 /// A [`Store`] that lives and dies with the process. Cloning shares it.
@@ -143,11 +143,14 @@ impl Store for MemoryStore {
         }
     }
 
-    async fn commit(&self, write: Write) -> Result<Committed> {
+    fn submit(&self, write: Write, then: Then) {
         let mut state = self.log.state.lock();
-        let committed = state.commit(write)?;
-        self.log.publish.send_replace(committed.revision);
-        Ok(committed)
+        let outcome = state.commit(write);
+        if let Ok(committed) = &outcome {
+            self.log.publish.send_replace(committed.revision);
+        }
+        // The next change waits until this one is handed over.
+        then(outcome);
     }
 
     async fn watch(&self, prefix: &str, after: Revision) -> Result<Watch> {

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use store::{Change, Error, Expected, List, MemoryStore, Retention, SqliteStore, Store, Write};
+use store::{
+    Change, Committed, Error, Expected, Found, List, MemoryStore, Retention, SqliteStore, Store, Write,
+};
 
 type Named = (&'static str, Arc<dyn Store>);
 
@@ -51,6 +53,24 @@ contract! {
         let again = store.commit(Write::create("/a", "3")).await.unwrap();
         assert_eq!(again.revision, 4);
         assert_eq!(store.get("/a").await.unwrap().unwrap().created, 4);
+    }
+
+    outcomes_are_handed_over_in_order_whether_or_not_somebody_waits(store) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        for number in 0..300 {
+            let told = Arc::clone(&told);
+            // Every third one fails.
+            let key = format!("/{}", number - usize::from(number % 3 == 2));
+            let then = move |outcome: store::Result<Committed>| {
+                told.lock().unwrap().push(outcome.map(|committed| committed.revision).map_err(drop));
+            };
+            store.submit(Write::create(key, "x"), Box::new(then));
+        }
+        let last = store.commit(Write::create("/last", "x")).await.unwrap();
+        assert_eq!(last.revision, 201);
+        let told = told.lock().unwrap();
+        let made: Vec<_> = told.iter().filter_map(|outcome| outcome.ok()).collect();
+        assert_eq!((told.len(), made), (300, (1..=200).collect()));
     }
 
     failed_expectations_change_nothing(store) {
@@ -233,6 +253,26 @@ async fn a_file_keeps_everything_when_it_is_opened_again() {
     assert_eq!(store.revision(), 3, "the count survives the compaction of its last change");
     assert_eq!(store.get("/a").await.unwrap().unwrap().value, "1");
     assert!(matches!(store.watch("", 2).await.unwrap_err(), Error::Compacted { floor: 3, .. }));
+}
+
+#[tokio::test]
+async fn a_file_shows_what_is_current_as_it_is_opened() {
+    let (_directory, path) = database();
+    let store = SqliteStore::open(&path, Retention::default()).unwrap();
+    for key in ["/b", "/a", "/c"] {
+        store.commit(Write::create(key, "first")).await.unwrap();
+    }
+    store.commit(Write::put("/b", "second")).await.unwrap();
+    store.commit(Write::delete("/c", 3)).await.unwrap();
+    drop(store);
+    let mut shown = Vec::new();
+    let show = |found: Found<'_>| {
+        shown.push((found.key.to_owned(), String::from_utf8(found.value.to_vec()).unwrap(), found.modified));
+    };
+    let store = SqliteStore::open_with(&path, Retention::default(), show).unwrap();
+    let expected = [("/a", "first", 2), ("/b", "second", 4)];
+    assert_eq!(shown, expected.map(|(key, value, revision)| (key.to_owned(), value.to_owned(), revision)));
+    assert_eq!(store.revision(), 5);
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ async fn pages_that_are_garbage_zero_or_swapped_are_found() {
 async fn a_file_that_lost_its_end_is_found() {
     let (directory, path) = closed().await;
     let intact = everything(&path);
-    for length in [0, 1, 99, PAGE, intact.len() / 2, intact.len() - PAGE, intact.len() - 1] {
+    for length in [1, 99, PAGE, intact.len() / 2, intact.len() - PAGE, intact.len() - 1] {
         std::fs::write(&path, &intact[..length]).unwrap();
         damage_told(directory.path());
     }
@@ -162,20 +162,27 @@ async fn a_log_that_lost_its_end_or_was_changed_is_found() {
     let lost = |told: String| {
         assert!(told.contains(&format!("{IN_LOG} was written")) && told.contains("store.db-wal"), "{told}");
     };
+    // Nor does the refusal take what somebody could still read out of the log.
+    let refused = || {
+        let before = (everything(&path), std::fs::read(&log).ok());
+        let told = damage_told(directory.path());
+        let after = (everything(&path), std::fs::read(&log).ok().filter(|log| !log.is_empty()));
+        assert!(before.0 == after.0, "the database was changed: {told}");
+        assert!(before.1.filter(|log| !log.is_empty()) == after.1, "the log was changed: {told}");
+        told
+    };
     for length in [0, 32, 5_000, intact.len() / 2, intact.len() - PAGE, intact.len() - 1] {
         put_back();
         File::options().write(true).open(&log).unwrap().set_len(length as u64).unwrap();
-        let told = damage_told(directory.path());
-        if length > 5_000 {
-            lost(told);
-        }
+        let told = refused();
+        lost(told);
     }
     put_back();
     File::options().write(true).open(&log).unwrap().write_all_at(b"?", intact.len() as u64 / 2).unwrap();
-    lost(damage_told(directory.path()));
+    lost(refused());
     put_back();
     std::fs::remove_file(&log).unwrap();
-    damage_told(directory.path());
+    refused();
     // And it was the damage that was told of: as it was left, the store has everything.
     put_back();
     assert_eq!(open(directory.path()).unwrap().revision(), IN_LOG as u64);
@@ -191,7 +198,9 @@ async fn what_is_no_store_is_called_that() {
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute_batch("CREATE TABLE song (title TEXT)").unwrap();
     drop(other);
+    let before = everything(&path);
     assert!(damage_told(directory.path()).contains("a database of another program"));
+    assert_eq!(everything(&path), before);
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     assert!(open(directory.path()).unwrap_err().to_string().contains("store.db"));
@@ -211,9 +220,29 @@ async fn a_store_of_a_newer_release_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_moved_away_leaves_room_for_a_new_one() {
+async fn nobody_starts_empty_where_a_store_was_unless_told_to() {
+    let directory = killed();
+    let path = directory.path().join("store.db");
+    let log = directory.path().join("store.db-wal");
+    let before = everything(&log);
+    let aside = directory.path().join("aside.db");
+    std::fs::rename(&path, &aside).unwrap();
+    for accident in ["gone", "empty"] {
+        let error = open(directory.path()).expect_err(accident);
+        assert!(matches!(error, Error::Gone { revision: 1.., .. }), "{error:?}");
+        assert!(
+            error.to_string().contains("remove") && error.to_string().contains("store.db.lock"),
+            "{error}"
+        );
+        assert_eq!(everything(&log), before, "the log can still be read by whoever puts the file back");
+        std::fs::write(&path, "").unwrap();
+    }
+    std::fs::rename(&aside, &path).unwrap();
+    assert_eq!(values(&open(directory.path()).expect("it is whole")).await.len(), IN_LOG);
+
     let (directory, path) = closed().await;
     std::fs::rename(&path, directory.path().join("aside.db")).unwrap();
+    std::fs::remove_file(directory.path().join("store.db.lock")).unwrap();
     let store = open(directory.path()).expect("it starts empty");
     assert_eq!(store.list(&List::all("")).await.unwrap().entries, []);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::kubevirt::v1::{KubeVirtConfiguration, KubeVirtSpec};
 use api::names::{REFERENCE_VERSION, rollout_strategy};
-use kube_ext::{Api, ApiError, Cache, Context, Key, Meta, Patch, Queue, Tasks, resources, work};
+use kube_ext::{Api, ApiError, Cache, Change, Context, Key, Meta, Patch, Queue, Tasks, resources, work};
 use plan::installation::{self, Status};
 use plan::vmi::launcher;
 use serde::Deserialize;
@@ -53,13 +53,26 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Begins to follow the KubeVirt object; what it leaves open is as in `config`.
-    pub(crate) fn watch(context: &Context, config: &Config, tasks: &mut Tasks) -> Self {
+    /// Begins to follow the KubeVirt object; what it leaves open is as in `config`. `rolls_out_otherwise` is told when
+    /// changes of templates begin, or cease, to reach running instances.
+    pub(crate) fn watch(
+        context: &Context,
+        config: &Config,
+        rolls_out_otherwise: impl Fn() + Send + Sync + 'static,
+        tasks: &mut Tasks,
+    ) -> Self {
         let queue: Queue = Queue::new(context.clock.clone());
         let changes = queue.clone();
         let api = Api::<View>::new(&context.client);
         let cache = Cache::builder(api, |view| Some(Facts::from(view)))
-            .on_change(move |change| changes.add(change.key().clone()))
+            .on_change(move |change: &Change<Facts>| {
+                changes.add(change.key().clone());
+                let strategies: Vec<_> =
+                    change.sides().map(|facts| &facts.configuration.vm_rollout_strategy).collect();
+                if !matches!(*strategies, [before, after] if before == after) {
+                    rolls_out_otherwise();
+                }
+            })
             .start(context, tasks);
         let installation = Self { base: config.launcher.clone(), cache };
         let (telling, context) = (installation.clone(), context.clone());

@@ -48,7 +48,9 @@ fn controllers(context: &Context, config: &Config) -> Tasks {
     let recorder = Recorder::start(context, COMPONENT, &mut tasks);
     let queues = caches::Queues::new(context);
     let caches = caches::Caches::start(context, &queues, &mut tasks);
-    let installation = installation::Installation::watch(context, config, &mut tasks);
+    let (machines, queue) = (caches.machines.clone(), queues.machines.clone());
+    let every_machine = move || machines.all().into_iter().for_each(|(key, _)| queue.add(key));
+    let installation = installation::Installation::watch(context, config, every_machine, &mut tasks);
     machine::start(context, config, installation.clone(), &caches, &queues, &recorder, &mut tasks);
     instance::start(context, config, installation, &caches, &queues, &recorder, &mut tasks);
     node::start(context, &caches, &queues, &recorder, &mut tasks);

@@ -18,6 +18,7 @@ use wire::launcher::v1::AskGuestRequest;
 use crate::guest_facts;
 use crate::session::{Session, Sessions};
 use crate::streams;
+use crate::until::{MachineEnd, Until};
 use crate::view::View;
 
 /// Why something was not done.
@@ -71,9 +72,9 @@ pub enum Opened {
     /// To one of the machine's sockets.
     Unix(UnixStream),
     /// To a TCP port of the guest.
-    Tcp(TcpStream),
-    /// To a UDP port of the guest.
-    Udp(UdpSocket),
+    Tcp(Until<TcpStream>),
+    /// To a UDP port of the guest, until the machine ends.
+    Udp(UdpSocket, MachineEnd),
 }
 
 /// What the door needs of the agent behind it.
@@ -168,12 +169,16 @@ impl Door {
             Channel::Tcp { port } => {
                 let (pid, helper) = (found.session.client.peer_pid(), found.behind.helper.clone());
                 let stream = streams::tcp(pid, port, helper).await;
-                stream.map(Opened::Tcp).map_err(|cause| found.unreachable(port, cause))
+                let end = found.session.end.clone();
+                stream
+                    .map(|stream| Opened::Tcp(end.bounds(stream)))
+                    .map_err(|cause| found.unreachable(port, cause))
             }
             Channel::Udp { port } => {
                 let (pid, helper) = (found.session.client.peer_pid(), found.behind.helper.clone());
                 let socket = streams::udp(pid, port, helper).await;
-                socket.map(Opened::Udp).map_err(|cause| found.unreachable(port, cause))
+                let end = found.session.end.clone();
+                socket.map(|socket| Opened::Udp(socket, end)).map_err(|cause| found.unreachable(port, cause))
             }
         }
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::kubevirt::v1::VirtualMachineInstance;
-use jiff::Timestamp;
 use kube_ext::{
     Api, ApiError, Backoff, Cache, Context, Key, ObjectRef, Patch, Queue, Recorder, Severity, resources,
 };
@@ -25,8 +24,9 @@ use crate::observe::machine;
 use crate::prepare::{self, Prepared};
 use crate::session::{Session, Sessions, has_begun};
 use crate::stall::Stalls;
+use crate::trouble::Error;
 use crate::view::View;
-use crate::{Config, farewell, gather, keep, node, room, want};
+use crate::{Config, farewell, gather, node, room, want};
 
 /// A launcher that is on its way answers within milliseconds; one that is being replaced within seconds.
 const SOON: Duration = Duration::from_millis(10);
@@ -38,53 +38,6 @@ const LATER: Duration = Duration::from_millis(500);
 const TELL_AFTER: u32 = QUICK_LOOKS + 56;
 /// Wait after the first failure of a start; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-
-/// Why a look at an instance did not lead to what it should.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    #[error(transparent)]
-    Launcher(#[from] launcher_channel::Error),
-    #[error(transparent)]
-    Keep(#[from] keep::Error),
-    #[error(transparent)]
-    Prepare(#[from] prepare::Error),
-    #[error("the preparation of the machine was broken off")]
-    BrokenOff,
-    #[error("the machine's disks have no room: {0}")]
-    NoRoom(plan::room::Room),
-    #[error(
-        "the API server takes back what this agent writes into the instance's status: it acts with somebody else's rights; \
-         give it credentials of {}",
-        api::names::account::HANDLER
-    )]
-    NotTaken,
-    #[error("{message}")]
-    NotStarted { reason: String, message: String },
-    #[error(
-        "the launcher in Pod {pod} does not answer: {why}; look at the Pod, and delete it if it does not recover"
-    )]
-    Silent { pod: String, why: String },
-}
-
-impl Error {
-    /// What people are told, and when the next attempt is made.
-    fn trouble(&self, retry_at: Timestamp) -> Trouble {
-        let reason = match self {
-            Self::Api(_) => "ApiUnavailable",
-            Self::Launcher(_) => "LauncherFailed",
-            Self::Keep(_) => "StateDirectoryFailed",
-            Self::Prepare(error) => error.reason(),
-            Self::BrokenOff => "PreparationFailed",
-            Self::NoRoom(_) => "NoSpace",
-            Self::NotTaken => "StatusNotTaken",
-            Self::NotStarted { reason, .. } => reason.as_str(),
-            Self::Silent { .. } => "LauncherSilent",
-        };
-        Trouble { reason: reason.to_owned(), message: self.to_string(), retry_at }
-    }
-}
 
 /// All instances of this node.
 pub(crate) struct Instances {

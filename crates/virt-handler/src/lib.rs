@@ -24,6 +24,8 @@ mod room;
 mod session;
 mod stall;
 mod streams;
+mod trouble;
+mod until;
 mod view;
 mod want;
 
@@ -37,6 +39,7 @@ use kube_ext::{Api, Cache, Context, Queue, Recorder, Select, Tasks, work};
 use wire::machine::{Accelerator, Architecture};
 
 pub use crate::door::{Door, DoorError, Opened};
+pub use crate::until::{MachineEnd, Until};
 
 use crate::door::Behind;
 use crate::installation::Installation;

@@ -12,6 +12,8 @@ use tokio_stream::StreamExt as _;
 use wire::launcher::v1::MachineState;
 use wire::launcher::v1::machine_state::Phase;
 
+use crate::until::MachineEnd;
+
 /// All sessions of this agent, by instance.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(Mutex<HashMap<String, Session>>);
@@ -24,6 +26,8 @@ pub(crate) struct Session {
     latest: Arc<Mutex<Latest>>,
     /// Seconds that the guest was last granted to shut down.
     granted: Arc<Mutex<Option<u64>>>,
+    /// The end of the machine, which may have another launcher before.
+    pub(crate) end: MachineEnd,
     /// Follows the machine; ended with the session.
     follower: AbortHandle,
 }
@@ -64,6 +68,11 @@ pub(crate) fn has_begun(state: &MachineState) -> bool {
     !matches!(state.phase(), Phase::Unspecified | Phase::Idle) && !has_ended(state)
 }
 
+/// Says whether the machine is over for good; a start that failed is tried again in the same Pod.
+fn is_over(state: &MachineState) -> bool {
+    matches!(state.phase(), Phase::ShutOff | Phase::Crashed)
+}
+
 fn has_ended(state: &MachineState) -> bool {
     matches!(state.phase(), Phase::ShutOff | Phase::Crashed | Phase::Failed)
 }
@@ -87,10 +96,25 @@ impl Sessions {
         let client = Client::connect(directory, secret).await?;
         let mut states = client.watch().await?;
         let state = client.state().await?;
+        let before = self.0.lock().get(uid).map(|session| (session.pod == pod, session.end.clone()));
+        let end = match before {
+            Some((true, end)) => end,
+            Some((false, end)) => {
+                end.has_come();
+                MachineEnd::default()
+            }
+            None => MachineEnd::default(),
+        };
+        if is_over(&state) {
+            end.has_come();
+        }
         let latest = Arc::new(Mutex::new(Latest { state, live: true }));
-        let (shared, key, queue) = (latest.clone(), key.clone(), queue.clone());
+        let (shared, ended, key, queue) = (latest.clone(), end.clone(), key.clone(), queue.clone());
         let follower = tokio::spawn(async move {
             while let Some(state) = states.next().await {
+                if is_over(&state) {
+                    ended.has_come();
+                }
                 shared.lock().state = state;
                 queue.add(key.clone());
             }
@@ -98,16 +122,17 @@ impl Sessions {
             queue.add(key);
         });
         let (granted, follower) = (Arc::default(), follower.abort_handle());
-        let session = Session { client, pod: pod.to_owned(), latest, granted, follower };
+        let session = Session { client, pod: pod.to_owned(), latest, granted, end, follower };
         if let Some(old) = self.0.lock().insert(uid.to_owned(), session.clone()) {
             old.follower.abort();
         }
         Ok(session)
     }
 
-    /// Ends a session.
+    /// Ends a session, with the machine that it was about.
     pub(crate) fn close(&self, uid: &str) {
         if let Some(session) = self.0.lock().remove(uid) {
+            session.end.has_come();
             session.follower.abort();
         }
     }

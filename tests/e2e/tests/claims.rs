@@ -53,6 +53,21 @@ fn lives_of_claims(user: User) {
     assert_eq!((metadata.len(), metadata.mode() & 0o777), (CLAIM_SIZE, 0o600));
     assert!(metadata.blocks() * 512 < CLAIM_SIZE / 2, "the disk is sparse");
 
+    // What no volume can be made for is told where people look: at the instance, and at a glance.
+    installation.apply(&claim("shared").replace("ReadWriteOnce]", "ReadWriteMany]"));
+    installation.apply(&claimed("sharer", "shared"));
+    let told = until_some("the instance says why its claim stays empty", PATIENCE, || {
+        installation.condition("vmi", "sharer", "PodScheduled")
+    });
+    assert!(
+        told.contains("accessModes has ReadWriteMany") && told.contains("ask for ReadWriteOnce"),
+        "{told}"
+    );
+    let status = installation.ironclad(&["status"]).expect("ironclad status");
+    assert!(status.contains("accessModes has ReadWriteMany"), "{status}");
+    installation.kubectl(&["delete", "vm", "sharer", "--wait", "--timeout", "60s"]).expect("deleting");
+    installation.kubectl(&["delete", "pvc", "shared", "--wait", "--timeout", "60s"]).expect("deleting");
+
     // A second machine on the same claim is told who is in its way, and starts when that is gone.
     installation.apply(&claimed("second", "data"));
     let told = until_some("the second machine is refused", PATIENCE, || {

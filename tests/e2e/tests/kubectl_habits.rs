@@ -134,6 +134,11 @@ fn questions_are_answered() {
     assert!(
         ask(&["explain", "deployment.spec.strategy", "--api-version", "apps/v1"]).contains("rollingUpdate")
     );
+    // The one asks for the older documents in protobuf, the other for the newer ones in JSON.
+    for output in ["plaintext-openapiv2", "plaintext"] {
+        let told = ask(&["explain", "vm.spec", "--recursive", "--output", output]);
+        assert!(told.contains("runStrategy") && told.contains("containerDisk"), "{told}");
+    }
     ask(&["wait", "--for", "jsonpath={.status.phase}=Active", "namespace/default", "--timeout", "5s"]);
     ask(&["create", "configmap", "late"]);
     ask(&["wait", "--for", "create", "configmap/late", "--timeout", "5s"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use e2e::rough::{processes, runs};
 use e2e::{BLANK, blank, container_disk};
-use kit::{Installation, Options, Resolver, User, until, until_some};
+use kit::{Installation, Options, Resolver, User, program, until, until_some};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -297,6 +297,14 @@ fn a_small_network_and_a_port_that_somebody_has_are_told_of() {
     let resolver =
         std::fs::read_to_string(format!("/proc/{shim}/root/etc/resolv.conf")).expect("its resolver");
     assert!(!resolver.contains("10.96.0.10"), "nobody answers there: {resolver}");
+
+    // Whoever comes later is told before it says that it is up.
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let up = ["up", "--detach", "--listen", "127.0.0.1:0", "--pod-network", "10.97.12.0/30"];
+    let mut second = std::process::Command::new(program("ironclad"));
+    second.args(up).env("IRONCLAD_DATA_DIR", elsewhere.path());
+    let taken = kit::run(second, None);
+    assert!(!taken.success && taken.stderr.contains("10.97.12.0/30 is in use"), "{}", taken.stderr);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use e2e::example;
-use e2e::streams::{INSTANCES, Proxy};
+use e2e::streams::{INSTANCES, Proxy, Stream};
 use kit::{Installation, Options, kubectl, until};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -30,6 +30,31 @@ fn a_machine_is_reached_by_websockets() {
     screens_show_one_viewer(&installation, &proxy);
     consoles_are_shared(&proxy);
     ports_lead_into_the_guest(&installation, &proxy);
+    a_guest_without_an_agent_is_told_of(&installation);
+    streams_end_with_their_machine(&installation, &proxy);
+}
+
+/// A machine with neither disk nor agent.
+const BARE: &str = "
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: bare}
+spec:
+  domain: {devices: {}, memory: {guest: 64Mi}}
+";
+
+fn a_guest_without_an_agent_is_told_of(installation: &Installation) {
+    installation.apply(BARE);
+    until("the machine without an agent runs", PATIENCE, || {
+        let instance = installation.get("virtualmachineinstance", "default", "bare").unwrap_or_default();
+        instance["status"]["phase"] == "Running"
+    });
+    for order in ["freeze", "unfreeze"] {
+        let path = format!("{INSTANCES}/bare/{order}");
+        let refused = installation.kubectl_with(&["replace", "--raw", &path, "-f", "-"], Some("{}"));
+        assert!(!refused.success, "{order}: {}", refused.stdout);
+        assert!(refused.stderr.contains("the guest agent does not answer"), "{order}: {}", refused.stderr);
+    }
 }
 
 fn consoles_are_shared(proxy: &Proxy) {
@@ -84,6 +109,18 @@ fn ports_lead_into_the_guest(installation: &Installation, proxy: &Proxy) {
     assert_eq!(proxy.refused("/hello/portforward/9"), 500);
     let closed = complaint(installation, "/hello/portforward/9");
     assert!(closed.contains("dialing VM: "), "{closed}");
+}
+
+/// A guest that is killed closes no connection.
+fn streams_end_with_their_machine(installation: &Installation, proxy: &Proxy) {
+    let mut streams =
+        [proxy.open("/hello/console"), proxy.open("/hello/vnc"), proxy.open("/hello/portforward/22")];
+    streams[2].read_until("SSH-2.0-");
+    let mut unanswered = proxy.open("/hello/portforward/53/udp");
+    let stop = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/hello/stop";
+    let now = r#"{"gracePeriod": 0}"#;
+    installation.kubectl_with(&["replace", "--raw", stop, "-f", "-"], Some(now)).expect("stopping by force");
+    streams.iter_mut().chain([&mut unanswered]).for_each(Stream::read_to_close);
 }
 
 /// What is said about a path that is refused, to a client that asks without a websocket.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use api::kubevirt::v1::KubeVirt;
-use apiserver::ApiServer;
 use apiserver::serve::{Limits, listen};
+use apiserver::{ApiServer, Initial};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube_ext::{Api, Context};
 use machinery::admission::UserInfo;
@@ -55,10 +55,13 @@ impl ControlPlane {
     ) -> Result<Self> {
         let pki = Pki::load(layout, arguments.listen, effects.clock.now())?;
         let path = layout.database();
-        let opened =
-            tokio::task::spawn_blocking(move || SqliteStore::open(&path, Retention::default())).await;
-        let store = opened.context("opening the state broke off")?;
-        let store = store.with_context(|| format!("opening {}", layout.database().display()))?;
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut initial = Initial::default();
+            let store = SqliteStore::open_with(&path, Retention::default(), |found| initial.add(found))?;
+            Ok::<_, store::Error>((store, initial))
+        });
+        let opened = opened.await.context("opening the state broke off")?;
+        let (store, initial) = opened.with_context(|| format!("opening {}", layout.database().display()))?;
         let virt_api = VirtApi::new(effects);
         let group = Arc::new(Group::default());
         let settings = apiserver::auth::Settings {
@@ -71,6 +74,7 @@ impl ControlPlane {
         };
         let audit = arguments.audit.open(effects.clock.clone())?;
         let server = ApiServer::builder(Arc::new(store))
+            .initial(initial)
             .settings(server_settings)
             .clock(effects.clock.clone())
             .entropy(effects.entropy.clone())
@@ -108,8 +112,7 @@ impl ControlPlane {
     pub(super) async fn furnish(&self, effects: &Effects) -> Result<()> {
         let context = self.context(KUBE_CONTROLLERS, identity::kubernetes(), effects);
         furniture::storage(&context.client).await.context("creating the storage class")?;
-        let at = furniture::advertised(self.address);
-        furniture::endpoints(&context.client, at).await.context("leading machines to the API")?;
+        furniture::endpoints(&context.client, self.address).await.context("leading machines to the API")?;
         // The controller gives one to each namespace; the first Pod of a script must not come before it.
         let accounts = Api::<ServiceAccount>::new(&context.client);
         match accounts.create("default", &installation::default_account()).await {
@@ -129,9 +132,9 @@ impl ControlPlane {
     ) -> Result<()> {
         let context = self.context(KUBE_CONTROLLERS, identity::kubernetes(), effects);
         furniture::installation(&context.client, &kubevirt).await.context("creating the KubeVirt object")?;
-        let (at, stopped) = (furniture::advertised(self.address), stop.clone().cancelled_owned());
+        let (listen, stopped) = (self.address, stop.clone().cancelled_owned());
         tasks.spawn(async move {
-            furniture::keep(context, kubevirt, at, stopped).await;
+            furniture::keep(context, kubevirt, listen, stopped).await;
             Ok(())
         });
         Ok(())

@@ -19,12 +19,15 @@ use super::installation;
 /// quicker.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often the way out of a server that listens at every address is looked for.
+const WAY_OUT: Duration = Duration::from_secs(30);
+
 /// The API's Service, and the slice that leads to it.
 const OWN_SERVICE: (&str, &str) = ("default", "kubernetes");
 
 /// Returns where the machines of a server that listens at `listen` reach it; nowhere when that is the loopback, which
 /// it leaves only when it is asked to.
-pub(super) fn advertised(listen: SocketAddr) -> Option<SocketAddrV4> {
+fn advertised(listen: SocketAddr) -> Option<SocketAddrV4> {
     let address = match listen.ip() {
         ip if ip.is_loopback() => None,
         ip if ip.is_unspecified() => way_out(),
@@ -32,6 +35,8 @@ pub(super) fn advertised(listen: SocketAddr) -> Option<SocketAddrV4> {
         // Services have IPv4 addresses.
         IpAddr::V6(_) => None,
     };
+    // Nobody beyond the link reaches a link-local one, and no Service may lead there.
+    let address = address.filter(|address| !address.is_link_local());
     address.map(|address| SocketAddrV4::new(address, listen.port()))
 }
 
@@ -45,8 +50,20 @@ fn way_out() -> Option<Ipv4Addr> {
     }
 }
 
+/// Leads the API's Service to where machines reach a server that listens at `listen`. Returns when to look again: who
+/// listens at every address is found at another one when the network has come up, or changed.
+pub(super) async fn endpoints(client: &Client, listen: SocketAddr) -> Result<Option<Duration>, ApiError> {
+    let is_everywhere = listen.ip().is_unspecified();
+    match advertised(listen) {
+        // The way that it had may be there again soon.
+        None if is_everywhere => {}
+        at => lead(client, at).await?,
+    }
+    Ok(is_everywhere.then_some(WAY_OUT))
+}
+
 /// Leads the API's Service to `at`, or nowhere.
-pub(super) async fn endpoints(client: &Client, at: Option<SocketAddrV4>) -> Result<(), ApiError> {
+async fn lead(client: &Client, at: Option<SocketAddrV4>) -> Result<(), ApiError> {
     let api = Api::<EndpointSlice>::new(client);
     let key = Key::new(OWN_SERVICE.0, OWN_SERVICE.1);
     let there = api.find(&key).await?;
@@ -114,7 +131,7 @@ enum Piece {
 pub(super) async fn keep(
     context: Context,
     kubevirt: KubeVirt,
-    at: Option<SocketAddrV4>,
+    listen: SocketAddr,
     stopped: impl Future<Output = ()> + Send,
 ) {
     let mut tasks = Tasks::new();
@@ -148,13 +165,14 @@ pub(super) async fn keep(
     // What went between the start and the first look at what is there.
     queue.add_after(Piece::Storage, PATIENCE);
     queue.add_after(Piece::Installation, PATIENCE);
+    queue.add_after(Piece::Endpoints, PATIENCE);
     tasks.add(async move {
         work(queue, 1, |piece| {
             let (context, kubevirt, recorder) = (&context, &kubevirt, &recorder);
             async move {
                 match piece {
                     Piece::Storage => storage(&context.client).await?,
-                    Piece::Endpoints => endpoints(&context.client, at).await?,
+                    Piece::Endpoints => return endpoints(&context.client, listen).await,
                     Piece::Installation => match installation(&context.client, kubevirt).await {
                         Ok(None) => {}
                         Ok(Some(made)) => tell(recorder, &made),

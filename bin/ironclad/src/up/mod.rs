@@ -9,6 +9,7 @@ mod detach;
 mod furniture;
 mod identity;
 pub(crate) mod installation;
+mod memory;
 pub(crate) mod node;
 mod pki;
 mod proxy;
@@ -64,6 +65,7 @@ pub(crate) fn run(arguments: &UpArgs, global: &Global) -> Result<()> {
         return Ok(());
     }
     telemetry::init(telemetry::Format::detect(), &global.log);
+    memory::bound();
     let mut report = detach::Report::to(arguments.ready_fd);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
@@ -107,10 +109,14 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
     // From here on a signal ends the start as it ends the work.
     let mut terminate = signal(SignalKind::terminate()).context("listening for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for signals")?;
+    // Neither is a node whose network somebody else has.
+    let settled = node::settle(arguments, layout)?;
     let mut plane = ControlPlane::start(arguments, layout, &effects, nodes.clone(), &stop).await?;
     plane.furnish(&effects).await?;
     tracing::info!(address = %plane.address, kubeconfig = %layout.kubeconfig().display(), "the API is ready");
     report.ready();
+    let giving = memory::give_back(effects.clock.clone());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(giving));
 
     let mut tasks = tokio::task::JoinSet::new();
     if let Some(accelerator) = accelerator {
@@ -122,7 +128,7 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
         if first.is_none_or(network::Cidr::has_room_for_name_server) {
             plane.name_server = node::dns::announce(&plane, &effects).await;
         }
-        node::start(arguments, accelerator, layout, &plane, &effects, &nodes, &stop, &mut tasks)?;
+        node::start(settled, accelerator, &plane, &effects, &nodes, &stop, &mut tasks)?;
     } else {
         // What machines need is for the nodes that may join to say.
         plane.install(installation::kubevirt(None), &effects, &stop, &mut tasks).await?;

@@ -92,7 +92,9 @@ impl Agent for Local {
         match self.0.open(target, channel).await.map_err(|error| said(&error))? {
             virt_handler::Opened::Unix(stream) => Ok(Box::new(stream)),
             virt_handler::Opened::Tcp(stream) => Ok(Box::new(stream)),
-            virt_handler::Opened::Udp(socket) => Ok(Box::new(subresource::Datagrams(socket))),
+            virt_handler::Opened::Udp(socket, end) => {
+                Ok(Box::new(end.bounds(subresource::Datagrams(socket))))
+            }
         }
     }
 }

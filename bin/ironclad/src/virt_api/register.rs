@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kube_ext::{Api, Client, Key, PartialObject, Patch, Resource};
+use kube_ext::{Api, Client, Key, PartialObject, Patch, Resource, resources};
 use serde_json::{Value, json};
 use virt_api::subresource::{GROUP, VERSIONS};
 
@@ -108,7 +108,7 @@ fn objects(service: &Service, authority: &str) -> Vec<(Resource, Value)> {
                 "service": {"namespace": service.namespace, "name": service.name, "port": service.port},
             },
         });
-        (Resource::cluster("apiregistration.k8s.io", "v1", "APIService", "apiservices"), object)
+        (resources::API_SERVICE, object)
     }));
     objects
 }

@@ -1,13 +1,11 @@
 //! `virtctl completion`
 
-use std::io::Write as _;
-
 use anyhow::Result;
 use clap::{Args, ValueEnum as _};
 use clap_complete::Shell;
 
 use crate::cli;
-use crate::say::say;
+use crate::say::{self, say};
 use crate::usage::UsageError;
 
 /// Print a script that completes commands and flags in a shell.
@@ -28,7 +26,7 @@ impl Completion {
     /// Runs the command.
     ///
     /// # Errors
-    /// When standard output is closed, or there are more words.
+    /// When standard output cannot be written, or there are more words.
     pub(crate) fn run(&self) -> Result<()> {
         let shell = self.arguments.first().map(|word| Shell::from_str(word, false));
         let Some(Ok(shell)) = shell else {
@@ -40,7 +38,7 @@ impl Completion {
             let parent = format!("virtctl completion {shell}");
             return Err(UsageError::Command { word: word.clone(), parent }.into());
         }
-        Ok(std::io::stdout().write_all(&script(shell))?)
+        say::document(&script(shell))
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Format, exactly};
 use crate::flags::at_most_one;
 use crate::request::{Kind, Request, Verb};
+use crate::say;
 use crate::session::Session;
 
 /// Show a virtual machine with its instance type and preference written out.
@@ -61,8 +62,7 @@ impl Expand {
         })?;
         let mut machine: Value = serde_json::from_slice(&answer)?;
         complete(&mut machine);
-        print!("{}", format.write(&machine, " "));
-        Ok(())
+        say::document(format.write(&machine, " ").as_bytes())
     }
 }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub(crate) use chain::{Chain, Context, GROUP};
 pub(crate) use conditions::{condition_scope, policy_scope};
-pub(crate) use policy::check_types;
+pub(crate) use policy::{check_all_types, check_types};
 
 use crate::Result;
 

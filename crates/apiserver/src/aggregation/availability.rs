@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use http::Request;
 use http_body_util::{BodyExt as _, Limited};
-use machinery::object;
 use serde_json::{Value, json};
 
 use super::front::Front;
 use super::proxy;
 use super::remote::Remote;
 use crate::auth::identity;
-use crate::cache::ObjectKey;
-use crate::peer::target;
-use crate::registry::Collection;
+use crate::peer::target::{Lack, Target};
 use crate::{ApiServer, body};
 
 /// Time for an answer.
@@ -32,6 +29,10 @@ pub(super) struct Finding {
 impl Finding {
     fn failed(reason: &'static str, message: String) -> Self {
         Self { available: false, reason, message }
+    }
+
+    fn passed() -> Self {
+        Self { available: true, reason: "Passed", message: "all checks passed".to_owned() }
     }
 
     /// What is said of versions that this server answers itself.
@@ -60,17 +61,35 @@ impl Finding {
     }
 }
 
+/// What a program says of its version.
+#[derive(Debug)]
+pub(super) struct Described {
+    /// The entries of its `APIResourceList`.
+    pub(super) resources: Vec<Value>,
+    /// Where its OpenAPI document is, if it has one. Who does not say leaves what was known.
+    pub(super) openapi: Result<Option<Box<str>>, String>,
+}
+
 /// Looks whether `remote` can be reached and answers; with what its version consists of, if it does.
-pub(super) async fn check(server: &ApiServer, front: &Front, remote: &Remote) -> (Finding, Option<Value>) {
-    if let Some(finding) = unreachable(server, remote) {
-        return (finding, None);
+pub(super) async fn check(
+    server: &ApiServer,
+    front: &Front,
+    remote: &Remote,
+) -> (Finding, Option<Described>) {
+    if let Err(lack) = remote.behind(server) {
+        return (unreachable(remote, &lack), None);
     }
     let path = remote.path();
-    match ask(server, front, remote, &path).await {
+    let (list, index) =
+        tokio::join!(ask(server, front, remote, &path), ask(server, front, remote, "/openapi/v3"));
+    match list {
         Ok(list) => {
-            let finding =
-                Finding { available: true, reason: "Passed", message: "all checks passed".to_owned() };
-            (finding, Some(list))
+            let resources = list["resources"].as_array().cloned().unwrap_or_default();
+            let openapi = index.map(|index| {
+                let document = &index["paths"][path.trim_start_matches('/')];
+                document["serverRelativeURL"].as_str().map(Box::from)
+            });
+            (Finding::passed(), Some(Described { resources, openapi }))
         }
         Err(why) => {
             let url = format!("https://{}{path}", remote.authority());
@@ -80,35 +99,25 @@ pub(super) async fn check(server: &ApiServer, front: &Front, remote: &Remote) ->
     }
 }
 
-/// What the Service lacks.
-fn unreachable(server: &ApiServer, remote: &Remote) -> Option<Finding> {
-    let Remote { namespace, service: name, port, .. } = remote;
-    let key = ObjectKey::new(namespace, name);
-    let found = server.object(&Collection::new("", "services"), &key).and_then(|entry| entry.parse().ok());
-    let Some(service) = found else {
-        let message = format!("service/{name} in {namespace:?} is not present");
-        return Some(Finding::failed("ServiceNotFound", message));
+/// What is said of a program that cannot be reached.
+fn unreachable(remote: &Remote, lack: &Lack) -> Finding {
+    let Target::Service { namespace, name, port, .. } = &remote.target else {
+        return Finding::failed("ServiceNotFound", "no service is named".to_owned());
     };
-    if service["spec"]["type"] == "ExternalName" {
-        return None;
+    let service = format!("service/{name} in {namespace:?}");
+    match lack {
+        Lack::Url | Lack::Service => Finding::failed("ServiceNotFound", format!("{service} is not present")),
+        Lack::Port => {
+            Finding::failed("ServicePortError", format!("{service} is not listening on port {port}"))
+        }
+        Lack::Endpoints => {
+            Finding::failed("EndpointsNotFound", format!("cannot find endpointslices for {service}"))
+        }
+        Lack::Addresses(port) => Finding::failed(
+            "MissingEndpoints",
+            format!("endpointslices for {service} have no addresses with port name {port:?}"),
+        ),
     }
-    let mut ports = service["spec"]["ports"].as_array().into_iter().flatten();
-    let Some(entry) = ports.find(|entry| entry["port"].as_u64() == Some(u64::from(*port))) else {
-        let message = format!("service/{name} in {namespace:?} is not listening on port {port}");
-        return Some(Finding::failed("ServicePortError", message));
-    };
-    if !target::has_endpoints(server, &key) {
-        let message = format!("cannot find endpointslices for service/{name} in {namespace:?}");
-        return Some(Finding::failed("EndpointsNotFound", message));
-    }
-    let port_name = object::str_at(entry, &["name"]);
-    if target::endpoints_of(server, &key, port_name).is_empty() {
-        let message = format!(
-            "endpointslices for service/{name} in {namespace:?} have no addresses with port name {port_name:?}"
-        );
-        return Some(Finding::failed("MissingEndpoints", message));
-    }
-    None
 }
 
 /// Asks a program, as this server itself, for a JSON document.
@@ -125,7 +134,7 @@ pub(super) async fn ask(
     let request = Request::get(path).header(http::header::ACCEPT, body::JSON).body(body::empty());
     let mut request = request.map_err(|error| error.to_string())?;
     let headers = std::mem::take(request.headers_mut());
-    *request.headers_mut() = proxy::headers(headers, &user, &remote.authority(), None);
+    *request.headers_mut() = proxy::headers(headers, &user, &remote.authority(), None)?;
     let answered = async {
         let response = remote.send(server, front, request).await?;
         let status = response.status();

@@ -2,46 +2,54 @@
 //! of pipes.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    AUTHORIZATION, CONNECTION, HOST, HeaderName, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use machinery::admission::UserInfo;
+use machinery::status::Status;
 
 use super::front::Front;
 use super::remote::Remote;
 use crate::audit::ClientAddress;
+use crate::request::query::encode_path;
 use crate::{ApiServer, Body, body};
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Headers that concern one connection alone (RFC 9110, section 7.6.1).
 const OF_THE_CONNECTION: [HeaderName; 7] =
     [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
-/// Answers a request of `user` with what `remote` says to it.
+/// Answers a request of `user` with what `remote` says to it at `path`, which is the one that was judged.
 pub(super) async fn forward(
     server: &ApiServer,
     front: &Front,
     remote: &Remote,
     user: &UserInfo,
+    path: &str,
     request: Request<Body>,
 ) -> Response<Body> {
-    if !remote.available {
-        return unavailable("service unavailable");
-    }
     let (mut parts, sent) = request.into_parts();
     let protocol = wanted_protocol(&parts.headers);
     let upgrade = protocol.is_some().then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
+    let address = parts.extensions.get::<ClientAddress>().copied();
+    let target = match encode_path(path) {
+        Ok(path) => with_query(path, parts.uri.query()),
+        Err(part) => return refused(&format!("the path must not have the part {part:?}")),
+    };
+    let headers = headers(parts.headers, user, &remote.authority(), address);
+    let (target, headers) = match (target, headers) {
+        (Ok(target), Ok(headers)) => (target, headers),
+        (Err(why), _) | (_, Err(why)) => return refused(&why),
+    };
     let mut onward = Request::new(sent);
     *onward.method_mut() = parts.method;
-    *onward.uri_mut() = match parts.uri.path_and_query() {
-        Some(path) => path.clone().into(),
-        None => parts.uri,
-    };
-    let address = parts.extensions.get::<ClientAddress>().copied();
-    *onward.headers_mut() = headers(parts.headers, user, &remote.authority(), address);
+    *onward.uri_mut() = target;
+    *onward.headers_mut() = headers;
     if let Some(protocol) = protocol.filter(|_| upgrade.is_some()) {
         onward.headers_mut().insert(UPGRADE, protocol);
         onward.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -57,6 +65,16 @@ pub(super) async fn forward(
             return unavailable(&format!("error trying to reach service: {why}"));
         }
     };
+    // Clients would go there with their credentials, and take what they find for this server's answer.
+    if response.status().is_redirection() && response.headers().contains_key(LOCATION) {
+        tracing::warn!(
+            group = &*remote.group,
+            version = &*remote.version,
+            "an aggregated API answers with a redirect, which is not handed on"
+        );
+        let why = "the backend attempted to redirect this request, which is not permitted";
+        return body::answer(StatusCode::BAD_GATEWAY, TEXT, why);
+    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let theirs = hyper::upgrade::on(&mut response);
         if let Some(ours) = upgrade {
@@ -71,6 +89,14 @@ pub(super) async fn forward(
         strip(response.headers_mut());
     }
     response.map(|received| received.map_err(Into::into).boxed_unsync())
+}
+
+fn with_query(path: String, query: Option<&str>) -> Result<Uri, String> {
+    let whole = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    whole.parse().map_err(|error| format!("{whole:?} cannot be asked for: {error}"))
 }
 
 /// The protocol that a client wants its connection to change to.
@@ -111,12 +137,15 @@ fn strip(headers: &mut HeaderMap) {
 
 /// The headers with which a request goes on: no credentials and nothing of a client's own making about who it is, but
 /// the user that was found out here.
+///
+/// # Errors
+/// Names what of the user cannot stand in a header. To leave it out would name somebody else.
 pub(super) fn headers(
     mut headers: HeaderMap,
     user: &UserInfo,
     host: &str,
     client: Option<ClientAddress>,
-) -> HeaderMap {
+) -> Result<HeaderMap, String> {
     strip(&mut headers);
     let forged: Vec<HeaderName> = headers
         .keys()
@@ -130,28 +159,30 @@ pub(super) fn headers(
         headers.remove(name);
     }
     let mut add = |name: &str, value: &str| {
-        let (name, value) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes()));
-        if let (Ok(name), Ok(value)) = (name, value) {
-            headers.append(name, value);
+        let shown = HeaderValue::from_bytes(value.as_bytes());
+        match (name.parse::<HeaderName>(), shown) {
+            (Ok(name), Ok(shown)) => drop(headers.append(name, shown)),
+            _ => return Err(format!("{value:?} cannot stand in the header {name}")),
         }
+        Ok(())
     };
-    add("host", host);
-    add("x-remote-user", &user.username);
+    add("host", host)?;
+    add("x-remote-user", &user.username)?;
     if !user.uid.is_empty() {
-        add("x-remote-uid", &user.uid);
+        add("x-remote-uid", &user.uid)?;
     }
     for group in &user.groups {
-        add("x-remote-group", group);
+        add("x-remote-group", group)?;
     }
     for (key, values) in &user.extra {
         for value in values {
-            add(&format!("x-remote-extra-{}", escaped(key)), value);
+            add(&format!("x-remote-extra-{}", escaped(key)), value)?;
         }
     }
     if let Some(client) = client {
-        add("x-forwarded-for", &client.0.to_string());
+        add("x-forwarded-for", &client.0.to_string())?;
     }
-    headers
+    Ok(headers)
 }
 
 /// Writes the key of an extra so that it can be part of a header's name (RFC 9110, section 5.6.2); what cannot, and the
@@ -169,12 +200,15 @@ fn escaped(key: &str) -> String {
 }
 
 /// 503, in the words and the form of kube-apiserver.
-fn unavailable(why: &str) -> Response<Body> {
-    let mut response =
-        body::answer(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", format!("{why}\n"));
+pub(super) fn unavailable(why: &str) -> Response<Body> {
+    let mut response = body::answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n"));
     response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    debug_assert!(response.headers().contains_key(CONTENT_TYPE));
     response
+}
+
+/// What cannot be said to another program as it was judged here is not said.
+fn refused(why: &str) -> Response<Body> {
+    body::refusal(&Status::bad_request(why))
 }
 
 #[cfg(test)]
@@ -198,7 +232,7 @@ mod tests {
         let mut user = UserInfo { username: "u".to_owned(), uid: "7".to_owned(), ..UserInfo::default() };
         user.groups = vec!["a".to_owned(), "b".to_owned()];
         user.extra.insert("example.test/Team%".to_owned(), vec!["x".to_owned()]);
-        let shown = headers(sent, &user, "s.ns.svc:443", None);
+        let shown = headers(sent, &user, "s.ns.svc:443", None).expect("a name");
         let mut shown: Vec<(&str, &str)> =
             shown.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("text"))).collect();
         shown.sort_unstable();
@@ -214,5 +248,16 @@ mod tests {
                 ("x-remote-user", "u"),
             ]
         );
+    }
+
+    #[test]
+    fn who_cannot_be_named_is_not_named_otherwise() {
+        let mut user =
+            UserInfo { username: "u\nx-remote-group: system:masters".to_owned(), ..UserInfo::default() };
+        let refused = headers(HeaderMap::new(), &user, "a", None).expect_err("it is no header");
+        assert!(refused.contains("x-remote-user"), "{refused}");
+        user.username = "u".to_owned();
+        user.groups = vec!["a\0".to_owned()];
+        assert!(headers(HeaderMap::new(), &user, "a", None).is_err());
     }
 }

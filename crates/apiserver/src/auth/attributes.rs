@@ -73,7 +73,7 @@ impl<'a> Attributes<'a> {
 
 /// The one object that a request for a collection is limited to by its field selector, if it is: rules for single
 /// objects then apply to lists and watches of them.
-pub(super) fn selected_name(info: &RequestInfo, query: &str) -> Option<String> {
+pub(crate) fn selected_name(info: &RequestInfo, query: &str) -> Option<String> {
     if !info.name.is_empty() || !matches!(&*info.verb, "list" | "watch" | "deletecollection") {
         return None;
     }

@@ -1,6 +1,6 @@
 //! Who asks, and whether they may.
 //!
-//! Authentication: a client certificate ([`certificate`]), else a bearer token ([`bearer`]), else nobody. The identity
+//! Authentication: a client certificate ([`certificate`]), else a bearer token ([`bearer`], [`websocket`]), else nobody. The identity
 //! that comes out travels as a [`UserInfo`](machinery::admission::UserInfo); callers in the same process bring theirs.
 //! Authorisation: impersonation headers first ([`impersonate`]), then RBAC ([`rbac`]) on the attributes that the
 //! request's path gives ([`attributes`]), and for the agents of nodes what is on their node. Writes to roles and bindings pass [`escalation`] as well.
@@ -18,6 +18,7 @@ pub mod rbac;
 pub mod review;
 mod token;
 mod token_review;
+pub(crate) mod websocket;
 
 use std::sync::Arc;
 
@@ -113,30 +114,31 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
 }
 
-/// Says as whom a request acts (impersonation headers may change that), once it is clear that it may.
+/// Says as whom a request acts: impersonation headers may change that.
 ///
 /// # Errors
-/// Refuses with 403 what the rules do not allow.
-pub fn authorize(
-    server: &ApiServer,
-    user: UserInfo,
-    headers: &HeaderMap,
-    info: &RequestInfo,
-    query: Option<&str>,
-) -> Result<UserInfo> {
-    let user = impersonate::apply(server, user, headers).inspect_err(|status| {
+/// Refuses with 403 who may not act as somebody else.
+pub fn acting(server: &ApiServer, user: UserInfo, headers: &HeaderMap) -> Result<UserInfo> {
+    impersonate::apply(server, user, headers).inspect_err(|status| {
         if status.code == Reason::Forbidden.code() {
             audit::decided(false, "");
         }
-    })?;
+    })
+}
+
+/// Refuses with 403 unless `user` may do what a request asks for.
+///
+/// # Errors
+/// The refusal names user, verb and resource.
+pub fn authorize(server: &ApiServer, user: &UserInfo, info: &RequestInfo, query: Option<&str>) -> Result<()> {
     let name = attributes::selected_name(info, query.unwrap_or_default());
     let mut attributes = Attributes::of(info);
     if let Some(name) = &name {
         attributes.name = name;
     }
-    let decision = server.auth().decide(server, &user, &attributes);
+    let decision = server.auth().decide(server, user, &attributes);
     audit::decided(decision.allowed, &decision.reason);
-    if decision.allowed { Ok(user) } else { Err(attributes.forbidden(&user, &decision.reason)) }
+    if decision.allowed { Ok(()) } else { Err(attributes.forbidden(user, &decision.reason)) }
 }
 
 /// Refuses with 403 unless `user` may do what `attributes` say.

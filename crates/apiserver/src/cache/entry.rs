@@ -1,6 +1,6 @@
 //! One version of one object, as the cache holds it: shared bytes and the few fields that selectors need.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ObjectKey {
     /// Namespace; empty for cluster-scoped objects.
-    pub namespace: Box<str>,
+    pub namespace: Arc<str>,
     /// Object name.
-    pub name: Box<str>,
+    pub name: Arc<str>,
 }
 
 impl ObjectKey {
@@ -26,13 +26,13 @@ impl ObjectKey {
 
 impl Ord for ObjectKey {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let bytes =
-            |key: &Self| -> Vec<u8> { [key.namespace.as_bytes(), b"/", key.name.as_bytes()].concat() };
         if self.namespace == other.namespace {
-            self.name.cmp(&other.name)
-        } else {
-            bytes(self).cmp(&bytes(other))
+            return self.name.cmp(&other.name);
         }
+        fn bytes(key: &ObjectKey) -> impl Iterator<Item = u8> {
+            key.namespace.bytes().chain([b'/']).chain(key.name.bytes())
+        }
+        bytes(self).cmp(bytes(other))
     }
 }
 
@@ -63,6 +63,12 @@ impl Facets {
                 .collect(),
             fields: paths.iter().map(|path| field(object, path)).collect(),
         }
+    }
+
+    /// Shares these. Most objects have none, and all of those share one.
+    pub fn share(self) -> Arc<Self> {
+        static NONE: LazyLock<Arc<Facets>> = LazyLock::new(Arc::default);
+        if self == Self::default() { Arc::clone(&NONE) } else { Arc::new(self) }
     }
 
     /// Returns the value of a label.
@@ -99,7 +105,7 @@ pub struct Entry {
     /// What selectors look at.
     pub facets: Arc<Facets>,
     /// The object in the form that it was written in, where a schema that changed since shows it in another.
-    pub written: Option<Bytes>,
+    pub written: Option<Box<Bytes>>,
 }
 
 impl Entry {
@@ -121,16 +127,16 @@ impl Entry {
     /// # Errors
     /// Fails when the bytes are not JSON, which means that the store was damaged.
     pub fn parse_written(&self) -> Result<Value, serde_json::Error> {
-        serde_json::from_slice(self.written.as_ref().unwrap_or(&self.bytes))
+        serde_json::from_slice(self.written.as_deref().unwrap_or(&self.bytes))
     }
 
     /// Returns this version of the object in another form. How it was written stays known: the next form comes from there,
     /// so that what one schema hides is there again with the next.
     #[must_use]
     pub fn in_form(&self, object: &Value, facets: Arc<Facets>) -> Self {
-        let written = self.written.clone().unwrap_or_else(|| self.bytes.clone());
+        let written = self.written.as_deref().unwrap_or(&self.bytes);
         let shown = Self::new(self.key.clone(), self.revision, &super::stored_bytes(object), facets);
-        let written = (shown.bytes != written).then_some(written);
+        let written = (shown.bytes != written).then(|| Box::new(written.clone()));
         Self { written, ..shown }
     }
 
@@ -170,14 +176,9 @@ fn metadata_at(bytes: &[u8]) -> Option<usize> {
 fn with_revision(stored: &[u8], revision: u64) -> Bytes {
     let Some(at) = metadata_at(stored) else { return Bytes::copy_from_slice(stored) };
     let revision = revision.to_string();
-    let comma = stored.get(at) != Some(&b'}');
-    let mut out = BytesMut::with_capacity(stored.len() + REVISION.len() + revision.len() + 2);
-    out.put_slice(&stored[..at]);
-    out.put_slice(REVISION);
-    out.put_slice(revision.as_bytes());
-    out.put_slice(if comma { b"\"," } else { b"\"" });
-    out.put_slice(&stored[at..]);
-    out.freeze()
+    let end: &[u8] = if stored.get(at) == Some(&b'}') { b"\"" } else { b"\"," };
+    // Just what is needed: this is kept for as long as the object is.
+    [&stored[..at], REVISION, revision.as_bytes(), end, &stored[at..]].concat().into()
 }
 
 /// Removes what [`with_revision`] inserted.

@@ -1,10 +1,11 @@
 //! Selecting objects by namespace, labels and fields.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use machinery::selector::{FieldSelector, LabelSelector};
 
-use super::{Facets, ObjectKey};
+use super::{Cache, Entry, Facets, ObjectKey};
 
 /// What a list or watch asks for.
 #[derive(Clone, Debug, Default)]
@@ -20,14 +21,69 @@ pub struct Selection {
 impl Selection {
     /// Returns whether an object is meant. `names` are the paths whose values `facets` holds.
     pub fn matches(&self, key: &ObjectKey, facets: &Facets, names: &[Box<str>]) -> bool {
-        (self.namespace.is_empty() || self.namespace == key.namespace)
+        (self.namespace.is_empty() || *self.namespace == *key.namespace)
             && (self.labels.is_everything() || self.labels.matches_labels(|label| facets.label(label)))
             && (self.fields.is_everything() || self.fields.matches(|field| value(field, key, facets, names)))
+    }
+
+    /// Returns whether all objects of the namespace are meant.
+    pub fn is_everything(&self) -> bool {
+        self.labels.is_everything() && self.fields.is_everything()
     }
 
     /// Returns the one name that the selection can mean, if it says one.
     pub fn name(&self) -> Option<&str> {
         self.fields.exact("metadata.name")
+    }
+}
+
+/// Some consecutive objects of a selection.
+#[derive(Debug, Default)]
+pub struct Part {
+    /// The objects, ordered by key.
+    pub entries: Vec<Arc<Entry>>,
+    /// The revision whose state this is.
+    pub revision: u64,
+    /// Whether more objects follow.
+    pub has_more: bool,
+    /// How many follow, where that is known: objects are not looked at to be counted.
+    pub rest: Option<u64>,
+}
+
+impl Cache {
+    /// Returns up to `limit` objects (all, when it is 0) that `selection` means and that stand behind `after`.
+    ///
+    /// With `at`, in the state of that revision; nothing where this is not the state of the collection (any more).
+    pub fn part(
+        &self,
+        selection: &Selection,
+        after: Option<&ObjectKey>,
+        limit: usize,
+        at: Option<u64>,
+    ) -> Option<Part> {
+        let state = self.state.read();
+        let (applied, changed) = (self.applied.get(), state.history.latest());
+        let revision = match at {
+            // Changes are applied in order, so all up to the newest of this collection are in.
+            None => applied.max(changed),
+            Some(at) if changed <= at && at <= applied => at,
+            Some(_) => return None,
+        };
+        let names = self.fields();
+        let meant = |entry: &&Arc<Entry>| selection.matches(&entry.key, &entry.facets, &names);
+        let mut found = state.behind(&selection.namespace, after).map(|(_, entry)| entry).filter(meant);
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        let entries: Vec<_> = found.by_ref().take(limit).map(Arc::clone).collect();
+        let Some(last) = entries.last().filter(|_| entries.len() == limit) else {
+            return Some(Part { entries, revision, ..Part::default() });
+        };
+        let (has_more, rest) = if selection.is_everything() {
+            let rest = state.behind(&selection.namespace, Some(&last.key)).count() as u64;
+            (rest > 0, Some(rest))
+        } else {
+            (found.next().is_some(), None)
+        };
+        Some(Part { entries, revision, has_more, rest })
     }
 }
 

@@ -1,15 +1,17 @@
 //! The watch cache: what the store holds, in memory, and what changed lately.
 //!
-//! Reads and watches are served from here. One [`Collection`](crate::registry::Collection) has one [`Cache`]; all
-//! changes pass through [`Caches::apply`] in the order of their revisions.
+//! Reads and watches are served from here. One [`Collection`](crate::registry::Collection) has one [`Cache`]; the store hands
+//! all changes to [`Caches::apply`] in the order of their revisions.
 
 mod entry;
 mod history;
 mod list;
 mod signal;
+mod skim;
 mod watcher;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use self::signal::Signal;
@@ -17,7 +19,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use entry::{Entry, Facets, ObjectKey, field, stored_bytes, without_revision};
 pub use history::{Change, ChangeKind};
-pub use list::Selection;
+pub use list::{Part, Selection};
 pub use watcher::{Expired, Watcher};
 
 use crate::registry::Collection;
@@ -27,20 +29,15 @@ use history::History;
 #[derive(Debug)]
 pub struct Caches {
     caches: RwLock<HashMap<Collection, Arc<Cache>>>,
-    sequence: Mutex<Sequence>,
     applied: Arc<Signal>,
 }
 
-/// Brings changes into the order of their revisions.
-#[derive(Debug, Default)]
-struct Sequence {
-    applied: u64,
-    waiting: BTreeMap<u64, (Collection, Change)>,
-}
+/// Objects that tell how large objects of their kind are.
+const SAMPLE: usize = 64;
 
 impl Default for Caches {
     fn default() -> Self {
-        Self { caches: RwLock::default(), sequence: Mutex::default(), applied: Arc::new(Signal::new(0)) }
+        Self { caches: RwLock::default(), applied: Arc::new(Signal::new(0)) }
     }
 }
 
@@ -72,8 +69,7 @@ impl Caches {
     }
 
     /// Fills the caches at start, before any change is applied.
-    pub fn load(&self, entries: impl IntoIterator<Item = (Collection, Entry)>, revision: u64) {
-        self.sequence.lock().applied = revision;
+    pub fn load(&self, collections: impl IntoIterator<Item = (Collection, Vec<Arc<Entry>>)>, revision: u64) {
         self.applied.set(revision);
         // Kinds are made known before there is anything in them. Their caches have seen none of what is loaded now happen:
         // who watches from an earlier revision has to list again.
@@ -81,22 +77,17 @@ impl Caches {
             cache.state.write().history = History::new(revision);
             cache.changed.set(revision);
         }
-        for (collection, entry) in entries {
-            self.of(&collection).state.write().objects.insert(entry.key.clone(), Arc::new(entry));
+        for (collection, entries) in collections {
+            let objects = entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+            self.of(&collection).state.write().objects = objects;
         }
     }
 
-    /// Applies a committed change. Every revision must be applied exactly once; those that come early wait.
-    pub fn apply(&self, collection: Collection, change: Change) {
-        let mut sequence = self.sequence.lock();
-        sequence.waiting.insert(change.entry.revision, (collection, change));
-        let mut applied = sequence.applied;
-        while let Some((collection, change)) = sequence.waiting.remove(&(applied + 1)) {
-            applied += 1;
-            self.of(&collection).apply(change);
-        }
-        sequence.applied = applied;
-        self.applied.set(applied);
+    /// Applies a committed change. Each is applied once, after those of all earlier revisions.
+    pub fn apply(&self, collection: &Collection, change: Change) {
+        let revision = change.entry.revision;
+        self.of(collection).apply(change);
+        self.applied.set(revision);
     }
 
     /// Returns the revision up to which all changes are applied.
@@ -169,8 +160,8 @@ impl Cache {
             return;
         }
         for entry in state.objects.values_mut() {
-            if let Ok(object) = entry.parse() {
-                let facets = Arc::new(Facets::of(&object, &fields));
+            if let Ok(facets) = Facets::read(&entry.bytes, &fields) {
+                let facets = facets.share();
                 *entry = Arc::new(Entry { facets, ..Entry::clone(entry) });
             }
         }
@@ -189,7 +180,7 @@ impl Cache {
         for entry in state.objects.values_mut() {
             let Ok(written) = entry.parse_written() else { continue };
             let shown = form(written.clone()).unwrap_or(written);
-            let facets = Arc::new(Facets::of(&shown, &fields));
+            let facets = Facets::of(&shown, &fields).share();
             let shown = entry.in_form(&shown, facets);
             if shown.bytes != entry.bytes {
                 *entry = Arc::new(shown);
@@ -222,6 +213,14 @@ impl Cache {
         self.state.read().objects.len()
     }
 
+    /// Returns about how many bytes an object has, by some of those held; nothing if none is.
+    pub fn mean_size(&self) -> Option<usize> {
+        let state = self.state.read();
+        let sizes = state.objects.values().take(SAMPLE).map(|entry| entry.bytes.len());
+        let (count, sum) = sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size));
+        (count > 0).then(|| sum / count)
+    }
+
     /// Returns whether no object is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -251,19 +250,32 @@ impl Cache {
 }
 
 impl State {
+    /// Returns the objects of a namespace (of all, when it is empty), in order.
     fn range(&self, namespace: &str) -> impl Iterator<Item = &Arc<Entry>> {
+        self.behind(namespace, None).map(|(_, entry)| entry)
+    }
+
+    /// Returns those of them that stand behind `after`.
+    fn behind<'a>(
+        &'a self,
+        namespace: &str,
+        after: Option<&ObjectKey>,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Arc<Entry>)> + use<'a> {
         let all = namespace.is_empty();
-        let namespace = namespace.to_owned();
-        let start = ObjectKey::new(&namespace, "");
+        let first = ObjectKey::new(namespace, "");
+        let namespace = Arc::clone(&first.namespace);
+        let start = match after {
+            Some(after) if *after >= first => Bound::Excluded(after.clone()),
+            _ => Bound::Included(first),
+        };
         self.objects
-            .range(start..)
-            .take_while(move |(key, _)| all || *key.namespace == *namespace)
-            .map(|(_, entry)| entry)
+            .range((start, Bound::Unbounded))
+            .take_while(move |(key, _)| all || key.namespace == namespace)
     }
 }
 
 /// Events come in numbers and are seldom read: they stay in the store.
-fn keeps_objects(collection: &Collection) -> bool {
+pub fn keeps_objects(collection: &Collection) -> bool {
     !(collection.group.is_empty() && &*collection.plural == "events")
 }
 

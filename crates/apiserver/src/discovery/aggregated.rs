@@ -45,7 +45,7 @@ pub(super) fn document(snapshot: &Snapshot, core: bool, version: &str) -> Value 
 fn describe(group: &Group) -> Value {
     let metadata = if group.name.is_empty() { json!({}) } else { json!({"name": *group.name}) };
     let version = |own: &crate::registry::GroupVersion| {
-        let resources = if own.foreign.is_empty() {
+        let resources = if own.foreign.is_empty() && own.remote.is_none() {
             own.resources.iter().map(|resource| resource_of(resource)).collect()
         } else {
             from_list(&own.foreign)

@@ -44,7 +44,7 @@ fn describe(group: &Group) -> Value {
 pub(super) fn resources(snapshot: &Snapshot, group: &str, version: &str) -> Option<Value> {
     let versions = &snapshot.group(group)?.versions;
     let found = versions.iter().find(|own| &*own.version == version)?;
-    if !found.foreign.is_empty() {
+    if !found.foreign.is_empty() || found.remote.is_some() {
         let version = format!("{group}/{version}");
         let listed = &found.foreign;
         return Some(

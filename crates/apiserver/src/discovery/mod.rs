@@ -6,12 +6,13 @@
 mod aggregated;
 mod legacy;
 
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::registry::Snapshot;
+use crate::request::negotiate::is_known;
 use crate::{Body, body, protobuf};
 
 pub use legacy::storage_version_hash;
@@ -77,9 +78,8 @@ pub fn not_found() -> Response<Body> {
 /// Sends the aggregated document, or says that the client has it already.
 fn aggregate(document: &Value, version: &str, media_type: &str, headers: &HeaderMap) -> Response<Body> {
     let bytes = document.to_string();
-    let tag = format!("\"{}\"", hex::encode_upper(Sha256::digest(bytes.as_bytes())));
-    let known = headers.get_all(IF_NONE_MATCH).iter().any(|known| known.as_bytes() == tag.as_bytes());
-    let mut response = if known {
+    let tag = hex::encode_upper(Sha256::digest(bytes.as_bytes()));
+    let mut response = if is_known(headers, &tag) {
         let mut response = Response::new(body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
@@ -89,7 +89,7 @@ fn aggregate(document: &Value, version: &str, media_type: &str, headers: &Header
     };
     let kind = format!("{media_type};g={};v={version};as=APIGroupDiscoveryList", aggregated::GROUP);
     let fields = response.headers_mut();
-    for (name, value) in [(CONTENT_TYPE, kind), (ETAG, tag)] {
+    for (name, value) in [(CONTENT_TYPE, kind), (ETAG, format!("\"{tag}\""))] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             fields.insert(name, value);
         }
@@ -100,6 +100,7 @@ fn aggregate(document: &Value, version: &str, media_type: &str, headers: &Header
 
 #[cfg(test)]
 mod tests {
+    use http::header::IF_NONE_MATCH;
     use http_body_util::BodyExt as _;
 
     use super::*;

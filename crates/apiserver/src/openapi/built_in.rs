@@ -1,90 +1,56 @@
 //! Schemas of built-in kinds, taken from the facts as text.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::descriptions;
+use super::form::Form;
 use crate::registry::facts;
 
 const REFERENCE: &str = "\"$ref\":\"";
-const PLACE: &str = "#/components/schemas/";
 
-/// A hash over all definitions.
-pub(super) fn digest() -> &'static [u8] {
-    static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
-    DIGEST.get_or_init(|| {
-        let mut hash = Sha256::new();
-        hash.update(descriptions::TEXT);
-        for name in facts::definition_names() {
-            hash.update(name);
-            hash.update(facts::definition(name).unwrap_or_default());
-        }
-        hash.finalize().into()
-    })
-}
+/// Definitions that a document needs, with all that they refer to.
+#[derive(Debug, Default)]
+pub(super) struct Needed(BTreeSet<&'static str>);
 
-/// The schemas of a document, gathered with all that they refer to.
-#[derive(Default)]
-pub(super) struct Schemas {
-    needed: BTreeSet<&'static str>,
-    own: BTreeMap<String, String>,
-}
-
-impl Schemas {
-    /// Takes in a definition of the facts, and those that it refers to. Says whether there is one.
-    pub(super) fn need(&mut self, name: &str) -> bool {
-        let Some((name, text)) = facts::definition_entry(name) else {
-            return false;
-        };
-        let mut waiting = vec![(name, text)];
+impl Needed {
+    /// Takes in a definition of the facts, and those that it refers to; no other name counts.
+    pub(super) fn need(&mut self, name: &str) {
+        let Some(entry) = facts::definition_entry(name) else { return };
+        let mut waiting = vec![entry];
         while let Some((name, text)) = waiting.pop() {
-            if self.needed.insert(name) {
+            if self.0.insert(name) {
                 waiting.extend(references(text).filter_map(facts::definition_entry));
             }
         }
-        true
     }
 
-    /// Adds a schema that is not in the facts; what it refers to must be needed as well.
-    pub(super) fn add(&mut self, name: &str, schema: &Value) {
-        let text = schema.to_string();
-        for reference in references(&text) {
-            self.need(reference.trim_start_matches(PLACE));
-        }
-        self.own.insert(name.to_owned(), text);
+    /// Takes in what another document needs.
+    pub(super) fn join(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
-    /// Writes the object of all schemas.
-    pub(super) fn finish(self) -> String {
-        let mut out = String::from("{");
-        let mut put = |name: &str, text: &str| {
-            if out.len() > 1 {
-                out.push(',');
-            }
-            out.push_str(&Value::from(name).to_string());
-            out.push(':');
-            out.push_str(text);
-        };
-        for name in self.needed {
-            put(name, &placed(&described(name)));
+    /// Writes the schemas, one by one.
+    pub(super) fn each(&self, form: Form, put: &mut dyn FnMut(&str, Value)) {
+        for name in &self.0 {
+            put(name, schema(name, form));
         }
-        for (name, text) in &self.own {
-            put(name, text);
-        }
-        out.push('}');
-        out
     }
 }
 
-/// Returns a definition's schema with descriptions for people.
-fn described(name: &str) -> String {
+/// The schema of a definition, with descriptions for people.
+fn schema(name: &str, form: Form) -> Value {
     let text = facts::definition(name).unwrap_or_default();
-    let Ok(mut schema) = serde_json::from_str(text) else { return text.to_owned() };
+    let mut schema: Value = serde_json::from_str(text).unwrap_or_default();
+    // What is a number or a text, amounts and ports, is called a text where there are no alternatives.
+    let is_text = |branch: &Value| branch["type"] == "string";
+    if form == Form::V2 && schema["oneOf"].as_array().is_some_and(|branches| branches.iter().any(is_text)) {
+        schema["type"] = "string".into();
+    }
     descriptions::describe(name, &mut schema);
-    schema.to_string()
+    form.settle(&mut schema);
+    schema
 }
 
 /// The definitions that a schema's text refers to. A property named `$ref` has an object as its value, so the quoted
@@ -93,67 +59,43 @@ fn references(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices(REFERENCE).filter_map(|(at, _)| text[at + REFERENCE.len()..].split('"').next())
 }
 
-/// Writes references as places in the document. A reference with something beside it must be wrapped.
-fn placed(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + text.len() / 4);
-    let mut rest = text;
-    while let Some(at) = rest.find(REFERENCE) {
-        let (before, after) = (&rest[..at], &rest[at + REFERENCE.len()..]);
-        let Some((name, after)) = after.split_once('"') else {
-            break;
-        };
-        out.push_str(before);
-        if after.starts_with(',') || before.ends_with(',') {
-            out.push_str("\"allOf\":[{\"$ref\":\"");
-            out.push_str(PLACE);
-            out.push_str(name);
-            out.push_str("\"}]");
-        } else {
-            out.push_str(REFERENCE);
-            out.push_str(PLACE);
-            out.push_str(name);
-            out.push('"');
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn all(needed: &Needed, form: Form) -> Value {
+        let mut all = Value::Null;
+        needed.each(form, &mut |name, schema| all[name] = schema);
+        all
+    }
+
     #[test]
     fn a_pod_brings_all_that_it_refers_to() {
-        let mut schemas = Schemas::default();
-        assert!(schemas.need("io.k8s.api.core.v1.Pod") && !schemas.need("none"));
-        let all: Value = serde_json::from_str(&schemas.finish()).expect("JSON");
-        let text = all.to_string();
-        assert!(all.get("io.k8s.api.core.v1.Container").is_some());
-        let pod = &all["io.k8s.api.core.v1.Pod"];
-        assert!(pod["description"].is_string() && pod["properties"]["spec"]["description"].is_string());
-        assert_eq!(pod["properties"]["kind"]["type"], "string");
-        for (at, _) in text.match_indices(REFERENCE) {
-            let target = text[at + REFERENCE.len()..].split('"').next().expect("a name");
-            let name = target.strip_prefix(PLACE).expect("a place in the document");
-            assert!(all.get(name).is_some(), "{name}");
+        let mut needed = Needed::default();
+        needed.need("io.k8s.api.core.v1.Pod");
+        needed.need("none");
+        for form in [Form::V2, Form::V3] {
+            let all = all(&needed, form);
+            assert!(all.get("io.k8s.api.core.v1.Container").is_some());
+            let pod = &all["io.k8s.api.core.v1.Pod"];
+            assert!(pod["description"].is_string() && pod["properties"]["spec"]["description"].is_string());
+            assert_eq!(pod["properties"]["kind"]["type"], "string");
+            for target in references(&all.to_string()) {
+                let name = target.strip_prefix(&form.reference("")).expect("a place in the document");
+                assert!(all.get(name).is_some(), "{name}");
+            }
         }
     }
 
     #[test]
-    fn every_definition_stays_json() {
+    fn every_definition_has_a_schema() {
         for name in facts::definition_names() {
-            let text = placed(&described(name));
-            let schema: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(schema.is_object(), "{name}");
+            for form in [Form::V2, Form::V3] {
+                assert!(schema(name, form).is_object(), "{name}");
+            }
         }
-    }
-
-    #[test]
-    fn references_with_company_are_wrapped() {
-        let text = r#"{"a":{"$ref":"x"},"b":{"$ref":"y","default":{}}}"#;
-        let expected = r##"{"a":{"$ref":"#/components/schemas/x"},"b":{"allOf":[{"$ref":"#/components/schemas/y"}],"default":{}}}"##;
-        assert_eq!(placed(text), expected);
+        let quantity = schema("io.k8s.apimachinery.pkg.api.resource.Quantity", Form::V2);
+        assert_eq!(quantity["type"], "string");
+        assert_eq!(quantity.get("oneOf"), None);
     }
 }

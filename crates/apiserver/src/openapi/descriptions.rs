@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// The file, for a hash over all that documents are made of.
-pub(super) const TEXT: &str = include_str!("../../facts/descriptions.tsv");
+/// The file.
+const TEXT: &str = include_str!("../../facts/descriptions.tsv");
 
 static LINES: LazyLock<HashMap<&str, &str>> =
     LazyLock::new(|| TEXT.lines().filter_map(|line| line.split_once('\t')).collect());

@@ -1,11 +1,15 @@
 //! One question over HTTPS: connect, send, read, within bounds.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
@@ -14,7 +18,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -24,6 +28,14 @@ use super::target::{Address, Target};
 
 /// Most bytes of an answer.
 const ANSWER_MAX: usize = 4 << 20;
+/// Time that an address has for itself, before another one is tried beside it.
+const PACE: Duration = Duration::from_secs(1);
+/// Time for a connection.
+const DIAL: Duration = Duration::from_secs(5);
+/// Time for TLS on it.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Addresses whose failure is told.
+const TOLD: usize = 3;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -150,31 +162,63 @@ pub(crate) async fn post(
     timeout: u64,
     body: Vec<u8>,
 ) -> Result<Vec<u8>, Error> {
-    let mut failure = "no address to connect to".to_owned();
-    for address in addresses {
-        match connect(target, address, &tls).await {
-            Ok(stream) => return exchange(target, stream, timeout, body).await,
-            Err(why) => failure = why,
+    let stream = open(target, addresses, &tls).await.map_err(Error::Connection)?;
+    exchange(target, stream, timeout, body).await
+}
+
+/// Connects to the first address of a target that takes the connection: another one is tried when one fails, and beside
+/// one that takes its time, so that a host which is gone costs a moment.
+///
+/// # Errors
+/// Says why no address can be connected to, in words that are the same whichever was tried first.
+pub(crate) async fn open(
+    target: &Target,
+    addresses: &[Address],
+    tls: &Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, String> {
+    let mut untried = addresses.iter();
+    let mut tried = FuturesUnordered::new();
+    let mut failures = BTreeSet::new();
+    loop {
+        match untried.next() {
+            Some(address) => tried.push(connect(target, address, tls)),
+            None if tried.is_empty() => break,
+            None => {}
+        }
+        let last = untried.len() == 0;
+        tokio::select! {
+            Some(outcome) = tried.next() => match outcome {
+                Ok(stream) => return Ok(stream),
+                Err(why) => drop(failures.insert(why)),
+            },
+            () = tokio::time::sleep(PACE), if !last => {}
         }
     }
-    Err(Error::Connection(failure))
+    if failures.is_empty() {
+        return Err("no address to connect to".to_owned());
+    }
+    let told: Vec<String> = failures.into_iter().take(TOLD).collect();
+    Err(told.join("; "))
 }
 
 /// Connects to one address of a target.
 ///
 /// # Errors
 /// Says why that cannot be done.
-pub(crate) async fn connect(
+async fn connect(
     target: &Target,
     (host, port): &Address,
     tls: &Arc<ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, String> {
     let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| {
+    let dialled = tokio::time::timeout(DIAL, TcpStream::connect((host.as_str(), *port))).await;
+    let dialled = dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let stream = dialled.map_err(|error| {
         let why = match error.kind() {
             io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
             io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
             io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+            io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
             _ => error.to_string(),
         };
         format!("dial tcp {shown}: {why}")
@@ -184,11 +228,29 @@ pub(crate) async fn connect(
     let host = target.host();
     let name = ServerName::try_from(host.clone()).map_err(|_| format!("{host:?} is no host name"))?;
     let connector = TlsConnector::from(Arc::clone(tls));
-    connector.connect(name, stream).await.map_err(|error| match error.get_ref().map(ToString::to_string) {
-        Some(why) if why.contains("certificate") => format!("tls: failed to verify certificate: {why}"),
-        Some(why) => format!("tls: {why}"),
-        None => error.to_string(),
-    })
+    match tokio::time::timeout(HANDSHAKE, connector.connect(name, stream)).await {
+        Ok(shaken) => shaken.map_err(|error| mistrust(&error)),
+        Err(_) => Err("net/http: TLS handshake timeout".to_owned()),
+    }
+}
+
+/// Says why TLS does not come about. The words stand in conditions, which are written when they change: no time of day.
+fn mistrust(error: &io::Error) -> String {
+    let Some(inner) = error.get_ref() else { return error.to_string() };
+    let why = match inner.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        )) => "x509: certificate has expired or is not yet valid: it has expired".to_owned(),
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        )) => "x509: certificate has expired or is not yet valid: it is not yet valid".to_owned(),
+        _ => inner.to_string(),
+    };
+    if why.contains("certificate") {
+        format!("tls: failed to verify certificate: {why}")
+    } else {
+        format!("tls: {why}")
+    }
 }
 
 async fn exchange(

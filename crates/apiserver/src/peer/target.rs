@@ -84,48 +84,71 @@ impl Target {
     /// # Errors
     /// Says what the Service lacks.
     pub(crate) fn addresses(&self, server: &ApiServer) -> Result<Vec<Address>, String> {
+        let mut addresses = self.behind(server).map_err(|lack| match (lack, self) {
+            (Lack::Url, _) => format!("{:?} is no URL with a host", self.host()),
+            (Lack::Service, Self::Service { name, .. }) => format!("service {name:?} not found"),
+            (Lack::Port, Self::Service { name, port, .. }) => {
+                format!("no service port {port} found for service {name:?}")
+            }
+            (_, Self::Service { name, .. }) => format!("no endpoints available for service {name:?}"),
+            (_, _) => "no address to connect to".to_owned(),
+        })?;
+        // Which one is asked first turns with what was written last: no endpoint gets all questions.
+        let turn = server.caches().applied() as usize % addresses.len().max(1);
+        addresses.rotate_left(turn);
+        Ok(addresses)
+    }
+
+    /// All places to connect to, in a fixed order: at least one.
+    ///
+    /// # Errors
+    /// Names the first thing that is lacking.
+    pub(crate) fn behind(&self, server: &ApiServer) -> Result<Vec<Address>, Lack> {
         match self {
             Self::Url(url) => Ok(vec![(self.host(), url.port_u16().unwrap_or(443))]),
-            Self::Nowhere(text) => Err(format!("{text:?} is no URL with a host")),
-            Self::Service { namespace, name, port, .. } => service(server, namespace, name, *port),
+            Self::Nowhere(_) => Err(Lack::Url),
+            Self::Service { namespace, name, port, .. } => {
+                behind(server, &ObjectKey::new(namespace, name), *port)
+            }
         }
     }
 }
 
+/// What somebody who wants to be reached lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// A URL with a host.
+    Url,
+    /// The Service.
+    Service,
+    /// The Service's port.
+    Port,
+    /// Anybody who says what stands behind the Service.
+    Endpoints,
+    /// Addresses behind the port of this name.
+    Addresses(String),
+}
+
 /// The addresses behind a port of a Service.
-fn service(server: &ApiServer, namespace: &str, name: &str, port: u16) -> Result<Vec<Address>, String> {
-    let key = ObjectKey::new(namespace, name);
-    let found = server.object(&Collection::new("", "services"), &key).and_then(|entry| entry.parse().ok());
-    let service: Value = found.ok_or_else(|| format!("service {name:?} not found"))?;
+fn behind(server: &ApiServer, key: &ObjectKey, port: u16) -> Result<Vec<Address>, Lack> {
+    let found = server.object(&Collection::new("", "services"), key).and_then(|entry| entry.parse().ok());
+    let service: Value = found.ok_or(Lack::Service)?;
     if service["spec"]["type"] == "ExternalName" {
         return Ok(vec![(object::str_at(&service, &["spec", "externalName"]).to_owned(), port)]);
     }
-    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
-    let mut ports = ports.filter(|entry| entry["port"].as_u64() == Some(u64::from(port)));
-    let entry = ports.next().ok_or_else(|| format!("no service port {port} found for service {name:?}"))?;
+    let mut ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    let entry = ports.find(|entry| entry["port"].as_u64() == Some(u64::from(port))).ok_or(Lack::Port)?;
     let port_name = object::str_at(entry, &["name"]);
-    let mut addresses = endpoints_of(server, &key, port_name);
-    if addresses.is_empty() {
-        return Err(format!("no endpoints available for service {name:?}"));
+    let (slices, found) = slices(server, key, port_name);
+    if !slices.is_empty() {
+        return Ok(slices);
     }
-    // Which one is asked first turns with what was written last: no endpoint gets all questions.
-    let turn = server.caches().applied() as usize % addresses.len();
-    addresses.rotate_left(turn);
-    Ok(addresses)
-}
-
-/// The addresses that stand behind a named port of a Service.
-pub(crate) fn endpoints_of(server: &ApiServer, key: &ObjectKey, port: &str) -> Vec<Address> {
-    let addresses = slices(server, &key.namespace, &key.name, port);
-    if addresses.is_empty() { endpoints(server, key, port) } else { addresses }
-}
-
-/// Whether anybody has said what stands behind a Service, be it nothing.
-pub(crate) fn has_endpoints(server: &ApiServer, key: &ObjectKey) -> bool {
-    let cache = server.caches().of(&Collection::new("discovery.k8s.io", "endpointslices"));
-    let mut slices = cache.snapshot(&key.namespace).0.into_iter().filter_map(|entry| entry.parse().ok());
-    slices.any(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == *key.name)
-        || server.object(&Collection::new("", "endpoints"), key).is_some()
+    let by_hand = endpoints(server, key, port_name);
+    match by_hand {
+        Some(addresses) if !addresses.is_empty() => Ok(addresses),
+        None if !found => Err(Lack::Endpoints),
+        _ => Err(Lack::Addresses(port_name.to_owned())),
+    }
 }
 
 fn port_of(ports: &Value, name: &str) -> Option<u16> {
@@ -134,14 +157,16 @@ fn port_of(ports: &Value, name: &str) -> Option<u16> {
     u16::try_from(port["port"].as_u64()?).ok()
 }
 
-fn slices(server: &ApiServer, namespace: &str, name: &str, port: &str) -> Vec<Address> {
+/// The addresses in the slices of a Service, and whether it has slices.
+fn slices(server: &ApiServer, key: &ObjectKey, port: &str) -> (Vec<Address>, bool) {
     let cache = server.caches().of(&Collection::new("discovery.k8s.io", "endpointslices"));
-    let mut addresses = Vec::new();
-    for slice in cache.snapshot(namespace).0.iter().filter_map(|entry| entry.parse().ok()) {
+    let (mut addresses, mut found) = (Vec::new(), false);
+    for slice in cache.snapshot(&key.namespace).0.iter().filter_map(|entry| entry.parse().ok()) {
         let slice: Value = slice;
-        if slice["metadata"]["labels"]["kubernetes.io/service-name"] != *name {
+        if slice["metadata"]["labels"]["kubernetes.io/service-name"] != *key.name {
             continue;
         }
+        found = true;
         let Some(port) = port_of(&slice["ports"], port) else { continue };
         let ready = slice["endpoints"].as_array().into_iter().flatten();
         let ready = ready.filter(|endpoint| endpoint["conditions"]["ready"] != false);
@@ -149,14 +174,12 @@ fn slices(server: &ApiServer, namespace: &str, name: &str, port: &str) -> Vec<Ad
             addresses.extend(address.as_str().map(|address| (address.to_owned(), port)));
         }
     }
-    addresses
+    (addresses, found)
 }
 
-/// Endpoints that somebody wrote by hand, without slices.
-fn endpoints(server: &ApiServer, key: &ObjectKey, port: &str) -> Vec<Address> {
-    let found = server.object(&Collection::new("", "endpoints"), key);
-    let Some(object) = found.and_then(|entry| entry.parse().ok()) else { return Vec::new() };
-    let object: Value = object;
+/// Endpoints that somebody wrote by hand, without slices; nothing if nobody did.
+fn endpoints(server: &ApiServer, key: &ObjectKey, port: &str) -> Option<Vec<Address>> {
+    let object: Value = server.object(&Collection::new("", "endpoints"), key)?.parse().ok()?;
     let mut addresses = Vec::new();
     for subset in object["subsets"].as_array().into_iter().flatten() {
         let Some(port) = port_of(&subset["ports"], port) else { continue };
@@ -164,5 +187,5 @@ fn endpoints(server: &ApiServer, key: &ObjectKey, port: &str) -> Vec<Address> {
             addresses.extend(address["ip"].as_str().map(|ip| (ip.to_owned(), port)));
         }
     }
-    addresses
+    Some(addresses)
 }

@@ -8,7 +8,7 @@
 mod encode;
 mod facts;
 mod message;
-mod wire;
+pub(crate) mod wire;
 
 use serde_json::Value;
 
@@ -108,13 +108,6 @@ pub(crate) fn event(kind: &str, object: &[u8]) -> Vec<u8> {
     // An object is far below four gibibytes: the store takes none that large.
     let length = u32::try_from(out.len() - 4).unwrap_or(u32::MAX);
     out[..4].copy_from_slice(&length.to_be_bytes());
-    out
-}
-
-/// Writes a field that holds bytes, a text or a message.
-pub(crate) fn field(number: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(content.len() + 4);
-    wire::put_bytes(&mut out, u64::from(number), content);
     out
 }
 

@@ -4,32 +4,32 @@ use super::DecodeError;
 
 /// Reads the fields of one message.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 /// One field as it stands on the wire.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field<'a> {
-    pub(super) number: u64,
-    pub(super) value: Wire<'a>,
+pub(crate) struct Field<'a> {
+    pub(crate) number: u64,
+    pub(crate) value: Wire<'a>,
 }
 
 /// A value on the wire.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wire<'a> {
+pub(crate) enum Wire<'a> {
     Varint(u64),
     Fixed(u64),
     Bytes(&'a [u8]),
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// Reads the next field; nothing at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a number of 7 bits a byte, the lowest first.
-    pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0;
         for shift in (0..70).step_by(7) {
             let byte = self.take(1)?[0];
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         Err(DecodeError::Malformed("a number"))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
@@ -80,18 +80,18 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn bytes(&self) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn bytes(&self) -> Result<&'a [u8], DecodeError> {
         match self.value {
             Wire::Bytes(bytes) => Ok(bytes),
             _ => Err(DecodeError::Malformed("a field has a number where it should have bytes")),
         }
     }
 
-    pub(super) fn text(&self) -> Result<&'a str, DecodeError> {
+    pub(crate) fn text(&self) -> Result<&'a str, DecodeError> {
         std::str::from_utf8(self.bytes()?).map_err(|_| DecodeError::Malformed("a text is not UTF-8"))
     }
 
-    pub(super) fn number(&self) -> Result<u64, DecodeError> {
+    pub(crate) fn number(&self) -> Result<u64, DecodeError> {
         match self.value {
             Wire::Varint(number) | Wire::Fixed(number) => Ok(number),
             Wire::Bytes(_) => Err(DecodeError::Malformed("a field has bytes where it should have a number")),
@@ -100,7 +100,7 @@ impl<'a> Field<'a> {
 }
 
 /// Writes a number of 7 bits a byte, the lowest first.
-pub(super) fn put_varint(out: &mut Vec<u8>, number: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, number: u64) {
     let (bytes, length) = varint(number);
     out.extend_from_slice(&bytes[..length]);
 }
@@ -117,26 +117,26 @@ fn varint(mut number: u64) -> ([u8; 10], usize) {
 }
 
 /// Writes a field that holds a number.
-pub(super) fn put_number(out: &mut Vec<u8>, field: u64, number: u64) {
+pub(crate) fn put_number(out: &mut Vec<u8>, field: u64, number: u64) {
     put_varint(out, field << 3);
     put_varint(out, number);
 }
 
 /// Writes a field that holds eight bytes.
-pub(super) fn put_fixed(out: &mut Vec<u8>, field: u64, bits: u64) {
+pub(crate) fn put_fixed(out: &mut Vec<u8>, field: u64, bits: u64) {
     put_varint(out, field << 3 | 1);
     out.extend_from_slice(&bits.to_le_bytes());
 }
 
 /// Writes a field that holds bytes or a text.
-pub(super) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     put_varint(out, field << 3 | 2);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Writes a field that holds what `content` writes.
-pub(super) fn put_field(out: &mut Vec<u8>, field: u64, content: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put_field(out: &mut Vec<u8>, field: u64, content: impl FnOnce(&mut Vec<u8>)) {
     put_varint(out, field << 3 | 2);
     let start = out.len();
     content(out);

@@ -38,6 +38,22 @@ pub fn to_storage(resource: &Resource, object: Value) -> Value {
     )
 }
 
+/// The stored name of a field that a selector names as `resource` shows it; nothing when it does not show such a field.
+pub fn stored_field(resource: &Resource, field: &str) -> Option<String> {
+    if renames_only(resource) {
+        return Some(field.to_owned());
+    }
+    let (first, rest) = field.split_once('.').map_or((field, None), |(first, rest)| (first, Some(rest)));
+    match (EVENT_FIELDS.iter().find(|(shown, _)| *shown == first), rest) {
+        // They are there for older readers; none selects by them.
+        (Some((shown, _)), _) if shown.starts_with("deprecated") => None,
+        (Some((_, stored)), Some(rest)) => Some(format!("{stored}.{rest}")),
+        (Some((_, stored)), None) => Some((*stored).to_owned()),
+        (None, _) if EVENT_FIELDS.iter().any(|(_, stored)| *stored == first) => None,
+        (None, _) => Some(field.to_owned()),
+    }
+}
+
 /// Converts a stored object into the form of `resource`.
 pub fn from_storage(resource: &Resource, object: Value) -> Value {
     let version = resource.api_version();

@@ -12,6 +12,7 @@ use super::schema::SchemaSource;
 
 const RESOURCES: &str = include_str!("../../facts/resources.tsv");
 const SCHEMAS: &str = include_str!("../../facts/schemas.tsv");
+const DISCOVERY: &str = include_str!("../../facts/discovery.tsv");
 const DEFAULTS: &str = include_str!("../../facts/defaults.tsv");
 const COLUMNS: &str = include_str!("../../facts/columns.tsv");
 
@@ -41,9 +42,19 @@ pub fn definition(name: &str) -> Option<&'static str> {
 
 /// Returns the name and the JSON text of the schema definition `name`.
 pub fn definition_entry(name: &str) -> Option<(&'static str, &'static str)> {
-    static INDEX: OnceLock<Vec<(&'static str, &'static str)>> = OnceLock::new();
-    let index = INDEX.get_or_init(|| SCHEMAS.lines().filter_map(|line| line.split_once('\t')).collect());
+    let index = definitions();
     index.binary_search_by(|(other, _)| other.cmp(&name)).ok().map(|at| index[at])
+}
+
+/// Names and texts of all definitions, sorted: those that the documents of versions have, and those of discovery.
+fn definitions() -> &'static [(&'static str, &'static str)] {
+    static INDEX: OnceLock<Vec<(&'static str, &'static str)>> = OnceLock::new();
+    INDEX.get_or_init(|| {
+        let lines = SCHEMAS.lines().chain(DISCOVERY.lines());
+        let mut index: Vec<_> = lines.filter_map(|line| line.split_once('\t')).collect();
+        index.sort_unstable();
+        index
+    })
 }
 
 /// Returns the JSON text of the schema definition `name` with the defaults that the published documents do not tell.
@@ -74,7 +85,7 @@ fn defaults(name: &str) -> impl Iterator<Item = (&'static str, Value)> + use<'_>
 
 /// Returns the names of all schema definitions, sorted.
 pub fn definition_names() -> impl Iterator<Item = &'static str> {
-    SCHEMAS.lines().filter_map(|line| line.split_once('\t')).map(|(name, _)| name)
+    definitions().iter().map(|(name, _)| *name)
 }
 
 fn undash(field: &str) -> &str {

@@ -33,9 +33,9 @@ pub struct Registry {
 pub struct GroupVersion {
     /// Version name.
     pub version: Box<str>,
-    /// Resources of the version.
+    /// Resources of the version that are stored here, whoever answers for them.
     pub resources: Vec<ResourceRef>,
-    /// What discovery lists for a version that another component answers.
+    /// What discovery lists for a version that another component or program answers.
     pub foreign: Vec<Value>,
     /// What is known of a version that another program answers.
     pub remote: Option<RemoteFacts>,
@@ -104,6 +104,11 @@ impl Snapshot {
         self.groups.iter().find(|group| &*group.name == name)
     }
 
+    /// Whether every server has a version of a group.
+    pub fn is_built_in(&self, group: &str, version: &str) -> bool {
+        self.own.iter().any(|own| !own.custom && own.group() == group && own.version() == version)
+    }
+
     /// Finds the storage-version resource of a collection, or any version of it.
     pub fn stored(&self, collection: &Collection) -> Option<&ResourceRef> {
         let mut any = None;
@@ -143,7 +148,9 @@ impl Snapshot {
             at
         });
         let versions = &mut self.groups[at].versions;
-        versions.retain(|version| version.version != remote.version);
+        let own = versions.iter().position(|version| version.version == remote.version);
+        // What is kept here stays known: it is stored, though others answer for it.
+        let resources = own.map_or_else(Vec::new, |own| versions.remove(own).resources);
         let before = |version: &GroupVersion| {
             let others = self.remote.iter();
             let mut others =
@@ -157,7 +164,7 @@ impl Snapshot {
             at,
             GroupVersion {
                 version: remote.version.clone(),
-                resources: Vec::new(),
+                resources,
                 foreign: remote.resources.clone(),
                 remote: Some(remote.remote.clone()),
             },
@@ -350,5 +357,20 @@ mod tests {
         assert_eq!(versions.iter().map(|version| &*version.version).collect::<Vec<_>>(), ["v2beta1", "v1"]);
         registry.set_remote(Vec::new());
         assert!(registry.snapshot().group("a.example").is_none());
+    }
+
+    #[test]
+    fn what_is_stored_here_stays_known_while_others_answer_for_it() {
+        let registry = Registry::new();
+        registry.set_remote(vec![RemoteVersion {
+            group: "apps".into(),
+            version: "v1".into(),
+            priority: (17800, 15),
+            resources: Vec::new(),
+            remote: RemoteFacts { stale: true, openapi: None },
+        }]);
+        let snapshot = registry.snapshot();
+        assert!(snapshot.stored(&Collection::new("apps", "deployments")).is_some());
+        assert!(snapshot.is_built_in("apps", "v1") && !snapshot.is_built_in("apps", "v2"));
     }
 }

@@ -92,6 +92,9 @@ impl SchemaSource {
 
     /// Sets what is left out and has a default, and brings values into canonical form.
     pub fn default(&self, object: &mut Value) {
+        if let Some(schema) = self.typed() {
+            schema.unset_blank(object);
+        }
         self.schema().default(object);
         if let Some(schema) = self.typed() {
             schema.canonicalize(object);
@@ -169,6 +172,9 @@ mod tests {
             object["spec"]["containers"][0]["resources"],
             json!({"limits": {"cpu": "1", "memory": "1Mi"}})
         );
+        assert_eq!(object["spec"]["dnsPolicy"], "ClusterFirst");
+        object["spec"]["dnsPolicy"] = json!("");
+        pod.default(&mut object);
         assert_eq!(object["spec"]["dnsPolicy"], "ClusterFirst");
         assert_eq!(object["spec"].get("volumes"), None);
     }

@@ -1,7 +1,7 @@
 //! What form of answer a client accepts.
 
 use http::HeaderMap;
-use http::header::{ACCEPT, USER_AGENT};
+use http::header::{ACCEPT, IF_NONE_MATCH, USER_AGENT};
 use machinery::status::Status;
 
 use super::query::Query;
@@ -94,6 +94,9 @@ pub const MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", prot
 /// Media types that watches have.
 pub const STREAM_MEDIA_TYPES: [&str; 2] = ["application/json;stream=watch", protobuf::STREAM_MEDIA_TYPE];
 
+/// Clauses that are weighed; the rest are not looked at. The order that they are brought into costs their square.
+const MOST_CLAUSES: usize = 32;
+
 /// Chooses the form and encoding that the client prefers among those that this server can give.
 ///
 /// # Errors
@@ -101,15 +104,7 @@ pub const STREAM_MEDIA_TYPES: [&str; 2] = ["application/json;stream=watch", prot
 pub fn accepted(headers: &HeaderMap, query: &Query, offer: Offer) -> Result<Accepted> {
     let headers_of =
         |name| headers.get_all(name).iter().filter_map(|value: &http::HeaderValue| value.to_str().ok());
-    let mut clauses: Vec<Clause<'_>> = Vec::new();
-    for clause in headers_of(ACCEPT).flat_map(|header| header.split(',')).filter_map(Clause::parse) {
-        // An insertion sort, since the order is none that a comparison could give: it shows for clauses with wildcards.
-        let mut at = clauses.len();
-        while at > 0 && clause.precedes(&clauses[at - 1]) {
-            at -= 1;
-        }
-        clauses.insert(at, clause);
-    }
+    let clauses = clauses(headers);
     let mut accepted = if clauses.is_empty() {
         Accepted::default()
     } else {
@@ -122,6 +117,44 @@ pub fn accepted(headers: &HeaderMap, query: &Query, offer: Offer) -> Result<Acce
         accepted.encoding = Encoding::PrettyJson;
     }
     Ok(accepted)
+}
+
+/// Chooses among media types, given by what stands behind `application/`, the one that the client prefers.
+pub fn preferred(headers: &HeaderMap, subtypes: &[&str]) -> Option<usize> {
+    let clauses = clauses(headers);
+    if clauses.is_empty() {
+        return Some(0);
+    }
+    let fits = |clause: &Clause<'_>, subtype: &str| {
+        matches!(clause.kind, "*" | "application")
+            && matches!(clause.subtype, own if own == "*" || own == subtype)
+    };
+    clauses.iter().find_map(|clause| subtypes.iter().position(|subtype| fits(clause, subtype)))
+}
+
+/// Whether a client has what `tag` stands for already (RFC 9110, section 13.1.2).
+pub fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    known.flat_map(|value| value.split(',')).any(|known| {
+        let known = known.trim();
+        known == "*" || known.trim_start_matches("W/").trim_matches('"') == tag
+    })
+}
+
+/// What a client accepts, as it prefers.
+fn clauses(headers: &HeaderMap) -> Vec<Clause<'_>> {
+    let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut clauses: Vec<Clause<'_>> = Vec::new();
+    let accepted = accepts.flat_map(|header| header.split(',')).filter_map(Clause::parse);
+    for clause in accepted.take(MOST_CLAUSES) {
+        // An insertion sort, since the order is none that a comparison could give: it shows for clauses with wildcards.
+        let mut at = clauses.len();
+        while at > 0 && clause.precedes(&clauses[at - 1]) {
+            at -= 1;
+        }
+        clauses.insert(at, clause);
+    }
+    clauses
 }
 
 /// People who look at answers without a client of Kubernetes get them indented.
@@ -276,6 +309,49 @@ mod tests {
         ];
         for (header, offer, expected) in table {
             assert_eq!(accept(header, offer), expected, "{header} {offer:?}");
+        }
+    }
+
+    #[test]
+    fn only_so_many_clauses_are_weighed() {
+        let asked = |others: usize| {
+            let accept = format!("{}application/yaml", "text/html,".repeat(others));
+            let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
+            accepted(&headers, &Query::parse(""), Offer::BuiltIn).map(|accepted| accepted.encoding).ok()
+        };
+        assert_eq!(asked(MOST_CLAUSES - 1), Some(Encoding::Yaml));
+        assert_eq!(asked(MOST_CLAUSES), None);
+    }
+
+    #[test]
+    fn one_of_several_media_types_is_preferred() {
+        for (header, expected) in [
+            ("", Some(0)),
+            ("*/*", Some(0)),
+            ("application/x@v1+protobuf", Some(1)),
+            ("application/x@v1+protobuf, */*", Some(1)),
+            ("application/json;q=0.5, application/x@v1+protobuf;q=0.4", Some(0)),
+            ("application/*", Some(0)),
+            ("text/json", None),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, http::HeaderValue::from_static(header))]);
+            assert_eq!(preferred(&headers, &["json", "x@v1+protobuf"]), expected, "{header}");
+        }
+        assert_eq!(preferred(&HeaderMap::new(), &["json"]), Some(0));
+    }
+
+    #[test]
+    fn what_a_client_has_is_known_by_its_tag() {
+        for (header, known) in [
+            ("\"a\"", true),
+            ("W/\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("*", true),
+            ("\"b\"", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(IF_NONE_MATCH, http::HeaderValue::from_static(header))]);
+            assert_eq!(is_known(&headers, "a"), known, "{header}");
         }
     }
 

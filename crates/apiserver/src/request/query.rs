@@ -59,6 +59,38 @@ pub fn decode_path(text: &str) -> String {
     decode_with(text, false)
 }
 
+/// Writes a decoded path so that it can stand in a request: no two readers take it for different ones. What is between
+/// two slashes is a part; parts that are empty are left out.
+///
+/// # Errors
+/// Names a part that stands for another path (`.` and `..`).
+pub fn encode_path(path: &str) -> Result<String, &'static str> {
+    let mut written = String::with_capacity(path.len());
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        match part {
+            "." => return Err("."),
+            ".." => return Err(".."),
+            _ => written.push('/'),
+        }
+        for byte in part.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-_.~$&+,:;=@".contains(&byte) {
+                written.push(char::from(byte));
+            } else {
+                written.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    if path.ends_with('/') {
+        written.push('/');
+    }
+    Ok(written)
+}
+
+/// Reads two digits; the standard library would take a sign for one of them.
+fn hexadecimal(digits: &[u8]) -> Option<u8> {
+    digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)? as u8))
+}
+
 fn decode_with(text: &str, plus_is_space: bool) -> String {
     if !text.contains(['%', '+']) {
         return text.to_owned();
@@ -67,8 +99,7 @@ fn decode_with(text: &str, plus_is_space: bool) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escape = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (bytes[at], escape.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+        match (bytes[at], bytes.get(at + 1..at + 3).and_then(hexadecimal)) {
             (b'%', Some(byte)) => {
                 out.push(byte);
                 at += 3;
@@ -93,5 +124,25 @@ mod tests {
         assert_eq!(query.get("x"), "a b");
         assert!(query.flag("watch") && !query.flag("watch2") && !query.flag("absent"));
         assert_eq!(decode_path("a+b%2"), "a+b%2");
+        for no_escape in ["%", "%4", "%+4", "%-4", "%g0", "% 4", "%\u{e4}"] {
+            assert_eq!(decode_path(no_escape), no_escape);
+        }
+    }
+
+    #[test]
+    fn paths_are_written_in_one_way() {
+        for (path, written) in [
+            ("/apis/g/v1/things", "/apis/g/v1/things"),
+            ("//apis/g//v1/a b/", "/apis/g/v1/a%20b/"),
+            ("/apis/g/v1/ä%?#", "/apis/g/v1/%C3%A4%25%3F%23"),
+            ("/apis/g/v1/system:node@1", "/apis/g/v1/system:node@1"),
+            ("/", "/"),
+        ] {
+            assert_eq!(encode_path(path).as_deref(), Ok(written), "{path}");
+            assert_eq!(decode_path(written), path.replace("//", "/"));
+        }
+        for path in ["/apis/g/v1/../secrets", "/apis/g/v1/.", ".."] {
+            assert!(encode_path(path).is_err(), "{path}");
+        }
     }
 }

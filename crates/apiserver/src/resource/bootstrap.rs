@@ -59,6 +59,7 @@ pub(crate) async fn run(server: &ApiServer, crds: Vec<Value>) -> Result<(), Star
     for entry in server.caches().of(&crd::definitions()).snapshot("").0 {
         crd::establish(server, &entry.key).await;
     }
+    crate::admission::check_all_types(server);
     for entry in server.caches().of(&Collection::new("", "services")).snapshot("").0 {
         if let Ok(service) = entry.parse() {
             server.allocator().hold(&service);

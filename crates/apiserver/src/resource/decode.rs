@@ -1,4 +1,4 @@
-//! Reads request bodies: JSON and YAML into values, noting duplicate fields.
+//! Reads request bodies: JSON, YAML and protobuf into values, noting duplicate fields.
 
 use std::fmt;
 
@@ -16,15 +16,15 @@ const MAX_DEPTH: usize = 128;
 
 /// A value and the fields that occur twice in it, as paths.
 #[derive(Debug)]
-pub(crate) struct Decoded {
+pub struct Decoded {
     /// The value; of duplicate fields, the last one.
-    pub(crate) value: Value,
+    pub value: Value,
     /// Paths of duplicate fields.
-    pub(crate) duplicates: Vec<String>,
+    pub duplicates: Vec<String>,
 }
 
 /// Returns the media type of a request, without parameters; empty when there is none.
-pub(crate) fn media_type(headers: &HeaderMap) -> String {
+pub fn media_type(headers: &HeaderMap) -> String {
     let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     header.split(';').next().unwrap_or_default().trim().to_lowercase()
 }
@@ -33,7 +33,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
 ///
 /// # Errors
 /// Refuses other media types than these, and bodies that are not of theirs.
-pub(crate) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Decoded> {
+pub fn object(headers: &HeaderMap, body: &[u8]) -> Result<Decoded> {
     match media_type(headers).as_str() {
         "" | "application/json" | "*/*" => json(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => yaml(body),
@@ -51,10 +51,10 @@ pub(crate) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Decoded> {
 ///
 /// # Errors
 /// Refuses anything else.
-pub(crate) fn json(body: &[u8]) -> Result<Decoded> {
+pub fn json(body: &[u8]) -> Result<Decoded> {
     let mut duplicates = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let seed = Seed { duplicates: &mut duplicates, path: String::new(), depth: 0 };
+    let seed = Seed { duplicates: &mut duplicates, place: Place::Root, depth: 0 };
     let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     match value {
         Ok(value) => Ok(Decoded { value, duplicates }),
@@ -66,7 +66,7 @@ pub(crate) fn json(body: &[u8]) -> Result<Decoded> {
 ///
 /// # Errors
 /// Refuses anything else.
-pub(crate) fn yaml(body: &[u8]) -> Result<Decoded> {
+pub fn yaml(body: &[u8]) -> Result<Decoded> {
     let refuse = |why: String| Status::bad_request(format!("the body is not valid YAML: {why}"));
     let text = std::str::from_utf8(body).map_err(|error| refuse(error.to_string()))?;
     // Most clients that announce YAML send JSON, which the strict reader knows better.
@@ -77,16 +77,29 @@ pub(crate) fn yaml(body: &[u8]) -> Result<Decoded> {
     Ok(Decoded { value, duplicates: Vec::new() })
 }
 
-struct Seed<'a> {
-    duplicates: &'a mut Vec<String>,
-    path: String,
-    depth: usize,
+/// Where a value stands. It is seldom written, so that it is not put together on the way.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Root,
+    Field(&'a Self, &'a str),
+    Item(&'a Self, usize),
 }
 
-impl Seed<'_> {
-    fn below(&mut self, path: String) -> Seed<'_> {
-        Seed { duplicates: self.duplicates, path, depth: self.depth + 1 }
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => f.write_str(name),
+            Self::Field(above, name) => write!(f, "{above}.{name}"),
+            Self::Item(above, index) => write!(f, "{above}[{index}]"),
+        }
     }
+}
+
+struct Seed<'a> {
+    duplicates: &'a mut Vec<String>,
+    place: Place<'a>,
+    depth: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Seed<'_> {
@@ -132,31 +145,34 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(Value::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
-        if self.depth > MAX_DEPTH {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let Seed { duplicates, place, depth } = self;
+        if depth > MAX_DEPTH {
             return Err(A::Error::custom("the value is nested too deeply"));
         }
         let mut list = Vec::new();
         loop {
-            let path = format!("{}[{}]", self.path, list.len());
-            match items.next_element_seed(self.below(path))? {
+            let place = Place::Item(&place, list.len());
+            match items.next_element_seed(Seed { duplicates: &mut *duplicates, place, depth: depth + 1 })? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
             }
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Value, A::Error> {
-        if self.depth > MAX_DEPTH {
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let Seed { duplicates, place, depth } = self;
+        if depth > MAX_DEPTH {
             return Err(A::Error::custom("the value is nested too deeply"));
         }
         let mut map = Map::new();
         while let Some(key) = fields.next_key::<String>()? {
-            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
+            let place = Place::Field(&place, &key);
             if map.contains_key(&key) {
-                self.duplicates.push(path.clone());
+                duplicates.push(place.to_string());
             }
-            let value = fields.next_value_seed(self.below(path))?;
+            let seed = Seed { duplicates: &mut *duplicates, place, depth: depth + 1 };
+            let value = fields.next_value_seed(seed)?;
             map.insert(key, value);
         }
         Ok(Value::Object(map))
@@ -175,6 +191,17 @@ mod tests {
         assert_eq!(decoded.value, json!({"a": {"d": null}, "b": [{"c": 2}]}));
         assert_eq!(decoded.duplicates, ["b[0].c", "a"]);
         assert!(json(b"{} x").is_err() && json(b"").is_err());
+    }
+
+    #[test]
+    fn numbers_stay_what_they_are() {
+        for text in
+            ["0.30000000000000004", "-1.9632681956990986e+297", "5e-324", "18446744073709551615", "1.5"]
+        {
+            let read = json(text.as_bytes()).expect("JSON").value;
+            assert_eq!(read.to_string(), text);
+            assert_eq!(read.as_f64(), text.parse().ok(), "{text}");
+        }
     }
 
     #[test]

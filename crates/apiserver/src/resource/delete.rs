@@ -13,7 +13,7 @@ use machinery::status::Status;
 use serde_json::{Value, json};
 
 use super::options::ListOptions;
-use super::present::{self, ListMeta};
+use super::present;
 use super::storage::{self, CommitError, Intent};
 use super::{Call, admit, decode, list, metadata, strategy};
 use crate::cache::{Entry, ObjectKey};
@@ -263,7 +263,11 @@ fn propagate(draft: &mut Value, propagation: Option<Propagation>) {
 /// Answers a deletion of a collection with the list of what was deleted.
 pub(crate) async fn delete_collection(call: &mut Call, body: &Bytes) -> Result<Response<Body>> {
     let options = DeleteOptions::parse(call, body)?;
-    let list_options = ListOptions::parse(call, false)?;
+    let mut list_options = ListOptions::parse(call, false)?;
+    // A list of any state would come whole, and no more may go than the limit says.
+    if list_options.version == "0" {
+        list_options.version.clear();
+    }
     let (entries, meta) = list::select(call, &list_options).await?;
     let mut shown = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -274,5 +278,5 @@ pub(crate) async fn delete_collection(call: &mut Call, body: &Bytes) -> Result<R
         }
     }
     let shown = conversion::all_shown(&call.server, &call.resource, shown).await?;
-    present::list(call, &shown, &ListMeta { revision: meta.revision, ..ListMeta::default() })
+    present::list(call, &shown, &meta)
 }

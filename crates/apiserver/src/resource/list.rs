@@ -9,9 +9,12 @@ use store::List;
 use super::options::{Continue, ListOptions, Match};
 use super::present::{self, ListMeta};
 use super::{Call, read, storage};
-use crate::cache::Entry;
+use crate::cache::{Cache, Entry, ObjectKey, Part};
 use crate::registry::crd;
 use crate::{Body, Result, conversion};
+
+/// Objects that are looked at together where a selector passes over some.
+const SOME: usize = 500;
 
 /// Answers a list.
 pub(crate) async fn list(call: &mut Call) -> Result<Response<Body>> {
@@ -24,10 +27,8 @@ pub(crate) async fn list(call: &mut Call) -> Result<Response<Body>> {
 /// Finds the objects that a list asks for.
 pub(crate) async fn select(call: &Call, options: &ListOptions) -> Result<(Vec<Arc<Entry>>, ListMeta)> {
     let past = match (&options.next, options.version_match) {
-        (Some(next), _) => Some(next.revision),
-        (None, Match::Exact) => {
-            Some(options.version.parse().map_err(|_| read::invalid_revision(&options.version))?)
-        }
+        (Some(Continue { revision: Some(revision), .. }), _) => Some(*revision),
+        (None, Match::Exact) => Some(options.version.parse().map_err(|_| invalid(&options.version))?),
         // The version of a limited list without a match rule is exact as well.
         (None, Match::Unset) if options.limit > 0 && !matches!(options.version.as_str(), "" | "0") => {
             Some(options.version.parse().map_err(|_| invalid(&options.version))?)
@@ -41,20 +42,12 @@ pub(crate) async fn select(call: &Call, options: &ListOptions) -> Result<(Vec<Ar
         }
     };
     let cache = call.server.caches().of(&call.resource.collection);
-    if past.is_some() || !cache.keeps_objects() {
-        return from_store(call, options, past).await;
+    if cache.keeps_objects()
+        && let Some(found) = from_cache(call, &cache, options, past)
+    {
+        return Ok(found);
     }
-    let names = cache.fields();
-    let (mut entries, revision) = match options.selection.name() {
-        Some(name) if !options.selection.namespace.is_empty() || !call.resource.namespaced => {
-            let revision = call.server.caches().applied();
-            let key = crate::cache::ObjectKey::new(&options.selection.namespace, name);
-            (cache.get(&key).into_iter().collect(), revision)
-        }
-        _ => cache.snapshot(&options.selection.namespace),
-    };
-    entries.retain(|entry| options.selection.matches(&entry.key, &entry.facets, &names));
-    Ok(page(options, entries, revision))
+    from_store(call, options, past).await
 }
 
 fn invalid(text: &str) -> Box<Status> {
@@ -62,24 +55,60 @@ fn invalid(text: &str) -> Box<Status> {
         .into()
 }
 
-/// Cuts a page off the selected objects.
-fn page(options: &ListOptions, mut entries: Vec<Arc<Entry>>, revision: u64) -> (Vec<Arc<Entry>>, ListMeta) {
+/// Finds them in the cache, if that shows the state asked for: pages of a list mostly show what is still there.
+fn from_cache(
+    call: &Call,
+    cache: &Cache,
+    options: &ListOptions,
+    at: Option<u64>,
+) -> Option<(Vec<Arc<Entry>>, ListMeta)> {
+    let selection = &options.selection;
+    let found = match selection.name() {
+        Some(name) if at.is_none() && (!selection.namespace.is_empty() || !call.resource.namespaced) => {
+            let revision = call.server.caches().applied();
+            let found = cache.get(&ObjectKey::new(&selection.namespace, name));
+            let names = cache.fields();
+            let meant = found.filter(|entry| selection.matches(&entry.key, &entry.facets, &names));
+            Part { entries: meant.into_iter().collect(), revision, ..Part::default() }
+        }
+        _ => {
+            // Who takes any state takes it whole: the real server's cache knows no pages then.
+            let limit = if at.is_none() && options.version == "0" { 0 } else { options.limit };
+            cache.part(selection, options.after().as_ref(), limit, at)?
+        }
+    };
+    Some(page(found))
+}
+
+/// Tells where a page ends, and what follows.
+fn page(part: Part) -> (Vec<Arc<Entry>>, ListMeta) {
+    let Part { entries, revision, has_more, rest } = part;
     let mut meta = ListMeta { revision, ..ListMeta::default() };
-    if options.limit > 0 && entries.len() > options.limit {
-        let rest = entries.len() - options.limit;
-        entries.truncate(options.limit);
-        if let Some(last) = entries.last() {
-            let after = format!("{}/{}", last.key.namespace, last.key.name);
-            meta.next = Some(Continue { revision, after }.token());
-        }
+    if let Some(last) = entries.last().filter(|_| has_more) {
+        let after = format!("{}/{}", last.key.namespace, last.key.name);
+        meta.next = Some(Continue { revision: Some(revision), after }.token());
         // With selectors the real server does not count what it has not looked at.
-        if options.selection.labels.is_everything() && options.selection.fields.is_everything() {
-            meta.remaining = Some(rest as u64);
-        }
+        meta.remaining = rest;
     }
     (entries, meta)
 }
 
+/// What a list is told whose state the store has no longer. One that continues may go on with what is there now.
+fn unreadable(error: &store::Error, options: &ListOptions) -> Box<Status> {
+    let store::Error::Compacted { .. } = error else { return storage::store_failure(error) };
+    let Some(next) = &options.next else {
+        return Status::expired("The resourceVersion for the provided list is too old.").into();
+    };
+    let mut status = Status::expired(
+        "The provided continue parameter is too old to show one state of the list. Start the list again without it, or get \
+         the rest with the continue token in this answer: objects that came, changed or went meanwhile are then seen as they \
+         are now, or not at all",
+    );
+    status.metadata.next = Continue { revision: None, after: next.after.clone() }.token();
+    status.into()
+}
+
+/// Finds them in the store, in the state of revision `at`.
 async fn from_store(
     call: &Call,
     options: &ListOptions,
@@ -89,24 +118,42 @@ async fn from_store(
     if let Some(at) = at.filter(|at| *at > call.server.store().revision()) {
         return Err(read::too_large(at, call.server.store().revision()));
     }
+    let ListOptions { selection, limit, .. } = options;
     let all = storage::prefix(collection, "");
-    let list = List {
-        prefix: storage::prefix(collection, &options.selection.namespace),
+    let mut list = List {
+        prefix: storage::prefix(collection, &selection.namespace),
         after: options.next.as_ref().map(|next| format!("{all}{}", next.after)),
-        limit: 0,
+        // Selectors pass over some: more than a few are asked for at a time.
+        limit: if *limit == 0 || selection.is_everything() { *limit } else { (*limit).max(SOME) },
         at,
     };
-    let found = call.server.store().list(&list).await.map_err(|error| storage::store_failure(&error))?;
     let names = call.server.caches().of(collection).fields();
     let registry = call.server.registry().snapshot();
     let stored = registry.stored(collection).filter(|stored| stored.custom);
-    let mut entries = Vec::with_capacity(found.entries.len());
-    for entry in &found.entries {
-        let entry = storage::from_store(collection, entry, &names)?;
-        let entry = stored.and_then(|stored| crd::shown(stored, &entry, &names)).map_or(entry, Arc::new);
-        if options.selection.matches(&entry.key, &entry.facets, &names) {
-            entries.push(entry);
+    let mut part = Part::default();
+    loop {
+        let found = call.server.store().list(&list).await.map_err(|error| unreadable(&error, options))?;
+        for entry in &found.entries {
+            let entry = storage::from_store(collection, entry, &names)?;
+            let entry = stored.and_then(|stored| crd::shown(stored, &entry, &names)).map_or(entry, Arc::new);
+            if selection.matches(&entry.key, &entry.facets, &names) {
+                part.entries.push(entry);
+            }
         }
+        part.revision = found.revision;
+        let is_full = *limit > 0 && part.entries.len() >= *limit;
+        if is_full && selection.is_everything() {
+            part.has_more = found.next.is_some();
+            part.rest = Some(found.remaining);
+            break;
+        }
+        part.has_more = is_full && part.entries.len() > *limit;
+        if part.has_more {
+            part.entries.truncate(*limit);
+            break;
+        }
+        let Some(next) = found.next else { break };
+        (list.after, list.at) = (Some(next), Some(found.revision));
     }
-    Ok(page(options, entries, found.revision))
+    Ok(page(part))
 }

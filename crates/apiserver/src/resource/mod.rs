@@ -7,8 +7,9 @@ mod apply;
 pub(crate) mod bootstrap;
 mod call;
 mod create;
-pub(crate) mod decode;
+pub mod decode;
 mod delete;
+mod initial;
 mod list;
 mod metadata;
 mod options;
@@ -20,7 +21,7 @@ mod read;
 mod scale;
 pub mod service;
 pub mod storage;
-mod strategy;
+pub(crate) mod strategy;
 mod subresource;
 mod update;
 mod watch;
@@ -28,6 +29,8 @@ mod write;
 
 use http::{Response, StatusCode};
 use machinery::status::Status;
+
+pub use initial::Initial;
 
 pub(crate) use call::{Call, FieldValidation, WriteOptions};
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Call;
 use crate::Result;
-use crate::cache::Selection;
-use crate::registry::Resource;
+use crate::cache::{ObjectKey, Selection};
+use crate::registry::{Resource, convert};
 
 /// How a list relates to the resourceVersion it names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,9 +28,9 @@ pub(crate) enum Match {
 /// Where a list continues: the state it shows, and the last key given out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Continue {
-    /// Revision of the state.
+    /// Revision of the state; whatever is there at the time, when that of the pages before is gone.
     #[serde(rename = "rv")]
-    pub(crate) revision: u64,
+    pub(crate) revision: Option<u64>,
     /// Continue after this `namespace/name`.
     #[serde(rename = "start")]
     pub(crate) after: String,
@@ -105,6 +105,15 @@ impl ListOptions {
     }
 }
 
+impl ListOptions {
+    /// The key that a list continues behind.
+    pub(crate) fn after(&self) -> Option<ObjectKey> {
+        let next = self.next.as_ref()?;
+        let (namespace, name) = next.after.split_once('/').unwrap_or((&next.after, ""));
+        Some(ObjectKey::new(namespace, name))
+    }
+}
+
 fn number(text: &str) -> Result<Option<u64>> {
     if text.is_empty() {
         return Ok(None);
@@ -163,11 +172,13 @@ fn selection(call: &Call) -> Result<Selection> {
     }
     let fields = FieldSelector::parse(&fields).map_err(refuse)?;
     let known = call.server.caches().of(&call.resource.collection).fields();
-    for field in fields.fields() {
-        if !is_selectable(&call.resource, &known, field) {
-            return Err(Status::bad_request(format!("field label not supported: {field}")).into());
-        }
-    }
+    let stored = |field: &str| {
+        let stored = convert::stored_field(&call.resource, field);
+        stored.filter(|stored| is_selectable(&call.resource, &known, stored))
+    };
+    let fields = fields
+        .renamed(stored)
+        .map_err(|field| Status::bad_request(format!("field label not supported: {field}")))?;
     Ok(Selection { namespace: call.namespace().into(), labels, fields })
 }
 
@@ -188,8 +199,10 @@ mod tests {
 
     #[test]
     fn continue_tokens_survive() {
-        let next = Continue { revision: 7, after: "a/b".to_owned() };
-        assert_eq!(Continue::parse(&next.token()).expect("a token"), next);
+        for revision in [Some(7), None] {
+            let next = Continue { revision, after: "a/b".to_owned() };
+            assert_eq!(Continue::parse(&next.token()).expect("a token"), next);
+        }
         assert!(Continue::parse("zzz").is_err());
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn record(call: &Call, old: Option<&Value>, draft: &mut Value, owner:
         return Ok(());
     }
     let live = old.unwrap_or(&Value::Null);
-    *draft = with_scope(call, |scope| apply::update(scope, live, draft, &owner.writer()));
+    with_scope(call, |scope| apply::update(scope, live, draft, &owner.writer()));
     Ok(())
 }
 
@@ -78,7 +78,5 @@ pub(crate) fn record(call: &Call, old: Option<&Value>, draft: &mut Value, owner:
 pub(crate) fn changed(old: &Value, draft: &mut Value) -> bool {
     apply::keep_times_if_unchanged(old, draft);
     object::remove_meta(draft, "resourceVersion");
-    let mut before = old.clone();
-    object::remove_meta(&mut before, "resourceVersion");
-    before != *draft
+    !object::same_but(old, draft, &["resourceVersion"])
 }

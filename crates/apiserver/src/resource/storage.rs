@@ -5,14 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use machinery::status::Status;
 use serde_json::Value;
-use store::{Expected, List, Write};
+use store::{Committed, Expected, Found, List, Write};
+use tokio::sync::oneshot;
 
+use super::Initial;
 use crate::cache::{Change, ChangeKind, Entry, Facets, ObjectKey, selectable_fields, stored_bytes};
 use crate::registry::{Collection, Resource};
 use crate::server::StartError;
 use crate::{ApiServer, Result};
 
-const PREFIX: &str = "/registry/";
+/// What all keys of the server begin with in the store.
+pub(super) const PREFIX: &str = "/registry/";
 
 /// The store's key of a collection's objects, of one namespace if it is not empty.
 pub fn prefix(collection: &Collection, namespace: &str) -> String {
@@ -38,22 +41,19 @@ pub fn parse_key(key: &str) -> Option<(Collection, ObjectKey)> {
     Some((Collection::new(group, plural), ObjectKey::new(namespace, name)))
 }
 
-/// Reads the whole store into the caches.
-pub(crate) async fn load(server: &ApiServer) -> Result<(), StartError> {
-    let page = server.store().list(&List::all(PREFIX)).await.map_err(StartError::Store)?;
-    let mut entries = Vec::with_capacity(page.entries.len());
-    for entry in page.entries {
-        let Some((collection, key)) = parse_key(&entry.key) else { continue };
-        if !server.caches().of(&collection).keeps_objects() {
-            continue;
+/// Puts the whole store into the caches: as it was taken in while it was opened, or read now.
+pub(crate) async fn load(server: &ApiServer, initial: Option<Initial>) -> Result<(), StartError> {
+    let (initial, revision) = if let Some(initial) = initial {
+        (initial, server.store().revision())
+    } else {
+        let page = server.store().list(&List::all(PREFIX)).await.map_err(StartError::Store)?;
+        let mut initial = Initial::default();
+        for entry in &page.entries {
+            initial.add(Found { key: &entry.key, value: &entry.value, modified: entry.modified });
         }
-        let object: Value = serde_json::from_slice(&entry.value)
-            .map_err(|source| StartError::Damaged { key: entry.key.to_string(), source })?;
-        let facets = Arc::new(Facets::of(&object, &selectable_fields(&collection)));
-        let loaded = Entry::new(key, entry.modified, &entry.value, facets);
-        entries.push((collection, loaded));
-    }
-    server.caches().load(entries, page.revision);
+        (initial, page.revision)
+    };
+    server.caches().load(initial.collections()?, revision);
     Ok(())
 }
 
@@ -75,7 +75,7 @@ pub enum Intent<'a> {
     Remove(&'a Entry),
 }
 
-/// Writes durably and waits until the cache shows it. Runs to its end even if the caller goes away.
+/// Writes durably; then the cache shows it, which happens even if the caller goes away meanwhile.
 ///
 /// `expected` is the revision of the object that the write was computed from; `None` means that it must not exist.
 pub(crate) async fn commit(
@@ -89,7 +89,7 @@ pub(crate) async fn commit(
     let (kind, change, stored, facets) = match intent {
         Intent::Put(object) => {
             let stored = Bytes::from(stored_bytes(object));
-            let facets = Arc::new(Facets::of(object, &cache.fields()));
+            let facets = Facets::of(object, &cache.fields()).share();
             (ChangeKind::Put, store::Change::Put(stored.clone()), stored, facets)
         }
         Intent::Remove(last) => {
@@ -102,21 +102,32 @@ pub(crate) async fn commit(
         expected: expected.map_or(Expected::Absent, Expected::Revision),
         change,
     };
-    let (server, collection, key) = (server.clone(), collection.clone(), key.clone());
-    let task = tokio::spawn(async move {
-        let committed = server.store().commit(write).await?;
-        let revision = committed.revision;
-        let previous = committed.previous.is_some().then(|| Arc::clone(&facets));
-        let entry = Arc::new(Entry::new(key, revision, &stored, facets));
-        server.caches().apply(collection.clone(), Change { kind, entry: Arc::clone(&entry), previous });
-        server.caches().wait_for(revision).await;
-        server.recount().note(&server, &collection, &entry, kind, expected.is_none());
-        Ok::<_, store::Error>(entry)
+    let (collection, key, is_new) = (collection.clone(), key.clone(), expected.is_none());
+    // Not the server itself: the store, which it holds, cannot end where it writes.
+    let (caches, recount) = (Arc::clone(server.caches()), Arc::clone(server.recount()));
+    let (tell, told) = oneshot::channel();
+    let then = move |outcome: store::Result<Committed>| {
+        let written = outcome.map(|committed| {
+            let previous = committed.previous.is_some().then(|| Arc::clone(&facets));
+            let entry = Arc::new(Entry::new(key, committed.revision, &stored, facets));
+            caches.apply(&collection, Change { kind, entry: Arc::clone(&entry), previous });
+            recount.note(&caches, &collection, &entry, kind, is_new);
+            entry
+        });
+        // Who asked may have gone away.
+        drop(tell.send(written));
+    };
+    let store = Arc::clone(server.store());
+    // A task of its own gives others their turn also where the store is in memory and has answered at once.
+    let told = tokio::spawn(async move {
+        store.submit(write, Box::new(then));
+        told.await
     });
-    match task.await {
-        Ok(Ok(entry)) => Ok(entry),
-        Ok(Err(store::Error::Conflict { .. })) => Err(CommitError::Conflict),
-        Ok(Err(error)) => Err(CommitError::Failed(store_failure(&error))),
+    match told.await {
+        Ok(Ok(Ok(entry))) => Ok(entry),
+        Ok(Ok(Err(store::Error::Conflict { .. }))) => Err(CommitError::Conflict),
+        Ok(Ok(Err(error))) => Err(CommitError::Failed(store_failure(&error))),
+        Ok(Err(_)) => Err(CommitError::Failed(Status::internal("the store was closed").into())),
         Err(error) => {
             Err(CommitError::Failed(Status::internal(format!("the write was interrupted: {error}")).into()))
         }
@@ -164,10 +175,9 @@ pub(crate) fn from_store(
     fields: &[Box<str>],
 ) -> Result<Arc<Entry>> {
     let (_, key) = parse_key(&entry.key).unwrap_or_else(|| (collection.clone(), ObjectKey::default()));
-    let object: Value = serde_json::from_slice(&entry.value)
+    let facets = Facets::read(&entry.value, fields)
         .map_err(|error| Status::internal(format!("the stored object {} is damaged: {error}", entry.key)))?;
-    let facets = Arc::new(Facets::of(&object, fields));
-    Ok(Arc::new(Entry::new(key, entry.modified, &entry.value, facets)))
+    Ok(Arc::new(Entry::new(key, entry.modified, &entry.value, facets.share())))
 }
 
 #[cfg(test)]

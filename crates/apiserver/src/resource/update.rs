@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::Response;
+use machinery::gvk::Gvk;
 use machinery::object;
 use machinery::status::Status;
 
@@ -51,14 +52,16 @@ pub(crate) async fn update(call: &mut Call, body: &Bytes) -> Result<Response<Bod
             );
             return Err(Status::conflict(&call.resource.gvr(), object::name(old), why).into());
         }
-        if call.resource.custom && object::resource_version(&object).is_empty() {
+        if strategy::wants_version(&call.resource) && matches!(version, "" | "0") {
             use machinery::field::{FieldError, Path};
             let error = FieldError::invalid(
                 Path::new("metadata.resourceVersion"),
                 0,
                 "must be specified for an update",
             );
-            return Err(Status::invalid(&call.resource.gvk, object::name(old), &[error]).into());
+            // It is the collection that refuses, not the kind.
+            let named = Gvk::new(call.resource.group(), call.resource.version(), call.resource.plural());
+            return Err(Status::invalid(&named, object::name(old), &[error]).into());
         }
         Ok(object.clone())
     })

@@ -91,6 +91,7 @@ pub(crate) async fn watch(call: &mut Call) -> Result<Response<Body>> {
         watcher,
         options,
         last_bookmark: 0,
+        events: 0,
     };
     Ok(stream.into_response(first))
 }
@@ -160,6 +161,8 @@ struct WatchStream {
     watcher: Watcher,
     options: ListOptions,
     last_bookmark: u64,
+    /// Events that are not counted yet.
+    events: u64,
 }
 
 impl WatchStream {
@@ -169,6 +172,7 @@ impl WatchStream {
         for entry in &first {
             self.put_entry(&mut lines, "ADDED", entry);
         }
+        self.count_events();
         if self.options.send_initial == Some(true) && self.options.bookmarks {
             self.put_bookmark(&mut lines, true);
         }
@@ -225,7 +229,15 @@ impl WatchStream {
                 }
             }
         }
+        self.count_events();
         (lines.freeze(), true)
+    }
+
+    fn count_events(&mut self) {
+        let events = std::mem::take(&mut self.events);
+        if events > 0 {
+            self.server.requests().sent_events(&self.resource, events);
+        }
     }
 
     /// Writes what a change means to this watch: objects enter and leave its selection.
@@ -251,6 +263,7 @@ impl WatchStream {
                 Err(_) => return,
             },
         };
+        self.events += 1;
         put_event(out, self.encoding, kind, object);
     }
 

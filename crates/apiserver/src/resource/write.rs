@@ -20,6 +20,8 @@ use crate::{Result, audit, auth, conversion};
 
 /// How often a write is computed anew because the object changed meanwhile.
 const ATTEMPTS: usize = 20;
+/// Names that are made up for an object at most.
+const GENERATED_NAMES: usize = 8;
 
 /// Checks a decoded body against the kind that the path means, and settles unknown and duplicate fields.
 ///
@@ -139,21 +141,30 @@ pub(crate) async fn create(
 ) -> Result<Written> {
     let mut object = object;
     metadata::before_create(call, &mut object)?;
-    let generated = object::name(&object).is_empty();
+    let written = if object::name(&object).is_empty() {
+        create_generated(call, object, options, owner).await?
+    } else {
+        create_once(call, object, false, options, owner).await?
+    };
+    let entry = conversion::shown(&call.server, &call.resource, &written.entry).await?;
+    Ok(Written { entry, ..written })
+}
+
+/// Creates an object under a name that is made up; another one, if that is taken.
+async fn create_generated(
+    call: &mut Call,
+    object: Value,
+    options: &WriteOptions,
+    owner: &Ownership,
+) -> Result<Written> {
     let mut attempts = 0;
     loop {
         attempts += 1;
         let mut draft = object.clone();
-        if generated {
-            metadata::generate_name(call, &mut draft);
-        }
-        match create_once(call, draft, generated, options, owner).await {
-            Err(status) if generated && attempts < 8 && status.reason == "AlreadyExists" => {}
-            Ok(written) => {
-                let entry = conversion::shown(&call.server, &call.resource, &written.entry).await?;
-                return Ok(Written { entry, ..written });
-            }
-            Err(status) => return Err(status),
+        metadata::generate_name(call, &mut draft);
+        match create_once(call, draft, true, options, owner).await {
+            Err(status) if attempts < GENERATED_NAMES && status.reason == "AlreadyExists" => {}
+            outcome => return outcome,
         }
     }
 }
@@ -196,9 +207,9 @@ async fn create_once(
     }
     let name = object::name(&draft).to_owned();
     let key = ObjectKey::new(call.namespace(), &name);
-    let mut errors = metadata::validate(&strategy, &resource, &draft);
-    errors.extend(validate(call, &draft, None));
-    errors.extend((strategy.validate)(call, &draft, None));
+    let mut errors = validate(call, &draft, None);
+    strategy::validate(&strategy, call, &draft, None, &mut errors);
+    errors.splice(0..0, metadata::validate(&strategy, &resource, &draft));
     refuse_invalid(&resource, &name, &errors)?;
     if let Some(request) = &mut request {
         admit::validate(call, request, &mut draft).await?;
@@ -242,16 +253,21 @@ fn validate(call: &mut Call, draft: &Value, old: Option<&Value>) -> Vec<FieldErr
     verdict.errors
 }
 
-/// Refuses an object with errors. What the schema and the kind's own rules both say is told once, in the fuller words.
+/// Refuses an object with errors. What several rules say of one field is told once, in the fuller words.
 fn refuse_invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Result<()> {
-    let fuller = |error: &FieldError, at: usize| {
+    let told_again = |error: &FieldError, at: usize| {
+        let fuller = |other: &FieldError| match error.problem {
+            Problem::Required => error.detail.is_empty() || error.detail == other.detail,
+            Problem::NotSupported => true,
+            _ => error.detail == other.detail && error.value == other.value,
+        };
         let same = |other: &FieldError| other.path == error.path && other.problem == error.problem;
-        error.detail.is_empty() && errors[at + 1..].iter().any(same)
+        errors[at + 1..].iter().any(|other| same(other) && fuller(other))
     };
     let told: Vec<FieldError> = errors
         .iter()
         .enumerate()
-        .filter(|(at, error)| error.problem != Problem::Required || !fuller(error, *at))
+        .filter(|(at, error)| !told_again(error, *at))
         .map(|(_, error)| error.clone())
         .collect();
     if told.is_empty() { Ok(()) } else { Err(Status::invalid(&resource.gvk, name, &told).into()) }
@@ -339,8 +355,9 @@ async fn update_once(
     }
     let name = object::name(old).to_owned();
     errors.extend(metadata::validate(&strategy, &resource, &draft));
-    errors.extend(validate(call, &draft, Some(old)));
-    errors.extend((strategy.validate)(call, &draft, Some(old)));
+    let mut judged = validate(call, &draft, Some(old));
+    strategy::validate(&strategy, call, &draft, Some(old), &mut judged);
+    errors.extend(judged);
     refuse_invalid(&resource, &name, &errors)?;
     if let Some(request) = &mut request {
         admit::validate(call, request, &mut draft).await?;

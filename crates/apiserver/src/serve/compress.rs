@@ -15,7 +15,7 @@ use crate::{Body, body};
 const THRESHOLD: u64 = 128 << 10;
 
 /// Whether a client takes answers compressed by gzip.
-pub(super) fn wanted(headers: &HeaderMap) -> bool {
+pub(crate) fn wanted(headers: &HeaderMap) -> bool {
     let offers = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     offers.flat_map(|value| value.split(',')).any(|offer| {
         let mut parts = offer.split(';').map(str::trim);

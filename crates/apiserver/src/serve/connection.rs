@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clients::{Client, Clients, Newcomers};
 use super::ending::ending;
+use super::exchanges::Exchanges;
 use super::{Answer, Limits};
 use crate::audit::ClientAddress;
 use crate::{Body, auth, body};
@@ -87,20 +88,36 @@ impl<S: Answer> Front<S> {
             return;
         };
         let peer = Arc::new(peer);
+        let exchanges = Arc::new(Exchanges::default());
         let service = service_fn(|request: Request<Incoming>| {
             let (front, peer) = (Arc::clone(&self), Arc::clone(&peer));
+            let exchange = exchanges.begin();
             async move {
                 let Self { server, limits, shutdown, .. } = &*front;
                 let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
                 request.extensions_mut().insert(ClientAddress(address));
-                Ok::<_, Infallible>(answer(server, peer, request, *limits, shutdown.clone()).await)
+                let answered = answer(server, peer, request, *limits, shutdown.clone()).await;
+                Ok::<_, Infallible>(exchange.send(answered, server.clock()))
             }
         });
+        let clock = self.server.clock();
         let builder = self.builder();
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let result = tokio::select! {
             result = connection.as_mut() => result,
+            () = exchanges.stalled(clock, self.limits.request_time) => {
+                tracing::debug!(?client, "a client does not take its answers: its connection is closed");
+                return;
+            }
+            () = exchanges.idle(clock, self.limits.idle_time) => {
+                connection.as_mut().graceful_shutdown();
+                // Who has not even begun to speak does not hear of it.
+                tokio::select! {
+                    result = connection => result,
+                    () = clock.sleep(TELLING) => return,
+                }
+            }
             () = self.shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

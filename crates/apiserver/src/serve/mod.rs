@@ -5,9 +5,10 @@
 //! followed logs) end so that their clients resume elsewhere.
 
 mod clients;
-mod compress;
+pub(crate) mod compress;
 mod connection;
 mod ending;
+mod exchanges;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ impl Answer for ApiServer {
         if let Some(id) = &id {
             parts.headers.insert(audit::ID, id.clone());
         }
+        auth::websocket::settle(&mut parts.headers);
         let mut response = match auth::authenticate(self, &parts.headers, peer) {
             Ok(user) => {
                 parts.extensions.insert(user);
@@ -87,8 +89,10 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Time for the TLS handshake, and for the headers of a request to arrive; so long may an HTTP/1.1 connection idle.
     pub header_time: Duration,
-    /// Time for a request to be answered; streams count until they begin.
+    /// Time for a request to be answered, and for its client to take the answer; streams count until they begin.
     pub request_time: Duration,
+    /// Time that a connection stays on which nothing is asked.
+    pub idle_time: Duration,
     /// Time for connections to finish when the server shuts down.
     pub shutdown_time: Duration,
 }
@@ -103,6 +107,7 @@ impl Default for Limits {
             header_bytes: 64 << 10,
             header_time: Duration::from_secs(30),
             request_time: Duration::from_secs(60),
+            idle_time: Duration::from_secs(90),
             shutdown_time: Duration::from_secs(5),
         }
     }

@@ -9,7 +9,7 @@ use effects::SeededEntropy;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use store::MemoryStore;
+use store::{MemoryStore, Store};
 use tower::ServiceExt as _;
 
 /// A server of its own for one test.
@@ -48,9 +48,17 @@ impl Api {
 
     /// Starts a server that `adjust` builds.
     pub async fn with(adjust: impl FnOnce(Builder) -> Builder) -> Self {
-        let builder =
-            ApiServer::builder(Arc::new(MemoryStore::new())).entropy(Arc::new(SeededEntropy::new(1)));
-        let server = adjust(builder).build().await.expect("the server starts");
+        Self::built(adjust(ApiServer::builder(Arc::new(MemoryStore::new())))).await
+    }
+
+    /// Starts a server with nothing special on a store that the test keeps.
+    pub async fn on(store: Arc<dyn Store>) -> Self {
+        Self::built(ApiServer::builder(store)).await
+    }
+
+    async fn built(builder: Builder) -> Self {
+        let builder = builder.entropy(Arc::new(SeededEntropy::new(1)));
+        let server = builder.build().await.expect("the server starts");
         let api = Self { server };
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
         api.post("/api/v1/namespaces/default/serviceaccounts", account).await.expect(201);

@@ -1,4 +1,6 @@
 //! Who owns whom, over all kinds.
+//!
+//! Most objects neither have owners nor are being deleted, and there may be very many: of these, only the identity is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +17,13 @@ pub(super) struct Facts {
     pub(super) orphan: bool,
 }
 
+impl Facts {
+    /// Whether there is nothing to be done about the object by itself.
+    fn is_plain(&self) -> bool {
+        self.owners.is_empty() && !self.deleting && !self.foreground && !self.orphan
+    }
+}
+
 /// Where an object is: the number of its resource, and its key.
 pub(super) type Place = (usize, Key);
 
@@ -22,32 +31,68 @@ pub(super) type Place = (usize, Key);
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     objects: BTreeMap<String, (Place, Facts)>,
+    /// Identities of plain objects, with the numbers of their resources.
+    plain: BTreeMap<u128, usize>,
     dependents: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Graph {
-    /// Puts an object in, in its newest state.
-    pub(super) fn insert(&mut self, place: Place, facts: Facts) {
-        if let Some((_, before)) = self.objects.get(&facts.uid) {
-            let before = before.clone();
-            self.unlink(&before);
+    /// Puts an object in, in its newest state; returns whether that is another one than before.
+    pub(super) fn insert(&mut self, place: Place, facts: Facts) -> bool {
+        if facts.is_plain() {
+            let was_plain =
+                number(&facts.uid).is_some_and(|number| self.plain.insert(number, place.0).is_some());
+            return self.forget(&facts.uid) || !was_plain;
         }
+        match self.objects.get(&facts.uid) {
+            Some((_, before)) if *before == facts => return false,
+            _ => self.remove(&facts.uid),
+        };
         for owner in &facts.owners {
             self.dependents.entry(owner.uid.clone()).or_default().insert(facts.uid.clone());
         }
         self.objects.insert(facts.uid.clone(), (place, facts));
+        true
     }
 
-    /// Takes an object out.
-    pub(super) fn remove(&mut self, uid: &str) {
-        if let Some((_, facts)) = self.objects.remove(uid) {
-            self.unlink(&facts);
+    /// Takes an object out; returns whether it was there.
+    pub(super) fn remove(&mut self, uid: &str) -> bool {
+        let was_plain = number(uid).is_some_and(|number| self.plain.remove(&number).is_some());
+        self.forget(uid) || was_plain
+    }
+
+    /// Takes out what is there of a resource, but for the objects `listed`.
+    pub(super) fn keep_only(&mut self, resource: usize, listed: &BTreeSet<String>) {
+        let numbers: BTreeSet<u128> = listed.iter().filter_map(|uid| number(uid)).collect();
+        self.plain.retain(|number, of| *of != resource || numbers.contains(number));
+        let gone =
+            self.objects.iter().filter(|(uid, (place, _))| place.0 == resource && !listed.contains(*uid));
+        for uid in gone.map(|(uid, _)| uid.clone()).collect::<Vec<_>>() {
+            self.forget(&uid);
         }
     }
 
-    /// Returns an object.
+    /// Returns an object that is not plain.
     pub(super) fn get(&self, uid: &str) -> Option<&(Place, Facts)> {
         self.objects.get(uid)
+    }
+
+    /// Returns whether there is a plain object of this identity.
+    pub(super) fn has_plain(&self, uid: &str) -> bool {
+        number(uid).is_some_and(|number| self.plain.contains_key(&number))
+    }
+
+    /// Returns the identities of all objects that have owners, in order.
+    pub(super) fn owned(&self) -> Vec<String> {
+        let owned = self.objects.iter().filter(|(_, (_, facts))| !facts.owners.is_empty());
+        owned.map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// Takes out an object that is not plain.
+    fn forget(&mut self, uid: &str) -> bool {
+        let Some((_, facts)) = self.objects.remove(uid) else { return false };
+        self.unlink(&facts);
+        true
     }
 
     /// Returns the identities of what refers to `uid` as its owner, in order.
@@ -78,5 +123,70 @@ impl Graph {
                 }
             }
         }
+    }
+}
+
+/// Reads an identity as the number that it is; those of other servers may be something else.
+fn number(uid: &str) -> Option<u128> {
+    let is_uuid = uid.len() == 36 && uid.bytes().filter(|byte| *byte == b'-').count() == 4;
+    if is_uuid { u128::from_str_radix(&uid.replace('-', ""), 16).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(number: u8, owner: Option<u8>) -> Facts {
+        let owners = owner.map(|owner| Owner { uid: uid(owner), ..Owner::default() }).into_iter().collect();
+        Facts { uid: uid(number), owners, deleting: false, foreground: false, orphan: false }
+    }
+
+    fn uid(number: u8) -> String {
+        format!("00000000-0000-4000-8000-0000000000{number:02x}")
+    }
+
+    fn place(kind: usize, name: &str) -> Place {
+        (kind, Key::new("n", name))
+    }
+
+    #[test]
+    fn plain_objects_are_known_and_owned_ones_are_linked() {
+        let mut graph = Graph::default();
+        assert!(graph.insert(place(0, "owner"), facts(1, None)));
+        assert!(!graph.insert(place(0, "owner"), facts(1, None)), "nothing new");
+        assert!(graph.insert(place(1, "owned"), facts(2, Some(1))));
+        assert!(!graph.insert(place(1, "owned"), facts(2, Some(1))), "nothing new");
+        assert!(graph.has_plain(&uid(1)) && !graph.has_plain(&uid(2)) && graph.get(&uid(1)).is_none());
+        assert_eq!((graph.dependents_of(&uid(1)), graph.owned()), (vec![uid(2)], vec![uid(2)]));
+
+        // An object that is given up is plain from then on, one that is to go is not any more.
+        assert!(graph.insert(place(1, "owned"), facts(2, None)));
+        assert!(
+            graph.has_plain(&uid(2)) && graph.owned().is_empty() && graph.dependents_of(&uid(1)).is_empty()
+        );
+        assert!(graph.insert(place(0, "owner"), Facts { deleting: true, ..facts(1, None) }));
+        assert!(!graph.has_plain(&uid(1)) && graph.get(&uid(1)).is_some());
+        assert!(graph.remove(&uid(1)) && !graph.remove(&uid(1)));
+        assert!(graph.remove(&uid(2)) && !graph.has_plain(&uid(2)));
+    }
+
+    #[test]
+    fn what_a_list_does_not_show_is_gone() {
+        let mut graph = Graph::default();
+        graph.insert(place(0, "gone"), facts(1, None));
+        graph.insert(place(0, "stays"), facts(2, None));
+        graph.insert(place(0, "goes"), facts(3, Some(2)));
+        graph.insert(place(1, "other"), facts(4, None));
+        graph.keep_only(0, &BTreeSet::from([uid(2)]));
+        assert!(!graph.has_plain(&uid(1)) && graph.has_plain(&uid(2)) && graph.has_plain(&uid(4)));
+        assert!(graph.get(&uid(3)).is_none() && graph.dependents_of(&uid(2)).is_empty());
+    }
+
+    #[test]
+    fn an_identity_that_is_no_number_is_asked_for() {
+        let mut graph = Graph::default();
+        graph.insert(place(0, "odd"), Facts { uid: "odd".to_owned(), ..facts(1, None) });
+        assert!(!graph.has_plain("odd"));
+        assert!(!graph.has_plain(&"-".repeat(36)));
     }
 }

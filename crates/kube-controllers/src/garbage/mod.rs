@@ -1,28 +1,52 @@
 //! Follows owner references over all kinds of objects. Judgement: [`plan::gc`].
 //!
-//! The kinds are discovered; when definitions of custom resources come or go, the picture is built anew.
+//! The kinds are discovered; when definitions of custom resources or aggregated APIs come or go, the picture is built anew.
 
 mod graph;
 
-use std::pin::pin;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube_ext::{
-    Api, ApiError, Cache, Change, Context, Delete, Key, Owner, PartialObject, Patch, Propagation, Queue,
-    Resource, Tasks, discover, resources, work,
+    Api, ApiError, Cache, Context, Delete, Event, Key, Kind as _, Meta, Owner, PartialObject, Patch,
+    Propagation, Queue, Resource, Select, Tasks, discover, follow, resources, work,
 };
 use parking_lot::Mutex;
 use plan::gc::{self, Action, FOREGROUND, Manner, ORPHAN, Observed, OwnerState};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use self::graph::{Facts, Graph, Place};
+use crate::namespace::full_name;
 
 /// Kinds that are many, short-lived and never own or are owned.
 const LEFT_OUT: [&str; 2] = ["Event", "Lease"];
 /// How long a change of definitions is given to settle.
 const SETTLE: Duration = Duration::from_millis(200);
+/// How long an aggregated API is given to list its objects before the work on everybody else's begins.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug, Deserialize)]
+struct ApiServiceView {
+    metadata: Meta,
+    spec: ApiServiceSpec,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ApiServiceSpec {
+    #[serde(default)]
+    group: String,
+    version: String,
+    service: Option<IgnoredAny>,
+}
+
+kube_ext::view!(ApiServiceView => resources::API_SERVICE);
+
+/// Groups with their versions that other programs serve.
+type Aggregated = Cache<(String, String)>;
 
 struct Collector {
     context: Context,
@@ -38,12 +62,19 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
     let definitions = Cache::builder(definitions, |object| Some(object.metadata.uid))
         .on_change(move |_| notify.notify_one())
         .start(context, tasks);
+    let notify = Arc::clone(&changed);
+    let aggregated: Aggregated = Cache::builder(Api::<ApiServiceView>::new(&context.client), |view| {
+        view.spec.service.map(|_| (view.spec.group, view.spec.version))
+    })
+    .on_change(move |_| notify.notify_one())
+    .start(context, tasks);
     let context = context.clone();
     tasks.add(async move {
         definitions.synced().await;
+        aggregated.synced().await;
         loop {
             let mut round = Tasks::new();
-            match prepare(&context, &mut round).await {
+            match prepare(&context, &aggregated, &mut round).await {
                 Ok(()) => round.run(changed.notified()).await,
                 Err(error) => tracing::warn!(%error, "cannot find out which kinds there are"),
             }
@@ -52,25 +83,56 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
     });
 }
 
-/// Builds caches of all kinds and the worker on top of them.
-async fn prepare(context: &Context, tasks: &mut Tasks) -> Result<(), ApiError> {
-    let mut kinds = discover(&context.client, &["list", "watch", "delete"]).await?;
+/// Follows all kinds, and does the work once all of them are known. One that somebody else serves is not waited for without
+/// end: an API that refuses to list would keep everything that anybody has left behind.
+async fn prepare(context: &Context, aggregated: &Aggregated, tasks: &mut Tasks) -> Result<(), ApiError> {
+    let discovered = discover(&context.client, &["list", "watch", "delete"]).await?;
+    for (group, error) in discovered.unknown {
+        tracing::warn!(group, %error, "what depends on objects of this group, or owns them, is not collected");
+    }
+    let mut kinds = discovered.resources;
     kinds.retain(|kind| !LEFT_OUT.contains(&&*kind.kind));
+    let aggregated = aggregated.all();
+    let is_foreign =
+        |kind: &Resource| aggregated.iter().any(|(_, of)| *of.0 == *kind.group && *of.1 == *kind.version);
+    let (mut foreign, mut own): (BTreeSet<usize>, BTreeSet<usize>) =
+        (0..kinds.len()).partition(|number| is_foreign(&kinds[*number]));
     let collector =
         Arc::new(Collector { context: context.clone(), kinds: kinds.clone(), graph: Mutex::default() });
     let queue: Queue<String> = Queue::new(context.clock.clone());
-    let mut synced = Vec::new();
+    let (listed, mut lists) = mpsc::unbounded_channel();
     for (number, kind) in kinds.into_iter().enumerate() {
-        let (graph, ready) = (Arc::clone(&collector), queue.clone());
-        let cache =
-            Cache::builder(Api::<PartialObject>::of(&context.client, kind), |object| Some(facts(object)))
-                .on_change(move |change| graph.note(number, change, &ready))
-                .start(context, tasks);
-        synced.push(cache);
+        let (collector, ready, listed) = (Arc::clone(&collector), queue.clone(), listed.clone());
+        let api = Api::<PartialObject>::of(&context.client, kind);
+        tasks.add(async move {
+            let clock = Arc::clone(&collector.context.clock);
+            let mut list = None;
+            let mut first = Some(listed);
+            follow(&api, &Select::default(), &*clock, |event| {
+                collector.note(number, event, &mut list, &mut first, &ready);
+            })
+            .await;
+        });
     }
     tasks.add(async move {
-        for cache in &synced {
-            pin!(cache.synced()).await;
+        let mut patience = std::pin::pin!(collector.context.clock.sleep(PATIENCE));
+        let mut is_patient = true;
+        while !own.is_empty() || (is_patient && !foreign.is_empty()) {
+            tokio::select! {
+                biased;
+                Some(number) = lists.recv() => {
+                    own.remove(&number);
+                    foreign.remove(&number);
+                }
+                () = &mut patience, if is_patient => is_patient = false,
+            }
+        }
+        for number in foreign {
+            let kind = full_name(&collector.kinds[number]);
+            tracing::warn!(
+                kind,
+                "an aggregated API does not list them: none of them is collected until it does"
+            );
         }
         work(queue, 4, |uid| {
             let collector = Arc::clone(&collector);
@@ -94,33 +156,70 @@ fn facts(object: PartialObject) -> Facts {
 }
 
 impl Collector {
-    /// Takes a change in and calls for a look at the object, its owners and its dependents.
-    fn note(&self, kind: usize, change: &Change<Facts>, queue: &Queue<String>) {
+    /// Takes news of a kind in. `list` is what the list in progress has shown; `first` hears of the first one's end.
+    fn note(
+        &self,
+        kind: usize,
+        event: Event<PartialObject>,
+        list: &mut Option<BTreeSet<String>>,
+        first: &mut Option<mpsc::UnboundedSender<usize>>,
+        queue: &Queue<String>,
+    ) {
+        match event {
+            Event::Restarted => {
+                if first.is_some() {
+                    // The first list may have broken off before.
+                    self.graph.lock().keep_only(kind, &BTreeSet::new());
+                }
+                *list = Some(BTreeSet::new());
+            }
+            Event::Found(object) => {
+                // Nothing is known yet that the first list could fail to show.
+                if let Some(list) = list.as_mut().filter(|_| first.is_none()) {
+                    list.insert(object.metadata.uid.clone());
+                }
+                self.applied(kind, object, queue);
+            }
+            Event::Applied(object) => self.applied(kind, object, queue),
+            Event::Removed(object) => self.removed(&facts(object), queue),
+            Event::Listed(_) => {
+                if let Some(first) = first.take() {
+                    // Whoever waits for it may have gone.
+                    let _ = first.send(kind);
+                    return;
+                }
+                let mut graph = self.graph.lock();
+                graph.keep_only(kind, &list.take().unwrap_or_default());
+                // Their owners may be among what went unseen.
+                graph.owned().into_iter().for_each(|uid| queue.add(uid));
+            }
+            Event::Progress(_) => {}
+        }
+    }
+
+    /// Takes an object in and calls for a look at it, its owners and its dependents, if there is something new.
+    fn applied(&self, kind: usize, object: PartialObject, queue: &Queue<String>) {
+        let (key, after) = (object.key(), facts(object));
         let mut graph = self.graph.lock();
-        match change {
-            Change::Applied { key, before, after } => {
-                if let Some(before) = before.as_ref().filter(|before| before.uid != after.uid) {
-                    graph.remove(&before.uid);
-                    graph.dependents_of(&before.uid).into_iter().for_each(|uid| queue.add(uid));
-                }
-                graph.insert((kind, key.clone()), (**after).clone());
-                if after.deleting || !after.owners.is_empty() {
-                    queue.add(after.uid.clone());
-                }
-                if after.deleting {
-                    graph.dependents_of(&after.uid).into_iter().for_each(|uid| queue.add(uid));
-                }
-            }
-            Change::Removed { before, .. } => {
-                graph.remove(&before.uid);
-                graph.dependents_of(&before.uid).into_iter().for_each(|uid| queue.add(uid));
-            }
+        let before = graph.get(&after.uid).map(|(_, facts)| facts.owners.clone()).unwrap_or_default();
+        if !graph.insert((kind, key), after.clone()) {
+            return;
         }
-        for side in change.sides() {
-            for owner in &side.owners {
-                queue.add(owner.uid.clone());
-            }
+        if after.deleting || !after.owners.is_empty() {
+            queue.add(after.uid.clone());
         }
+        if after.deleting {
+            graph.dependents_of(&after.uid).into_iter().for_each(|uid| queue.add(uid));
+        }
+        before.into_iter().chain(after.owners).for_each(|owner| queue.add(owner.uid));
+    }
+
+    /// Takes an object out and calls for a look at its owners and its dependents.
+    fn removed(&self, last: &Facts, queue: &Queue<String>) {
+        let mut graph = self.graph.lock();
+        graph.remove(&last.uid);
+        graph.dependents_of(&last.uid).into_iter().for_each(|uid| queue.add(uid));
+        last.owners.iter().for_each(|owner| queue.add(owner.uid.clone()));
     }
 
     async fn reconcile(&self, uid: &str) -> Result<Option<Duration>, ApiError> {
@@ -149,9 +248,15 @@ impl Collector {
 
     /// Finds out about an owner. Absence is never believed of the graph alone: the server is asked.
     async fn look_up(&self, owner: &Owner, dependent: &Key) -> Result<OwnerState, ApiError> {
-        if let Some((_, facts)) = self.graph.lock().get(&owner.uid) {
-            let waits = facts.deleting && facts.foreground;
-            return Ok(if waits { OwnerState::WaitsForOwned } else { OwnerState::Present });
+        {
+            let graph = self.graph.lock();
+            if let Some((_, facts)) = graph.get(&owner.uid) {
+                let waits = facts.deleting && facts.foreground;
+                return Ok(if waits { OwnerState::WaitsForOwned } else { OwnerState::Present });
+            }
+            if graph.has_plain(&owner.uid) {
+                return Ok(OwnerState::Present);
+            }
         }
         let kind =
             self.kinds.iter().find(|kind| kind.api_version() == owner.api_version && kind.kind == owner.kind);

@@ -54,6 +54,14 @@ fn one(caches: &Caches, key: &Key) -> PodClaim {
         };
     }
     let class = claim.class.as_ref().and_then(|class| caches.classes.get(&Key::cluster(class)));
+    if let Some(class) = &class
+        && claim.volume.is_empty()
+    {
+        let volumes: Vec<_> = caches.volumes.all().into_iter().map(|(_, volume)| volume).collect();
+        if let Some(why) = plan::storage::claim::hopeless(&claim, class, volumes.iter().map(AsRef::as_ref)) {
+            return unusable(format!("persistentvolumeclaim {name:?} gets no volume: {why}"));
+        }
+    }
     if class.is_some_and(|class| class.delayed) && waits(&claim.volume, claim.selected_node.as_deref()) {
         return PodClaim::Delayed { name, selected: claim.selected_node.clone() };
     }

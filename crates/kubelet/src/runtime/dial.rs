@@ -2,19 +2,20 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use host::process::Process;
 use network::pod::Uplink;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, TryAcquireError};
 
+use super::turns::Turns;
 use crate::KubeletConfig;
+use crate::record::Record;
 
 /// Connections that helpers open at the same time, and names that are looked up: each takes a process, or a thread that
 /// others wait for.
-static DIALS: Semaphore = Semaphore::const_new(64);
-static LOOKUPS: Semaphore = Semaphore::const_new(16);
+static DIALS: LazyLock<Turns> = LazyLock::new(|| Turns::new("connections", 64));
+static LOOKUPS: LazyLock<Turns> = LazyLock::new(|| Turns::new("look-ups of hosts", 16));
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +30,6 @@ impl Unreached {
     fn failed(error: &impl ToString) -> Self {
         Self::Failed(error.to_string())
     }
-
-    fn busy(what: &str) -> impl FnOnce(TryAcquireError) -> Self {
-        let why = format!("too many {what} are under way on this node");
-        move |_| Self::Untried(why)
-    }
 }
 
 /// Opens a connection to `port` of the Pod whose first process is `process`, or of `host` as the Pod sees it.
@@ -43,13 +39,13 @@ impl Unreached {
 /// does not.
 pub(super) async fn dial(
     config: &KubeletConfig,
-    address: Option<Ipv4Addr>,
+    record: &Record,
     process: Arc<Process>,
     host: Option<&str>,
     port: u16,
 ) -> Result<TcpStream, Unreached> {
     let is_near = matches!(config.network.uplink, Uplink::Bridge) && config.network.namespace.is_none();
-    let target: SocketAddr = match (host, address) {
+    let target: SocketAddr = match (host, record.address) {
         (None, Some(address)) if is_near => {
             let target = (address, port).into();
             return TcpStream::connect(target)
@@ -58,9 +54,9 @@ pub(super) async fn dial(
         }
         // The Pod forwards its loopback to the machine, as it does its address.
         (None, _) => (Ipv4Addr::LOCALHOST, port).into(),
-        (Some(host), _) => lookup(host, port).await?,
+        (Some(host), _) => lookup(&record.namespace, host, port).await?,
     };
-    let _turn = DIALS.try_acquire().map_err(Unreached::busy("connections"))?;
+    let _turn = DIALS.take(&record.namespace).await?;
     // It ends with this future: a look that is over leaves no process behind.
     let stream = network::netns_exec::dial(process.pid(), target, &config.helper)
         .await
@@ -70,11 +66,11 @@ pub(super) async fn dial(
 }
 
 /// Finds a host's address. Nobody can end a look-up that is under way, so it keeps its turn until it ends.
-async fn lookup(host: &str, port: u16) -> Result<SocketAddr, Unreached> {
+async fn lookup(namespace: &str, host: &str, port: u16) -> Result<SocketAddr, Unreached> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok((address, port).into());
     }
-    let turn = LOOKUPS.try_acquire().map_err(Unreached::busy("look-ups of hosts"))?;
+    let turn = LOOKUPS.take(namespace).await?;
     let name = host.to_owned();
     let look = move || {
         let found = (name.as_str(), port).to_socket_addrs().ok().and_then(|mut found| found.next());
@@ -101,12 +97,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_needs_no_look_up_and_a_name_waits_for_no_turn() {
-        let turns = LOOKUPS.try_acquire_many(16).expect("nobody else looks up");
-        assert_eq!(lookup("192.0.2.1", 7).await, Ok(([192, 0, 2, 1], 7).into()));
+    async fn an_address_needs_no_look_up() {
+        let mut turns = Vec::new();
+        for _ in 0..4 {
+            turns.push(LOOKUPS.take("default").await.expect("nobody else looks up"));
+        }
+        assert_eq!(lookup("default", "192.0.2.1", 7).await, Ok(([192, 0, 2, 1], 7).into()));
         let full = Unreached::Untried("too many look-ups of hosts are under way on this node".into());
-        assert_eq!(lookup("localhost", 7).await, Err(full));
+        assert_eq!(lookup("default", "localhost", 7).await, Err(full));
         drop(turns);
-        assert!(lookup("localhost", 7).await.is_ok_and(|address| address.ip().is_loopback()));
+        assert!(lookup("default", "localhost", 7).await.is_ok_and(|address| address.ip().is_loopback()));
     }
 }

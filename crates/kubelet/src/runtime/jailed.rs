@@ -355,7 +355,7 @@ impl Runtime for Jails {
     async fn dial(&self, record: &Record, host: Option<&str>, port: u16) -> Result<TcpStream, Unreached> {
         let process =
             self.0.remember(record).ok_or_else(|| Unreached::Untried("the Pod does not run".to_owned()))?;
-        super::dial::dial(&self.0.config, record.address, process, host, port).await
+        super::dial::dial(&self.0.config, record, process, host, port).await
     }
 
     async fn terminate(&self, record: &Record) -> Result<(), RuntimeError> {

@@ -6,6 +6,7 @@ mod jailed;
 mod mend;
 mod remove;
 mod stop;
+mod turns;
 
 use std::path::PathBuf;
 use std::sync::Arc;

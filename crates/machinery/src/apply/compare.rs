@@ -23,7 +23,10 @@ impl Comparison {
     }
 
     /// The same without fields at or below those in `excluded`.
-    pub(super) fn outside(&self, excluded: &FieldSet) -> Self {
+    pub(super) fn outside(self, excluded: &FieldSet) -> Self {
+        if excluded.is_empty() {
+            return self;
+        }
         Self {
             added: self.added.outside(excluded),
             removed: self.removed.outside(excluded),
@@ -83,6 +86,10 @@ impl Walk {
             return;
         }
         for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
+            // Who owns what is not itself owned.
+            if name == "managedFields" && self.path == [Step::field("metadata")] {
+                continue;
+            }
             self.path.push(Step::field(name));
             self.both(field(object, name), old.get(name), new.get(name));
             self.path.pop();

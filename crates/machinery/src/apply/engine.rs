@@ -1,10 +1,11 @@
 //! The two operations: update and apply.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-use super::compare::{Comparison, compare};
+use super::compare::compare;
 use super::extract::{check, fields_of};
 use super::last_applied;
 use super::managed::{MANAGER_BEFORE_FIRST_APPLY, Managed, Manager, Operation, Owned};
@@ -54,7 +55,7 @@ impl Writer<'_> {
 }
 
 /// Fields that the system sets and nobody owns.
-fn system_fields() -> FieldSet {
+static SYSTEM_FIELDS: LazyLock<FieldSet> = LazyLock::new(|| {
     FieldSet::of(&[
         &["apiVersion"],
         &["kind"],
@@ -68,7 +69,7 @@ fn system_fields() -> FieldSet {
         &["metadata", "managedFields"],
         &["metadata", "resourceVersion"],
     ])
-}
+});
 
 fn without_managed(object: &Value) -> Value {
     let mut bare = object.clone();
@@ -76,12 +77,11 @@ fn without_managed(object: &Value) -> Value {
     bare
 }
 
-/// Returns `new` with its managed fields as they are after `writer` replaced `live` by it. `live` is null on create.
+/// Gives `new` its managed fields as they are after `writer` replaced `live` by it. `live` is null on create.
 ///
 /// A client may write `managedFields` itself through the object's own endpoint: entries that it sends replace the
 /// live ones, and a single empty entry forgets all.
-pub fn update(scope: &Scope<'_>, live: &Value, new: &Value, writer: &Writer<'_>) -> Value {
-    let mut result = without_managed(new);
+pub fn update(scope: &Scope<'_>, live: &Value, new: &mut Value, writer: &Writer<'_>) {
     let mut managed = if !scope.subresource.is_empty() {
         Managed::read(live)
     } else if Managed::is_reset(new) {
@@ -92,13 +92,13 @@ pub fn update(scope: &Scope<'_>, live: &Value, new: &Value, writer: &Writer<'_>)
             sent => sent,
         }
     };
+    object::remove_meta(new, "managedFields");
     // Who forgot all managers does not want them tracked again by the next update.
     if !managed.0.is_empty() || object::uid(live).is_empty() {
-        track_update(scope, &without_managed(live), &result, &mut managed, writer);
+        track_update(scope, live, new, &mut managed, writer);
         managed.cap();
     }
-    managed.write(&mut result);
-    result
+    managed.write(new);
 }
 
 fn track_update(scope: &Scope<'_>, live: &Value, new: &Value, managed: &mut Managed, writer: &Writer<'_>) {
@@ -107,8 +107,9 @@ fn track_update(scope: &Scope<'_>, live: &Value, new: &Value, managed: &mut Mana
     let live = if live.is_object() { live } else { &nothing };
     let changes = compare(root, live, new).outside(scope.reset);
     // The writer's own entry is treated like everybody's: it loses what it changes, and gets it back below.
-    yield_fields(managed, &changes, None);
-    let taken = changes.modified.union(&changes.added).outside(scope.reset).difference(&system_fields());
+    let touched = changes.modified.union(&changes.added);
+    yield_fields(managed, &touched, &changes.removed, None);
+    let taken = touched.difference(&SYSTEM_FIELDS);
     if taken.is_empty() {
         return;
     }
@@ -121,12 +122,11 @@ fn track_update(scope: &Scope<'_>, live: &Value, new: &Value, managed: &mut Mana
     owned.time = Some(writer.now.to_owned());
 }
 
-/// Takes changed and removed fields from everybody but `except`; managers that own nothing any more go.
-fn yield_fields(managed: &mut Managed, changes: &Comparison, except: Option<&Manager>) {
-    let set = changes.modified.union(&changes.added);
+/// Takes fields that were touched or removed from everybody but `except`; managers that own nothing any more go.
+fn yield_fields(managed: &mut Managed, touched: &FieldSet, removed: &FieldSet, except: Option<&Manager>) {
     for (manager, owned) in &mut managed.0 {
         if Some(manager) != except {
-            owned.set = owned.set.difference(&set).difference(&changes.removed);
+            owned.set = owned.set.difference(touched).difference(removed);
         }
     }
     managed.0.retain(|_, owned| !owned.set.is_empty());
@@ -209,11 +209,11 @@ fn merge_and_own(
         _ => merged,
     };
     let changes = compare(root, live, &merged).outside(scope.reset);
+    let touched = changes.modified.union(&changes.added);
     if !force {
-        let set = changes.modified.union(&changes.added);
         let mut conflicts = BTreeMap::new();
         for (manager, owned) in managed.0.iter().filter(|(manager, _)| **manager != me) {
-            let both = owned.set.intersection(&set);
+            let both = owned.set.intersection(&touched);
             if !both.is_empty() {
                 conflicts.insert(manager.clone(), both);
             }
@@ -222,9 +222,9 @@ fn merge_and_own(
             return Err(Refused::Conflicts(conflicts));
         }
     }
-    yield_fields(&mut managed, &changes, Some(&me));
+    yield_fields(&mut managed, &touched, &changes.removed, Some(&me));
     if let Some(owned) = managed.0.get_mut(&me) {
-        owned.set = owned.set.difference(&system_fields());
+        owned.set = owned.set.difference(&SYSTEM_FIELDS);
         if !changes.is_same() {
             owned.time = Some(writer.now.to_owned());
         }
@@ -255,12 +255,9 @@ fn give_up(scope: &Scope<'_>, merged: &Value, managed: &Managed, last: &FieldSet
 /// seen to be none.
 pub fn keep_times_if_unchanged(live: &Value, new: &mut Value) {
     let unchanged = || {
-        let mut bare = without_managed(live);
-        let mut other = without_managed(new);
         // The server counts versions; a client that sends an older count has changed nothing by it.
-        object::remove_meta(&mut bare, "resourceVersion");
-        object::remove_meta(&mut other, "resourceVersion");
-        bare == other && Managed::read(live).timeless() == Managed::read(new).timeless()
+        object::same_but(live, new, &["managedFields", "resourceVersion"])
+            && Managed::read(live).timeless() == Managed::read(new).timeless()
     };
     if live.is_object() && unchanged() {
         match object::at(live, &["metadata", "managedFields"]) {

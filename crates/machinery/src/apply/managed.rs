@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::set::FieldSet;
 use crate::object;
@@ -74,7 +74,8 @@ impl Managed {
 
     /// Whether the object asks to forget all managers: one empty entry, as the API documents it.
     pub(super) fn is_reset(object: &Value) -> bool {
-        object::at(object, &["metadata", "managedFields"]) == Some(&json!([{}]))
+        let entries = object::at(object, &["metadata", "managedFields"]).and_then(Value::as_array);
+        matches!(entries.map(Vec::as_slice), Some([Value::Object(entry)]) if entry.is_empty())
     }
 
     /// Writes the entries into the object, or removes the field when there are none.
@@ -193,6 +194,8 @@ fn encode(manager: &Manager, owned: &Owned) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

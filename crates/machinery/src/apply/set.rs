@@ -129,6 +129,9 @@ impl FieldSet {
 
     /// Fields in either set.
     pub(super) fn union(&self, other: &Self) -> Self {
+        if self.steps.is_empty() {
+            return other.clone();
+        }
         let mut all = self.clone();
         for (step, entry) in &other.steps {
             all.put(step.clone(), entry.clone());

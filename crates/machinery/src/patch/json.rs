@@ -8,6 +8,10 @@ use super::PatchError;
 /// Most operations in one patch.
 pub const MAX_OPERATIONS: usize = 10_000;
 
+/// Most bytes that all copies of one patch may add, as JSON: what Kubernetes allows. A value that is copied into itself
+/// doubles with each operation.
+pub const MAX_COPIED: usize = 3 << 20;
+
 /// Applies the operations in `patch`.
 pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let operations = patch
@@ -19,9 +23,16 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let operations: json_patch::Patch =
         serde_json::from_value(patch.clone()).map_err(|error| PatchError::Form(error.to_string()))?;
     let mut patched = object.clone();
+    let mut copied = 0_usize;
     for (index, operation) in operations.iter().enumerate() {
         if expects_nothing(operation, &patched) {
             continue;
+        }
+        copied = copied.saturating_add(copied_by(operation, &patched));
+        if copied > MAX_COPIED {
+            return Err(PatchError::DoesNotApply(format!(
+                "operation '/{index}' failed: the copies of this patch are larger than {MAX_COPIED} bytes together"
+            )));
         }
         json_patch::patch(&mut patched, std::slice::from_ref(operation)).map_err(|error| {
             let (place, why) = (&error.path, &error.kind);
@@ -29,6 +40,12 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
         })?;
     }
     Ok(patched)
+}
+
+/// How many bytes `operation` copies.
+fn copied_by(operation: &PatchOperation, object: &Value) -> usize {
+    let PatchOperation::Copy(copy) = operation else { return 0 };
+    copy.from.resolve(object).map_or(0, |value| value.to_string().len())
 }
 
 /// Whether `operation` tests that a field is null which is not there. Kubernetes takes the two for the same, and clients
@@ -76,6 +93,18 @@ mod tests {
         let begun = apply(&json!({"spec": {"list": [0]}}), &patch).expect_err("it is there");
         assert!(begun.to_string().contains("operation '/0' failed at path '/spec/list'"), "{begun}");
         assert!(apply(&json!({}), &patch).is_err(), "nothing is there that could have it");
+    }
+
+    #[test]
+    fn copies_have_a_bound() {
+        let double = |times: usize| {
+            let copies = (0..times).map(|n| json!({"op": "copy", "from": "", "path": format!("/{n}")}));
+            apply(&json!({"a": "x".repeat(1000)}), &copies.collect())
+        };
+        assert!(double(10).is_ok());
+        let refused = double(40).expect_err("a thousand bytes doubled forty times");
+        assert_eq!(refused.status().code, 422);
+        assert!(refused.to_string().contains("larger than 3145728 bytes"), "{refused}");
     }
 
     #[test]

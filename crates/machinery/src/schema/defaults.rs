@@ -9,6 +9,31 @@ pub(super) fn default(root: &Child, object: &mut Value) {
     walk(root, object);
 }
 
+/// Takes away empty texts that have a default: to typed clients they are the same as none.
+pub(super) fn unset_blank(child: &Child, value: &mut Value) {
+    match (&child.node().shape, value) {
+        (Shape::Object(object), Value::Object(fields)) => {
+            let is_blank = |name: &str, value: &Value| {
+                let field = object.fields.iter().find(|(field, _)| field.as_ref() == name);
+                let default = field.and_then(|(_, child)| child.default.as_deref()?.as_str());
+                value == "" && default.is_some_and(|default| !default.is_empty())
+            };
+            fields.retain(|name, value| !is_blank(name, value));
+            for (name, value) in fields {
+                if let Some(child) = object.child(name) {
+                    unset_blank(child, value);
+                }
+            }
+        }
+        (Shape::List(list), Value::Array(items)) => {
+            for item in items {
+                unset_blank(&list.items, item);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The object with nothing set: structures that are always there, and required lists as null, all the way down.
 pub(super) fn zero(root: &Child) -> Value {
     let mut fields = Map::new();

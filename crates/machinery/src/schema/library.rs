@@ -203,6 +203,11 @@ impl Schema {
         super::defaults::default(&self.root, object);
     }
 
+    /// Takes away empty texts that have a default, in a typed object.
+    pub fn unset_blank(&self, object: &mut Value) {
+        super::defaults::unset_blank(&self.root, object);
+    }
+
     /// Brings values into the form that a typed object would be written in: quantities and times canonical,
     /// optional empty collections left out.
     pub fn canonicalize(&self, object: &mut Value) {

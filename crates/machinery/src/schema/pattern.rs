@@ -53,7 +53,7 @@ pub(super) fn syntax_error(pattern: &str) -> Option<String> {
 fn respelt(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut rest = pattern;
-    let mut in_class = false;
+    let (mut in_class, mut in_repetition) = (false, false);
     while let Some(c) = rest.chars().next() {
         let (taken, text) = match (c, in_class) {
             ('\\', _) => escape(rest, in_class),
@@ -68,8 +68,8 @@ fn respelt(pattern: &str) -> String {
                     None => (1, "[".to_owned()),
                 }
             }
-            ('[', true) => match rest.strip_prefix("[:").and_then(|tail| tail.find(":]")) {
-                Some(end) => (end + 4, rest[..end + 4].to_owned()),
+            ('[', true) => match named_class(rest) {
+                Some(name) => (name.len(), name.to_owned()),
                 None => (1, "\\[".to_owned()),
             },
             (']', true) => {
@@ -78,8 +78,11 @@ fn respelt(pattern: &str) -> String {
             }
             ('&' | '~', true) => (1, format!("\\{c}")),
             ('-', true) if rest.starts_with("--") => (1, "\\-".to_owned()),
-            ('{', false) if !is_repetition(rest) => (1, "\\{".to_owned()),
-            ('}', false) if !closes_repetition(&out) => (1, "\\}".to_owned()),
+            ('{', false) => {
+                in_repetition = is_repetition(rest);
+                (1, if in_repetition { "{" } else { "\\{" }.to_owned())
+            }
+            ('}', false) => (1, if std::mem::take(&mut in_repetition) { "}" } else { "\\}" }.to_owned()),
             _ => (c.len_utf8(), c.to_string()),
         };
         out.push_str(&text);
@@ -111,9 +114,17 @@ fn escape(rest: &str, in_class: bool) -> (usize, String) {
     (2, spelt)
 }
 
+/// The named class, such as `[:alpha:]`, that `rest` begins with.
+fn named_class(rest: &str) -> Option<&str> {
+    let tail = rest.strip_prefix("[:")?.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '^');
+    tail.starts_with(":]").then(|| &rest[..rest.len() - tail.len() + 2])
+}
+
 /// Whether `rest` begins with `{n}`, `{n,}` or `{n,m}`.
 fn is_repetition(rest: &str) -> bool {
-    let Some(inner) = rest.strip_prefix('{').and_then(|tail| tail.split_once('}')).map(|(inner, _)| inner)
+    // Looked for no further than it can go on: an expression may be all braces.
+    let tail = rest[1..].trim_start_matches(|c: char| c.is_ascii_digit() || c == ',');
+    let Some(inner) = rest[..rest.len() - tail.len()].strip_prefix('{').filter(|_| tail.starts_with('}'))
     else {
         return false;
     };
@@ -122,13 +133,6 @@ fn is_repetition(rest: &str) -> bool {
         Some((from, to)) => digits(from) && (to.is_empty() || digits(to)),
         None => digits(inner),
     }
-}
-
-/// Whether a `}` after what is already written ends a repetition or a class name.
-fn closes_repetition(written: &str) -> bool {
-    let Some(open) = written.rfind('{') else { return false };
-    let escaped = written[..open].ends_with('\\');
-    !escaped && !written[open..].contains('}')
 }
 
 #[cfg(test)]
@@ -161,6 +165,15 @@ mod tests {
             assert_eq!(syntax_error(pattern), None, "{pattern} as {}", respelt(pattern));
             assert_eq!(Pattern::new(pattern).matches(text), expected, "{pattern} on {text}");
         }
+    }
+
+    #[test]
+    fn braces_take_no_longer_than_letters() {
+        // Each used to be looked up among all the others.
+        for text in ["{", "}", "{1,", "{}", "a{2}", "[[:"] {
+            assert!(respelt(&text.repeat(1 << 16)).len() >= 1 << 16);
+        }
+        assert_eq!(respelt("a{2}}{b}{3"), r"a{2}\}\{b\}\{3");
     }
 
     #[test]

@@ -1,39 +1,58 @@
 //! Compares values with the JSON types of their fields, as decoding into a typed object does.
 
+use std::fmt::Display;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::canonical::time;
-use super::prune::join;
 use super::{Child, Shape};
 use crate::field::{FieldError, Path, Problem};
 use crate::quantity::Quantity;
 
 /// The first mismatch in document order.
 pub(super) fn first_mismatch(root: &Child, object: &Value) -> Option<FieldError> {
-    walk(root, object, "")
+    let Mismatch { path, value, detail } = walk(root, object)?;
+    Some(FieldError::new(Path::new(path), Problem::TypeInvalid, value, detail))
 }
 
-fn walk(child: &Child, value: &Value, path: &str) -> Option<FieldError> {
+/// A mismatch as it is carried up: the path grows on the way, as there mostly is none to tell.
+struct Mismatch {
+    path: String,
+    value: Value,
+    detail: String,
+}
+
+impl Mismatch {
+    fn below_field(self, name: &str) -> Self {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        Self { path: format!("{name}{dot}{}", self.path), ..self }
+    }
+
+    fn below_key(self, key: &dyn Display) -> Self {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        Self { path: format!("[{key}]{dot}{}", self.path), ..self }
+    }
+}
+
+fn walk(child: &Child, value: &Value) -> Option<Mismatch> {
     let node = child.node();
     if value.is_null() {
         return None;
     }
-    let wrong = |wanted: &str| {
-        let detail = format!("must be {wanted}, not {}", json_type(value));
-        Some(FieldError::new(Path::new(path), Problem::TypeInvalid, value.clone(), detail))
-    };
+    let told = |detail: String| Some(Mismatch { path: String::new(), value: value.clone(), detail });
+    let wrong = |wanted: &str| told(format!("must be {wanted}, not {}", json_type(value)));
     match (&node.shape, value) {
         (Shape::Object(object), Value::Object(fields)) => fields.iter().find_map(|(name, value)| {
-            let child = object.child(name)?;
-            let path =
-                if object.field(name).is_some() { join(path, name) } else { format!("{path}[{name}]") };
-            walk(child, value, &path)
+            let mismatch = walk(object.child(name)?, value)?;
+            let is_declared = object.field(name).is_some();
+            Some(if is_declared { mismatch.below_field(name) } else { mismatch.below_key(name) })
         }),
-        (Shape::List(list), Value::Array(items)) => {
-            items.iter().enumerate().find_map(|(i, item)| walk(&list.items, item, &format!("{path}[{i}]")))
-        }
+        (Shape::List(list), Value::Array(items)) => items
+            .iter()
+            .enumerate()
+            .find_map(|(i, item)| walk(&list.items, item).map(|mismatch| mismatch.below_key(&i))),
         (Shape::Any, _)
         | (Shape::Boolean, Value::Bool(_))
         | (Shape::Number, Value::Number(_))
@@ -74,12 +93,7 @@ fn walk(child: &Child, value: &Value, path: &str) -> Option<FieldError> {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             match Quantity::parse(&text) {
                 Ok(_) => None,
-                Err(error) => Some(FieldError::new(
-                    Path::new(path),
-                    Problem::TypeInvalid,
-                    value.clone(),
-                    error.to_string(),
-                )),
+                Err(error) => told(error.to_string()),
             }
         }
         (shape, _) => wrong(shape_name(shape)),

@@ -43,6 +43,20 @@ impl FieldSelector {
         self.terms.iter().map(|t| t.field.as_str())
     }
 
+    /// The same conditions on fields that are called otherwise; fails with the first one that has no other name.
+    ///
+    /// # Errors
+    /// Returns the field that `name_of` does not know.
+    pub fn renamed(mut self, name_of: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        for term in &mut self.terms {
+            match name_of(&term.field) {
+                Some(name) => term.field = name,
+                None => return Err(std::mem::take(&mut term.field)),
+            }
+        }
+        Ok(self)
+    }
+
     /// The value that `field` must have, if the selector pins it.
     pub fn exact(&self, field: &str) -> Option<&str> {
         self.terms.iter().find(|t| t.equal && t.field == field).map(|t| t.value.as_str())
@@ -136,5 +150,9 @@ mod tests {
         let selector = FieldSelector::parse("a=1,b!=2").expect("parses");
         assert_eq!(selector.fields().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((selector.exact("a"), selector.exact("b")), (Some("1"), None));
+        let known = |name: &str| (name == "a").then(|| "c".to_owned());
+        assert_eq!(selector.renamed(known), Err("b".to_owned()));
+        let selector = FieldSelector::parse("a=1").expect("parses").renamed(known).expect("known");
+        assert_eq!(selector.exact("c"), Some("1"));
     }
 }

@@ -54,9 +54,14 @@ fn is_zero(n: &i32) -> bool {
     *n == 0
 }
 
-/// The list metadata that a Status carries; always empty.
+/// The list metadata that a Status carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EmptyMeta {}
+#[serde(default)]
+pub struct StatusMeta {
+    /// Where a list may go on whose own state is gone.
+    #[serde(rename = "continue", skip_serializing_if = "String::is_empty")]
+    pub next: String,
+}
 
 /// The answer to a request that yields no object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +73,9 @@ pub struct Status {
     /// Always `v1`.
     #[serde(default)]
     pub api_version: String,
-    /// Always empty.
+    /// Empty but for lists that cannot go on as they began.
     #[serde(default)]
-    pub metadata: EmptyMeta,
+    pub metadata: StatusMeta,
     /// `Success` or `Failure`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status: String,
@@ -106,7 +111,7 @@ impl Status {
         Self {
             kind: "Status".into(),
             api_version: "v1".into(),
-            metadata: EmptyMeta {},
+            metadata: StatusMeta::default(),
             status: status.into(),
             message: String::new(),
             reason: String::new(),

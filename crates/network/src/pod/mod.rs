@@ -87,13 +87,8 @@ impl NodeNetwork {
     /// Makes what the node's Pods share. May be repeated.
     pub fn prepare(config: NodeNetworkConfig) -> Result<Self, Error> {
         let names = bridge::Names::of(&config.instance);
-        let mut addresses = Addresses::load(&config.state)?;
+        let mut addresses = settled(&config)?;
         let namespace = bridge::namespace(&config)?;
-        let routes = match config.uplink {
-            Uplink::Bridge => bridge::foreign_routes(namespace.as_ref(), &names)?,
-            Uplink::Pasta => Vec::new(),
-        };
-        addresses.choose_network(config.network, config.node, &routes)?;
         if config.uplink == Uplink::Bridge {
             addresses.reserve_name_server()?;
         }
@@ -216,6 +211,27 @@ impl NodeNetwork {
     fn addresses(&self) -> MutexGuard<'_, Addresses> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Settles which network the node's Pods get and writes it down; nothing else of the machine changes. Blocks.
+///
+/// # Errors
+/// [`Error::Exhausted`] when a route of somebody else leads to the one that is asked for.
+pub fn settle(config: &NodeNetworkConfig) -> Result<Cidr, Error> {
+    Ok(settled(config)?.network())
+}
+
+fn settled(config: &NodeNetworkConfig) -> Result<Addresses, Error> {
+    let mut addresses = Addresses::load(&config.state)?;
+    let routes = match config.uplink {
+        Uplink::Bridge => {
+            let namespace = bridge::namespace(config)?;
+            bridge::foreign_routes(namespace.as_ref(), &bridge::Names::of(&config.instance))?
+        }
+        Uplink::Pasta => Vec::new(),
+    };
+    addresses.choose_network(config.network, config.node, &routes)?;
+    Ok(addresses)
 }
 
 /// Removes everything that a node with this configuration ever made, also after a crash.

@@ -44,6 +44,16 @@ impl Holder {
         String::from_utf8(output.expect("it runs").stdout).expect("text")
     }
 
+    /// Waits until its links carry packets: the kernel notices late that both ends are up, and drops them until then.
+    pub(crate) fn await_links(&self) {
+        let are_up = (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let links = self.run(&["ip", "-br", "link", "show", "type", "veth"]);
+            links.lines().all(|link| link.split_whitespace().nth(1) == Some("UP"))
+        });
+        assert!(are_up, "the links come up");
+    }
+
     /// Listens in the namespace.
     pub(crate) fn listen(&self, address: SocketAddr) -> TcpListener {
         self.enter(move || TcpListener::bind(address).expect("it listens"))

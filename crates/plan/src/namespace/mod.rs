@@ -15,6 +15,8 @@ use crate::condition::Condition;
 pub const DEFAULT_ACCOUNT: &str = "default";
 /// ConfigMap with the certificate authority that Pods trust.
 pub const ROOT_CA: &str = "kube-root-ca.crt";
+/// While much goes, counts change with each look: they are told no more often than this.
+const TELLING: Duration = Duration::from_secs(5);
 /// The finalizer in `spec.finalizers` that holds a namespace until it is empty.
 pub const FINALIZER: &str = "kubernetes";
 
@@ -33,8 +35,14 @@ pub struct Observed {
     pub wanted_ca: Option<String>,
     /// When it ends: how many objects of each resource are left.
     pub contents: Vec<Remainder>,
+    /// When it ends: groups of which it is not known what they have, with the reason.
+    pub undiscovered: Vec<String>,
+    /// When it ends: why objects of some resource could not be counted.
+    pub failures: Vec<String>,
     /// What it says of its end.
     pub conditions: Vec<Condition>,
+    /// When it ends: when it was last made to say what it waits for.
+    pub told: Option<Timestamp>,
 }
 
 /// Objects of one resource that are left in a namespace that ends.
@@ -89,17 +97,25 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     for remainder in observed.contents.iter().filter(|remainder| remainder.untouched > 0) {
         plan.push(Action::Empty { resource: remainder.resource.clone() });
     }
-    if observed.contents.iter().all(|remainder| remainder.all == 0) {
+    // What is not known may be there, and would belong to the next namespace of this name.
+    let is_known = observed.undiscovered.is_empty() && observed.failures.is_empty();
+    let is_empty = observed.contents.iter().all(|remainder| remainder.all == 0);
+    if is_empty && is_known {
         plan.push(Action::Finalize);
     } else {
         // Told when all was asked to go and something stays.
         if plan.actions.is_empty() {
             let conditions = remains::conditions(observed, now);
-            if conditions != observed.conditions {
+            let is_due = observed.told.is_none_or(|told| told + TELLING <= now);
+            if is_due && conditions != observed.conditions {
                 plan.push(Action::Report { conditions });
             }
         }
-        plan.look_again(Duration::from_millis(500), "the objects in it to go");
+        if is_empty {
+            plan.look_again(Duration::from_secs(5), "everybody to say what is in it");
+        } else {
+            plan.look_again(Duration::from_millis(500), "the objects in it to go");
+        }
     }
     plan
 }

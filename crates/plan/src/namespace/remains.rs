@@ -11,24 +11,14 @@ use crate::condition::{self, Condition};
 pub(super) fn conditions(observed: &Observed, now: Timestamp) -> Vec<Condition> {
     let mut conditions = observed.conditions.clone();
     let said = [
-        Condition::new(
-            "NamespaceDeletionDiscoveryFailure",
-            false,
-            "ResourcesDiscovered",
-            "All resources successfully discovered",
-        ),
+        discovery(observed),
         Condition::new(
             "NamespaceDeletionGroupVersionParsingFailure",
             false,
             "ParsedGroupVersions",
             "All legacy kube types successfully parsed",
         ),
-        Condition::new(
-            "NamespaceDeletionContentFailure",
-            false,
-            "ContentDeleted",
-            "All content successfully deleted, may be waiting on finalization",
-        ),
+        deletion(observed),
         content(observed),
         finalizers(observed),
     ];
@@ -38,7 +28,31 @@ pub(super) fn conditions(observed: &Observed, now: Timestamp) -> Vec<Condition> 
     conditions
 }
 
+fn discovery(observed: &Observed) -> Condition {
+    const KIND: &str = "NamespaceDeletionDiscoveryFailure";
+    if observed.undiscovered.is_empty() {
+        return Condition::new(KIND, false, "ResourcesDiscovered", "All resources successfully discovered");
+    }
+    let (count, why) = (observed.undiscovered.len(), observed.undiscovered.join(", "));
+    let message = format!(
+        "Discovery failed for some groups, {count} failing: unable to retrieve the complete list of server APIs: {why}"
+    );
+    Condition::new(KIND, true, "DiscoveryFailed", message)
+}
+
+fn deletion(observed: &Observed) -> Condition {
+    const KIND: &str = "NamespaceDeletionContentFailure";
+    if observed.failures.is_empty() {
+        let message = "All content successfully deleted, may be waiting on finalization";
+        return Condition::new(KIND, false, "ContentDeleted", message);
+    }
+    let (count, why) = (observed.failures.len(), observed.failures.join(", "));
+    let message = format!("Failed to delete all resource types, {count} remaining: {why}");
+    Condition::new(KIND, true, "ContentDeletionFailed", message)
+}
+
 fn content(observed: &Observed) -> Condition {
+    const KIND: &str = "NamespaceContentRemaining";
     let mut left: Vec<String> = observed
         .contents
         .iter()
@@ -49,9 +63,12 @@ fn content(observed: &Observed) -> Condition {
             format!("{}{dot} has {} resource instances", remainder.resource, remainder.all)
         })
         .collect();
+    if left.is_empty() {
+        return Condition::new(KIND, false, "ContentRemoved", "All content successfully removed");
+    }
     left.sort();
     let message = format!("Some resources are remaining: {}", left.join(", "));
-    Condition::new("NamespaceContentRemaining", true, "SomeResourcesRemain", message)
+    Condition::new(KIND, true, "SomeResourcesRemain", message)
 }
 
 fn finalizers(observed: &Observed) -> Condition {

@@ -262,17 +262,8 @@ fn default_class(classes: &[Class]) -> Option<&Class> {
 /// Describes the directory that fills a claim, or says why there can be none.
 fn provision(observed: &Observed, class: &Class, place: Option<&Place>) -> Result<NewVolume, String> {
     let claim = &observed.claim;
-    if claim.block {
-        return Err("volumeMode is Block: local volumes are directories; ask for Filesystem".to_owned());
-    }
-    if claim.has_source {
-        return Err("dataSource is set: local volumes begin empty; leave it out".to_owned());
-    }
-    if claim.selector.is_some() {
-        return Err("selector is set: it chooses among volumes that exist; leave it out".to_owned());
-    }
-    if let Some(mode) = claim.modes.iter().find(|mode| !MODES.contains(&mode.as_str())) {
-        return Err(format!("accessModes has {mode}: a local volume is on one node; ask for ReadWriteOnce"));
+    if let Some(why) = unlike_local_volumes(claim) {
+        return Err(why);
     }
     // Whoever binds at once names no node; any that keeps volumes will do.
     let place = if class.delayed { place } else { observed.places.iter().find(|p| p.directory.is_some()) };
@@ -289,6 +280,36 @@ fn provision(observed: &Observed, class: &Class, place: Option<&Place>) -> Resul
         reclaim: class.reclaim.clone(),
         node: node.clone(),
     })
+}
+
+/// Says why no local volume can be made for `claim`, on whatever node.
+fn unlike_local_volumes(claim: &Claim) -> Option<String> {
+    if claim.block {
+        return Some("volumeMode is Block: local volumes are directories; ask for Filesystem".to_owned());
+    }
+    if claim.has_source {
+        return Some("dataSource is set: local volumes begin empty; leave it out".to_owned());
+    }
+    if claim.selector.is_some() {
+        return Some("selector is set: it chooses among volumes that exist; leave it out".to_owned());
+    }
+    let mode = claim.modes.iter().find(|mode| !MODES.contains(&mode.as_str()))?;
+    Some(format!("accessModes has {mode}: a local volume is on one node; ask for ReadWriteOnce"))
+}
+
+/// Says why an unbound `claim` of `class` will have no volume on any node: none of `volumes` fits and none can be made.
+pub fn hopeless<'a>(
+    claim: &Claim,
+    class: &Class,
+    volumes: impl IntoIterator<Item = &'a Volume>,
+) -> Option<String> {
+    let why = (class.provisioner == PROVISIONER).then(|| unlike_local_volumes(claim)).flatten()?;
+    // One that is there is good enough, and one that names the claim will be.
+    let fits = |volume: &Volume| match &volume.claim {
+        Some(owner) => owner.names(claim),
+        None => fit::fits(claim, volume),
+    };
+    (!volumes.into_iter().any(fits)).then_some(why)
 }
 
 /// Access modes that one node can give.

@@ -7,12 +7,18 @@ use crate::scheduler::{Node, meets_any};
 
 /// Returns the smallest free volume that fills `claim`; of equals the first by name.
 pub(super) fn best<'a>(claim: &Claim, volumes: &'a [Volume], place: Option<&Place>) -> Option<&'a Volume> {
-    let free = volumes.iter().filter(|volume| volume.claim.is_none() && !volume.deleting);
-    let fitting = free.filter(|volume| mismatch(claim, volume).is_none());
-    let selected =
-        fitting.filter(|volume| claim.selector.as_ref().is_none_or(|selector| matches(selector, volume)));
-    let reachable = selected.filter(|volume| place.is_none_or(|place| reaches(volume, place)));
+    let free = volumes.iter().filter(|volume| volume.claim.is_none());
+    let fitting = free.filter(|volume| fits(claim, volume));
+    let reachable = fitting.filter(|volume| place.is_none_or(|place| reaches(volume, place)));
     reachable.min_by(|a, b| (a.capacity, &a.name).cmp(&(b.capacity, &b.name)))
+}
+
+/// Tells whether `volume` could fill `claim`, were it free and within reach.
+pub(super) fn fits(claim: &Claim, volume: &Volume) -> bool {
+    let selector = claim.selector.as_ref();
+    !volume.deleting
+        && mismatch(claim, volume).is_none()
+        && selector.is_none_or(|selector| matches(selector, volume))
 }
 
 /// Says why `volume` cannot fill `claim`.

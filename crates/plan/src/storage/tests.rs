@@ -255,6 +255,27 @@ fn what_cannot_be_made_is_told_with_a_remedy() {
 }
 
 #[test]
+fn a_claim_is_hopeless_until_a_volume_fits_that_somebody_made() {
+    let hopeless = |claim: &Claim, volumes: &[Volume]| claim::hopeless(claim, &local(), volumes).is_some();
+    let class = local().name;
+    let shared = Claim { modes: vec!["ReadWriteMany".into()], class: Some(class.clone()), ..claim("data") };
+    let fitting =
+        Volume { modes: vec!["ReadWriteMany".into()], class: class.clone(), ..by_hand("right", 2 << 30) };
+    let owned = |name: &str| {
+        let owner = ClaimRef { namespace: "shop".into(), name: name.into(), ..ClaimRef::default() };
+        Volume { claim: Some(owner), ..fitting.clone() }
+    };
+    assert!(hopeless(&shared, &[]));
+    assert!(hopeless(&shared, &[Volume { deleting: true, ..fitting.clone() }]));
+    assert!(hopeless(&shared, &[owned("other")]));
+    assert!(!hopeless(&shared, &[owned("data")]));
+    assert!(!hopeless(&shared, &[fitting]));
+    assert!(!hopeless(&Claim { class: Some(class), ..claim("data") }, &[]));
+    let foreign = Class { provisioner: "example.com/disks".into(), ..local() };
+    assert!(claim::hopeless(&shared, &foreign, &[]).is_none());
+}
+
+#[test]
 fn other_peoples_classes_are_left_to_their_provisioners() {
     let foreign = Class { provisioner: "csi.example".into(), delayed: false, ..local() };
     let mut world = World { classes: vec![foreign], ..World::default() };

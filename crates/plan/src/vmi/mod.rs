@@ -26,7 +26,7 @@ use jiff::Timestamp;
 
 pub use self::action::Action;
 pub use self::observed::{
-    Facts, Instance, Labels, Observed, PhaseTime, Pod, PodPhase, Refusal, Status, Waiting,
+    Facts, Gate, Instance, Labels, Observed, PhaseTime, Pod, PodPhase, Refusal, Status, Waiting,
 };
 use crate::condition::Condition;
 use crate::{Notice, Plan, condition, name, patch, time};
@@ -73,10 +73,12 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
 fn gate(observed: &Observed, plan: &mut Plan<Action>) {
     let instance = &observed.instance;
     let paused = condition::find(&instance.facts.status.conditions, kind::PAUSED).filter(|c| c.is_true());
-    let open = paused.is_none();
+    // With the reason: who stands still by order or for want of a disk is not ended for its silence, a dead one is.
+    let wanted =
+        Gate { open: paused.is_none(), reason: paused.map_or("NotPaused", Condition::reason).to_owned() };
     for pod in observed.pods.iter().filter(|pod| pod.is_live() && !pod.deleting && pod.launcher_runs) {
-        if !instance.is_final() && pod.gate != Some(open) {
-            let reason = paused.map_or("NotPaused", Condition::reason).to_owned();
+        if !instance.is_final() && !pod.gate.as_ref().is_some_and(|gate| gate.says(&wanted)) {
+            let Gate { open, reason } = wanted.clone();
             plan.push(Action::SetGate { name: pod.name.clone(), uid: pod.uid.clone(), open, reason });
         }
     }
@@ -149,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_gate_says_why_it_is_closed() {
-        let set_for = |paused: Option<&str>, known: Option<bool>| {
+        let set_for = |paused: Option<&str>, known: Option<(bool, &str)>| {
+            let known = known.map(|(open, reason)| Gate { open, reason: reason.to_owned() });
             let pod = Pod { phase: PodPhase::Running, launcher_runs: true, gate: known, ..Pod::default() };
             let mut observed = Observed {
                 instance: Instance::default(),
@@ -168,9 +171,11 @@ mod tests {
         let set = |open, reason: &str| {
             Some(Action::SetGate { name: String::new(), uid: String::new(), open, reason: reason.into() })
         };
-        assert_eq!(set_for(Some("PausedIOError"), Some(true)), set(false, "PausedIOError"));
+        assert_eq!(set_for(Some("PausedIOError"), Some((true, "NotPaused"))), set(false, "PausedIOError"));
         assert_eq!(set_for(Some("Stopped"), None), set(false, "Stopped"));
-        assert_eq!(set_for(Some("Stopped"), Some(false)), None);
-        assert_eq!(set_for(None, Some(false)), set(true, "NotPaused"));
+        assert_eq!(set_for(Some("Stopped"), Some((false, "Stopped"))), None);
+        assert_eq!(set_for(Some("Stopped"), Some((false, "PausedByUser"))), set(false, "Stopped"));
+        assert_eq!(set_for(None, Some((false, "Stopped"))), set(true, "NotPaused"));
+        assert_eq!(set_for(None, Some((true, ""))), None);
     }
 }

@@ -165,6 +165,22 @@ pub struct PhaseTime {
     pub phase_transition_timestamp: Option<Timestamp>,
 }
 
+/// A Pod's readiness gate, which keeps a machine that stands still from being sent requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// The guest does not stand still.
+    pub open: bool,
+    /// Why it is open or closed.
+    pub reason: String,
+}
+
+impl Gate {
+    /// Tells whether people are told the same by both; for an open one nobody asks why.
+    pub(super) fn says(&self, other: &Self) -> bool {
+        self.open == other.open && (self.open || self.reason == other.reason)
+    }
+}
+
 /// A launcher Pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pod {
@@ -186,8 +202,8 @@ pub struct Pod {
     pub conditions: Vec<Condition>,
     /// Why its kubelet ends it: its liveness probe failed.
     pub not_alive: Option<String>,
-    /// Whether its gate says that the guest does not stand still, if it says anything.
-    pub gate: Option<bool>,
+    /// What its gate says, if it says anything.
+    pub gate: Option<Gate>,
     /// A container that waits for something that may not come.
     pub waiting: Option<Waiting>,
     /// How it ended, in words.

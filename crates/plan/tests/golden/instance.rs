@@ -2,7 +2,7 @@
 
 use super::teller::{Story, after};
 use plan::condition::Condition;
-use plan::vmi::{Action, Instance, Observed, Pod, PodPhase, Refusal, Waiting, step};
+use plan::vmi::{Action, Gate, Instance, Observed, Pod, PodPhase, Refusal, Waiting, step};
 
 struct World {
     observed: Observed,
@@ -61,7 +61,9 @@ impl World {
                     created: after(second),
                     ..Pod::default()
                 }),
-                Action::SetGate { open, .. } => self.observed.pods[0].gate = Some(*open),
+                Action::SetGate { open, reason, .. } => {
+                    self.observed.pods[0].gate = Some(Gate { open: *open, reason: reason.clone() });
+                }
                 Action::DeletePod { .. } => self.observed.pods[0].deleting = true,
                 Action::Write { patch } => {
                     let mut facts = serde_json::to_value(&self.observed.instance.facts).unwrap();
@@ -87,7 +89,7 @@ impl World {
         pod.node = "node-a".into();
         pod.phase = PodPhase::Running;
         pod.launcher_runs = true;
-        pod.gate = Some(true);
+        pod.gate = Some(Gate { open: true, reason: String::new() });
         pod.qos_class = Some("Burstable".into());
         pod.conditions = vec![Condition::new("Ready", true, "", "")];
     }

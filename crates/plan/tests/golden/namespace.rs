@@ -54,6 +54,13 @@ fn life() {
     });
     let said = Observed { conditions: said.expect("it says so"), ..stuck };
     assert_eq!(step(&said, after(60)).actions, [], "it says so once");
+    let fewer = Observed { contents: vec![held("example.test/keep", 1)], told: Some(noon()), ..said };
+    assert_eq!(step(&fewer, after(4)).actions, [], "and does not count aloud");
+    assert_ne!(step(&fewer, after(5)).actions, []);
+    let untold = Observed { undiscovered: vec!["example.test/v1: 503".into()], ..ending.clone() };
+    tell("Somebody does not say what is in it", untold);
+    let uncounted = Observed { failures: vec!["list loads.example.test: 500".into()], ..ending.clone() };
+    tell("Somebody does not say how much is in it", uncounted);
     tell("It is empty", ending.clone());
     tell("It was let go", Observed { held: false, ..ending });
     story.ends_as("namespace");

@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result as Queried};
 
 use super::schema::{self, APPLICATION_ID};
-use crate::{Error, Result};
+use crate::{Error, Found, Result, Revision};
 
 /// How many findings are told; a broken disk has thousands.
 const TOLD: usize = 3;
@@ -62,20 +62,41 @@ pub(super) fn pages(path: &Path, connection: &Connection) -> Result<()> {
     if findings == ["ok"] { Ok(()) } else { Err(damaged(path, listed(findings))) }
 }
 
-/// Looks at every row, and whether the indexes have the same ones. The schema is the present one.
+/// Looks at everything: the structure of every page, every row, and whether the indexes have the same rows. The schema is
+/// the present one. `each` is shown the current rows, oldest revision first; they count only if the result is `Ok`.
+///
+/// A start waits for this, so that it is done on two processors: rows through `connection`, structure through `second`, and
+/// nothing is read again to be loaded.
 ///
 /// # Errors
-/// [`Error::Damaged`] with the keys of rows that are not what was written.
-pub(super) fn rows(path: &Path, connection: &Connection) -> Result<()> {
+/// [`Error::Damaged`] with what was found, such as the keys of rows that are not what was written.
+pub(super) fn whole(
+    path: &Path,
+    connection: &Connection,
+    second: Connection,
+    each: &mut dyn FnMut(Found<'_>),
+) -> Result<()> {
     let wrap = |source| super::open::failed(path, "check the rows", source);
-    let (findings, in_rows) = walk(connection).map_err(wrap)?;
+    let (structure, rows) = std::thread::scope(|scope| {
+        let structure = scope.spawn(move || -> Result<Tallies> {
+            pages(path, &second)?;
+            let all = indexed(&second, "log_history", "").map_err(wrap)?;
+            let current = indexed(&second, "log_current", "WHERE superseded IS NULL").map_err(wrap)?;
+            Ok(Tallies { all, current })
+        });
+        let rows = walk(connection, each).map_err(wrap);
+        (structure.join(), rows)
+    });
+    // Rows on pages that are damaged are no news.
+    let indexes = structure.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let (findings, rows) = rows?;
     if !findings.is_empty() {
         return Err(damaged(path, listed(findings)));
     }
-    for (index, condition, expected) in
-        [("log_history", "", in_rows.all), ("log_current", "WHERE superseded IS NULL", in_rows.current)]
+    for (index, has, expected) in
+        [("log_history", indexes.all, rows.all), ("log_current", indexes.current, rows.current)]
     {
-        if indexed(connection, index, condition).map_err(wrap)? != expected {
+        if has != expected {
             return Err(damaged(path, format!("the index {index} does not have the rows that there are")));
         }
     }
@@ -109,17 +130,18 @@ impl Tally {
     }
 }
 
+/// Of all rows, and of those that are current.
 #[derive(Debug, Default)]
-struct InRows {
+struct Tallies {
     all: Tally,
     current: Tally,
 }
 
-fn walk(connection: &Connection) -> Queried<(Vec<String>, InRows)> {
+fn walk(connection: &Connection, each: &mut dyn FnMut(Found<'_>)) -> Queried<(Vec<String>, Tallies)> {
     let sql = "SELECT revision, created, superseded, key, value, checksum FROM log NOT INDEXED";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
-    let (mut findings, mut tally) = (Vec::new(), InRows::default());
+    let (mut findings, mut tally) = (Vec::new(), Tallies::default());
     while let Some(row) = rows.next()? {
         let revision: i64 = row.get(0)?;
         let key = row.get_ref(3)?.as_bytes()?;
@@ -128,10 +150,14 @@ fn walk(connection: &Connection) -> Queried<(Vec<String>, InRows)> {
         if stored != Some(checksum(revision, row.get(1)?, key, value)) {
             let key = String::from_utf8_lossy(key);
             findings.push(format!("revision {revision} of {key} is not what was written"));
+            continue;
         }
         tally.all.add(key, revision);
         if row.get_ref(2)? == ValueRef::Null {
             tally.current.add(key, revision);
+            if let Some(value) = value {
+                each(Found { key: row.get_ref(3)?.as_str()?, value, modified: revision as Revision });
+            }
         }
     }
     Ok((findings, tally))

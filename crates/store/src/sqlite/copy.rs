@@ -39,10 +39,12 @@ impl SqliteStore {
         })?;
         source.execute("VACUUM INTO ?1", [name]).map_err(|source| failed(from, "copy", source))?;
         file.sync_all().map_err(io("synchronise"))?;
-        let copy = connect(to, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        check::pages(from, &copy)?;
+        let reader = || connect(to, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let copy = reader()?;
         if schema::version(&copy).map_err(|source| failed(from, "copy", source))? == schema::newest() {
-            check::rows(from, &copy)?;
+            check::whole(from, &copy, reader()?, &mut |_| ())?;
+        } else {
+            check::pages(from, &copy)?;
         }
         rows::latest(&copy).map_err(|source| failed(from, "read the marks", source))
     }
@@ -54,7 +56,7 @@ impl SqliteStore {
     /// # Errors
     /// With [`Error::Damaged`] and [`Error::TooNew`] as in [`open`](Self::open).
     pub fn begin_anew(path: &Path) -> Result<()> {
-        let opened = open::open(path)?;
+        let opened = open::open(path, &mut |_| ())?;
         let first = opened.revision + GAP;
         let wrap = |source| failed(path, "begin a new history", source);
         let transaction = opened.connection.unchecked_transaction().map_err(wrap)?;

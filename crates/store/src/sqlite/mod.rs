@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::watch::Receiver;
 
 use crate::watch::{Batch, Feed};
-use crate::{Committed, Entry, Error, List, Page, Result, Revision, Store, Watch, Write};
+use crate::{Entry, Error, Found, List, Page, Result, Revision, Store, Then, Watch, Write};
 use reader::Readers;
 use recent::Recent;
 use writer::Writer;
@@ -59,7 +59,13 @@ impl SqliteStore {
     /// Blocks while the file is checked. Fails with [`Error::Locked`] when another process has it open, and
     /// with [`Error::Damaged`] when it is not intact; then nothing in it is changed.
     pub fn open(path: &Path, retention: Retention) -> Result<Self> {
-        let opened = open::open(path)?;
+        Self::open_with(path, retention, |_| ())
+    }
+
+    /// Opens a store as [`open`](Self::open) does, and shows `each` its current entries in the order of their revisions, as
+    /// they are checked: who wants them all need not have the file read twice. What was shown counts only on success.
+    pub fn open_with(path: &Path, retention: Retention, mut each: impl FnMut(Found<'_>)) -> Result<Self> {
+        let opened = open::open(path, &mut each)?;
         let recent = Arc::new(Recent::new(opened.revision, opened.floor));
         let latest = recent.subscribe();
         let readers = Readers::new(path);
@@ -93,8 +99,8 @@ impl Store for SqliteStore {
         Ok(page)
     }
 
-    async fn commit(&self, write: Write) -> Result<Committed> {
-        self.shared.writer.commit(write).await
+    fn submit(&self, write: Write, then: Then) {
+        self.shared.writer.submit(write, then);
     }
 
     async fn watch(&self, prefix: &str, after: Revision) -> Result<Watch> {

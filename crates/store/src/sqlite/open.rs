@@ -7,11 +7,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::lock::Lock;
 use super::{check, reserve, rows, schema};
-use crate::{Error, Result, Revision};
+use crate::{Error, Found, Result, Revision};
 
 /// Page cache of the writer, in KiB.
 const CACHE: i64 = 1024;
@@ -44,30 +45,52 @@ pub(super) fn failed(path: &Path, doing: &'static str, source: rusqlite::Error) 
     }
 }
 
-/// Opens, checks and, if need be, creates or upgrades the database.
-pub(super) fn open(path: &Path) -> Result<Opened> {
-    let lock = Lock::take(path)?;
-    // A file that was moved away took its end along.
-    let noted = lock.noted().filter(|_| path.exists()).unwrap_or(0);
-    forget_unwritten(path);
-    let connection = connect(path, CACHE)?;
-    check::identity(path, &connection)?;
-    check::pages(path, &connection)?;
-    schema::migrate(path, &connection)?;
-    check::rows(path, &connection)?;
-    let wrap = |source| failed(path, "read the marks", source);
-    let floor = rows::floor(&connection).map_err(wrap)?;
-    let revision = rows::latest(&connection).map_err(wrap)?;
-    let damaged = |detail| Err(Error::Damaged { path: path.to_owned(), detail });
-    if floor > revision {
-        return damaged(format!("it is compacted to {floor} but ends at {revision}"));
+/// Says whether there is no database: no file, or nothing in it.
+fn is_gone(path: &Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(file) => file.len() == 0,
+        Err(error) => error.kind() == ErrorKind::NotFound,
     }
+}
+
+/// Opens, checks and, if need be, creates or upgrades the database. `each` is shown its current entries.
+pub(super) fn open(path: &Path, each: &mut dyn FnMut(Found<'_>)) -> Result<Opened> {
+    let lock = Lock::take(path)?;
+    let noted = lock.noted().unwrap_or(0);
+    // Before it is opened: beside an empty file SQLite removes a log, and with it what somebody could still read.
+    if noted > 0 && is_gone(path) {
+        return Err(Error::Gone { path: path.to_owned(), revision: noted, note: beside(path, ".lock") });
+    }
+    forget_unwritten(path);
+    let connection = untouched(path)?;
+    check::identity(path, &connection)?;
+    settle(path, &connection, CACHE)?;
+    let wrap = |source| failed(path, "read the marks", source);
+    let version = schema::version(&connection).map_err(wrap)?;
+    let is_present = version == schema::newest();
+    if is_present {
+        check::whole(path, &connection, second(path)?, each)?;
+    } else {
+        check::pages(path, &connection)?;
+    }
+    let damaged = |detail| Err(Error::Damaged { path: path.to_owned(), detail });
+    let revision = if version == 0 { 0 } else { rows::latest(&connection).map_err(wrap)? };
+    // Before anything is written: it would be written over what the log still holds behind the place where it broke.
     if revision < noted {
         return damaged(format!(
             "it ends at revision {revision} and {noted} was written: its log, {}, was cut off, changed or taken away",
             beside(path, "-wal").display()
         ));
     }
+    if !is_present {
+        schema::migrate(path, &connection)?;
+        check::whole(path, &connection, second(path)?, each)?;
+    }
+    let floor = rows::floor(&connection).map_err(wrap)?;
+    if floor > revision {
+        return damaged(format!("it is compacted to {floor} but ends at {revision}"));
+    }
+    keep_log(path, &connection, false)?;
     lock.note(revision);
     reserve::keep(&beside(path, "-wal"));
     Ok(Opened { path: path.to_owned(), connection, revision, floor, lock })
@@ -79,10 +102,10 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
 /// reached the disk all the same, and whoever asked for it was told that it did not.
 pub(super) fn reopen(path: &Path, revision: Revision) -> Result<Connection> {
     forget_unwritten(path);
-    let connection = connect(path, CACHE)?;
+    let connection = untouched(path)?;
     check::identity(path, &connection)?;
-    check::pages(path, &connection)?;
-    check::rows(path, &connection)?;
+    settle(path, &connection, CACHE)?;
+    check::whole(path, &connection, second(path)?, &mut |_| ())?;
     let wrap = |source| failed(path, "take back a failed write", source);
     let found = rows::latest(&connection).map_err(wrap)?;
     if found < revision {
@@ -92,6 +115,7 @@ pub(super) fn reopen(path: &Path, revision: Revision) -> Result<Connection> {
     if found > revision {
         rows::retract(&connection, revision).map_err(wrap)?;
     }
+    keep_log(path, &connection, false)?;
     reserve::keep(&beside(path, "-wal"));
     Ok(connection)
 }
@@ -116,8 +140,23 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens a connection with a page cache of `cache` KiB.
+/// Opens a connection with a page cache of `cache` KiB to a database that has been checked.
 pub(super) fn connect(path: &Path, cache: i64) -> Result<Connection> {
+    let connection = untouched(path)?;
+    settle(path, &connection, cache)?;
+    keep_log(path, &connection, false)?;
+    Ok(connection)
+}
+
+/// Opens another connection to a database that is being checked.
+fn second(path: &Path) -> Result<Connection> {
+    let connection = untouched(path)?;
+    settle(path, &connection, CACHE)?;
+    Ok(connection)
+}
+
+/// Opens a connection that leaves database and log as they are, also when it is closed.
+fn untouched(path: &Path) -> Result<Connection> {
     // The file holds Secrets: made here, it is readable by its owner only, and so are the files beside it. One that is
     // there must not be opened and closed here: that would drop the locks that other connections of this process hold on
     // it (fcntl_locking(2)), and whoever else looks into the file would take the log away as the last who has it open.
@@ -130,6 +169,20 @@ pub(super) fn connect(path: &Path, cache: i64) -> Result<Connection> {
     let wrap = |source| failed(path, "open the database", source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(wrap)?;
+    keep_log(path, &connection, true)?;
+    Ok(connection)
+}
+
+/// Says whether closing the last connection leaves the log alone. Else it is carried over into the database and removed:
+/// a log that broke in the middle would lose what is behind that.
+fn keep_log(path: &Path, connection: &Connection, kept: bool) -> Result<()> {
+    let wrap = |source| failed(path, "open the database", source);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, kept).map_err(wrap).map(drop)
+}
+
+/// Makes the settings of a connection. The first one marks the file as one that has a log.
+fn settle(path: &Path, connection: &Connection, cache: i64) -> Result<()> {
+    let wrap = |source| failed(path, "open the database", source);
     let settings = [
         ("journal_mode", "WAL".to_owned()),
         ("synchronous", "FULL".to_owned()),
@@ -145,7 +198,7 @@ pub(super) fn connect(path: &Path, cache: i64) -> Result<Connection> {
             .or_else(ignore_no_row)
             .map_err(wrap)?;
     }
-    Ok(connection)
+    Ok(())
 }
 
 /// Some settings answer with a row and some do not; both are fine.
@@ -164,7 +217,7 @@ mod tests {
     fn a_failed_write_that_reached_the_disk_is_taken_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
-        let opened = open(&path).unwrap();
+        let opened = open(&path, &mut |_| ()).unwrap();
         let mut previous = None;
         for revision in 1..=3 {
             rows::append(&opened.connection, "/a", Some(b"x"), revision, previous.as_ref()).unwrap();

@@ -1,4 +1,4 @@
-//! The writer thread: takes what is waiting, commits it in one transaction, announces it, answers.
+//! The writer thread: takes what is waiting, commits it in one transaction, announces it, hands the outcomes over.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use super::open::{self, Opened, failed};
 use super::recent::Recent;
 use super::{Retention, rows};
 use crate::memory::holds;
-use crate::{Change, Committed, Entry, Error, Event, Result, Revision, Write};
+use crate::{Change, Committed, Entry, Error, Event, Result, Revision, Then, Write};
 
 /// How many writes share one transaction at most; bounds the time that one waits for the others.
 const GROUP: usize = 512;
@@ -24,7 +24,7 @@ const GROUP: usize = 512;
 const PAUSE: Duration = Duration::from_secs(1);
 
 enum Request {
-    Commit(Write, oneshot::Sender<Result<Committed>>),
+    Commit(Write, Then),
     Compact(Revision, oneshot::Sender<Result<()>>),
 }
 
@@ -54,15 +54,15 @@ impl Writer {
         Ok(Self { requests: Some(sender), thread: Some(thread), _lock: lock })
     }
 
-    pub(super) async fn commit(&self, write: Write) -> Result<Committed> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Request::Commit(write, answer))?;
-        answered.await.unwrap_or_else(|_| Err(Self::stopped()))
+    pub(super) fn submit(&self, write: Write, then: Then) {
+        if let Err(Request::Commit(_, then)) = self.send(Request::Commit(write, then)) {
+            then(Err(Self::stopped()));
+        }
     }
 
     pub(super) async fn compact(&self, revision: Revision) -> Result<()> {
         let (answer, answered) = oneshot::channel();
-        self.send(Request::Compact(revision, answer))?;
+        self.send(Request::Compact(revision, answer)).map_err(|_| Self::stopped())?;
         answered.await.unwrap_or_else(|_| Err(Self::stopped()))
     }
 
@@ -71,9 +71,12 @@ impl Writer {
         Error::Stopped { detail: "it was closed".to_owned() }
     }
 
-    fn send(&self, request: Request) -> Result<()> {
-        let sent = self.requests.as_ref().map(|requests| requests.send(request));
-        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(Self::stopped()) }
+    /// Hands a request to the thread; gives it back when nothing is written any more.
+    fn send(&self, request: Request) -> Result<(), Request> {
+        match &self.requests {
+            Some(requests) => requests.send(request).map_err(|unsent| unsent.0),
+            None => Err(request),
+        }
     }
 }
 
@@ -112,7 +115,7 @@ enum Database {
 #[derive(Default)]
 struct Group {
     events: Vec<Event>,
-    answers: Vec<(oneshot::Sender<Result<Committed>>, Result<Committed>)>,
+    outcomes: Vec<(Then, Result<Committed>)>,
     /// What this transaction made of each key it touched; saves reading back its own rows.
     touched: HashMap<Arc<str>, Option<Entry>>,
 }
@@ -126,7 +129,7 @@ impl Worker {
             let mut compactions = Vec::new();
             for request in waiting {
                 match request {
-                    Request::Commit(write, answer) => writes.push((write, answer)),
+                    Request::Commit(write, then) => writes.push((write, then)),
                     Request::Compact(revision, answer) => compactions.push((revision, answer)),
                 }
             }
@@ -195,13 +198,13 @@ impl Worker {
         self.fail(error)
     }
 
-    /// Commits a group and answers.
-    fn group(&mut self, writes: Vec<(Write, oneshot::Sender<Result<Committed>>)>) {
+    /// Commits a group and hands the outcomes over.
+    fn group(&mut self, writes: Vec<(Write, Then)>) {
         let connection = match self.connection() {
             Ok(connection) => connection,
             Err(error) => {
-                for (_, answer) in writes {
-                    let _ = answer.send(Err(error.clone()));
+                for (_, then) in writes {
+                    then(Err(error.clone()));
                 }
                 return;
             }
@@ -213,16 +216,16 @@ impl Worker {
                 self.database = Database::Open(connection);
                 self.lock.note(self.revision);
                 self.recent.publish(group.events);
-                for (answer, result) in group.answers {
-                    let _ = answer.send(result);
+                for (then, outcome) in group.outcomes {
+                    then(outcome);
                 }
             }
             Err(source) => {
                 self.revision = before;
                 let error = self.after_failure(connection, "commit", source);
                 // Conflicts fail too: what they were judged against may not have been stored.
-                for (answer, _) in group.answers {
-                    let _ = answer.send(Err(error.clone()));
+                for (then, _) in group.outcomes {
+                    then(Err(error.clone()));
                 }
             }
         }
@@ -231,25 +234,25 @@ impl Worker {
     fn transact(
         &mut self,
         connection: &Connection,
-        writes: Vec<(Write, oneshot::Sender<Result<Committed>>)>,
+        writes: Vec<(Write, Then)>,
         group: &mut Group,
     ) -> rusqlite::Result<()> {
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let mut writes = writes.into_iter();
         let mut outcome = Ok(());
-        for (write, answer) in writes.by_ref() {
+        for (write, then) in writes.by_ref() {
             match self.write(connection, write, group) {
-                Ok(result) => group.answers.push((answer, result)),
+                Ok(result) => group.outcomes.push((then, result)),
                 Err(source) => {
                     let dropped = Error::Stopped { detail: source.to_string() };
-                    group.answers.push((answer, Err(dropped)));
+                    group.outcomes.push((then, Err(dropped)));
                     outcome = Err(source);
                     break;
                 }
             }
         }
-        for (_, answer) in writes {
-            group.answers.push((answer, Err(Error::Stopped { detail: "not tried".to_owned() })));
+        for (_, then) in writes {
+            group.outcomes.push((then, Err(Error::Stopped { detail: "not tried".to_owned() })));
         }
         outcome?;
         connection.execute_batch("COMMIT")

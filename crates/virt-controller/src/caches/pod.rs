@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kube_ext::{Meta, resources};
 use plan::condition::Condition;
 use plan::ending::Ending;
-use plan::vmi::{Pod, PodPhase, Waiting};
+use plan::vmi::{Gate, Pod, PodPhase, Waiting};
 use serde::Deserialize;
 
 /// Container that runs the machine.
@@ -120,7 +120,7 @@ impl PodFacts {
                     .conditions
                     .iter()
                     .find(|c| c.kind == condition::UNPAUSED)
-                    .map(|gate| gate.status == "True"),
+                    .map(|gate| Gate { open: gate.is_true(), reason: gate.reason().to_owned() }),
                 waiting: waiting(status.init_container_statuses.iter().chain(&status.container_statuses)),
                 ended: ending(ended, status.reason.as_deref(), status.message.as_deref()),
                 killed: ended.is_some_and(|ended| ended.told().is_abrupt()),

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use super::serial::Port;
@@ -50,24 +49,9 @@ pub(super) async fn serve(listener: UnixListener, port: Port) {
 }
 
 async fn attach(stream: UnixStream, port: Port) {
-    let (last, mut output) = port.listen();
+    let mut output = port.output.listen();
     let (mut reader, mut writer) = stream.into_split();
-    let shown = async {
-        if writer.write_all(&last).await.is_err() {
-            return;
-        }
-        loop {
-            match output.recv().await {
-                Ok(piece) => {
-                    if writer.write_all(&piece).await.is_err() {
-                        return;
-                    }
-                }
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
-            }
-        }
-    };
+    let shown = async { while writer.write_all(&output.next().await).await.is_ok() {} };
     let typed = async {
         let mut buffer = vec![0; 512];
         while let Ok(count @ 1..) = reader.read(&mut buffer).await {

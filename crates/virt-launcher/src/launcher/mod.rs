@@ -38,6 +38,7 @@ mod handle;
 mod inherited;
 mod interfaces;
 mod log;
+mod output;
 mod probing;
 mod questions;
 mod reattach;

@@ -113,7 +113,10 @@ pub(super) async fn freeze(machine: Arc<dyn Machine>, seconds: u64) -> Result<()
 
 /// Releases held file systems.
 pub(super) async fn unfreeze(machine: &dyn Machine) -> Result<(), Refusal> {
-    agent(machine)?.thaw().await.map_err(refused)
+    let agent = agent(machine)?;
+    // Thawing may take a minute; that nobody is there to do it is known sooner.
+    agent.ping().await.map_err(refused)?;
+    agent.thaw().await.map_err(refused)
 }
 
 /// Has the agent set keys and passwords, one after the other.

@@ -1,31 +1,25 @@
 //! The serial port: always drained, into a bounded log and to whoever watches.
 //!
-//! A full channel would stall the guest, so nothing here waits for a reader: a console that is slower than
-//! the guest loses output, and a log that cannot be written is given up for the moment. A console that comes is
-//! shown the last output first ([`Recent`]).
+//! A full channel would stall the guest, so nothing here waits for a reader: a console that falls far behind loses output
+//! ([`Output`]), and a log that cannot be written is given up for the moment.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::log::{self, RotatedLog};
+use super::output::{Output, SCROLLBACK};
 use super::supervisor::Report;
 
 /// Bytes of each of the log's two files.
 const LOG_LIMIT: u64 = 1 << 20;
-/// Pieces of output that a console may lag behind.
-const LAG: usize = 64;
-/// Bytes of the last output that a new console is shown: a screen or two.
-const SCROLLBACK: usize = 16 << 10;
 /// Pieces of input that wait for the guest.
 const TYPED_AHEAD: usize = 16;
 
@@ -41,48 +35,8 @@ pub(super) struct Serial {
 /// Both directions of a port, for any number of consoles.
 #[derive(Clone, Debug)]
 pub(super) struct Port {
-    output: Arc<Mutex<Recent>>,
+    pub(super) output: Output,
     pub(super) input: mpsc::Sender<Vec<u8>>,
-}
-
-/// What was printed last, and who hears what comes next. Both change under one lock, so that a new console misses
-/// nothing and sees nothing twice.
-#[derive(Debug)]
-struct Recent {
-    last: VecDeque<u8>,
-    listeners: broadcast::Sender<Vec<u8>>,
-}
-
-impl Recent {
-    fn add(&mut self, piece: &[u8]) {
-        let piece_end = &piece[piece.len().saturating_sub(SCROLLBACK)..];
-        let room = SCROLLBACK - piece_end.len();
-        self.last.drain(..self.last.len().saturating_sub(room));
-        self.last.extend(piece_end);
-        if self.listeners.receiver_count() > 0 {
-            // Fails when the last console left just now.
-            let _ = self.listeners.send(piece.to_vec());
-        }
-    }
-
-    /// The last output, from the beginning of a line on where there is one.
-    fn shown(&self) -> Vec<u8> {
-        let full = self.last.len() == SCROLLBACK;
-        let start = self.last.iter().position(|byte| *byte == b'\n').filter(|_| full).map_or(0, |at| at + 1);
-        self.last.iter().skip(start).copied().collect()
-    }
-}
-
-impl Port {
-    /// Returns the last output, and what comes after it.
-    pub(super) fn listen(&self) -> (Vec<u8>, broadcast::Receiver<Vec<u8>>) {
-        let recent = self.recent();
-        (recent.shown(), recent.listeners.subscribe())
-    }
-
-    fn recent(&self) -> MutexGuard<'_, Recent> {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Serves the port at the other end of `channel`, logging to `log` if that is given; the first output is reported.
@@ -95,12 +49,11 @@ pub(super) fn serve(
     stream.set_nonblocking(true)?;
     let (reader, writer) = UnixStream::from_std(stream)?.into_split();
     // A launcher that takes over shows what its predecessor has logged.
-    let last = log.map(|log| log::last(log, SCROLLBACK)).unwrap_or_default().into();
+    let output = Output::after(log.map(|log| log::last(log, SCROLLBACK)).unwrap_or_default());
     let log = log.map(|log| RotatedLog::open(log, LOG_LIMIT)).transpose()?;
-    let (listeners, _) = broadcast::channel(LAG);
     let (input, typed) = mpsc::channel(TYPED_AHEAD);
     tokio::spawn(type_in(writer, typed));
-    let port = Port { output: Arc::new(Mutex::new(Recent { last, listeners })), input };
+    let port = Port { output, input };
     let drained = tokio::spawn(drain(reader, log, port.clone(), reports));
     Ok(Serial { port, drained })
 }
@@ -134,7 +87,7 @@ async fn drain(
             }
             Err(_) => {}
         }
-        port.recent().add(piece);
+        port.output.add(piece);
     }
 }
 
@@ -144,30 +97,5 @@ async fn type_in(mut writer: OwnedWriteHalf, mut typed: mpsc::Receiver<Vec<u8>>)
             tracing::debug!(%error, "type into the serial port");
             return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_console_is_shown_the_last_output_and_then_what_comes() {
-        let (listeners, _) = broadcast::channel(LAG);
-        let (input, _typed) = mpsc::channel(1);
-        let port = Port { output: Arc::new(Mutex::new(Recent { last: VecDeque::new(), listeners })), input };
-        port.recent().add(b"boot\nlogin: ");
-        let (shown, mut next) = port.listen();
-        assert_eq!(shown, b"boot\nlogin: ");
-        port.recent().add(b"root");
-        assert_eq!(next.try_recv().unwrap(), b"root");
-
-        port.recent().add(&[b'x'; 10]);
-        port.recent().add(b"\n");
-        port.recent().add(&vec![b'y'; SCROLLBACK - 1]);
-        let (shown, _) = port.listen();
-        assert_eq!(shown, vec![b'y'; SCROLLBACK - 1], "it begins with a line");
-        port.recent().add(&vec![b'z'; 3 * SCROLLBACK]);
-        assert_eq!(port.recent().last.len(), SCROLLBACK);
     }
 }

@@ -68,7 +68,8 @@ pub fn run(program: &Path, options: Options) -> Result<u8, Error> {
     signals.thread_block().map_err(system("block signals"))?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(system("make a signalfd"))?;
-    let exit_code = files::Reserved::make(&options.run_dir.join(files::EXIT_CODE));
+    let exit_path = options.run_dir.join(files::EXIT_CODE);
+    let exit_code = files::Reserved::make(&exit_path);
     let code = Shim {
         program: program.to_owned(),
         options,
@@ -88,6 +89,7 @@ pub fn run(program: &Path, options: Options) -> Result<u8, Error> {
     }
     .run()?;
     // For whoever did not see this process end, such as a kubelet that was away.
+    let exit_code = exit_code.or_else(|_| files::Reserved::make(&exit_path));
     if let Err(error) = exit_code.and_then(|file| file.fill(code.to_string().as_bytes())) {
         tracing::warn!(%error, "leave the exit code behind");
     }

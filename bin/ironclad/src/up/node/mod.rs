@@ -31,42 +31,65 @@ use crate::layout::Layout;
 use hypervisor::Teller;
 use images::NodeImages;
 
-/// Starts as many nodes as `arguments` say.
-pub(super) fn start(
-    arguments: &UpArgs,
-    accelerator: Accelerator,
-    layout: &Layout,
-    plane: &ControlPlane,
-    effects: &Effects,
-    nodes: &Nodes,
-    stop: &CancellationToken,
-    tasks: &mut JoinSet<Result<()>>,
-) -> Result<()> {
-    let program = crate::launcher::install(&layout.executables())?;
-    let store = Store::open(&layout.images()).context("opening the image store")?;
-    let images = Arc::new(NodeImages { store, registries: layout.registries() });
+/// Nodes whose place on the machine is settled.
+pub(super) struct Settled<'a> {
+    arguments: &'a UpArgs,
+    layout: &'a Layout,
+    configs: Vec<KubeletConfig>,
+    /// What connects several nodes; a single one needs nothing.
+    shared: Option<NodesConfig>,
+}
+
+/// Settles where the nodes are on this machine and which networks their Pods get. Blocks for some milliseconds.
+///
+/// # Errors
+/// When somebody else has the network that is asked for.
+pub(super) fn settle<'a>(arguments: &'a UpArgs, layout: &'a Layout) -> Result<Settled<'a>> {
     let shared = NodesConfig { pods: arguments.pod_network, ..shared_network(layout, arguments.nodes) };
     let places = places(&shared)?;
-    if !places.is_empty() {
-        transit::keep(shared, effects.clock.clone(), stop.clone(), tasks);
-    }
     let networks = networks(arguments)?;
+    let mut configs = Vec::new();
     for number in 0..arguments.nodes {
-        let name = node_name(number);
-        let mut config = config(&name, layout)?;
+        let mut config = config(&node_name(number), layout)?;
+        config.network.node = number;
         config.network.network = networks.get(usize::from(number)).copied().flatten();
         if let Some(place) = places.get(usize::from(number)) {
             config.address = IpAddr::V4(place.address);
             config.network.network = Some(place.network);
             config.network.peers.clone_from(&place.peers);
         }
+        network::pod::settle(&config.network)
+            .with_context(|| format!("finding a network for the Pods of {}", config.node))?;
+        configs.push(config);
+    }
+    Ok(Settled { arguments, layout, configs, shared: (!places.is_empty()).then_some(shared) })
+}
+
+/// Starts the nodes.
+pub(super) fn start(
+    settled: Settled<'_>,
+    accelerator: Accelerator,
+    plane: &ControlPlane,
+    effects: &Effects,
+    nodes: &Nodes,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<Result<()>>,
+) -> Result<()> {
+    let Settled { arguments, layout, configs, shared } = settled;
+    let program = crate::launcher::install(&layout.executables())?;
+    let store = Store::open(&layout.images()).context("opening the image store")?;
+    let images = Arc::new(NodeImages { store, registries: layout.registries() });
+    if let Some(shared) = shared {
+        transit::keep(shared, effects.clock.clone(), stop.clone(), tasks);
+    }
+    for mut config in configs {
+        let is_first = config.network.node == 0;
         config.builtin = vec![BuiltinImage::launcher(installation::LAUNCHER_REPOSITORY, &program)];
         config.kvm = accelerator == Accelerator::Kvm;
-        config.network.node = number;
         config.resolv_conf = arguments.resolver.path()?;
         config.cluster_dns = plane.name_server.map(|address| dns::cluster(address.into()));
         // The nodes of this process share one store; one of them makes room in it.
-        config.image_space = (number == 0).then(|| arguments.image_space.policy());
+        config.image_space = is_first.then(|| arguments.image_space.policy());
         nodes.add(&config.node, config.pods());
         let agent = Agent {
             node_name: config.node.clone(),
@@ -86,7 +109,7 @@ pub(super) fn start(
             Ok(())
         });
         // One answers for all nodes, which reach it by its Service.
-        if let Some(address) = plane.name_server.filter(|_| number == 0) {
+        if let Some(address) = plane.name_server.filter(|_| is_first) {
             dns::run(address, &config, plane, effects, stop, tasks);
         }
         let context = plane.context("kubelet", identity::node(&config.node), effects);
@@ -94,7 +117,7 @@ pub(super) fn start(
         tasks.spawn(
             async move { kubelet::run(config, context, images, stopped).await.context("the kubelet") },
         );
-        let context = plane.context("virt-handler", identity::handler(&name), effects);
+        let context = plane.context("virt-handler", identity::handler(&agent.node_name), effects);
         tasks.spawn(async move { run_agent(agent, accelerator, context).await });
     }
     Ok(())

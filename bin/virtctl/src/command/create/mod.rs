@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::cli;
-use crate::say::say;
+use crate::say::{self, say};
 use crate::session::Session;
 use crate::yaml;
 
@@ -59,8 +59,7 @@ impl Create {
                 return Ok(());
             }
         };
-        print!("{}", yaml::document(&manifest));
-        Ok(())
+        say::document(yaml::document(&manifest).as_bytes())
     }
 }
 

@@ -12,6 +12,7 @@ use crate::api::Api;
 use crate::command::exactly;
 use crate::flags::{at_most_one, unique};
 use crate::request::{Kind, Request, Verb};
+use crate::say;
 use crate::session::Session;
 
 /// Let a key log in to a virtual machine.
@@ -100,14 +101,14 @@ impl AddSshKey {
         let secret = secrets::read(api, name).await;
         let secret = secret.map_err(|error| anyhow!("error getting secret \"{name}\": {error}"))?;
         if secrets::entries(&secret).iter().any(|(_, keys)| keys.lines().any(|line| is_key(line, key))) {
-            print!("Secret \"{name}\" already contains this SSH key.");
+            say::part(format_args!("Secret \"{name}\" already contains this SSH key."));
             return Ok(());
         }
         if !self.force {
             secrets::must_be_owned(&secret, machine)?;
         }
         secrets::put(api, name, &unique("ssh-key-", 6), key).await?;
-        print!("Successfully added the key to secret \"{name}\"");
+        say::part(format_args!("Successfully added the key to secret \"{name}\""));
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use super::secrets;
 use crate::api::Api;
 use crate::command::exactly;
 use crate::request::{Kind, Request, Verb};
+use crate::say;
 use crate::session::Session;
 
 /// How often a secret that others change at the same time is tried.
@@ -47,7 +48,7 @@ impl RemoveSshKey {
         let user = &self.key.user;
         let mut known = secrets::of_keys(&machine, user);
         if known.is_empty() {
-            print!("No secrets associated with user {user}");
+            say::part(format_args!("No secrets associated with user {user}"));
             return Ok(());
         }
         let wanted = &self.key.secret;

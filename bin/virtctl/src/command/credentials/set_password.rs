@@ -5,6 +5,7 @@ use clap::{ArgAction, Args};
 
 use super::secrets;
 use crate::command::exactly;
+use crate::say;
 use crate::session::Session;
 
 /// Set the password of a user of a virtual machine.
@@ -50,7 +51,7 @@ impl SetPassword {
             secrets::must_be_owned(&secret, &machine)?;
         }
         secrets::put(api, name, &self.user, &self.password).await?;
-        print!("Successfully set password in secret \"{name}\"");
+        say::part(format_args!("Successfully set password in secret \"{name}\""));
         Ok(())
     }
 }

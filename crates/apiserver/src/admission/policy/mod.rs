@@ -167,7 +167,7 @@ fn enforce(
     Some(status)
 }
 
-pub(crate) use types::check as check_types;
+pub(crate) use types::{check as check_types, check_all as check_all_types};
 
 /// Says what is wrong with a policy's expressions, by the path below `spec`.
 pub(crate) fn problems(policy: &Value) -> BTreeMap<String, (String, String)> {

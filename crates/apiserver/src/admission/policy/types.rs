@@ -25,7 +25,7 @@ pub(crate) fn check(server: &ApiServer, policy: &Value) {
     }
     let (server, name) = (server.clone(), object::name(policy).to_owned());
     tokio::spawn(async move {
-        let collection = Collection::new(GROUP, "validatingadmissionpolicies");
+        let collection = policies();
         let key = ObjectKey::new("", &name);
         loop {
             let Some(entry) = server.object(&collection, &key) else { return };
@@ -47,6 +47,19 @@ pub(crate) fn check(server: &ApiServer, policy: &Value) {
             }
         }
     });
+}
+
+/// Checks every policy that an earlier start left unchecked: a kill may come between a policy and its status.
+pub(crate) fn check_all(server: &ApiServer) {
+    for entry in server.caches().of(&policies()).snapshot("").0 {
+        if let Ok(policy) = entry.parse() {
+            check(server, &policy);
+        }
+    }
+}
+
+fn policies() -> Collection {
+    Collection::new(GROUP, "validatingadmissionpolicies")
 }
 
 fn is_due(policy: &Value) -> bool {

@@ -8,7 +8,7 @@ use machinery::status::Status;
 use serde_json::Value;
 
 use super::recount::Charged;
-use super::{Amounts, measure, of_namespace, quotas, read, recount, scope, write};
+use super::{Amounts, QUOTAS, measure, of_namespace, read, recount, scope, write};
 use crate::Result;
 use crate::cache::Entry;
 use crate::resource::Call;
@@ -28,11 +28,11 @@ pub(crate) async fn charge(
     old: Option<&Value>,
     dry_run: bool,
 ) -> Result<Option<Charged>> {
-    if of_namespace(&call.server, call.namespace()).is_empty() {
+    if of_namespace(call.server.caches(), call.namespace()).is_empty() {
         return Ok(None);
     }
     let charged = call.server.recount().begin().await;
-    let entries = of_namespace(&call.server, call.namespace());
+    let entries = of_namespace(call.server.caches(), call.namespace());
     // All are asked before any is charged.
     for entry in &entries {
         bill(call, &fresh(call, entry)?, draft, old)?;
@@ -51,10 +51,9 @@ async fn charge_one(call: &Call, mut entry: Arc<Entry>, draft: &Value, old: Opti
         let Some(used) = bill(call, &quota, draft, old)? else { return Ok(()) };
         quota["status"]["used"] = write(&used);
         let key = entry.key.clone();
-        match storage::commit(&call.server, &quotas(), &key, Some(entry.revision), Intent::Put(&quota)).await
-        {
+        match storage::commit(&call.server, &QUOTAS, &key, Some(entry.revision), Intent::Put(&quota)).await {
             Ok(_) => return Ok(()),
-            Err(CommitError::Conflict) => match call.server.object(&quotas(), &key) {
+            Err(CommitError::Conflict) => match call.server.object(&QUOTAS, &key) {
                 Some(newer) => entry = newer,
                 None => return Ok(()),
             },

@@ -12,25 +12,22 @@ mod scope;
 use machinery::quantity::Quantity;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub(crate) use charge::charge;
 pub(crate) use recount::{Recount, run};
 
-use crate::ApiServer;
-use crate::cache::Entry;
+use crate::cache::{Caches, Entry};
 use crate::registry::Collection;
 
 /// How much of each resource, by the names that quotas use.
 type Amounts = BTreeMap<String, Quantity>;
 
-fn quotas() -> Collection {
-    Collection::new("", "resourcequotas")
-}
+static QUOTAS: LazyLock<Collection> = LazyLock::new(|| Collection::new("", "resourcequotas"));
 
 /// The quotas of a namespace.
-fn of_namespace(server: &ApiServer, namespace: &str) -> Vec<Arc<Entry>> {
-    if namespace.is_empty() { Vec::new() } else { server.caches().of(&quotas()).snapshot(namespace).0 }
+fn of_namespace(caches: &Caches, namespace: &str) -> Vec<Arc<Entry>> {
+    if namespace.is_empty() { Vec::new() } else { caches.of(&QUOTAS).snapshot(namespace).0 }
 }
 
 /// Reads amounts; what is no amount was refused when it was written.

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
-use super::{Amounts, add, measure, of_namespace, quotas, read, scope, write};
+use super::{Amounts, QUOTAS, add, measure, of_namespace, read, scope, write};
 use crate::ApiServer;
-use crate::cache::{ChangeKind, Entry};
+use crate::cache::{Caches, ChangeKind, Entry};
 use crate::registry::Collection;
 use crate::resource::storage::{self, Intent};
 use crate::server::WeakServer;
@@ -41,7 +41,7 @@ impl Recount {
     /// Notes a stored change of an object. `new` says that the object was not there before.
     pub(crate) fn note(
         &self,
-        server: &ApiServer,
+        caches: &Caches,
         collection: &Collection,
         entry: &Entry,
         kind: ChangeKind,
@@ -53,7 +53,7 @@ impl Recount {
         let matters =
             own || new || kind == ChangeKind::Delete || core(&["pods", "services", "persistentvolumeclaims"]);
         let namespace = &*entry.key.namespace;
-        if matters && (own || !of_namespace(server, namespace).is_empty()) {
+        if matters && (own || !of_namespace(caches, namespace).is_empty()) {
             self.namespaces.lock().insert(namespace.to_owned());
             self.changed.notify_one();
         }
@@ -64,7 +64,7 @@ impl Recount {
 pub(crate) async fn run(server: WeakServer, recount: Arc<Recount>) {
     if let Some(server) = server.upgrade() {
         let _alone = recount.gate.write().await;
-        for entry in server.caches().of(&quotas()).snapshot("").0 {
+        for entry in server.caches().of(&QUOTAS).snapshot("").0 {
             renew(&server, &entry).await;
         }
     }
@@ -76,7 +76,7 @@ pub(crate) async fn run(server: WeakServer, recount: Arc<Recount>) {
         let namespaces = std::mem::take(&mut *recount.namespaces.lock());
         let _alone = recount.gate.write().await;
         for namespace in namespaces {
-            for entry in of_namespace(&server, &namespace) {
+            for entry in of_namespace(server.caches(), &namespace) {
                 renew(&server, &entry).await;
             }
         }
@@ -92,7 +92,7 @@ async fn renew(server: &ApiServer, entry: &Entry) {
     }
     quota["status"] = status;
     // A conflict means that the quota was written, which is noted; a store that fails says so itself.
-    let _ = storage::commit(server, &quotas(), &entry.key, Some(entry.revision), Intent::Put(&quota)).await;
+    let _ = storage::commit(server, &QUOTAS, &entry.key, Some(entry.revision), Intent::Put(&quota)).await;
 }
 
 /// Returns the status of a quota: its limits, and what is used of them.

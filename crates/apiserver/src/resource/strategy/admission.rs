@@ -30,7 +30,9 @@ fn validate_webhooks(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldEr
     for (at, webhook) in items(object, "webhooks") {
         let path = Path::new("webhooks").index(at);
         let name = text(webhook, &["name"]);
-        if name.split('.').filter(|part| !part.is_empty()).count() < 3 {
+        if name.is_empty() {
+            errors.push(FieldError::required(path.child("name"), ""));
+        } else if name.split('.').filter(|part| !part.is_empty()).count() < 3 {
             let detail = "should be a domain with at least three segments separated by dots";
             errors.push(FieldError::invalid(path.child("name"), name, detail));
         }

@@ -155,8 +155,9 @@ fn default_subjects(draft: &mut Value) {
         draft["roleRef"]["apiGroup"] = "rbac.authorization.k8s.io".into();
     }
     for subject in items_mut(draft, "subjects") {
-        if matches!(text(subject, &["kind"]), "User" | "Group") {
-            super::set_default(subject, "apiGroup", "rbac.authorization.k8s.io");
+        let is_user = matches!(text(subject, &["kind"]), "User" | "Group");
+        if is_user && text(subject, &["apiGroup"]).is_empty() {
+            subject["apiGroup"] = "rbac.authorization.k8s.io".into();
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::resource::Call;
 /// What a Job gets when it is made; the template of a CronJob stays as it is written.
 pub(super) fn default_job(draft: &mut Value) {
     default_template(draft);
+    super::workload::default_labels(draft);
     let Some(spec) = draft.get_mut("spec").filter(|spec| spec.is_object()) else { return };
     if spec["completions"].is_null() && spec["parallelism"].is_null() {
         set_default(spec, "completions", 1);
@@ -25,23 +26,18 @@ pub(super) fn default_job(draft: &mut Value) {
     }
 }
 
-/// Checks a Job: how its Pods end, and what cannot be changed.
+/// Checks what cannot be changed in a Job.
 pub(super) fn validate_job(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let template = Path::new("spec.template.spec");
-    let restart = text(object, &["spec", "template", "spec", "restartPolicy"]);
-    if !matches!(restart, "Never" | "OnFailure") {
-        // The default of Pods is no choice for Jobs, so it counts as no choice at all.
-        errors.push(FieldError::required(
-            template.child("restartPolicy"),
-            "valid values: \"OnFailure\", \"Never\"",
-        ));
-    }
     if let Some(old) = old {
         for (field, detail) in [
             ("completions", "can only be modified in tandem with spec.parallelism"),
             ("completionMode", "field is immutable"),
             ("podFailurePolicy", "field is immutable"),
+            ("successPolicy", "field is immutable"),
+            ("backoffLimitPerIndex", "field is immutable"),
+            ("template", "field is immutable"),
+            ("selector", "field is immutable"),
         ] {
             if old["spec"][field] != object["spec"][field] {
                 errors.push(FieldError::invalid(

@@ -4,8 +4,10 @@
 #![allow(clippy::unnecessary_wraps, reason = "the functions of a row have one signature")]
 
 mod admission;
+mod api_service;
 mod config;
 mod crd;
+mod flow;
 mod job;
 mod limits;
 mod namespace;
@@ -14,11 +16,12 @@ mod pod;
 mod pod_admission;
 mod pod_spec;
 mod policy;
+mod rules;
 mod service;
 mod storage;
 mod workload;
 
-use machinery::field::FieldError;
+use machinery::field::{FieldError, Problem};
 use machinery::names;
 use machinery::object;
 use machinery::status::Status;
@@ -73,8 +76,6 @@ pub(crate) fn of(resource: &Resource) -> Strategy {
         ("", "persistentvolumeclaims") => storage::CLAIM,
         ("", "persistentvolumes") => storage::VOLUME,
         ("", "limitranges") => Strategy { default: limits::default, validate: limits::validate, ..BASE },
-        ("policy", "poddisruptionbudgets") => Strategy { validate: policy::budget, ..BASE },
-        ("networking.k8s.io", "networkpolicies") => Strategy { validate: policy::network_policy, ..BASE },
         ("networking.k8s.io", "ingresses") => Strategy { validate: policy::ingress, ..BASE },
         ("scheduling.k8s.io", "priorityclasses") => Strategy { validate: policy::priority_class, ..BASE },
         (
@@ -83,9 +84,17 @@ pub(crate) fn of(resource: &Resource) -> Strategy {
         ) => admission::WEBHOOKS,
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => admission::POLICY,
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => admission::BINDING,
-        ("", "replicationcontrollers") | ("apps" | "batch", _) => workload::strategy(resource),
+        ("", "replicationcontrollers" | "podtemplates") | ("apps" | "batch", _) => {
+            workload::strategy(resource)
+        }
         ("apiextensions.k8s.io", "customresourcedefinitions") => crd::STRATEGY,
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => flow::SCHEMA,
+        ("flowcontrol.apiserver.k8s.io", _) => flow::LEVEL,
+        ("apiregistration.k8s.io", "apiservices") => api_service::STRATEGY,
         ("rbac.authorization.k8s.io", plural) => config::rbac(plural),
+        ("networking.k8s.io", "ingressclasses") => Strategy { default: rules::default_class, ..BASE },
+        ("autoscaling", _) => Strategy { default: rules::default_autoscaler, ..BASE },
+        ("policy" | "events.k8s.io", _) | ("", "events") => Strategy { name: names::path_segment, ..BASE },
         _ => BASE,
     };
     Strategy { has_generation: has_generation(resource), ..row }
@@ -108,6 +117,58 @@ fn has_generation(resource: &Resource) -> bool {
         "resource.k8s.io" => &*resource.collection.plural == "resourceslices",
         _ => false,
     }
+}
+
+/// Says what is wrong with an object, and with its change when there was one before: by its schema (`errors` so far), by the
+/// table of its kind, and by what is the kind's own. Of what subresources change tables say nothing.
+pub(crate) fn validate(
+    strategy: &Strategy,
+    call: &Call,
+    object: &Value,
+    old: Option<&Value>,
+    errors: &mut Vec<FieldError>,
+) {
+    let mut own = own_errors(strategy, call, object, old);
+    if let Some(old) = old.filter(|_| !own.is_empty()) {
+        // What was wrong before is not this change's fault: it keeps nobody from another change, nor from the end.
+        let known = own_errors(strategy, call, old, Some(old));
+        own.retain(|error| !known.iter().any(|known| is_same(known, error)));
+    }
+    if !call.resource.custom {
+        let rows = rules::of(call.resource.group(), call.resource.plural());
+        // The table of Pods is that of their spec, which templates have as well.
+        let tabled = !rows.is_empty() || call.resource.plural() == "pods";
+        // Typed clients know no missing text, number or list, so what is required is what the table says; and who knows
+        // the kind knows better what is wrong with a field.
+        let said = |error: &FieldError| {
+            let above = error.path.as_str().rsplit_once(['.', '[']).map(|(above, _)| above);
+            own.iter().any(|own| own.path == error.path || above == Some(own.path.as_str()))
+        };
+        errors.retain(|error| match error.problem {
+            Problem::Required => !tabled && !said(error),
+            Problem::NotSupported => (!tabled || error.value != "") && !said(error),
+            _ => true,
+        });
+    }
+    errors.extend(own);
+}
+
+/// What the kind itself and its table say.
+fn own_errors(strategy: &Strategy, call: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = (strategy.validate)(call, object, old);
+    if !call.resource.custom && call.sub().is_empty() {
+        errors.extend(rules::check(rules::of(call.resource.group(), call.resource.plural()), object, old));
+    }
+    errors
+}
+
+/// Whether two errors tell of the same mistake, wherever in its list the item stands by now.
+fn is_same(one: &FieldError, other: &FieldError) -> bool {
+    let place = |error: &FieldError| -> String {
+        error.path.as_str().chars().filter(|letter| !letter.is_ascii_digit()).collect()
+    };
+    (one.problem, &one.value, &one.detail) == (other.problem, &other.value, &other.detail)
+        && place(one) == place(other)
 }
 
 /// Drops the status of a new object where only the status subresource may write it.
@@ -171,6 +232,7 @@ fn copy_meta(to: &mut Value, from: &Value, name: &str) {
 /// Whether a finished delete answers with the object's last state; else it answers with a Status.
 pub(crate) fn shows_deleted(resource: &Resource) -> bool {
     !resource.custom
+        && resource.plural() != "csistoragecapacities"
         && matches!(
             (resource.group(), resource.plural()),
             (
@@ -183,6 +245,22 @@ pub(crate) fn shows_deleted(resource: &Resource) -> bool {
                     | "podtemplates"
                     | "resourcequotas"
             ) | ("storage.k8s.io" | "resource.k8s.io", _)
+        )
+}
+
+/// Whether an update must say which version it changes. For other kinds one that says none overwrites whatever is there.
+pub(crate) fn wants_version(resource: &Resource) -> bool {
+    resource.custom
+        || matches!(
+            (resource.group(), resource.plural()),
+            ("admissionregistration.k8s.io" | "apiextensions.k8s.io" | "apiregistration.k8s.io", _)
+                | ("coordination.k8s.io", "leases")
+                | ("node.k8s.io", "runtimeclasses")
+                | ("policy", "poddisruptionbudgets")
+                | (
+                    "storage.k8s.io",
+                    "csidrivers" | "csinodes" | "csistoragecapacities" | "volumeattachments"
+                )
         )
 }
 

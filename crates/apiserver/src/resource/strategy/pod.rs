@@ -66,6 +66,10 @@ fn prepare_update(call: &mut Call, draft: &mut Value, old: &Value) -> Result<()>
     if call.sub() == "status" && draft["status"]["qosClass"].is_null() {
         draft["status"]["qosClass"] = old["status"]["qosClass"].clone();
     }
+    if call.sub().is_empty() && draft["spec"].is_object() {
+        // Who sends the manifest again that the Pod was made from leaves them out.
+        pod_admission::tolerations(&mut draft["spec"]);
+    }
     Ok(())
 }
 

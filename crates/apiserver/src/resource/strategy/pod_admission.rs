@@ -128,7 +128,8 @@ fn default_class(call: &Call) -> Option<Value> {
     classes.iter().filter_map(|entry| entry.parse().ok()).find(|class: &Value| class["globalDefault"] == true)
 }
 
-fn tolerations(spec: &mut Value) {
+/// Adds how long a Pod stays on a node that is not ready or out of reach, where the Pod does not say it.
+pub(super) fn tolerations(spec: &mut Value) {
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         let tolerated = spec["tolerations"].as_array().into_iter().flatten().any(|toleration| {
             let any = text(toleration, &["key"]).is_empty() && text(toleration, &["operator"]) == "Exists";

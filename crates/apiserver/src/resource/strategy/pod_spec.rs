@@ -7,7 +7,7 @@ use machinery::names;
 use machinery::quantity::Quantity;
 use serde_json::{Value, json};
 
-use super::{set_default, text};
+use super::{rules, set_default, text};
 
 /// Sets what depends on other fields of a Pod spec.
 pub(super) fn default_pod_spec(spec: &mut Value) {
@@ -16,7 +16,9 @@ pub(super) fn default_pod_spec(spec: &mut Value) {
         for container in containers {
             let image = text(container, &["image"]);
             let policy = if has_latest_tag(image) { "Always" } else { "IfNotPresent" };
-            set_default(container, "imagePullPolicy", policy);
+            if text(container, &["imagePullPolicy"]).is_empty() {
+                container["imagePullPolicy"] = policy.into();
+            }
         }
     }
     for volume in spec.get_mut("volumes").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -77,6 +79,7 @@ pub(super) fn validate_pod_spec(spec: &Value, path: &Path, errors: &mut Vec<Fiel
     }
     ids(&spec["securityContext"], &path.child("securityContext"), errors);
     tolerations(spec, path, errors);
+    rules::apply(rules::POD_SPEC, spec, None, path, errors);
     node_affinity(&spec["affinity"]["nodeAffinity"], &path.child("affinity").child("nodeAffinity"), errors);
 }
 
@@ -110,33 +113,65 @@ fn node_affinity(affinity: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     let preferred = preferred
         .map(|(at, term)| (path.child(PREFERRED).index(at).child("preference"), &term["preference"]));
     for (path, term) in required.chain(preferred) {
-        for (at, expression) in term["matchExpressions"].as_array().into_iter().flatten().enumerate() {
-            let path = path.child("matchExpressions").index(at);
-            let values = expression["values"].as_array().map_or(0, Vec::len);
-            let operator = text(expression, &["operator"]);
-            match operator {
-                "In" | "NotIn" if values == 0 => {
-                    let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-                    errors.push(FieldError::required(path.child("values"), detail));
-                }
-                "Exists" | "DoesNotExist" if values > 0 => {
-                    let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                    errors.push(FieldError::forbidden(path.child("values"), detail));
-                }
-                "Gt" | "Lt" if values != 1 => {
-                    let detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
-                    errors.push(FieldError::required(path.child("values"), detail));
-                }
-                "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-                other => errors.push(FieldError::invalid(
-                    path.child("operator"),
-                    other,
-                    "not a valid selector operator",
-                )),
+        node_term(term, &path, errors);
+    }
+}
+
+/// Checks a term by which nodes are chosen.
+pub(super) fn node_term(term: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    for (at, expression) in term["matchExpressions"].as_array().into_iter().flatten().enumerate() {
+        let path = path.child("matchExpressions").index(at);
+        let values = expression["values"].as_array().map_or(0, Vec::len);
+        let operator = text(expression, &["operator"]);
+        match operator {
+            "In" | "NotIn" if values == 0 => {
+                let detail = "must be specified when `operator` is 'In' or 'NotIn'";
+                errors.push(FieldError::required(path.child("values"), detail));
             }
-            for wrong in names::label_key(text(expression, &["key"])) {
-                errors.push(FieldError::invalid(path.child("key"), text(expression, &["key"]), wrong));
+            "Exists" | "DoesNotExist" if values > 0 => {
+                let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                errors.push(FieldError::forbidden(path.child("values"), detail));
             }
+            "Gt" | "Lt" if values != 1 => {
+                let detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+                errors.push(FieldError::required(path.child("values"), detail));
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
+            other => errors.push(FieldError::invalid(
+                path.child("operator"),
+                other,
+                "not a valid selector operator",
+            )),
+        }
+        for wrong in names::label_key(text(expression, &["key"])) {
+            errors.push(FieldError::invalid(path.child("key"), text(expression, &["key"]), wrong));
+        }
+    }
+    for (at, field) in term["matchFields"].as_array().into_iter().flatten().enumerate() {
+        let path = path.child("matchFields").index(at);
+        let values = field["values"].as_array().map_or(&[][..], Vec::as_slice);
+        let (key, operator) = (text(field, &["key"]), text(field, &["operator"]));
+        match operator {
+            "In" | "NotIn" if values.len() != 1 => {
+                let detail =
+                    "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+                errors.push(FieldError::required(path.child("values"), detail));
+            }
+            "In" | "NotIn" => {}
+            other => {
+                let detail = "not a valid selector operator";
+                errors.push(FieldError::invalid(path.child("operator"), other, detail));
+            }
+        }
+        if key == "metadata.name" {
+            for (at, value) in values.iter().enumerate() {
+                let value = value.as_str().unwrap_or_default();
+                let path = path.child("values").index(at);
+                let wrong = names::dns_subdomain(value).into_iter();
+                errors.extend(wrong.map(|wrong| FieldError::invalid(path.clone(), value, wrong)));
+            }
+        } else {
+            errors.push(FieldError::invalid(path.child("key"), key, "not a valid field selector key"));
         }
     }
 }
@@ -165,7 +200,10 @@ fn validate_container(container: &Value, path: &Path, volumes: &HashSet<&str>, e
     for (at, mount) in container["volumeMounts"].as_array().into_iter().flatten().enumerate() {
         let path = path.child("volumeMounts").index(at);
         match text(mount, &["name"]) {
-            "" => errors.push(FieldError::required(path.child("name"), "")),
+            "" => {
+                errors.push(FieldError::required(path.child("name"), ""));
+                errors.push(FieldError::not_found(path.child("name"), ""));
+            }
             name if !volumes.contains(name) => errors.push(FieldError::not_found(path.child("name"), name)),
             _ => {}
         }
@@ -173,11 +211,21 @@ fn validate_container(container: &Value, path: &Path, volumes: &HashSet<&str>, e
             errors.push(FieldError::required(path.child("mountPath"), ""));
         }
     }
+    for (at, device) in container["volumeDevices"].as_array().into_iter().flatten().enumerate() {
+        let name = text(device, &["name"]);
+        if !volumes.contains(name) {
+            errors.push(FieldError::not_found(path.child("volumeDevices").index(at).child("name"), name));
+        }
+    }
     for (at, port) in container["ports"].as_array().into_iter().flatten().enumerate() {
         let number = port["containerPort"].as_i64().unwrap_or(0);
         if !(1..=65535).contains(&number) {
             let path = path.child("ports").index(at).child("containerPort");
-            errors.push(FieldError::invalid(path, number, "must be between 1 and 65535, inclusive"));
+            errors.push(if number == 0 {
+                FieldError::required(path, "")
+            } else {
+                FieldError::invalid(path, number, "must be between 1 and 65535, inclusive")
+            });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Rules of smaller kinds: disruption budgets, network policies, ingresses, priority classes.
+//! Rules of smaller kinds that no table can say: ingresses, priority classes.
 
 use std::net::IpAddr;
 
@@ -20,18 +20,6 @@ fn is_empty(object: &Value, name: &str) -> bool {
     object[name].as_array().is_none_or(Vec::is_empty)
 }
 
-pub(super) fn budget(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldError> {
-    let spec = &object["spec"];
-    if spec["minAvailable"].is_null() || spec["maxUnavailable"].is_null() {
-        return Vec::new();
-    }
-    vec![FieldError::invalid(
-        Path::new("spec"),
-        spec.clone(),
-        "minAvailable and maxUnavailable cannot be both set",
-    )]
-}
-
 pub(super) fn priority_class(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let value = object["value"].as_i64().unwrap_or(0);
@@ -47,7 +35,7 @@ pub(super) fn priority_class(_: &Call, object: &Value, old: Option<&Value>) -> V
 }
 
 /// Whether a text is an address and a prefix length.
-fn is_cidr(text: &str) -> bool {
+pub(super) fn is_cidr(text: &str) -> bool {
     let Some((address, prefix)) = text.split_once('/') else { return false };
     let most = match address.parse::<IpAddr>() {
         Ok(IpAddr::V4(_)) => 32,
@@ -55,24 +43,6 @@ fn is_cidr(text: &str) -> bool {
         Err(_) => return false,
     };
     prefix.parse::<u8>().is_ok_and(|prefix| prefix <= most)
-}
-
-pub(super) fn network_policy(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
-        for (at, rule) in items(&object["spec"], direction) {
-            for (index, peer) in items(rule, peers) {
-                let path = Path::new("spec").child(direction).index(at).child(peers).index(index);
-                let block = &peer["ipBlock"];
-                let cidr = text(block, &["cidr"]);
-                if !block.is_null() && !is_cidr(cidr) {
-                    let detail = "must be a valid CIDR value (for example 10.9.8.0/24 or 2001:db8::/64)";
-                    errors.push(FieldError::invalid(path.child("ipBlock").child("cidr"), cidr, detail));
-                }
-            }
-        }
-    }
-    errors
 }
 
 pub(super) fn ingress(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldError> {
@@ -100,14 +70,6 @@ pub(super) fn ingress(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldE
             }
             if matches!(kind, "Exact" | "Prefix") && !url.starts_with('/') {
                 errors.push(FieldError::invalid(path.child("path"), url, "must be an absolute path"));
-            }
-            let backend = &entry["backend"];
-            if backend["service"].is_null() && backend["resource"].is_null() {
-                errors.push(FieldError::invalid(
-                    path.child("backend"),
-                    "",
-                    "resource or service backend is required",
-                ));
             }
         }
     }

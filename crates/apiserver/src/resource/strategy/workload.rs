@@ -1,5 +1,7 @@
 //! The kinds that make Pods from a template.
 
+use std::borrow::Cow;
+
 use machinery::field::{FieldError, Path};
 use machinery::selector::LabelSelector;
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ pub(super) fn strategy(resource: &Resource) -> Strategy {
         "daemonsets" => Strategy { prepare_create: first_generation, validate: validate_selector, ..base },
         "jobs" => Strategy { default: job::default_job, validate: job::validate_job, ..base },
         "cronjobs" => Strategy { validate: job::validate_cron_job, ..base },
+        "replicationcontrollers" => Strategy { default: default_controller, ..base },
         _ => base,
     }
 }
@@ -31,9 +34,31 @@ fn first_generation(_: &mut Call, draft: &mut Value) -> Result<()> {
     Ok(())
 }
 
+/// What a template's Pods are called the controller is called as well, and selects.
+fn default_controller(draft: &mut Value) {
+    default_template(draft);
+    let labels = draft["spec"]["template"]["metadata"]["labels"].clone();
+    if !is_empty(&labels) && is_empty(&draft["spec"]["selector"]) {
+        draft["spec"]["selector"] = labels;
+    }
+    default_labels(draft);
+}
+
+/// Gives what makes Pods the labels of its template, when it has none of its own.
+pub(super) fn default_labels(draft: &mut Value) {
+    let labels = draft["spec"]["template"]["metadata"]["labels"].clone();
+    if !is_empty(&labels) && draft["metadata"].is_object() && is_empty(&draft["metadata"]["labels"]) {
+        draft["metadata"]["labels"] = labels;
+    }
+}
+
+fn is_empty(map: &Value) -> bool {
+    map.as_object().is_none_or(serde_json::Map::is_empty)
+}
+
 /// Sets what a template's Pods get, and how a rollout goes on.
 pub(super) fn default_template(draft: &mut Value) {
-    for pointer in ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
+    for pointer in ["/spec/template/spec", "/template/spec", "/spec/jobTemplate/spec/template/spec"] {
         if let Some(spec) = draft.pointer_mut(pointer).filter(|spec| spec.is_object()) {
             default_pod_spec(spec);
         }
@@ -52,14 +77,30 @@ pub(super) fn default_template(draft: &mut Value) {
     }
 }
 
-fn validate_selector(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+/// The spec of a template's Pods with the volumes that its claims become; a claim takes the place of a volume of its name.
+fn with_claims(spec: &Value) -> Cow<'_, Value> {
+    let (pod, claims) = (&spec["template"]["spec"], spec["volumeClaimTemplates"].as_array());
+    let Some(claims) = claims.filter(|claims| !claims.is_empty()) else { return Cow::Borrowed(pod) };
+    let names: Vec<&str> = claims.iter().map(|claim| text(claim, &["metadata", "name"])).collect();
+    let kept = pod["volumes"].as_array().into_iter().flatten();
+    let kept = kept.filter(|volume| !names.contains(&text(volume, &["name"]))).cloned();
+    let made = names.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+    let mut pod = pod.clone();
+    pod["volumes"] = kept.chain(made).collect();
+    Cow::Owned(pod)
+}
+
+fn validate_selector(call: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let path = Path::new("spec.selector");
     let selector = &object["spec"]["selector"];
+    let told = call.resource.plural() != "daemonsets";
     let empty = selector.as_object().is_none_or(serde_json::Map::is_empty);
     match LabelSelector::from_object(selector) {
         _ if selector.is_null() => {
-            errors.push(FieldError::required(path.clone(), ""));
+            if told {
+                errors.push(FieldError::required(path.clone(), ""));
+            }
             let labels = object["spec"]["template"]["metadata"]["labels"].clone();
             let detail = "`selector` does not match template `labels`";
             errors.push(FieldError::invalid(Path::new("spec.template.metadata.labels"), labels, detail));
@@ -77,10 +118,12 @@ fn validate_selector(_: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
             errors.push(FieldError::invalid(Path::new("spec.template.metadata.labels"), labels, detail));
         }
         Ok(_) => {}
+        // The table says which part of it is wrong.
+        Err(_) if !told => {}
         Err(error) => errors.push(FieldError::invalid(path.clone(), selector.clone(), error.to_string())),
     }
     let template = Path::new("spec.template.spec");
-    validate_pod_spec(&object["spec"]["template"]["spec"], &template, &mut errors);
+    validate_pod_spec(&with_claims(&object["spec"]), &template, &mut errors);
     let restart = text(object, &["spec", "template", "spec", "restartPolicy"]);
     if restart != "Always" {
         errors.push(FieldError::not_supported(template.child("restartPolicy"), restart, ["Always"]));
@@ -95,7 +138,9 @@ fn validate_selector(_: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
         let detail = "may not be specified when strategy `type` is 'Recreate'";
         errors.push(FieldError::forbidden(Path::new("spec.strategy.rollingUpdate"), detail));
     }
-    if old.is_some_and(|old| old["spec"]["selector"] != *selector) {
+    // A StatefulSet says of its whole spec what may change.
+    let fixed = call.resource.plural() != "statefulsets";
+    if fixed && old.is_some_and(|old| old["spec"]["selector"] != *selector) {
         errors.push(FieldError::invalid(path, selector.clone(), "field is immutable"));
     }
     errors

@@ -67,8 +67,8 @@ impl Story {
         self.schema.canonicalize(&mut new);
         let reset = if subresource.is_empty() { self.reset.clone() } else { FieldSet::default() };
         let scope = Scope { schema: &self.schema, api_version: "v1", subresource, reset: &reset };
-        let result = update(&scope, &self.object, &new, &Writer { manager, now: &now });
-        self.settle(result);
+        update(&scope, &self.object, &mut new, &Writer { manager, now: &now });
+        self.settle(new);
     }
 
     /// What each manager owns, by name.

@@ -130,8 +130,9 @@ proptest! {
         let (schema, reset) = (thing(), FieldSet::default());
         let scope = Scope { schema: &schema, api_version: "v1", subresource: "", reset: &reset };
         let writer = Writer { manager: "ed", now: "2024-01-01T00:00:00Z" };
-        let live = update(&scope, &Value::Null, &before, &writer);
-        let mut written = update(&scope, &live, &after, &writer);
+        let (mut live, mut written) = (before, after.clone());
+        update(&scope, &Value::Null, &mut live, &writer);
+        update(&scope, &live, &mut written, &writer);
         object::remove_meta(&mut written, "managedFields");
         let empty = |object: &Value| object.get("metadata") == Some(&json!({}));
         if empty(&written) && !empty(&after) {

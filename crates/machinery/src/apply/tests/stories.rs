@@ -210,8 +210,9 @@ fn custom_resources_own_their_parts_and_open_maps_by_key() {
     let schema = library().structural(&schema).expect("parses");
     let reset = FieldSet::default();
     let scope = Scope { schema: &schema, api_version: "c/v1", subresource: "", reset: &reset };
-    let new = json!({"metadata": {"name": "x"}, "spec": {"list": ["a"], "free": {"x": [1], "y": {"z": 1}}}});
-    let made = update(&scope, &Value::Null, &new, &Writer { manager: "ed", now: "2024-01-01T00:00:00Z" });
+    let mut made =
+        json!({"metadata": {"name": "x"}, "spec": {"list": ["a"], "free": {"x": [1], "y": {"z": 1}}}});
+    update(&scope, &Value::Null, &mut made, &Writer { manager: "ed", now: "2024-01-01T00:00:00Z" });
     assert_eq!(
         made["metadata"]["managedFields"][0]["fieldsV1"],
         json!({"f:spec": {".": {}, "f:free": {".": {}, "f:x": {}, "f:y": {".": {}, "f:z": {}}}, "f:list": {}}})

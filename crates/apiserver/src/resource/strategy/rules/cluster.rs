@@ -1,0 +1,268 @@
+//! Kinds of the core group and of small ones: nodes, endpoints, quotas, leases, classes of priority and of runtimes.
+
+use machinery::field::{FieldError, Path};
+use machinery::names;
+use serde_json::Value;
+
+use super::super::pod_spec::node_term;
+use super::shape::{self, LABELS, PORT, PROTOCOLS, SELECTOR, port_name};
+use super::{Row, Rule, is_empty};
+use Rule::{All, Amount, AtLeast, Fixed, Holds, Name, Positive, Required, Words};
+
+pub(super) fn rows(group: &str, plural: &str) -> &'static [Row] {
+    match (group, plural) {
+        ("", "nodes") => NODE,
+        ("", "endpoints") => ENDPOINTS,
+        ("", "resourcequotas") => QUOTA,
+        ("", "limitranges") => LIMITS,
+        ("", "replicationcontrollers") => CONTROLLER,
+        ("", "podtemplates") => TEMPLATE,
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => POLICY,
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => BINDING,
+        ("admissionregistration.k8s.io", _) => WEBHOOKS,
+        ("", "services") => SERVICE,
+        ("", "persistentvolumeclaims") => CLAIM,
+        ("", "persistentvolumes") => VOLUME,
+        ("scheduling.k8s.io", _) => PRIORITY,
+        ("node.k8s.io", _) => RUNTIME,
+        ("coordination.k8s.io", "leases") => LEASE,
+        ("rbac.authorization.k8s.io", "clusterroles") => ROLE,
+        _ => &[],
+    }
+}
+
+const NODE: &[Row] = &[
+    Row("spec.taints[].key", &[Required(""), Name(names::qualified_name)]),
+    Row("spec.taints[].value?", &[Name(names::label_value)]),
+    Row("spec.taints[].effect", &[Required(""), Words(&["NoExecute", "NoSchedule", "PreferNoSchedule"])]),
+];
+
+const ENDPOINTS: &[Row] = &[
+    Row("subsets[]", &[Holds(some_address)]),
+    Row("subsets[].addresses[]", &[All(ENDPOINT)]),
+    Row("subsets[].notReadyAddresses[]", &[All(ENDPOINT)]),
+    Row("subsets[].ports", &[Holds(all_named)]),
+    Row("subsets[].ports[].name?", &[Name(names::dns_label)]),
+    Row("subsets[].ports[].port", &[PORT]),
+    Row("subsets[].ports[].protocol", &[Required(""), PROTOCOLS]),
+    Row("subsets[].ports[].appProtocol?", &[Name(names::qualified_name)]),
+];
+
+const ENDPOINT: &[Row] = &[
+    Row("ip", &[Name(|text| shape::endpoint_address(text, None))]),
+    Row("hostname?", &[Name(names::dns_label)]),
+    Row("nodeName?", &[Name(names::dns_subdomain)]),
+];
+
+fn some_address(subset: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    if is_empty(&subset["addresses"]) && is_empty(&subset["notReadyAddresses"]) {
+        let detail = "must specify `addresses` or `notReadyAddresses`";
+        errors.push(FieldError::required(path.clone(), detail));
+    }
+}
+
+/// Several ports are told apart by names.
+fn all_named(ports: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    let ports = ports.as_array().map_or(&[][..], Vec::as_slice);
+    for (at, port) in ports.iter().enumerate().filter(|_| ports.len() > 1) {
+        if is_empty(&port["name"]) {
+            errors.push(FieldError::required(path.index(at).child("name"), ""));
+        }
+    }
+}
+
+const SCOPES: Rule = Words(&[
+    "BestEffort",
+    "CrossNamespacePodAffinity",
+    "NotBestEffort",
+    "NotTerminating",
+    "PriorityClass",
+    "Terminating",
+    "VolumeAttributesClass",
+]);
+
+const QUOTA: &[Row] = &[
+    Row("spec.hard?", &[Holds(quota_names)]),
+    Row("spec.hard{}", &[Amount { strictly: false }]),
+    Row("spec.scopes", &[Fixed]),
+    Row("spec.scopeSelector?.matchExpressions[].scopeName", &[SCOPES]),
+    Row("spec.scopeSelector?.matchExpressions[]", &[Holds(scope)]),
+];
+
+/// A quota counts resources of Kubernetes, or such as carry somebody's domain.
+fn quota_names(hard: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    for (name, _) in hard.as_object().into_iter().flatten() {
+        for wrong in names::qualified_name(name) {
+            errors.push(FieldError::invalid(path.key(name), name.as_str(), wrong));
+        }
+    }
+}
+
+fn scope(scope: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    let has_values = !is_empty(&scope["values"]);
+    match scope["operator"].as_str().unwrap_or_default() {
+        "In" | "NotIn" if !has_values => {
+            let detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
+            errors.push(FieldError::required(path.child("values"), detail));
+        }
+        "Exists" | "DoesNotExist" if has_values => {
+            let detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
+            errors.push(FieldError::invalid(path.child("values"), scope["values"].clone(), detail));
+        }
+        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        other => {
+            let detail = "not a valid selector operator";
+            errors.push(FieldError::invalid(path.child("operator"), other, detail));
+        }
+    }
+}
+
+const LIMITS: &[Row] =
+    &[Row("spec.limits[].type", &[Name(limit_type)]), Row("spec.limits", &[Rule::Unique("type")])];
+
+fn limit_type(kind: &str) -> Vec<String> {
+    let mut wrong = names::qualified_name(kind);
+    if wrong.is_empty()
+        && !kind.contains('/')
+        && !matches!(kind, "Container" | "Pod" | "PersistentVolumeClaim")
+    {
+        wrong.push("must be a standard limit type or fully qualified".to_owned());
+    }
+    wrong
+}
+
+const CONTROLLER: &[Row] = &[
+    Row("spec.replicas", &[AtLeast(0)]),
+    Row("spec.minReadySeconds", &[AtLeast(0)]),
+    Row("spec.selector", &[Required("")]),
+    Row("spec.template", &[Required(""), Holds(super::workload::template_metadata)]),
+    Row("spec.template?.spec", &[Holds(super::workload::pod_spec)]),
+    Row("spec", &[Holds(selected)]),
+];
+
+/// A controller selects the Pods that it makes.
+fn selected(spec: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    let labels = &spec["template"]["metadata"]["labels"];
+    let mut wanted = spec["selector"].as_object().into_iter().flatten();
+    if !spec["template"].is_null() && wanted.any(|(key, value)| labels.get(key) != Some(value)) {
+        let detail = "`selector` does not match template `labels`";
+        let path = path.child("template").child("metadata").child("labels");
+        errors.push(FieldError::invalid(path, labels.clone(), detail));
+    }
+}
+
+const TEMPLATE: &[Row] = &[
+    Row("template", &[Holds(super::workload::template_metadata)]),
+    Row("template.spec", &[Holds(super::workload::pod_spec)]),
+];
+
+const WEBHOOKS: &[Row] = &[Row("webhooks[]", &[All(SELECTORS)])];
+const POLICY: &[Row] = &[Row("spec.matchConstraints?", &[All(SELECTORS)])];
+const BINDING: &[Row] = &[Row("spec.matchResources?", &[All(SELECTORS)])];
+const SELECTORS: &[Row] = &[Row("namespaceSelector?", &[SELECTOR]), Row("objectSelector?", &[SELECTOR])];
+
+const SERVICE: &[Row] = &[
+    Row("spec.selector?", &[LABELS]),
+    Row("spec.ports[].name?", &[Name(names::dns_label)]),
+    Row("spec.ports[].targetPort?", &[Holds(named_target)]),
+    Row("spec.ports[].appProtocol?", &[Name(names::qualified_name)]),
+    Row("spec.sessionAffinity", &[Required(""), Words(&["ClientIP", "None"])]),
+    Row("spec.sessionAffinityConfig?.clientIP?.timeoutSeconds?", &[Rule::Between(1, 86_400)]),
+    Row("spec.externalIPs[]", &[Name(|text| shape::endpoint_address(text, None))]),
+    Row("spec.externalName?", &[Name(names::dns_subdomain)]),
+    Row("spec.externalTrafficPolicy?", &[Words(&["Cluster", "Local"])]),
+    Row("spec.internalTrafficPolicy?", &[Words(&["Cluster", "Local"])]),
+    Row("spec.loadBalancerClass?", &[Name(names::qualified_name)]),
+    Row("spec.loadBalancerSourceRanges?", &[Holds(ranges)]),
+    Row("spec.trafficDistribution?", &[Words(&["PreferClose", "PreferSameNode", "PreferSameZone"])]),
+];
+
+/// Networks that may come in, under the name that they are known by in errors.
+fn ranges(ranges: &Value, _: Option<&Value>, _: &Path, errors: &mut Vec<FieldError>) {
+    let path = Path::new("spec.LoadBalancerSourceRanges");
+    for (at, range) in ranges.as_array().into_iter().flatten().enumerate() {
+        let range = range.as_str().unwrap_or_default();
+        let wrong = shape::network(range.trim()).into_iter();
+        errors.extend(wrong.map(|wrong| FieldError::invalid(path.index(at), range, wrong)));
+    }
+}
+
+/// A port of Pods by its name; numbers are judged with the port itself.
+fn named_target(target: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    if let Some(name) = target.as_str() {
+        let wrong = port_name(name).into_iter();
+        errors.extend(wrong.map(|wrong| FieldError::invalid(path.clone(), name, wrong)));
+    }
+}
+
+const CLAIM: &[Row] = &[
+    Row("spec.selector?", &[SELECTOR]),
+    Row("spec.storageClassName?", &[Name(names::dns_subdomain)]),
+    Row("spec.volumeMode?", &[Words(&["Block", "Filesystem"])]),
+];
+
+const VOLUME: &[Row] = &[
+    Row("spec.capacity{}", &[Amount { strictly: true }]),
+    Row("spec.volumeMode?", &[Words(&["Block", "Filesystem"]), Fixed]),
+    Row("spec.storageClassName?", &[Name(names::dns_subdomain)]),
+    Row(
+        "spec.nodeAffinity?.required?.nodeSelectorTerms[]",
+        &[Holds(|term, _, path, errors| {
+            node_term(term, path, errors);
+        })],
+    ),
+    Row("spec.hostPath?.path", &[Required("")]),
+    Row(
+        "spec.hostPath?.type?",
+        &[Words(&[
+            "",
+            "BlockDevice",
+            "CharDevice",
+            "Directory",
+            "DirectoryOrCreate",
+            "File",
+            "FileOrCreate",
+            "Socket",
+        ])],
+    ),
+    Row("spec.local?.path", &[Required("")]),
+    Row("spec.nfs?.server", &[Required("")]),
+    Row("spec.nfs?.path", &[Required("")]),
+    Row("spec.csi?.driver", &[Required("")]),
+    Row("spec.csi?.volumeHandle", &[Required("")]),
+    Row("spec.iscsi?.targetPortal", &[Required("")]),
+    Row("spec.iscsi?.iqn", &[Required("")]),
+];
+
+const PRIORITY: &[Row] = &[Row("preemptionPolicy?", &[Words(&["Never", "PreemptLowerPriority"]), Fixed])];
+
+const RUNTIME: &[Row] = &[
+    Row("handler", &[Name(names::dns_label), Fixed]),
+    Row("scheduling?.nodeSelector?", &[LABELS]),
+    Row("overhead?.podFixed{}", &[Amount { strictly: false }]),
+];
+
+const LEASE: &[Row] = &[
+    Row("spec.leaseDurationSeconds?", &[Positive]),
+    Row("spec.leaseTransitions?", &[AtLeast(0)]),
+    Row("spec", &[Holds(holder)]),
+];
+
+fn holder(spec: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    if !is_empty(&spec["preferredHolder"]) && is_empty(&spec["strategy"]) {
+        let detail = "preferredHolder requires strategy to be set";
+        errors.push(FieldError::invalid(
+            path.child("preferredHolder"),
+            spec["preferredHolder"].clone(),
+            detail,
+        ));
+    }
+}
+
+const ROLE: &[Row] = &[
+    Row(
+        "aggregationRule?.clusterRoleSelectors",
+        &[Required("at least one clusterRoleSelector required if aggregationRule is non-nil")],
+    ),
+    Row("aggregationRule?.clusterRoleSelectors[]", &[SELECTOR]),
+];

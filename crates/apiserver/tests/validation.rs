@@ -1,0 +1,265 @@
+//! Objects of built-in kinds that Kubernetes refuses, with the fields that it names, as kube-apiserver 1.36 was seen to.
+
+mod common;
+
+use common::Api;
+use serde_json::{Value, json};
+
+const HPAS: &str = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+fn object(version: &str, kind: &str, rest: &Value) -> Value {
+    let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}});
+    for (name, value) in rest.as_object().expect("fields") {
+        object[name] = value.clone();
+    }
+    object
+}
+
+/// Reasons and fields of the causes of a refusal, in order of fields.
+fn causes(refused: &Value) -> Vec<String> {
+    let causes = refused["details"]["causes"].as_array().into_iter().flatten();
+    let text = |cause: &Value, name: &str| cause[name].as_str().unwrap_or_default().to_owned();
+    let mut causes: Vec<String> = causes
+        .map(|cause| {
+            format!("{} {}", text(cause, "field"), text(cause, "reason").trim_start_matches("FieldValue"))
+        })
+        .collect();
+    causes.sort();
+    causes.dedup();
+    causes
+}
+
+fn pod_template(labels: &Value) -> Value {
+    json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+}
+
+#[tokio::test]
+async fn what_is_missing_or_wrong_is_named() {
+    let api = Api::start().await;
+    let selector = json!({"matchLabels": {"a": "b"}});
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"});
+    for (path, object, expected) in [
+        (
+            HPAS,
+            object("autoscaling/v2", "HorizontalPodAutoscaler", &json!({})),
+            &[
+                "spec.maxReplicas Invalid",
+                "spec.maxReplicas Required",
+                "spec.scaleTargetRef.apiVersion Invalid",
+                "spec.scaleTargetRef.kind Required",
+                "spec.scaleTargetRef.name Required",
+            ][..],
+        ),
+        (
+            HPAS,
+            object(
+                "autoscaling/v2",
+                "HorizontalPodAutoscaler",
+                &json!({"spec": {"scaleTargetRef": target, "minReplicas": 3, "maxReplicas": 2,
+                    "metrics": [{"type": "Resource", "pods": {"metric": {"name": "m"}, "target": {"type": "Value"}}}]}}),
+            ),
+            &[
+                "spec.maxReplicas Invalid",
+                "spec.metrics[0].pods Forbidden",
+                "spec.metrics[0].pods.target.averageValue Required",
+                "spec.metrics[0].resource Required",
+            ],
+        ),
+        (
+            "/apis/apps/v1/namespaces/default/controllerrevisions",
+            object("apps/v1", "ControllerRevision", &json!({"revision": -1})),
+            &["data Required", "revision Invalid"],
+        ),
+        (
+            "/apis/policy/v1/namespaces/default/poddisruptionbudgets",
+            object(
+                "policy/v1",
+                "PodDisruptionBudget",
+                &json!({"spec": {"minAvailable": "101%", "maxUnavailable": -1,
+                    "selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}),
+            ),
+            &[
+                "spec Invalid",
+                "spec.maxUnavailable Invalid",
+                "spec.minAvailable Invalid",
+                "spec.selector.matchExpressions[0].values Required",
+            ],
+        ),
+        (
+            SLICES,
+            object(
+                "discovery.k8s.io/v1",
+                "EndpointSlice",
+                &json!({"addressType": "IPv6", "endpoints": [{"addresses": ["10.0.0.1"]}, {"addresses": []}],
+                    "ports": [{"name": "a", "port": 80}, {"name": "a", "port": 81}]}),
+            ),
+            &[
+                "endpoints[0].addresses[0] Invalid",
+                "endpoints[1].addresses Required",
+                "ports[1].name Duplicate",
+            ],
+        ),
+        (
+            "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies",
+            object(
+                "networking.k8s.io/v1",
+                "NetworkPolicy",
+                &json!({"spec": {"podSelector": {}, "ingress": [{"ports": [{"port": 80, "endPort": 70}],
+                    "from": [{}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/9"]}}]}]}}),
+            ),
+            &[
+                "spec.ingress[0].from[0] Required",
+                "spec.ingress[0].from[1].ipBlock.except[0] Invalid",
+                "spec.ingress[0].ports[0].endPort Invalid",
+            ],
+        ),
+        (
+            "/apis/batch/v1/namespaces/default/jobs",
+            object(
+                "batch/v1",
+                "Job",
+                &json!({"spec": {"backoffLimit": -1, "template": pod_template(&json!({"a": "Bad Value!"}))}}),
+            ),
+            &[
+                "metadata.labels Invalid",
+                "spec.backoffLimit Invalid",
+                "spec.template.labels Invalid",
+                "spec.template.spec.restartPolicy Required",
+            ],
+        ),
+        (
+            "/apis/apps/v1/namespaces/default/statefulsets",
+            object(
+                "apps/v1",
+                "StatefulSet",
+                &json!({"spec": {"selector": selector, "podManagementPolicy": "Sometimes",
+                    "template": pod_template(&json!({"a": "b"}))}}),
+            ),
+            &["spec.podManagementPolicy Invalid"],
+        ),
+        (
+            CLASSES,
+            object("storage.k8s.io/v1", "StorageClass", &json!({"reclaimPolicy": "Sometimes"})),
+            &["provisioner Required", "reclaimPolicy NotSupported"],
+        ),
+        (
+            PODS,
+            object(
+                "v1",
+                "Pod",
+                &json!({"spec": {"containers": [{"name": "c", "image": "i",
+                    "env": [{"name": "A", "valueFrom": {}}], "livenessProbe": {"successThreshold": 2},
+                    "volumeMounts": [{"name": "v", "mountPath": "/a", "subPath": "../b"}]}],
+                    "volumes": [{"name": "v", "configMap": {"name": "c", "defaultMode": 999}}]}}),
+            ),
+            &[
+                "spec.containers[0].env[0].valueFrom Invalid",
+                "spec.containers[0].livenessProbe Required",
+                "spec.containers[0].livenessProbe.successThreshold Invalid",
+                "spec.containers[0].volumeMounts[0].subPath Invalid",
+                "spec.volumes[0].configMap.defaultMode Invalid",
+            ],
+        ),
+    ] {
+        let refused = api.post(path, object).await.expect(422);
+        assert_eq!(causes(&refused), expected, "{path}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn an_update_leaves_what_is_fixed() {
+    let api = Api::start().await;
+    let class = |more: Value| {
+        let mut class = object(
+            "storage.k8s.io/v1",
+            "StorageClass",
+            &json!({"provisioner": "a.test/b", "parameters": {"a": "b"}}),
+        );
+        for (name, value) in more.as_object().expect("fields") {
+            class[name] = value.clone();
+        }
+        class
+    };
+    api.post(CLASSES, class(json!({}))).await.expect(201);
+    let path = format!("{CLASSES}/a");
+    api.put(&path, class(json!({"allowVolumeExpansion": true}))).await.expect(200);
+    for (change, field) in [
+        (json!({"provisioner": "a.test/c"}), "provisioner Forbidden"),
+        (json!({"parameters": {}}), "parameters Forbidden"),
+        (json!({"volumeBindingMode": "WaitForFirstConsumer"}), "volumeBindingMode Invalid"),
+    ] {
+        let refused = api.put(&path, class(change)).await.expect(422);
+        assert_eq!(causes(&refused), [field], "{refused}");
+    }
+}
+
+/// Typed clients leave out what is empty, so an empty text is the same as none.
+#[tokio::test]
+async fn an_empty_text_is_the_default() {
+    let api = Api::start().await;
+    let pod = object(
+        "v1",
+        "Pod",
+        &json!({"spec": {"dnsPolicy": "", "containers": [{"name": "c", "image": "i:1", "imagePullPolicy": ""}]}}),
+    );
+    let made = api.post(PODS, pod.clone()).await.expect(201);
+    assert_eq!(made["spec"]["dnsPolicy"], "ClusterFirst");
+    assert_eq!(made["spec"]["containers"][0]["imagePullPolicy"], "IfNotPresent");
+    // The manifest that a Pod was made from changes nothing, though admission has added to the Pod.
+    let mut again = pod;
+    again["spec"]["serviceAccountName"] = made["spec"]["serviceAccountName"].clone();
+    for field in ["volumes", "priority", "preemptionPolicy"] {
+        again["spec"][field] = made["spec"][field].clone();
+    }
+    again["spec"]["containers"][0]["volumeMounts"] = made["spec"]["containers"][0]["volumeMounts"].clone();
+    api.put(&format!("{PODS}/a"), again).await.expect(200);
+    let map = object("v1", "ConfigMap", &json!({"data": {"empty": ""}}));
+    let made = api.post("/api/v1/namespaces/default/configmaps", map).await.expect(201);
+    assert_eq!(made["data"], json!({"empty": ""}));
+}
+
+#[tokio::test]
+async fn names_of_ports_and_classes_without_scope_are_as_in_kubernetes() {
+    let api = Api::start().await;
+    let named = |name: &str| json!({"addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": [{"name": name, "port": 80, "protocol": "TCP"}]});
+    let slice = object("discovery.k8s.io/v1", "EndpointSlice", &named("tcp-prometheus-servicemonitor"));
+    api.post(SLICES, slice).await.expect(201);
+    let slice = object("discovery.k8s.io/v1", "EndpointSlice", &named("Not_A_Name"));
+    api.post(SLICES, slice).await.expect(422);
+    let parameters = json!({"apiGroup": "elbv2.k8s.aws", "kind": "IngressClassParams", "name": "p"});
+    let class = json!({"spec": {"controller": "ingress.k8s.aws/alb", "parameters": parameters}});
+    let class = object("networking.k8s.io/v1", "IngressClass", &class);
+    let made = api.post("/apis/networking.k8s.io/v1/ingressclasses", class).await.expect(201);
+    assert_eq!(made["spec"]["parameters"]["scope"], "Cluster");
+}
+
+#[tokio::test]
+async fn a_stateful_set_mounts_the_claims_that_it_makes() {
+    const SETS: &str = "/apis/apps/v1/namespaces/default/statefulsets";
+    let api = Api::start().await;
+    let labels = json!({"app": "db"});
+    let set = |mounted: &str| {
+        let mounts =
+            json!([{"name": mounted, "mountPath": "/data"}, {"name": "scripts", "mountPath": "/scripts"}]);
+        let container = json!({"name": "c", "image": "i", "volumeMounts": mounts});
+        let volumes = json!([{"name": "scripts", "emptyDir": {}}]);
+        let template =
+            json!({"metadata": {"labels": labels}, "spec": {"containers": [container], "volumes": volumes}});
+        let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}}}});
+        let spec = json!({"serviceName": "db", "selector": {"matchLabels": labels}, "template": template,
+            "volumeClaimTemplates": [claim]});
+        object("apps/v1", "StatefulSet", &json!({"spec": spec}))
+    };
+    let made = api.post(SETS, set("data")).await.expect(201);
+    assert_eq!(
+        made["spec"]["template"]["spec"]["volumes"].as_array().map(Vec::len),
+        Some(1),
+        "as it was written"
+    );
+    let refused = api.post(SETS, set("other")).await.expect(422);
+    assert_eq!(causes(&refused), ["spec.template.spec.containers[0].volumeMounts[0].name NotFound"]);
+}
