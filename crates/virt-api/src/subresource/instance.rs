@@ -18,6 +18,10 @@ const INSTANCE_NOT_RUNNING: &str = "VMI is not running";
 /// How long file systems are held when the client does not say.
 const FREEZE: Duration = Duration::from_secs(300);
 
+/// How long an answer waits until the instance's status shows what was done, and how often it looks.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// Judges, and has the node's agent do it.
 pub(super) async fn command(call: &Call<'_>, action: Action, body: Body) -> Result<Response<Body>, Refusal> {
     let (command, dry) = match action {
@@ -54,10 +58,30 @@ pub(super) async fn command(call: &Call<'_>, action: Action, body: Body) -> Resu
     if dry {
         return Ok(empty(StatusCode::OK));
     }
-    match reached.agent.command(&reached.target, command).await {
-        Ok(()) => Ok(empty(StatusCode::OK)),
-        Err(error) => Err(explain(action, &instance, Refusal::internal(error))),
+    let done = reached.agent.command(&reached.target, command).await;
+    done.map_err(|error| explain(action, &instance, Refusal::internal(error)))?;
+    match action {
+        Action::Pause => shown(call, &instance, true).await,
+        Action::Unpause => shown(call, &instance, false).await,
+        _ => {}
     }
+    Ok(empty(StatusCode::OK))
+}
+
+/// Waits a little until the status tells whether the instance stands still: the next request is judged by it, and a
+/// script sends that at once. What was done is done, so this has no way to fail.
+async fn shown(call: &Call<'_>, instance: &Instance, paused: bool) {
+    let look = async {
+        while call
+            .instance()
+            .await
+            .is_ok_and(|now| now.metadata.uid == instance.metadata.uid && now.is_paused() != paused)
+        {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    // Later than that, the status is late for a reason of its own.
+    drop(tokio::time::timeout(SHOWN_WITHIN, look).await);
 }
 
 /// Whether the instance's state allows it.
