@@ -242,6 +242,12 @@ impl Client {
         Ok(self.answer(self.rpc.clone().probe_guest(wanted).await)?.into_inner())
     }
 
+    /// Connects or disconnects the cables of interfaces, named as in the record.
+    pub async fn set_links(&self, links: Vec<v1::Link>) -> Result<(), Error> {
+        self.answer(self.rpc.clone().set_links(v1::LinksRequest { links }).await)?;
+        Ok(())
+    }
+
     /// Takes a picture of the machine's screen, as PNG.
     pub async fn screenshot(&self) -> Result<Vec<u8>, Error> {
         let mut rpc = self.rpc.clone().max_decoding_message_size(LARGEST_PICTURE);

@@ -78,6 +78,8 @@ pub trait Supervisor: Send + Sync + 'static {
     async fn give_credentials(&self, credentials: v1::CredentialsRequest) -> Result<(), Refusal>;
     /// Asks the guest's agent whether it answers, or has it run a program.
     async fn probe_guest(&self, wanted: v1::ProbeGuestRequest) -> Result<v1::ProbeGuestAnswer, Refusal>;
+    /// Connects or disconnects the cables of interfaces.
+    async fn set_links(&self, links: Vec<v1::Link>) -> Result<(), Refusal>;
     /// Takes a picture of the screen, as PNG.
     async fn screenshot(&self) -> Result<Vec<u8>, Refusal>;
     /// The machine's state, now and from now on.
@@ -231,6 +233,11 @@ impl<S: Supervisor> Launcher for Session<S> {
         request: Request<v1::ProbeGuestRequest>,
     ) -> Result<Response<v1::ProbeGuestAnswer>, Status> {
         Ok(Response::new(self.supervisor()?.probe_guest(request.into_inner()).await?))
+    }
+
+    async fn set_links(&self, request: Request<v1::LinksRequest>) -> Result<Response<v1::Empty>, Status> {
+        self.supervisor()?.set_links(request.into_inner().links).await?;
+        Ok(Response::new(v1::Empty {}))
     }
 
     async fn screenshot(&self, _: Request<v1::Empty>) -> Result<Response<v1::Picture>, Status> {

@@ -147,6 +147,7 @@ async fn what_an_earlier_launcher_cannot_do_is_said_with_the_remedy() {
         client.freeze(0).await.unwrap_err(),
         client.unfreeze().await.unwrap_err(),
         client.ask_guest(AskGuestRequest::default()).await.unwrap_err(),
+        client.set_links(Vec::new()).await.unwrap_err(),
         client.screenshot().await.unwrap_err(),
     ];
     for refusal in refusals {

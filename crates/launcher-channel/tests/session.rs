@@ -10,8 +10,8 @@ use launcher_channel::{Client, Error, Identity, Refusal, Secret, Server, StartOr
 use tokio::sync::watch;
 use tokio_stream::StreamExt;
 use wire::launcher::v1::{
-    AskGuestRequest, CredentialsRequest, GuestAnswer, MachineState, ProbeGuestAnswer, ProbeGuestRequest,
-    machine_state::Phase,
+    AskGuestRequest, CredentialsRequest, GuestAnswer, Link, MachineState, ProbeGuestAnswer,
+    ProbeGuestRequest, machine_state::Phase,
 };
 use wire::machine::MachineRecord;
 
@@ -90,6 +90,12 @@ impl Supervisor for Recorder {
         let output = wanted.command.join(" ");
         Ok(ProbeGuestAnswer { exit_code: wanted.timeout_seconds.cast_signed(), output })
     }
+    async fn set_links(&self, links: Vec<Link>) -> Result<(), Refusal> {
+        for link in links {
+            self.note(format!("link {} up: {}", link.name, link.up));
+        }
+        Ok(())
+    }
     async fn screenshot(&self) -> Result<Vec<u8>, Refusal> {
         // Larger than what messages may be unless it is allowed.
         Ok(vec![7; 6 << 20])
@@ -156,6 +162,8 @@ async fn commands_and_descriptors_reach_the_supervisor() {
 
     client.shutdown(7).await.unwrap();
     assert_eq!(recorder.calls.lock().unwrap().last().unwrap(), "shutdown 7");
+    client.set_links(vec![Link { name: "default".to_owned(), up: false }]).await.unwrap();
+    assert_eq!(recorder.calls.lock().unwrap().last().unwrap(), "link default up: false");
     client.reset().await.unwrap();
     assert!(matches!(client.pause().await, Err(Error::Refused(message)) if message == "no machine runs"));
     assert!(

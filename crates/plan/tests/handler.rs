@@ -23,6 +23,7 @@ fn instance(phase: &str) -> Instance {
         deleting: false,
         grace_seconds: 30,
         probed: false,
+        links: [("default".to_owned(), true)].into(),
         places: (phase == "Running").then(|| "{}".to_owned()),
         status: Status { phase: Some(phase.to_owned()), conditions: vec![ready], ..Status::default() },
     }
@@ -106,6 +107,25 @@ fn paused() {
     let mut observed = settled();
     observed.launcher = Launcher::Connected(machine(MachinePhase::Paused));
     insta::assert_snapshot!(story(&observed));
+}
+
+#[test]
+fn a_cable_is_pulled_while_the_guest_runs() {
+    let mut observed = settled();
+    observed.instance.links = [("default".to_owned(), false)].into();
+    insta::assert_snapshot!("cable_pulled", story(&observed));
+    // The launcher is of an earlier release, for example: it is told, and tried again later.
+    observed.trouble = Some(Trouble {
+        reason: "LauncherFailed".to_owned(),
+        message: "the launcher cannot do that".to_owned(),
+        retry_at: now() + Duration::from_secs(2),
+    });
+    insta::assert_snapshot!("cable_refused", story(&observed));
+    observed.trouble = None;
+    if let Launcher::Connected(machine) = &mut observed.launcher {
+        machine.interfaces[0].link_up = false;
+    }
+    insta::assert_snapshot!("cable_is_out", story(&observed));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use network::binding::PendingRules;
 use parking_lot::Mutex;
 use plan::Notice;
 use plan::handler::{self, Action, LONGEST_WAIT, Launcher, MachinePhase, Observed, Trouble};
-use wire::launcher::v1::machine_state::Phase;
+use wire::launcher::v1::{Link, machine_state::Phase};
 use wire::machine::Accelerator;
 
 use crate::credentials::Givings;
@@ -164,7 +164,8 @@ impl Instances {
             Launcher::Connected(machine)
                 if !matches!(machine.phase, MachinePhase::Idle | MachinePhase::Starting | MachinePhase::Failed)
         );
-        if (started || was_silent) && self.troubles.lock().remove(key).is_some() {
+        let done = started && !handler::links_differ(&observed);
+        if (done || was_silent) && self.troubles.lock().remove(key).is_some() {
             return Ok(Some(Duration::ZERO));
         }
         Ok(plan.again.map(|again| again.after))
@@ -284,6 +285,11 @@ impl Instances {
                 let Some(session) = session else { return Ok(()) };
                 self.stalls.tried(key, self.context.now());
                 session.client.resume().await?;
+            }
+            Action::SetLinks { links } => {
+                let Some(session) = session else { return Ok(()) };
+                let links = links.iter().map(|(name, up)| Link { name: name.clone(), up: *up }).collect();
+                session.client.set_links(links).await.map_err(Error::Links)?;
             }
             Action::GiveCredentials => {
                 let Some(session) = session else { return Ok(()) };

@@ -73,7 +73,8 @@ pub(crate) fn machine(state: &MachineState, kept: Option<&Kept>) -> Machine {
             pod_interface: network::binding::POD_INTERFACE.to_owned(),
             guest_name: reported.map(|interface| interface.guest_name.clone()).unwrap_or_default(),
             sources,
-            link_up: nic.link_up,
+            // Launchers of earlier releases cannot change it, nor tell.
+            link_up: reported.and_then(|interface| interface.link_up).unwrap_or(nic.link_up),
         });
     }
     let unknown = |mac: &str| !record.nics.iter().any(|nic| nic.mac.eq_ignore_ascii_case(mac));

@@ -13,6 +13,8 @@ pub(crate) enum Error {
     Api(#[from] ApiError),
     #[error(transparent)]
     Launcher(#[from] launcher_channel::Error),
+    #[error("what spec.domain.devices.interfaces[].state says cannot be done: {0}")]
+    Links(launcher_channel::Error),
     #[error(transparent)]
     Keep(#[from] keep::Error),
     #[error(transparent)]
@@ -40,7 +42,7 @@ impl Error {
     pub(crate) fn trouble(&self, retry_at: Timestamp) -> Trouble {
         let reason = match self {
             Self::Api(_) => "ApiUnavailable",
-            Self::Launcher(_) => "LauncherFailed",
+            Self::Launcher(_) | Self::Links(_) => "LauncherFailed",
             Self::Keep(_) => "StateDirectoryFailed",
             Self::Prepare(error) => error.reason(),
             Self::BrokenOff => "PreparationFailed",

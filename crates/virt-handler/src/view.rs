@@ -24,6 +24,32 @@ pub(crate) struct Spec {
     termination_grace_period_seconds: Option<i64>,
     readiness_probe: Option<IgnoredAny>,
     pub(crate) access_credentials: Vec<AccessCredential>,
+    domain: Domain,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Domain {
+    devices: Devices,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Devices {
+    interfaces: Vec<Interface>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Interface {
+    name: String,
+    state: Option<String>,
+}
+
+impl Interface {
+    fn is_connected(&self) -> bool {
+        self.state.as_deref() != Some("down")
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -66,6 +92,9 @@ impl View {
                 (_, granted) => granted,
             },
             probed: self.spec.readiness_probe.is_some(),
+            links: (self.spec.domain.devices.interfaces.iter())
+                .map(|interface| (interface.name.clone(), interface.is_connected()))
+                .collect(),
             places: self.metadata.annotations.get(annotation::PLACES).cloned(),
             status: self.status.agent.clone(),
         }

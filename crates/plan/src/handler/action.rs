@@ -18,6 +18,11 @@ pub enum Action {
     },
     /// Let the processors run again.
     Resume,
+    /// Connect or disconnect the cables of interfaces.
+    SetLinks {
+        /// Names of the interfaces, and whether the cable is to be connected.
+        links: Vec<(String, bool)>,
+    },
     /// Have the guest's agent set the credentials that the instance names, where they changed. Goes on by itself.
     GiveCredentials,
     /// Tell at the node that its accelerator may be what keeps guests from booting.
@@ -40,6 +45,12 @@ impl fmt::Display for Action {
             Self::Start => f.write_str("start the machine"),
             Self::SuspectAccelerator { message } => write!(f, "suspect the accelerator: {message}"),
             Self::GiveCredentials => f.write_str("have the guest's agent set credentials"),
+            Self::SetLinks { links } => {
+                f.write_str("set cables:")?;
+                links
+                    .iter()
+                    .try_for_each(|(name, up)| write!(f, " {name} {}", if *up { "up" } else { "down" }))
+            }
             Self::Resume => f.write_str("resume the machine"),
             Self::Shutdown { grace_seconds } => {
                 write!(f, "press the power button, kill after {grace_seconds} s")

@@ -15,6 +15,7 @@
 mod action;
 mod credentials;
 mod life;
+mod links;
 mod moving;
 mod observed;
 mod stall;
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 
 pub use self::action::Action;
 pub use self::credentials::{Credentials, Given};
+pub use self::links::links_differ;
 pub use self::moving::{Moving, Obstacle};
 pub use self::observed::{
     GuestInterface, Instance, Launcher, Machine, MachinePhase, Observed, Status, Topology, Trouble, Volume,
@@ -63,6 +65,7 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     }
     if let Launcher::Connected(machine) = &observed.launcher {
         command(observed, machine, now, &mut plan);
+        links::command(observed, machine, now, &mut plan);
         credentials::command(observed, machine, now, &mut plan);
         if let Some(left) = life::time_left(observed, machine, now) {
             plan.look_again(left, "a guest that shows no sign of life is reported");

@@ -1,5 +1,6 @@
 //! What a step of the agent looks at.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Instance {
     pub grace_seconds: u64,
     /// Whether a probe says when it is ready: then that is its Pod's to tell, and virt-controller's to copy.
     pub probed: bool,
+    /// Whether the cables of its interfaces are to be connected, by the interfaces' names.
+    pub links: BTreeMap<String, bool>,
     /// Where its machine's devices stand, as its annotation says.
     pub places: Option<String>,
     /// The part of its status that the agent writes.

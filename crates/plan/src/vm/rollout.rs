@@ -1,12 +1,14 @@
 //! What a changed template means for the instance that was made from the one before it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::patch;
 
 /// Fields of an instance that follow its template while it runs: they say where it may go, not what it is. The Pod
-/// that it has stays where it is.
+/// that it has stays where it is. Beside them follows whether the cables of its interfaces are connected.
 const FOLLOWED: [&str; 3] = ["affinity", "nodeSelector", "tolerations"];
+/// Where the interfaces stand.
+const INTERFACES: &str = "/domain/devices/interfaces";
 
 /// How a template that changed since its instance was made reaches that instance.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,26 +26,57 @@ impl Rollout {
         if !live {
             return Self { restart_required: before != now, follow: None };
         }
-        let restart_required = fields(before, false) != fields(now, false);
-        let follow =
-            (!restart_required).then(|| patch::difference(&fields(running, true), &fields(now, true)));
+        let restart_required = fixed(before) != fixed(now);
+        let follow = (!restart_required)
+            .then(|| patch::difference(&followed(running, running), &followed(now, running)));
         Self { restart_required, follow: follow.flatten() }
     }
 }
 
-/// Returns the fields that follow, or all others.
-fn fields(spec: &Value, followed: bool) -> Value {
-    let chosen = |name: &String| FOLLOWED.contains(&name.as_str()) == followed;
+/// Returns what only a restart changes.
+fn fixed(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    if let Some(fields) = spec.as_object_mut() {
+        fields.retain(|name, _| !FOLLOWED.contains(&name.as_str()));
+    }
+    if let Some(interfaces) = spec.pointer_mut(INTERFACES).and_then(Value::as_array_mut) {
+        for interface in interfaces.iter_mut().filter(|interface| is_cable(&interface["state"])) {
+            if let Some(fields) = interface.as_object_mut() {
+                fields.remove("state");
+            }
+        }
+    }
+    spec
+}
+
+/// Returns the fields that follow as `spec` has them, in an instance that otherwise stays as it is `running`.
+fn followed(spec: &Value, running: &Value) -> Value {
     let all = spec.as_object().into_iter().flatten();
-    Value::Object(
-        all.filter(|(name, _)| chosen(name)).map(|(n, v)| (n.clone(), v.clone())).collect::<Map<_, _>>(),
-    )
+    let chosen = all.filter(|(name, _)| FOLLOWED.contains(&name.as_str()));
+    let mut followed = Value::Object(chosen.map(|(n, v)| (n.clone(), v.clone())).collect::<Map<_, _>>());
+    let wanted = spec.pointer(INTERFACES).and_then(Value::as_array);
+    if let Some(mut interfaces) = running.pointer(INTERFACES).and_then(Value::as_array).cloned() {
+        for interface in &mut interfaces {
+            let same = wanted.into_iter().flatten().find(|wanted| wanted["name"] == interface["name"]);
+            let (Some(same), Some(fields)) = (same, interface.as_object_mut()) else { continue };
+            match same.get("state") {
+                Some(state) => fields.insert("state".to_owned(), state.clone()),
+                None => fields.remove("state"),
+            };
+        }
+        followed["domain"] = json!({ "devices": { "interfaces": interfaces } });
+    }
+    followed
+}
+
+/// Tells whether an interface's state, or that it has none, says something of its cable. The other one takes the
+/// interface away.
+fn is_cable(state: &Value) -> bool {
+    state.as_str() != Some("absent")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -85,6 +118,41 @@ mod tests {
         ];
         for (what, now, running, live, expected) in cases {
             assert_eq!(Rollout::of(&before, now, running, live), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn cables_follow_and_interfaces_wait() {
+        let interfaces = |interfaces: Value| json!({"domain": {"devices": {"interfaces": interfaces}}});
+        let template = |state: Value| interfaces(json!([{"name": "a", "state": state}, {"name": "b"}]));
+        // What an instance was given beside its template stays.
+        let running = |state: Value| {
+            interfaces(
+                json!([{"name": "a", "state": state, "model": "virtio"}, {"name": "b", "model": "e1000"}]),
+            )
+        };
+        let follow = |patch: Value| Rollout { restart_required: false, follow: Some(patch) };
+        let restart = Rollout { restart_required: true, follow: None };
+        let (up, down) = (json!("up"), json!("down"));
+        let plain = interfaces(json!([{"name": "a"}, {"name": "b"}]));
+        let unplugged =
+            interfaces(json!([{"name": "a", "model": "virtio"}, {"name": "b", "model": "e1000"}]));
+        let cases = [
+            ("pulled", template(down.clone()), running(up.clone()), true, follow(running(down.clone()))),
+            ("it is out", template(down.clone()), running(down.clone()), true, Rollout::default()),
+            ("no word of it any more", plain, running(down.clone()), true, follow(unplugged)),
+            ("taken away", template(json!("absent")), running(up.clone()), true, restart.clone()),
+            (
+                "another interface",
+                interfaces(json!([{"name": "a"}])),
+                running(up.clone()),
+                true,
+                restart.clone(),
+            ),
+            ("all waits", template(down), running(up.clone()), false, restart),
+        ];
+        for (what, now, running, live, expected) in cases {
+            assert_eq!(Rollout::of(&template(up.clone()), &now, &running, live), expected, "{what}");
         }
     }
 }

@@ -33,9 +33,7 @@ impl Supervisor {
         let Past { running, exit, kept, terminating } = past;
         if running.is_some() || exit.is_some() {
             self.order = self.recall();
-            if let Some(order) = &self.order {
-                status::publish(&self.states, |state| state.record.clone_from(&order.bytes));
-            }
+            self.introduce();
         }
         if let Some(running) = running {
             self.adopt(running, kept.into_iter().collect()).await;

@@ -9,7 +9,7 @@ use hypervisor::Machine;
 use launcher_channel::{Refusal, StartOrder};
 use tokio::sync::{mpsc, oneshot, watch};
 use wire::launcher::v1::{
-    AskGuestRequest, CredentialsRequest, GuestAnswer, MachineState, ProbeGuestAnswer, ProbeGuestRequest,
+    AskGuestRequest, CredentialsRequest, GuestAnswer, Link, MachineState, ProbeGuestAnswer, ProbeGuestRequest,
 };
 
 use super::status::is_final;
@@ -31,6 +31,7 @@ pub(super) enum Command {
     Resume(Answer),
     Reset(Answer),
     SoftReboot(Answer),
+    SetLinks(Vec<Link>, Answer),
     /// For what takes its time and changes nothing here.
     Machine(oneshot::Sender<Result<Arc<dyn Machine>, Refusal>>),
 }
@@ -121,6 +122,10 @@ impl launcher_channel::Supervisor for Handle {
 
     async fn probe_guest(&self, wanted: ProbeGuestRequest) -> Result<ProbeGuestAnswer, Refusal> {
         probing::probe(&*self.ask(Command::Machine).await?, wanted).await
+    }
+
+    async fn set_links(&self, links: Vec<Link>) -> Result<(), Refusal> {
+        self.ask(|answer| Command::SetLinks(links, answer)).await
     }
 
     async fn screenshot(&self) -> Result<Vec<u8>, Refusal> {

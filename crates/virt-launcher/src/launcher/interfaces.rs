@@ -18,7 +18,12 @@ pub(super) fn merge(
 ) -> Vec<Interface> {
     let mut merged: Vec<Interface> = nics
         .iter()
-        .map(|nic| Interface { name: nic.name.clone(), mac: nic.mac.clone(), ..Interface::default() })
+        .map(|nic| Interface {
+            name: nic.name.clone(),
+            mac: nic.mac.clone(),
+            link_up: Some(nic.link_up),
+            ..Interface::default()
+        })
         .collect();
     for interface in &mut merged {
         // The guest's word first: it may have taken another address than it was offered.
@@ -42,6 +47,7 @@ pub(super) fn merge(
         addresses: seen.addresses.clone(),
         guest_name: seen.name.clone(),
         sources: vec![AGENT.to_owned()],
+        link_up: None,
     }));
     merged
 }

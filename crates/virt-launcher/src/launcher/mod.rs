@@ -37,6 +37,7 @@ mod ending;
 mod handle;
 mod inherited;
 mod interfaces;
+mod links;
 mod log;
 mod output;
 mod probing;

@@ -103,12 +103,11 @@ impl Supervisor {
         let Some(Order { record, bytes }) = &self.order else {
             return Ok(());
         };
-        let bytes = bytes.clone();
-        status::publish(&self.states, |state| state.record.clone_from(&bytes));
+        self.introduce();
         status::enter(&self.states, Phase::Starting, "Starting", "the hypervisor starts");
         let prepared = self.prepare(record, descriptors)?;
         // Before the process exists: whoever replaces us must know what it runs.
-        files::write(&self.options.run_dir.join(files::RECORD), &bytes)
+        files::write(&self.options.run_dir.join(files::RECORD), bytes)
             .map_err(|error| failure("RunDirectory", format!("keep the machine's record: {error}")))?;
         let ours = self.execute(prepared).await?;
         let attached = match self.attach_or_end().await {

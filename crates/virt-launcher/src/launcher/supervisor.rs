@@ -10,7 +10,7 @@ use launcher_channel::seqpacket::Socket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Duration, Instant};
-use wire::launcher::v1::{GuestOs, MachineState, machine_state::Phase};
+use wire::launcher::v1::{GuestOs, Interface, MachineState, machine_state::Phase};
 use wire::machine::MachineRecord;
 
 use super::adopt::Past;
@@ -151,6 +151,7 @@ impl Supervisor {
             Command::Resume(answer) => drop(answer.send(self.resume().await)),
             Command::Reset(answer) => drop(answer.send(self.reset().await)),
             Command::SoftReboot(answer) => drop(answer.send(self.soft_reboot().await)),
+            Command::SetLinks(links, answer) => drop(answer.send(self.set_links(&links).await)),
             Command::Machine(answer) => drop(answer.send(self.machine())),
         }
     }
@@ -239,14 +240,29 @@ impl Supervisor {
             }
             Report::Guest(guest) => self.guest = guest,
         }
-        let nics = self.order.as_ref().map_or(&[][..], |order| &order.record.nics);
-        let merged = interfaces::merge(nics, &self.leases, &self.guest.interfaces);
+        let merged = self.interfaces();
         let os = os(&self.guest);
         let connected = self.guest.connected;
         status::publish(&self.states, |state| {
             state.interfaces = merged;
             state.guest_os = os;
             state.agent_connected = connected;
+        });
+    }
+
+    /// Returns the machine's interfaces, by all that is known of them.
+    fn interfaces(&self) -> Vec<Interface> {
+        let nics = self.order.as_ref().map_or(&[][..], |order| &order.record.nics);
+        interfaces::merge(nics, &self.leases, &self.guest.interfaces)
+    }
+
+    /// Publishes which machine this is, as its record says.
+    pub(super) fn introduce(&self) {
+        let Some(order) = &self.order else { return };
+        let interfaces = self.interfaces();
+        status::publish(&self.states, |state| {
+            state.record.clone_from(&order.bytes);
+            state.interfaces = interfaces;
         });
     }
 
