@@ -196,6 +196,52 @@ async fn an_update_leaves_what_is_fixed() {
     }
 }
 
+#[tokio::test]
+async fn a_claim_grows_where_its_class_allows_it() {
+    let api = Api::start().await;
+    let class = |name: &str, more: Value| {
+        let mut class = object("storage.k8s.io/v1", "StorageClass", &json!({"provisioner": "a.test/b"}));
+        class["metadata"]["name"] = name.into();
+        if !more.is_null() {
+            class["allowVolumeExpansion"] = more;
+        }
+        class
+    };
+    for (name, allowed) in [("elastic", json!(true)), ("stiff", json!(false)), ("plain", Value::Null)] {
+        api.post(CLASSES, class(name, allowed)).await.expect(201);
+    }
+    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    for (class, answer) in [("elastic", 200), ("stiff", 403), ("plain", 403), ("gone", 403), ("", 403)] {
+        let spec = json!({
+            "accessModes": ["ReadWriteOnce"], "storageClassName": class, "resources": {"requests": {"storage": "1Gi"}},
+        });
+        let mut claim = object("v1", "PersistentVolumeClaim", &json!({"spec": spec}));
+        let name = format!("claim-{class}x");
+        claim["metadata"]["name"] = name.as_str().into();
+        api.post(claims, claim).await.expect(201);
+        let path = format!("{claims}/{name}");
+        let mut bound = api.get(&path).await.expect(200);
+        bound["status"] = json!({"phase": "Bound", "capacity": {"storage": "1Gi"}});
+        let mut grown = api.put(&format!("{path}/status"), bound).await.expect(200);
+        grown["spec"]["resources"]["requests"]["storage"] = "2Gi".into();
+        let answered = api.put(&path, grown.clone()).await.expect(answer);
+        if answer == 403 {
+            assert_eq!(
+                answered["message"],
+                format!(
+                    "persistentvolumeclaims {name:?} is forbidden: only dynamically provisioned pvc can be resized and the \
+                     storageclass that provisions the pvc must support resize"
+                )
+            );
+        }
+        // What is asked for stays, or is written otherwise.
+        grown["spec"]["resources"]["requests"]["storage"] = "1024Mi".into();
+        if answer == 403 {
+            api.put(&path, grown).await.expect(200);
+        }
+    }
+}
+
 /// Typed clients leave out what is empty, so an empty text is the same as none.
 #[tokio::test]
 async fn an_empty_text_is_the_default() {

@@ -1,15 +1,20 @@
 //! PersistentVolumes and PersistentVolumeClaims.
 
 use machinery::field::{FieldError, Path};
+use machinery::object;
 use machinery::quantity::Quantity;
+use machinery::status::Status;
 use serde_json::{Value, json};
 
 use super::{BASE, Strategy, limits, text};
 use crate::Result;
+use crate::cache::ObjectKey;
+use crate::registry::Collection;
 use crate::resource::Call;
 use crate::resource::metadata::timestamp;
 
-pub(super) const CLAIM: Strategy = Strategy { prepare_create: pending, validate: validate_claim, ..BASE };
+pub(super) const CLAIM: Strategy =
+    Strategy { prepare_create: pending, validate: validate_claim, allocate: admit_growth, ..BASE };
 pub(super) const VOLUME: Strategy =
     Strategy { prepare_create: pending_volume, validate: validate_volume, ..BASE };
 
@@ -55,7 +60,7 @@ fn validate_claim(call: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
     let mut errors = Vec::new();
     let requests = Path::new("spec.resources");
     access_modes(object, &mut errors);
-    let storage = text(object, &["spec", "resources", "requests", "storage"]);
+    let storage = requested(object);
     match Quantity::parse(storage) {
         _ if storage.is_empty() => errors.push(FieldError::required(requests.key("storage"), "")),
         Ok(quantity) if quantity.is_zero() || quantity.is_negative() => {
@@ -67,6 +72,43 @@ fn validate_claim(call: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
         claim_update(object, old, storage, &mut errors);
     }
     errors
+}
+
+/// Refuses more room for a claim whose volume cannot grow, as Kubernetes' plug-in `PersistentVolumeClaimResize` does.
+fn admit_growth(call: &Call, draft: &mut Value, old: Option<&Value>, _: bool) -> Result<()> {
+    let Some(old) = old.filter(|_| call.sub().is_empty()) else { return Ok(()) };
+    if size(requested(draft)) <= size(requested(old)) {
+        return Ok(());
+    }
+    let class = class_name(draft);
+    let same = !class.is_empty() && class == class_name(old);
+    let found = call
+        .server
+        .object(&Collection::new("storage.k8s.io", "storageclasses"), &ObjectKey::new("", class))
+        .filter(|_| same)
+        .and_then(|entry| entry.parse().ok());
+    if found.is_some_and(|class| class["allowVolumeExpansion"] == true) {
+        return Ok(());
+    }
+    let why = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize";
+    Err(Status::forbidden(&call.resource.gvr(), object::name(draft), why).into())
+}
+
+/// Returns the class of a claim, by the older annotation or its field.
+fn class_name(claim: &Value) -> &str {
+    let by_annotation = claim
+        .pointer("/metadata/annotations/volume.beta.kubernetes.io~1storage-class")
+        .and_then(Value::as_str);
+    by_annotation.unwrap_or_else(|| text(claim, &["spec", "storageClassName"]))
+}
+
+/// Returns what a claim asks for.
+fn requested(claim: &Value) -> &str {
+    text(claim, &["spec", "resources", "requests", "storage"])
+}
+
+fn size(text: &str) -> u64 {
+    Quantity::parse(text).map(|quantity| quantity.bytes()).unwrap_or_default()
 }
 
 /// After creation a claim may only be bound and grow.
@@ -94,9 +136,8 @@ fn claim_update(object: &Value, old: &Value, storage: &str, errors: &mut Vec<Fie
         let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         errors.push(FieldError::forbidden(Path::new("spec"), detail));
     }
-    let size = |text: &str| Quantity::parse(text).map(|quantity| quantity.bytes()).unwrap_or_default();
     // A claim may have got more than it asked for; that alone is no shrinking.
-    let shrinks = size(storage) < size(text(old, &["spec", "resources", "requests", "storage"]));
+    let shrinks = size(storage) < size(requested(old));
     if shrinks && size(storage) <= size(text(old, &["status", "capacity", "storage"])) {
         let detail = "field can not be less than status.capacity";
         errors.push(FieldError::forbidden(Path::new("spec.resources.requests.storage"), detail));
