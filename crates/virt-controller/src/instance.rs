@@ -121,6 +121,13 @@ impl Act<'_> {
             Action::CreatePod { name } => {
                 let config = controller.installation.launcher();
                 let instance = self.instance().await?;
+                if let Some(why) = launcher::misfit(instance, &config) {
+                    controller.refused.lock().insert(key.clone(), why.clone());
+                    return Err(ApiError {
+                        operation: format!("create pods {}/{name}", key.namespace),
+                        problem: Problem::Invalid(why),
+                    });
+                }
                 let state = state_claim::ensure(&controller.context.client, instance, &config).await;
                 let state = state.inspect_err(|error| {
                     if error.is_refused() {

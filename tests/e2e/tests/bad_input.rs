@@ -62,6 +62,12 @@ fn mistakes_are_named_with_field_value_and_remedy() {
             "volumes[0].cloudInitNoCloud.userDataBase64",
         ),
         ("/volumes", volume(json!({"emptyDisk": {"capacity": "lots"}})), "lots", "emptyDisk.capacity"),
+        (
+            "/domain/firmware/kernelBoot",
+            json!({"container": {"image": BLANK, "kernelPath": "/k"}, "kernelArgs": "x".repeat(200_000)}),
+            "takes 2047 bytes",
+            "firmware.kernelBoot.kernelArgs",
+        ),
     ];
     for (pointer, value, what, field) in &refused {
         let manifest = manifest("refused", "Halted", pointer, value);
@@ -91,6 +97,15 @@ fn mistakes_are_named_with_field_value_and_remedy() {
         });
         assert!(told.contains(field) && told.contains("write") || told.contains("lower"), "{name}: {told}");
     }
+    // Let in too: the memory of a machine that runs may be lowered.
+    let low = manifest("low", "Always", "/domain/resources", &json!({"limits": {"memory": "32Mi"}}));
+    let output = installation.kubectl_with(&["apply", "-f", "-"], Some(&low));
+    let problem =
+        "domain.resources.limits.memory is 32Mi, less than the guest's memory, 64Mi; raise it to 64Mi";
+    assert!(output.success && output.stderr.contains(problem), "{}", output.stderr);
+    let told =
+        until_some("the machine says so", PATIENCE, || installation.condition("vm", "low", "Synchronized"));
+    assert!(told.contains(problem), "{told}");
     // Too much for this node, but not for every node.
     installation.apply(&manifest("large", "Always", "/domain/memory/guest", &json!("100Ti")));
     let told = until_some("the machine says that no node is large enough", PATIENCE, || {

@@ -48,7 +48,7 @@ pub(super) const TABLE: Table = &[
         "configuration.vmRolloutStrategy",
         harmless_unless(
             &[rollout_strategy::STAGE],
-            "where a machine may run follows its template at once; other changes wait for the next start, as RestartRequired says",
+            "where a machine may run, and whether its interfaces' cables are connected, follows its template at once; other changes wait for the next start, as RestartRequired says",
         ),
     ),
     ("configuration.vmStateStorageClass", Honoured),

@@ -11,6 +11,7 @@ mod annotations;
 mod gates;
 mod installation;
 mod instance;
+mod limits;
 mod machine;
 mod migration;
 mod misnomers;
@@ -19,6 +20,7 @@ mod values;
 use std::collections::BTreeSet;
 
 use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceSpec};
+pub use limits::memory_limit;
 pub use misnomers::misnomer;
 use serde_json::Value;
 
@@ -164,6 +166,9 @@ pub fn warnings(kind: &str, object: &Value) -> Vec<String> {
     {
         out.extend(values::impossible(base, &spec).into_iter().map(|one| {
             format!("ironclad: {} keeps the machine from starting: {}; {}", one.field, one.reason, one.remedy)
+        }));
+        out.extend(memory_limit(base, &spec).map(|problem| {
+            format!("ironclad: the machine does not start, or is ended for want of memory: {problem}")
         }));
     }
     out

@@ -20,7 +20,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-pub use self::resources::overhead;
+pub use self::resources::{misfit, overhead};
 pub use self::state::{state_claim, state_label};
 
 /// The launcher's program, in its image.

@@ -114,6 +114,14 @@ pub(super) fn requirements(vmi: &VirtualMachineInstance, config: &Config) -> Res
     ResourceRequirements { claims: None, limits: Some(limits), requests: Some(requests) }
 }
 
+/// Says why no node can have the launcher Pod: it asks for more memory than it may use.
+pub fn misfit(vmi: &VirtualMachineInstance, config: &Config) -> Option<String> {
+    let requirements = requirements(vmi, config);
+    let of = |list: &Option<BTreeMap<String, ApiQuantity>>| bytes(&list.as_ref()?.get("memory")?.0);
+    let too_much = of(&requirements.requests)? > of(&requirements.limits)?;
+    model::fields::memory_limit("spec", &vmi.spec).filter(|_| too_much)
+}
+
 /// Returns what a sidecar without work of its own requests and is limited to.
 pub(super) fn sidecar() -> ResourceRequirements {
     let list = |cpu: &str, memory: &str| {
@@ -168,4 +176,26 @@ fn listed(list: &BTreeMap<String, api::quantity::Quantity>, name: &str) -> Optio
 
 fn bytes(text: &str) -> Option<u64> {
     Quantity::parse(text).ok().map(|quantity| quantity.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_pod_that_asks_for_more_than_it_may_use_is_not_tried() {
+        let told = |resources: Value, overcommit: u32| {
+            let domain = json!({"memory": {"guest": "128Mi"}, "devices": {}, "resources": resources});
+            let vmi = serde_json::from_value(json!({"spec": {"domain": domain}})).unwrap();
+            misfit(&vmi, &Config { memory_overcommit: overcommit, ..Config::default() })
+        };
+        let low = json!({"limits": {"memory": "64Mi"}});
+        let why = told(low.clone(), 100).unwrap();
+        assert!(why.contains("limits.memory is 64Mi") && why.contains("raise it to 128Mi"), "{why}");
+        // Here the Pod can be had, and it may be that its guest never uses all.
+        assert_eq!(told(low, 200), None);
+        assert_eq!(told(json!({"requests": {"memory": "32Mi"}, "limits": {"memory": "64Mi"}}), 100), None);
+        assert_eq!(told(json!({"limits": {"memory": "128Mi"}}), 100), None);
+    }
 }
