@@ -110,6 +110,10 @@ fn an_image_without_room_is_named_and_unpacked_later() {
     for part in [BLANK, &mount, "no space left", "make room"] {
         assert!(told.contains(part), "{told}");
     }
+    let instance = installation.get("vmi", "default", "vm").expect("it is there");
+    let conditions = instance["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let stuck = conditions.iter().find(|condition| condition["type"] == "Synchronized");
+    assert_eq!(stuck.expect("the condition")["reason"], "NoSpace");
     installation.disk(IMAGES).clear();
     until("the machine runs", PATIENCE, || runs(&installation, "vm"));
 }

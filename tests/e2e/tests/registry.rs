@@ -33,6 +33,7 @@ fn a_private_image_needs_trust_and_a_secret_and_is_checked() {
     until("the missing secret is told", PATIENCE, || {
         installation.list("events").iter().any(|event| event["reason"] == "FailedToRetrieveImagePullSecret")
     });
+    told("private", "Secret \"pull\" not found");
     let server = format!("--docker-server={}", registry.address());
     let user = format!("--docker-username={REGISTRY_USER}");
     let password = format!("--docker-password={REGISTRY_PASSWORD}");

@@ -8,7 +8,7 @@ use kube_ext::{Api, ApiError, Key, Kind, Severity};
 
 use super::Kubelet;
 use crate::claims;
-use crate::images::PullSecret;
+use crate::images::{ImageError, PullSecret};
 use crate::plan::{PlanError, PodPlan, Reference, Sources, references};
 use crate::record::Record;
 use crate::runtime::Order;
@@ -69,7 +69,7 @@ impl Kubelet {
                 return Ok(Err(trouble(error.reason(), error.to_string(), retry)));
             }
         };
-        let secrets = self.pull_secrets(&pod).await?;
+        let (secrets, missing) = self.pull_secrets(&pod).await?;
         let fetched = tokio::select! {
             biased;
             fetched = self.images(key, uid, &plan, secrets) => fetched,
@@ -79,7 +79,13 @@ impl Kubelet {
         };
         let images = match fetched {
             Ok(images) => images,
-            Err(error) => return Ok(Err(trouble(error.reason(), error.to_string(), true))),
+            Err(error) => {
+                // The registry's refusal alone would send people to look at the registry.
+                let without = missing.iter().filter(|_| matches!(error, ImageError::Pull(_)));
+                let message =
+                    without.fold(error.to_string(), |message, secret| format!("{message}; {secret}"));
+                return Ok(Err(trouble(error.reason(), message, true)));
+            }
         };
         let order = Order {
             uid: uid.to_owned(),
@@ -119,13 +125,15 @@ impl Kubelet {
         Ok(sources)
     }
 
-    /// Reads what registries may ask for. A Secret that is missing is told of; the image may need none.
-    async fn pull_secrets(&self, pod: &Pod) -> Result<Vec<PullSecret>, ApiError> {
+    /// Reads what registries may ask for, and returns a sentence for each Secret that cannot be used. These are told of;
+    /// the image may need none.
+    async fn pull_secrets(&self, pod: &Pod) -> Result<(Vec<PullSecret>, Vec<String>), ApiError> {
         let named = pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
-        let mut secrets = Vec::new();
+        let (mut secrets, mut missing) = (Vec::new(), Vec::new());
         for reference in named.into_iter().flatten() {
             let key = Key::new(pod.namespace(), &reference.name);
             let found = Api::<Secret>::new(&self.context.client).find(&key).await?;
+            let problem = if found.is_some() { "holds no .dockerconfigjson" } else { "not found" };
             let data = found.and_then(|secret| secret.data).unwrap_or_default();
             let data = data.into_iter().map(|(key, value)| (key, value.0)).collect();
             if let Some(secret) = PullSecret::of(&reference.name, data) {
@@ -133,14 +141,14 @@ impl Kubelet {
                 continue;
             }
             let message = format!(
-                "Secret {} is not there or holds no .dockerconfigjson: images are pulled without it; create it with \
-                 `kubectl create secret docker-registry`",
+                "Secret {:?} {problem}: images are pulled without it; create it with `kubectl create secret docker-registry`",
                 reference.name
             );
             let key = Key::new(pod.namespace(), pod.name());
             self.tell(&key, pod.uid(), Severity::Warning, "FailedToRetrieveImagePullSecret", &message);
+            missing.push(message);
         }
-        Ok(secrets)
+        Ok((secrets, missing))
     }
 
     /// Waits until the Pod is deleted.
