@@ -31,27 +31,45 @@ pub(super) fn of(
         let conditions = machine.status.iter().flat_map(|status| &status.conditions);
         // What a user paused stands still because it should.
         let conditions = conditions.filter(|c| c.reason.as_deref() != Some(reason::PAUSED_BY_USER));
-        let conditions = conditions.map(|c| (c.type_.as_str(), c.status.as_str(), c.message.as_deref()));
-        add(&mut problems, &format!("{}/{}", machine.namespace(), machine.name()), conditions);
+        let conditions =
+            conditions.map(|c| Told::of(&c.type_, &c.status, c.reason.as_deref(), c.message.as_deref()));
+        add(&mut problems, &format!("{}/{}", machine.namespace(), machine.name()), conditions.collect());
     }
     for instance in instances {
         let conditions = instance.status.iter().flat_map(|status| &status.conditions);
         let conditions = conditions.filter(|c| c.reason.as_deref() != Some(reason::PAUSED_BY_USER));
-        let conditions = conditions.map(|c| (c.type_.as_str(), c.status.as_str(), c.message.as_deref()));
-        add(&mut problems, &format!("{}/{}", instance.namespace(), instance.name()), conditions);
+        let conditions =
+            conditions.map(|c| Told::of(&c.type_, &c.status, c.reason.as_deref(), c.message.as_deref()));
+        add(&mut problems, &format!("{}/{}", instance.namespace(), instance.name()), conditions.collect());
     }
     problems
 }
 
-fn add<'a>(
-    problems: &mut Vec<String>,
-    who: &str,
-    conditions: impl Iterator<Item = (&'a str, &'a str, Option<&'a str>)>,
-) {
-    for (kind, status, message) in conditions {
+/// A condition of a machine or an instance.
+struct Told<'a> {
+    kind: &'a str,
+    status: &'a str,
+    reason: &'a str,
+    message: &'a str,
+}
+
+impl<'a> Told<'a> {
+    fn of(kind: &'a str, status: &'a str, reason: Option<&'a str>, message: Option<&'a str>) -> Self {
+        Self { kind, status, reason: reason.unwrap_or_default(), message: message.unwrap_or_default() }
+    }
+}
+
+fn add(problems: &mut Vec<String>, who: &str, conditions: Vec<Told<'_>>) {
+    // That a claim is missing, the scheduler says too, in its own words.
+    let claim_missing = conditions
+        .iter()
+        .any(|told| told.kind == kind::SYNCHRONIZED && told.reason == reason::FAILED_PVC_NOT_FOUND);
+    for Told { kind: of, status, message, .. } in conditions {
         let wrong =
-            (status == "False" && SHOULD.contains(&kind)) || (status == "True" && SHOULD_NOT.contains(&kind));
-        let Some(message) = message.filter(|message| wrong && !message.is_empty()) else { continue };
+            (status == "False" && SHOULD.contains(&of)) || (status == "True" && SHOULD_NOT.contains(&of));
+        if !wrong || message.is_empty() || (claim_missing && of == kind::POD_SCHEDULED) {
+            continue;
+        }
         let sentence = format!("{who}: {message}");
         if !problems.contains(&sentence) {
             problems.push(sentence);
@@ -112,5 +130,20 @@ mod tests {
                 "a/m: no sign of life",
             ]
         );
+    }
+
+    #[test]
+    fn a_missing_claim_is_named_once() {
+        let conditions = json!([
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+             "message": "persistentvolumeclaim \"data\" not found"},
+            {"type": "Synchronized", "status": "False", "reason": "FailedPvcNotFound",
+             "message": "The claim data does not exist"},
+        ]);
+        let object =
+            json!([{"metadata": {"namespace": "a", "name": "m"}, "status": {"conditions": conditions}}]);
+        let machines: Vec<VirtualMachine> = serde_json::from_value(object.clone()).unwrap();
+        let instances: Vec<VirtualMachineInstance> = serde_json::from_value(object).unwrap();
+        assert_eq!(of(&[], &machines, &instances), ["a/m: The claim data does not exist"]);
     }
 }
