@@ -309,3 +309,141 @@ async fn a_stateful_set_mounts_the_claims_that_it_makes() {
     let refused = api.post(SETS, set("other")).await.expect(422);
     assert_eq!(causes(&refused), ["spec.template.spec.containers[0].volumeMounts[0].name NotFound"]);
 }
+
+#[tokio::test]
+async fn a_job_selects_its_own_pods() {
+    const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+    let api = Api::start().await;
+    let job = |spec: &Value, labels: &Value| {
+        let pod = json!({"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]});
+        let mut job = object("batch/v1", "Job", &json!({"spec": {"suspend": true}}));
+        job["spec"]["template"] = json!({"metadata": {"labels": labels}, "spec": pod});
+        for (name, value) in spec.as_object().expect("fields") {
+            job["spec"][name] = value.clone();
+        }
+        job
+    };
+    let made = api.post(JOBS, job(&json!({}), &json!({"own": "1"}))).await.expect(201);
+    let uid = &made["metadata"]["uid"];
+    assert_eq!(made["spec"]["selector"], json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}));
+    let labels = json!({"own": "1", "job-name": "a", "batch.kubernetes.io/job-name": "a",
+        "controller-uid": uid, "batch.kubernetes.io/controller-uid": uid});
+    assert_eq!(made["spec"]["template"]["metadata"]["labels"], labels);
+    assert_eq!(made["metadata"]["labels"], json!({"own": "1"}));
+
+    let path = format!("{JOBS}/a");
+    let directed = json!({"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}});
+    api.merge(&path, directed).await.expect(200);
+    let other = json!({"spec": {"template": {"spec": {"hostNetwork": true}}}});
+    assert_eq!(causes(&api.merge(&path, other).await.expect(422)), ["spec.template Invalid"]);
+
+    let named = "spec.template.metadata.labels";
+    for (spec, labels, expected) in [
+        (json!({}), json!({"job-name": "b"}), vec![format!("{named}[job-name] Invalid")]),
+        (
+            json!({"selector": {"matchLabels": {"a": "b"}}}),
+            json!({"a": "b"}),
+            vec!["spec.selector Invalid".to_owned()],
+        ),
+        (
+            json!({"manualSelector": true}),
+            json!({"a": "b"}),
+            vec!["spec.selector Required".to_owned(), format!("{named} Invalid")],
+        ),
+        (
+            json!({"manualSelector": true, "selector": {"matchLabels": {"a": "c"}}}),
+            json!({"a": "b"}),
+            vec![format!("{named} Invalid")],
+        ),
+    ] {
+        let refused = api.post(JOBS, job(&spec, &labels)).await.expect(422);
+        assert_eq!(causes(&refused), expected, "{refused}");
+    }
+    let mut manual =
+        job(&json!({"manualSelector": true, "selector": {"matchLabels": {"a": "b"}}}), &json!({"a": "b"}));
+    manual["metadata"]["name"] = "b".into();
+    api.post(JOBS, manual).await.expect(201);
+}
+
+#[tokio::test]
+async fn what_is_written_in_another_order_or_added_is_no_change_of_what_is_fixed() {
+    let api = Api::start().await;
+    let quotas = "/api/v1/namespaces/default/resourcequotas";
+    let scoped = |scopes: &[&str]| {
+        object("v1", "ResourceQuota", &json!({"spec": {"hard": {"pods": "1"}, "scopes": scopes}}))
+    };
+    api.post(quotas, scoped(&["NotTerminating", "NotBestEffort"])).await.expect(201);
+    let quota = format!("{quotas}/a");
+    api.put(&quota, scoped(&["NotBestEffort", "NotTerminating"])).await.expect(200);
+    let refused = api.put(&quota, scoped(&["NotBestEffort"])).await.expect(422);
+    assert_eq!(causes(&refused), ["spec.scopes Invalid"]);
+
+    let cidrs = "/apis/networking.k8s.io/v1/servicecidrs";
+    let of = |networks: &[&str]| {
+        object("networking.k8s.io/v1", "ServiceCIDR", &json!({"spec": {"cidrs": networks}}))
+    };
+    let refused = api.post(cidrs, of(&["10.0.0.0/24", "10.1.0.0/24"])).await.expect(422);
+    assert_eq!(causes(&refused), ["spec.cidrs Invalid"]);
+    api.post(cidrs, of(&["10.0.0.0/24"])).await.expect(201);
+    let cidr = format!("{cidrs}/a");
+    let refused = api.put(&cidr, of(&["10.1.0.0/24"])).await.expect(422);
+    assert_eq!(causes(&refused), ["spec.cidrs[0] Invalid"]);
+    api.put(&cidr, of(&["10.0.0.0/24", "2001:db8::/64"])).await.expect(200);
+    let refused = api.put(&cidr, of(&["10.0.0.0/24"])).await.expect(422);
+    assert_eq!(causes(&refused), ["spec.cidrs Invalid"]);
+}
+
+#[tokio::test]
+async fn what_must_be_named_is_not_empty() {
+    let api = Api::start().await;
+    let pod = |rest: Value| {
+        let mut pod = object("v1", "Pod", &json!({"spec": {"containers": [{"name": "c", "image": "i"}]}}));
+        for (name, value) in rest.as_object().expect("fields") {
+            pod["spec"][name] = value.clone();
+        }
+        pod
+    };
+    let claim = |source: Value| {
+        let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "dataSource": source});
+        object("v1", "PersistentVolumeClaim", &json!({"spec": spec}))
+    };
+    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    let policy = json!({"spec": {
+        "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]},
+        "variables": [{"name": "", "expression": "1"}, {"name": "1a", "expression": "1"}],
+        "validations": [{"expression": "true"}],
+    }});
+    for (path, object, expected) in [
+        (
+            claims,
+            claim(json!({"kind": "", "name": ""})),
+            &["spec.dataSource.kind Required", "spec.dataSource.name Required"][..],
+        ),
+        (claims, claim(json!({"kind": "Secret", "name": "s"})), &["spec.dataSource Invalid"]),
+        (PODS, pod(json!({"os": {"name": ""}})), &["spec.os.name Required"]),
+        (
+            PODS,
+            pod(json!({"ephemeralContainers": [{"name": "e", "image": "i"}]})),
+            &["spec.ephemeralContainers Forbidden"],
+        ),
+        (
+            PODS,
+            pod(
+                json!({"volumes": [{"name": "v", "rbd": {"image": "", "monitors": []}}, {"name": "w", "ephemeral": {}}]}),
+            ),
+            &[
+                "spec.volumes[0].rbd.image Required",
+                "spec.volumes[0].rbd.monitors Required",
+                "spec.volumes[1].ephemeral.volumeClaimTemplate Required",
+            ],
+        ),
+        (
+            "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+            object("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", &policy),
+            &["spec.variables[0].name Required", "spec.variables[1].name Invalid"],
+        ),
+    ] {
+        let refused = api.post(path, object).await.expect(422);
+        assert_eq!(causes(&refused), expected, "{path}: {refused}");
+    }
+}

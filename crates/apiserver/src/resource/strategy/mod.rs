@@ -15,6 +15,7 @@ mod node;
 mod pod;
 mod pod_admission;
 mod pod_spec;
+mod pod_update;
 mod policy;
 mod rules;
 mod service;

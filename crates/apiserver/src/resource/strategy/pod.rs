@@ -1,4 +1,4 @@
-//! Pods: first state, quality of service, what an update may change, grace.
+//! Pods: first state, quality of service, grace.
 
 use machinery::field::{FieldError, Path};
 use machinery::names;
@@ -7,7 +7,7 @@ use machinery::quantity::Quantity;
 use machinery::status::Status;
 use serde_json::{Value, json};
 
-use super::{BASE, Strategy, items_mut, pod_admission, pod_spec, set_default, text};
+use super::{BASE, Strategy, items_mut, pod_admission, pod_spec, pod_update, set_default, text};
 use crate::Result;
 use crate::resource::Call;
 
@@ -115,51 +115,18 @@ pub(super) fn grace(pod: &Value, wanted: Option<i64>) -> i64 {
 fn validate(call: &Call, pod: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     match old {
-        None => pod_spec::validate_pod_spec(&pod["spec"], &Path::new("spec"), &mut errors),
-        Some(old) if call.sub().is_empty() => validate_update(pod, old, &mut errors),
-        Some(_) => {}
+        None => {
+            let path = Path::new("spec");
+            pod_spec::validate_pod_spec(&pod["spec"], &path, &mut errors);
+            pod_spec::no_ephemeral(&pod["spec"], &path, "cannot be set on create", &mut errors);
+        }
+        Some(old) => match call.sub() {
+            "" => pod_update::validate(&pod["spec"], &old["spec"], &mut errors),
+            "ephemeralcontainers" => pod_update::validate_ephemeral(&pod["spec"], &old["spec"], &mut errors),
+            _ => {}
+        },
     }
     errors
-}
-
-/// A Pod's spec is fixed, but for images, the active deadline, more tolerations, and lifting scheduling gates.
-fn validate_update(pod: &Value, old: &Value, errors: &mut Vec<FieldError>) {
-    let mut now = pod["spec"].clone();
-    let mut before = old["spec"].clone();
-    for spec in [&mut now, &mut before] {
-        for container in containers_mut(spec) {
-            if let Some(fields) = container.as_object_mut() {
-                fields.shift_remove("image");
-            }
-        }
-        let gated = !old["spec"]["schedulingGates"].is_null();
-        let fields: &[&str] = if gated {
-            &["activeDeadlineSeconds", "tolerations", "schedulingGates", "nodeSelector", "affinity"]
-        } else {
-            &["activeDeadlineSeconds", "tolerations", "schedulingGates"]
-        };
-        if let Some(spec) = spec.as_object_mut() {
-            for field in fields {
-                spec.shift_remove(*field);
-            }
-        }
-    }
-    if now != before {
-        let detail = "pod updates may not change fields other than `spec.containers[*].image`,\
-            `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations)";
-        errors.push(FieldError::forbidden(Path::new("spec"), detail));
-    }
-    let tolerations = |spec: &Value| spec["tolerations"].as_array().cloned().unwrap_or_default();
-    let kept = tolerations(&pod["spec"]);
-    if tolerations(&old["spec"]).iter().any(|toleration| !kept.contains(toleration)) {
-        let detail = "existing toleration can not be modified except its tolerationSeconds";
-        errors.push(FieldError::forbidden(Path::new("spec.tolerations"), detail));
-    }
-    for (path, container) in containers(&pod["spec"]) {
-        if text(container, &["image"]).is_empty() {
-            errors.push(FieldError::required(path.child("image"), ""));
-        }
-    }
 }
 
 /// Returns the Pod `old` with the part that a subresource writes taken from `draft`.

@@ -83,6 +83,19 @@ pub(super) fn validate_pod_spec(spec: &Value, path: &Path, errors: &mut Vec<Fiel
     node_affinity(&spec["affinity"]["nodeAffinity"], &path.child("affinity").child("nodeAffinity"), errors);
 }
 
+/// Refuses containers that only come to a Pod that is there already.
+pub(super) fn no_ephemeral(spec: &Value, path: &Path, detail: &str, errors: &mut Vec<FieldError>) {
+    if spec["ephemeralContainers"].as_array().is_some_and(|list| !list.is_empty()) {
+        errors.push(FieldError::forbidden(path.child("ephemeralContainers"), detail));
+    }
+}
+
+/// Checks the spec of a template's Pods.
+pub(super) fn validate_template_spec(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    validate_pod_spec(spec, path, errors);
+    no_ephemeral(spec, path, "ephemeral containers not allowed in pod template", errors);
+}
+
 /// Largest ID of a user or group.
 const LARGEST_ID: i64 = i32::MAX as i64;
 

@@ -6,7 +6,7 @@ use machinery::field::{FieldError, Path};
 use machinery::selector::LabelSelector;
 use serde_json::{Value, json};
 
-use super::pod_spec::{default_pod_spec, validate_pod_spec};
+use super::pod_spec::{default_pod_spec, validate_template_spec};
 use super::{BASE, Strategy, job, text};
 use crate::Result;
 use crate::registry::Resource;
@@ -18,7 +18,12 @@ pub(super) fn strategy(resource: &Resource) -> Strategy {
     match resource.plural() {
         "deployments" | "statefulsets" | "replicasets" => Strategy { validate: validate_selector, ..base },
         "daemonsets" => Strategy { prepare_create: first_generation, validate: validate_selector, ..base },
-        "jobs" => Strategy { default: job::default_job, validate: job::validate_job, ..base },
+        "jobs" => Strategy {
+            default: job::default_job,
+            prepare_create: job::select_own,
+            validate: job::validate_job,
+            ..base
+        },
         "cronjobs" => Strategy { validate: job::validate_cron_job, ..base },
         "replicationcontrollers" => Strategy { default: default_controller, ..base },
         _ => base,
@@ -123,7 +128,7 @@ fn validate_selector(call: &Call, object: &Value, old: Option<&Value>) -> Vec<Fi
         Err(error) => errors.push(FieldError::invalid(path.clone(), selector.clone(), error.to_string())),
     }
     let template = Path::new("spec.template.spec");
-    validate_pod_spec(&with_claims(&object["spec"]), &template, &mut errors);
+    validate_template_spec(&with_claims(&object["spec"]), &template, &mut errors);
     let restart = text(object, &["spec", "template", "spec", "restartPolicy"]);
     if restart != "Always" {
         errors.push(FieldError::not_supported(template.child("restartPolicy"), restart, ["Always"]));

@@ -1,11 +1,14 @@
 //! Kinds of the core group and of small ones: nodes, endpoints, quotas, leases, classes of priority and of runtimes.
 
+use std::collections::BTreeSet;
+
 use machinery::field::{FieldError, Path};
 use machinery::names;
 use serde_json::Value;
 
 use super::super::pod_spec::node_term;
 use super::shape::{self, LABELS, PORT, PROTOCOLS, SELECTOR, port_name};
+use super::volume::SOURCE;
 use super::{Row, Rule, is_empty};
 use Rule::{All, Amount, AtLeast, Fixed, Holds, Name, Positive, Required, Words};
 
@@ -84,10 +87,21 @@ const SCOPES: Rule = Words(&[
 const QUOTA: &[Row] = &[
     Row("spec.hard?", &[Holds(quota_names)]),
     Row("spec.hard{}", &[Amount { strictly: false }]),
-    Row("spec.scopes", &[Fixed]),
+    Row("spec.scopes", &[Holds(same_scopes)]),
     Row("spec.scopeSelector?.matchExpressions[].scopeName", &[SCOPES]),
     Row("spec.scopeSelector?.matchExpressions[]", &[Holds(scope)]),
 ];
+
+/// What a quota is for stays as it is, in whatever order it is written.
+fn same_scopes(scopes: &Value, old: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    let set = |scopes: &Value| -> BTreeSet<String> {
+        let scopes = scopes.as_array().into_iter().flatten();
+        scopes.filter_map(|scope| scope.as_str().map(str::to_owned)).collect()
+    };
+    if old.is_some_and(|old| set(old) != set(scopes)) {
+        errors.push(FieldError::invalid(path.clone(), scopes.clone(), "field is immutable"));
+    }
+}
 
 /// A quota counts resources of Kubernetes, or such as carry somebody's domain.
 fn quota_names(hard: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
@@ -157,7 +171,24 @@ const TEMPLATE: &[Row] = &[
 ];
 
 const WEBHOOKS: &[Row] = &[Row("webhooks[]", &[All(SELECTORS)])];
-const POLICY: &[Row] = &[Row("spec.matchConstraints?", &[All(SELECTORS)])];
+const POLICY: &[Row] = &[
+    Row("spec.matchConstraints?", &[All(SELECTORS)]),
+    Row("spec.variables[].name", &[Required("name is not specified"), Name(identifier)]),
+    Row("spec.matchConditions", &[Rule::Unique("name")]),
+    Row("spec.matchConditions[].name", &[Required(""), Name(names::qualified_name)]),
+    Row("spec.auditAnnotations", &[Rule::Unique("key")]),
+    Row("spec.auditAnnotations[].key", &[Name(names::qualified_name)]),
+];
+
+/// A name that expressions can say.
+fn identifier(name: &str) -> Vec<String> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if name.bytes().all(good) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Vec::new();
+    }
+    vec!["name is not a valid CEL identifier".to_owned()]
+}
+
 const BINDING: &[Row] = &[Row("spec.matchResources?", &[All(SELECTORS)])];
 const SELECTORS: &[Row] = &[Row("namespaceSelector?", &[SELECTOR]), Row("objectSelector?", &[SELECTOR])];
 
@@ -199,7 +230,25 @@ const CLAIM: &[Row] = &[
     Row("spec.selector?", &[SELECTOR]),
     Row("spec.storageClassName?", &[Name(names::dns_subdomain)]),
     Row("spec.volumeMode?", &[Words(&["Block", "Filesystem"])]),
+    Row("spec.dataSource?", &[All(DATA), Holds(data_kind)]),
+    Row("spec.dataSourceRef?", &[All(DATA), Holds(data_kind)]),
 ];
+
+/// What a claim is filled with at first.
+const DATA: &[Row] = &[
+    Row("name", &[Required("")]),
+    Row("kind", &[Required("")]),
+    Row("apiGroup?", &[Name(names::dns_subdomain)]),
+];
+
+/// Without a group it can only be another claim.
+fn data_kind(data: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    let kind = data["kind"].as_str().unwrap_or_default();
+    if is_empty(&data["apiGroup"]) && !matches!(kind, "" | "PersistentVolumeClaim") {
+        let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+        errors.push(FieldError::invalid(path.clone(), kind, detail));
+    }
+}
 
 const VOLUME: &[Row] = &[
     Row("spec.capacity{}", &[Amount { strictly: true }]),
@@ -226,12 +275,9 @@ const VOLUME: &[Row] = &[
         ])],
     ),
     Row("spec.local?.path", &[Required("")]),
-    Row("spec.nfs?.server", &[Required("")]),
-    Row("spec.nfs?.path", &[Required("")]),
+    Row("spec", &[All(SOURCE)]),
     Row("spec.csi?.driver", &[Required("")]),
     Row("spec.csi?.volumeHandle", &[Required("")]),
-    Row("spec.iscsi?.targetPortal", &[Required("")]),
-    Row("spec.iscsi?.iqn", &[Required("")]),
 ];
 
 const PRIORITY: &[Row] = &[Row("preemptionPolicy?", &[Words(&["Never", "PreemptLowerPriority"]), Fixed])];

@@ -230,9 +230,32 @@ fn addresses(slice: &Value, _: Option<&Value>, _: &Path, errors: &mut Vec<FieldE
 }
 
 const CIDRS: &[Row] = &[
-    Row("spec.cidrs", &[Required("at least one CIDR required"), Most(2), Fixed]),
+    Row("spec.cidrs", &[Required("at least one CIDR required"), Most(2), Holds(families)]),
     Row("spec.cidrs[]", &[Name(shape::network)]),
 ];
+
+/// Services get addresses of one network of each family. The one that is there stays; that of the other may come.
+fn families(cidrs: &Value, old: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    let items = |cidrs: &Value| cidrs.as_array().cloned().unwrap_or_default();
+    let now = items(cidrs);
+    let is_six = |cidr: &Value| cidr.as_str().unwrap_or_default().contains(':');
+    if let [one, other] = &now[..]
+        && is_six(one) == is_six(other)
+    {
+        let detail =
+            "may specify no more than one network of each IP family, e.g. 10.9.8.0/24 and 2001:db8::/64";
+        errors.push(FieldError::invalid(path.clone(), cidrs.clone(), detail));
+    }
+    let Some(old) = old.map(items) else { return };
+    let detail = "field is immutable";
+    if now.len() < old.len() || (now.len() > old.len() && old.len() != 1) {
+        errors.push(FieldError::invalid(path.clone(), cidrs.clone(), detail));
+    } else if let Some((at, changed)) =
+        now.iter().enumerate().zip(&old).find_map(|((at, now), old)| (now != old).then_some((at, now)))
+    {
+        errors.push(FieldError::invalid(path.index(at), changed.clone(), detail));
+    }
+}
 
 const ADDRESS: &[Row] = &[
     Row("spec.parentRef", &[Required("")]),

@@ -35,6 +35,9 @@ pub(in super::super) const SPEC: &[Row] = &[
     Row("readinessGates[].conditionType", &[Name(names::qualified_name)]),
     Row("schedulingGates", &[UniqueItems("name")]),
     Row("schedulingGates[]", &[Holds(gate)]),
+    Row("os?.name", &[Required("cannot be empty"), Words(&["linux", "windows"])]),
+    Row("resourceClaims", &[Unique("name")]),
+    Row("resourceClaims[].name", &[Required(""), Name(names::dns_label)]),
     Row("tolerations[].key?", &[Name(names::label_key)]),
     Row("topologySpreadConstraints[]", &[All(SPREAD)]),
     Row(
@@ -106,6 +109,10 @@ const CONTAINER: &[Row] = &[
     Row("volumeDevices[].name", &[Required("")]),
     Row("volumeDevices[].devicePath", &[Required(""), Name(inner_step)]),
     Row("resizePolicy", &[UniqueItems("resourceName")]),
+    Row("resizePolicy[].resourceName", &[Required("")]),
+    Row("restartPolicyRules[].action", &[Required("")]),
+    Row("restartPolicyRules[].exitCodes?.operator", &[Required("")]),
+    Row("resources.claims[].name", &[Required("")]),
     Row("resizePolicy[].restartPolicy", &[Required(""), Words(&["NotRequired", "RestartContainer"])]),
     Row("terminationMessagePolicy", &[Required(""), Words(&["FallbackToLogsOnError", "File"])]),
     Row("resources.limits{}", &[Amount { strictly: false }]),
@@ -302,7 +309,14 @@ const SOURCES: [(&str, &[Row]); 5] = [
     ("resourceFieldRef", &[Row("resource", &[Required("")])]),
     ("configMapKeyRef", KEY_REFERENCE),
     ("secretKeyRef", KEY_REFERENCE),
-    ("fileKeyRef", &[]),
+    (
+        "fileKeyRef",
+        &[
+            Row("key", &[Required("")]),
+            Row("volumeName", &[Required("")]),
+            Row("path", &[Required(""), Name(inner_path)]),
+        ],
+    ),
 ];
 const KEY_REFERENCE: &[Row] =
     &[Row("name", &[Name(names::dns_subdomain)]), Row("key", &[Required(""), Name(names::config_key)])];

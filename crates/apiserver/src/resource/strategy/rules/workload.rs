@@ -4,7 +4,7 @@ use machinery::field::{FieldError, Path};
 use machinery::names;
 use serde_json::Value;
 
-use super::super::pod_spec::validate_pod_spec;
+use super::super::pod_spec::validate_template_spec;
 use super::super::text;
 use super::shape::{self, NO_MORE_THAN_ALL, SELECTOR, SHARE, domain_path};
 use super::{Row, Rule, is_empty};
@@ -219,7 +219,7 @@ const JOB_SPEC: &[Row] = &[
 
 /// The spec of a template's Pods.
 pub(super) fn pod_spec(spec: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
-    validate_pod_spec(spec, path, errors);
+    validate_template_spec(spec, path, errors);
 }
 
 /// What belongs together in a Job.
@@ -235,7 +235,7 @@ fn job(spec: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError
         });
     }
     let indexed = spec["completionMode"] == "Indexed";
-    if indexed && spec["completions"].is_null() && spec["parallelism"].is_null() {
+    if indexed && spec["completions"].is_null() {
         let detail = "when completion mode is Indexed";
         errors.push(FieldError::required(path.child("completions"), detail));
     }
@@ -243,13 +243,15 @@ fn job(spec: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError
         let detail = format!("must be less than or equal to {INDEXES_MAX} when completion mode is Indexed");
         errors.push(FieldError::invalid(path.child("parallelism"), spec["parallelism"].clone(), detail));
     }
-    if !indexed && !spec["backoffLimitPerIndex"].is_null() {
-        let detail = "requires indexed completion mode";
-        errors.push(FieldError::invalid(
-            path.child("backoffLimitPerIndex"),
-            spec["backoffLimitPerIndex"].clone(),
-            detail,
-        ));
+    for field in ["backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"] {
+        if !indexed && !spec[field].is_null() {
+            let detail = "requires indexed completion mode";
+            errors.push(FieldError::invalid(path.child(field), spec[field].clone(), detail));
+        }
+    }
+    let replaced = text(spec, &["podReplacementPolicy"]);
+    if !spec["podFailurePolicy"].is_null() && !matches!(replaced, "" | "Failed") {
+        errors.push(FieldError::not_supported(path.child("podReplacementPolicy"), replaced, ["Failed"]));
     }
     if !spec["maxFailedIndexes"].is_null() && spec["backoffLimitPerIndex"].is_null() {
         let detail = "when maxFailedIndexes is specified";
@@ -300,13 +302,24 @@ const CRON_JOB: &[Row] = &[
     Row("spec.successfulJobsHistoryLimit?", &[AtLeast(0)]),
     Row("spec.failedJobsHistoryLimit?", &[AtLeast(0)]),
     Row("spec.concurrencyPolicy", &[Required(""), Words(&["Allow", "Forbid", "Replace"])]),
-    Row("spec.jobTemplate.spec", &[Holds(job_template), Holds(job)]),
+    Row("spec.jobTemplate.spec", &[Holds(job_template), Holds(job), Holds(no_selector)]),
     Row("metadata.name", &[Holds(schedule_name)]),
 ];
 
 /// The Jobs that are there keep what they have; those to come may be any.
 fn job_template(spec: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
     super::apply(JOB_SPEC, spec, None, path, errors);
+}
+
+/// What a schedule's Jobs select is settled when each is made.
+fn no_selector(spec: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    if !spec["selector"].is_null() {
+        let detail = "`selector` will be auto-generated";
+        errors.push(FieldError::invalid(path.child("selector"), spec["selector"].clone(), detail));
+    }
+    if spec["manualSelector"] == true {
+        errors.push(FieldError::not_supported(path.child("manualSelector"), true, ["nil", "false"]));
+    }
 }
 
 /// The names of a schedule's Jobs are longer than its own.
