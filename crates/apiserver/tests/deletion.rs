@@ -25,7 +25,16 @@ async fn preconditions_are_checked() {
     let api = Api::start().await;
     let path = format!("{CONFIG_MAPS}/a");
     let made = api.post(CONFIG_MAPS, config_map("a", json!({}))).await.expect(201);
-    api.delete(&path, json!({"preconditions": {"uid": "other"}})).await.expect(409);
+    let refused = api.delete(&path, json!({"preconditions": {"uid": "other"}})).await.expect(409);
+    let uid = made["metadata"]["uid"].as_str().expect("an identity");
+    let why = format!(
+        "Operation cannot be fulfilled on configmaps \"a\": the UID in the precondition (other) does not match \
+         the UID in record ({uid}). The object might have been deleted and then recreated"
+    );
+    assert_eq!(refused["message"], why);
+    let refused = api.delete(&path, json!({"preconditions": {"resourceVersion": "1"}})).await.expect(409);
+    let message = refused["message"].as_str().unwrap_or_default();
+    assert!(message.contains("the ResourceVersion in the precondition (1) does not match"), "{message}");
     let gone =
         api.delete(&path, json!({"preconditions": {"uid": made["metadata"]["uid"]}})).await.expect(200);
     assert_eq!((&gone["status"], &gone["details"]["uid"]), (&json!("Success"), &made["metadata"]["uid"]));

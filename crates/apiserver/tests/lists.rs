@@ -134,6 +134,22 @@ async fn watches_follow_a_list_without_a_gap() {
     }
 }
 
+/// A list may show what the cache hears of a moment later, and the watch that follows names it.
+#[tokio::test]
+async fn a_watch_waits_for_the_state_that_it_begins_at() {
+    let api = Api::start().await;
+    let now = api.get(CONFIG_MAPS).await.expect(200);
+    let now: u64 =
+        now["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok()).expect("a number");
+    let path = format!("{CONFIG_MAPS}?watch=true&resourceVersion={}", now + 1);
+    let (mut lines, ()) = tokio::join!(api.watch(&path), async {
+        for name in ["first", "second"] {
+            api.post(CONFIG_MAPS, config_map(name, json!({}))).await.expect(201);
+        }
+    });
+    assert_eq!(lines.next_name().await, ("ADDED".to_owned(), "second".to_owned()), "the first was there");
+}
+
 #[tokio::test]
 async fn objects_enter_and_leave_a_selection() {
     let api = Api::start().await;

@@ -202,18 +202,20 @@ async fn delete_one(call: &mut Call, key: &ObjectKey, options: &DeleteOptions) -
 }
 
 fn preconditions(call: &Call, key: &ObjectKey, old: &Value, options: &DeleteOptions) -> Result<()> {
-    let differ = |what: &str, wanted: &str, found: &str| {
-        let why =
-            format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+    let differ = |what: &str, wanted: &str, found: &str, perhaps: &str| {
+        let why = format!(
+            "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). \
+             The object might have been {perhaps}"
+        );
         Err(Status::conflict(&call.resource.gvr(), &key.name, why).into())
     };
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != object::uid(old)) {
-        return differ("UID", uid, object::uid(old));
+        return differ("UID", uid, object::uid(old), "deleted and then recreated");
     }
     if let Some(version) =
         options.resource_version.as_deref().filter(|version| *version != object::resource_version(old))
     {
-        return differ("ResourceVersion", version, object::resource_version(old));
+        return differ("ResourceVersion", version, object::resource_version(old), "modified");
     }
     Ok(())
 }

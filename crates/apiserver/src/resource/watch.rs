@@ -65,12 +65,11 @@ pub(crate) async fn watch(call: &mut Call) -> Result<Response<Body>> {
             cache.watch(meta.revision).map_err(expired)?
         }
     } else {
+        // A list may have shown what the cache is only about to learn of.
+        read::wait_for_revision(call).await?;
         // Any state will do, so that the latest does.
         let revision =
             revision.filter(|revision| *revision > 0).unwrap_or_else(|| call.server.caches().applied());
-        if revision > call.server.caches().applied() {
-            return Err(read::too_large(revision, call.server.caches().applied()));
-        }
         match cache.watch(revision) {
             Ok(watcher) => watcher,
             // The real server opens the stream and reports the loss in it.
