@@ -19,9 +19,12 @@ pub struct ApiError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The object (or its resource) does not exist.
+    /// The object does not exist.
     #[error("not found")]
     NotFound,
+    /// Nobody serves what was asked for, so that nothing is known of the object.
+    #[error("nothing is served there")]
+    NotServed,
     /// An object of this name exists already.
     #[error("an object of this name exists already")]
     AlreadyExists,
@@ -70,8 +73,13 @@ impl ApiError {
         Self { operation, problem: Problem::from(error) }
     }
 
-    /// Tells whether the object did not exist.
+    /// Tells whether the object did not exist, for all that can be seen: its resource may not be served either.
     pub fn is_not_found(&self) -> bool {
+        matches!(self.problem, Problem::NotFound | Problem::NotServed)
+    }
+
+    /// Tells whether a server of its kind says that there is no such object.
+    pub fn is_absent(&self) -> bool {
         matches!(self.problem, Problem::NotFound)
     }
 
@@ -109,7 +117,11 @@ impl From<kube::Error> for Problem {
 impl From<Status> for Problem {
     fn from(status: Status) -> Self {
         match (status.code, status.reason.as_str()) {
-            (404, _) => Self::NotFound,
+            // Who knows the kind names the object; a path that leads nowhere is told without, or in plain text.
+            (404, "NotFound") if status.details.as_ref().is_some_and(|details| !details.name.is_empty()) => {
+                Self::NotFound
+            }
+            (404, _) => Self::NotServed,
             (409, "AlreadyExists") => Self::AlreadyExists,
             (409, _) => Self::Conflict(status.message),
             (410, _) => Self::Gone,
@@ -123,7 +135,24 @@ impl From<Status> for Problem {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn absence_is_told_from_a_path_that_leads_nowhere() {
+        let of = |reason: &str, name: Option<&str>| {
+            let details = name.map(|name| json!({"name": name}));
+            let status = json!({"code": 404, "reason": reason, "details": details});
+            let status: Status = serde_json::from_value(status).expect("a status");
+            let error = ApiError { operation: String::new(), problem: Problem::from(status) };
+            (error.is_not_found(), error.is_absent())
+        };
+        assert_eq!(of("NotFound", Some("a")), (true, true));
+        assert_eq!(of("NotFound", Some("")), (true, false), "no such resource");
+        assert_eq!(of("NotFound", None), (true, false));
+        assert_eq!(of("Failed to parse error data", None), (true, false), "plain text");
+    }
 
     #[test]
     fn only_a_missing_right_asks_for_a_right() {
