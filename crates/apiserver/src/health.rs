@@ -22,6 +22,7 @@ enum Check {
     Log,
     Etcd,
     InformerSync,
+    Shutdown,
 }
 
 impl Check {
@@ -31,22 +32,27 @@ impl Check {
             Self::Log => "log",
             Self::Etcd => "etcd",
             Self::InformerSync => "informer-sync",
+            Self::Shutdown => "shutdown",
         }
     }
 
     /// Whether all is well.
     async fn holds(self, server: &ApiServer) -> bool {
         match self {
-            // Who answers does both; what is cached was read before the first request.
-            Self::Ping | Self::Log | Self::InformerSync => true,
-            Self::Etcd => {
-                let list = List { prefix: String::new(), after: None, limit: 1, at: None };
-                tokio::select! {
-                    page = server.store().list(&list) => page.is_ok(),
-                    () = server.clock().sleep(PATIENCE) => false,
-                }
-            }
+            // Who answers does both; what is cached was read before the first request; who is shutting down takes no
+            // more requests.
+            Self::Ping | Self::Log | Self::InformerSync | Self::Shutdown => true,
+            Self::Etcd => store_answers(server).await,
         }
+    }
+}
+
+/// Whether the store can be read, and soon.
+pub(crate) async fn store_answers(server: &ApiServer) -> bool {
+    let list = List { prefix: String::new(), after: None, limit: 1, at: None };
+    tokio::select! {
+        page = server.store().list(&list) => page.is_ok(),
+        () = server.clock().sleep(PATIENCE) => false,
     }
 }
 
@@ -56,7 +62,7 @@ pub(crate) async fn answer(server: &ApiServer, path: &str, query: &str) -> Optio
     let (kind, one) = (parts.next()?, parts.next());
     let checks: &[Check] = match kind {
         "livez" | "healthz" => &[Check::Ping, Check::Log, Check::Etcd],
-        "readyz" => &[Check::Ping, Check::Log, Check::Etcd, Check::InformerSync],
+        "readyz" => &[Check::Ping, Check::Log, Check::Etcd, Check::InformerSync, Check::Shutdown],
         _ => return None,
     };
     if let Some(name) = one {

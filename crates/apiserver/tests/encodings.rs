@@ -159,3 +159,14 @@ async fn custom_resources_have_protobuf_metadata_only() {
     assert_eq!(code, 406);
     api.get(&one).await.expect(200);
 }
+
+#[tokio::test]
+async fn custom_resources_have_no_form_in_protobuf() {
+    let api = Api::with(|builder| builder.crds([common::widgets()])).await;
+    let options = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+    let message = protobuf::encode(&options).expect("a message");
+    let (code, _, told) = send(&api, "POST", common::WIDGETS, body::JSON, message).await;
+    let told: Value = serde_json::from_slice(&told).expect("a Status");
+    assert_eq!((code, &told["reason"]), (415, &json!("UnsupportedMediaType")));
+    assert!(!told["message"].as_str().unwrap_or_default().contains("protobuf"), "{told}");
+}

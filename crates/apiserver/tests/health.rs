@@ -57,16 +57,23 @@ async fn checks_are_told_one_by_one_and_together() {
         ("/livez", "ok"),
         ("/readyz/ping", "ok"),
         ("/livez/etcd", "ok"),
+        ("/readyz/shutdown", "ok"),
         ("/livez?verbose", "[+]ping ok\n[+]log ok\n[+]etcd ok\nlivez check passed\n"),
         (
             "/readyz?verbose&exclude=etcd&exclude=zz",
             "[+]ping ok\n[+]log ok\n[+]etcd excluded: ok\n[+]informer-sync ok\n\
-             warn: some health checks cannot be excluded: no matches for \"zz\"\nreadyz check passed\n",
+             [+]shutdown ok\nwarn: some health checks cannot be excluded: no matches for \"zz\"\nreadyz check passed\n",
         ),
     ] {
         assert_eq!(api.get(path).await.expect(200), json!(told), "{path}");
     }
     api.get("/livez/none").await.expect(404);
+    let components = api.get("/api/v1/componentstatuses").await.expect(200);
+    assert_eq!(components["items"].as_array().map(Vec::len), Some(1), "{components}");
+    let store = api.get("/api/v1/componentstatuses/etcd-0").await.expect(200);
+    assert_eq!(components["items"][0]["metadata"]["name"], "etcd-0");
+    assert_eq!(store["conditions"], json!([{"type": "Healthy", "status": "True", "message": "ok"}]));
+    api.get("/api/v1/componentstatuses/scheduler").await.expect(404);
     api.get("/livez/").await.expect(404);
 }
 
@@ -123,5 +130,7 @@ async fn a_store_that_cannot_be_read_is_told() {
         "{told}"
     );
     api.get("/livez/etcd").await.expect(500);
+    let store = api.get("/api/v1/componentstatuses/etcd-0").await.expect(200);
+    assert_eq!(store["conditions"][0]["status"], "False");
     api.get("/readyz?exclude=etcd").await.expect(200);
 }

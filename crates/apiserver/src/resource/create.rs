@@ -10,7 +10,7 @@ use crate::{Body, Result};
 /// Answers a create.
 pub(crate) async fn create(call: &mut Call, body: &Bytes) -> Result<Response<Body>> {
     let options = WriteOptions::parse(&call.query, "CreateOptions", false)?;
-    let decoded = decode::object(&call.headers, body)?;
+    let decoded = decode::body(call, body)?;
     let object = write::accept(call, decoded, options.validation)?;
     let owner = Ownership::update(call);
     let outcome = write::create(call, object, &options, &owner).await?;

@@ -8,6 +8,7 @@ use machinery::status::Status;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::Call;
 use crate::request::negotiate::MEDIA_TYPES;
 use crate::{Result, protobuf};
 
@@ -45,6 +46,19 @@ pub fn object(headers: &HeaderMap, body: &[u8]) -> Result<Decoded> {
         },
         _ => Err(Status::unsupported_media_type(&MEDIA_TYPES).into()),
     }
+}
+
+/// Reads the object that a create or update of a resource sends: only built-in kinds have a form in protobuf.
+///
+/// # Errors
+/// Refuses what [`object`] does, and protobuf for custom resources.
+pub(crate) fn body(call: &Call, body: &[u8]) -> Result<Decoded> {
+    if call.resource.custom && media_type(&call.headers) == protobuf::MEDIA_TYPE {
+        let known: Vec<&str> =
+            MEDIA_TYPES.into_iter().filter(|known| *known != protobuf::MEDIA_TYPE).collect();
+        return Err(Status::unsupported_media_type(&known).into());
+    }
+    object(&call.headers, body)
 }
 
 /// Reads JSON.

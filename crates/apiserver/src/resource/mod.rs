@@ -6,6 +6,7 @@ mod admit;
 mod apply;
 pub(crate) mod bootstrap;
 mod call;
+mod components;
 mod create;
 pub mod decode;
 mod delete;
@@ -45,6 +46,8 @@ pub(crate) async fn answer(call: &mut Call, request_body: Body) -> Result<Respon
     }
     let request_body = request_body.unwrap_or_else(body::empty);
     match &*verb {
+        "get" if components::are(&call.resource) => components::get(call).await,
+        "list" if components::are(&call.resource) => components::list(call).await,
         "get" => read::get(call).await,
         "list" => list::list(call).await,
         "watch" => watch::watch(call).await,

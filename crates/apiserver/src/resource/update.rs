@@ -13,7 +13,7 @@ use crate::{Body, Result};
 /// Answers an update.
 pub(crate) async fn update(call: &mut Call, body: &Bytes) -> Result<Response<Body>> {
     let options = WriteOptions::parse(&call.query, "UpdateOptions", false)?;
-    let decoded = decode::object(&call.headers, body)?;
+    let decoded = decode::body(call, body)?;
     let object = write::accept(call, decoded, options.validation)?;
     let owner = Ownership::update(call);
     let key = call.key();
