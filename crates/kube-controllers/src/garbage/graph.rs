@@ -34,6 +34,8 @@ pub(super) struct Graph {
     /// Identities of plain objects, with the numbers of their resources.
     plain: BTreeMap<u128, usize>,
     dependents: BTreeMap<String, BTreeSet<String>>,
+    /// Identities of owners that were seen to go, as long as something refers to them.
+    gone: BTreeSet<String>,
 }
 
 impl Graph {
@@ -59,6 +61,19 @@ impl Graph {
     pub(super) fn remove(&mut self, uid: &str) -> bool {
         let was_plain = number(uid).is_some_and(|number| self.plain.remove(&number).is_some());
         self.forget(uid) || was_plain
+    }
+
+    /// Takes out an object that was seen to go.
+    pub(super) fn bury(&mut self, uid: &str) {
+        self.remove(uid);
+        if self.dependents.contains_key(uid) {
+            self.gone.insert(uid.to_owned());
+        }
+    }
+
+    /// Returns whether an owner was seen to go: its kind need not be served any more to know that.
+    pub(super) fn is_gone(&self, uid: &str) -> bool {
+        self.gone.contains(uid)
     }
 
     /// Takes out what is there of a resource, but for the objects `listed`.
@@ -120,6 +135,7 @@ impl Graph {
                 dependents.remove(&facts.uid);
                 if dependents.is_empty() {
                     self.dependents.remove(&owner.uid);
+                    self.gone.remove(&owner.uid);
                 }
             }
         }
@@ -168,6 +184,20 @@ mod tests {
         assert!(!graph.has_plain(&uid(1)) && graph.get(&uid(1)).is_some());
         assert!(graph.remove(&uid(1)) && !graph.remove(&uid(1)));
         assert!(graph.remove(&uid(2)) && !graph.has_plain(&uid(2)));
+    }
+
+    #[test]
+    fn an_owner_that_was_seen_to_go_is_remembered_while_something_refers_to_it() {
+        let mut graph = Graph::default();
+        graph.insert(place(0, "owner"), facts(1, None));
+        graph.insert(place(1, "owned"), facts(2, Some(1)));
+        graph.insert(place(0, "alone"), facts(3, None));
+        assert!(!graph.is_gone(&uid(1)));
+        graph.bury(&uid(1));
+        graph.bury(&uid(3));
+        assert!(graph.is_gone(&uid(1)) && !graph.is_gone(&uid(3)) && !graph.has_plain(&uid(1)));
+        graph.bury(&uid(2));
+        assert!(!graph.is_gone(&uid(1)) && !graph.is_gone(&uid(2)));
     }
 
     #[test]

@@ -217,7 +217,7 @@ impl Collector {
     /// Takes an object out and calls for a look at its owners and its dependents.
     fn removed(&self, last: &Facts, queue: &Queue<String>) {
         let mut graph = self.graph.lock();
-        graph.remove(&last.uid);
+        graph.bury(&last.uid);
         graph.dependents_of(&last.uid).into_iter().for_each(|uid| queue.add(uid));
         last.owners.iter().for_each(|owner| queue.add(owner.uid.clone()));
     }
@@ -246,7 +246,7 @@ impl Collector {
         Ok(None)
     }
 
-    /// Finds out about an owner. Absence is never believed of the graph alone: the server is asked.
+    /// Finds out about an owner. That the graph does not know it is no absence: it was seen to go, or the server is asked.
     async fn look_up(&self, owner: &Owner, dependent: &Key) -> Result<OwnerState, ApiError> {
         {
             let graph = self.graph.lock();
@@ -256,6 +256,9 @@ impl Collector {
             }
             if graph.has_plain(&owner.uid) {
                 return Ok(OwnerState::Present);
+            }
+            if graph.is_gone(&owner.uid) {
+                return Ok(OwnerState::Absent);
             }
         }
         let kind =
