@@ -107,6 +107,9 @@ pub struct Kind {
     pub labels: BTreeMap<&'static str, &'static str>,
     /// Whether `status` is written through its own path.
     pub status_subresource: bool,
+    /// Whether the number of replicas is written through a path of its own.
+    #[serde(default)]
+    pub scale_subresource: bool,
     /// Versions, all with the same schema.
     pub versions: Vec<Version>,
     /// Columns of tables.

@@ -2,8 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
 
+use api::backup::v1alpha1::{VirtualMachineBackup, VirtualMachineBackupTracker};
+use api::clone::v1beta1::VirtualMachineClone;
+use api::export::v1beta1::VirtualMachineExport;
 use api::facts::{self, Schema, Types};
-use api::kubevirt::v1::{KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration};
+use api::instancetype::v1beta1::{
+    VirtualMachineClusterInstancetype, VirtualMachineClusterPreference, VirtualMachineInstancetype,
+    VirtualMachinePreference,
+};
+use api::kubevirt::v1::{
+    KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration,
+    VirtualMachineInstancePreset, VirtualMachineInstanceReplicaSet,
+};
+use api::migrations::v1alpha1::MigrationPolicy;
+use api::pool::v1beta1::VirtualMachinePool;
+use api::snapshot::v1beta1::{VirtualMachineRestore, VirtualMachineSnapshot, VirtualMachineSnapshotContent};
 use serde_json::{Map, Value, json};
 
 /// Returns a value with every field that a schema knows, none of them empty.
@@ -66,6 +79,21 @@ fn by_kind(kind: &str, object: &Value) -> Value {
         "VirtualMachineInstance" => through::<VirtualMachineInstance>(object),
         "VirtualMachineInstanceMigration" => through::<VirtualMachineInstanceMigration>(object),
         "KubeVirt" => through::<KubeVirt>(object),
+        "VirtualMachineInstanceReplicaSet" => through::<VirtualMachineInstanceReplicaSet>(object),
+        "VirtualMachineInstancePreset" => through::<VirtualMachineInstancePreset>(object),
+        "VirtualMachineInstancetype" => through::<VirtualMachineInstancetype>(object),
+        "VirtualMachineClusterInstancetype" => through::<VirtualMachineClusterInstancetype>(object),
+        "VirtualMachinePreference" => through::<VirtualMachinePreference>(object),
+        "VirtualMachineClusterPreference" => through::<VirtualMachineClusterPreference>(object),
+        "VirtualMachinePool" => through::<VirtualMachinePool>(object),
+        "MigrationPolicy" => through::<MigrationPolicy>(object),
+        "VirtualMachineSnapshot" => through::<VirtualMachineSnapshot>(object),
+        "VirtualMachineSnapshotContent" => through::<VirtualMachineSnapshotContent>(object),
+        "VirtualMachineRestore" => through::<VirtualMachineRestore>(object),
+        "VirtualMachineExport" => through::<VirtualMachineExport>(object),
+        "VirtualMachineClone" => through::<VirtualMachineClone>(object),
+        "VirtualMachineBackup" => through::<VirtualMachineBackup>(object),
+        "VirtualMachineBackupTracker" => through::<VirtualMachineBackupTracker>(object),
         other => panic!("{other} has no type"),
     }
 }

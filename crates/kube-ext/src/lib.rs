@@ -41,7 +41,7 @@ pub use self::election::{Election, ElectionConfig};
 pub use self::error::{ApiError, Problem};
 pub use self::event::{ObjectRef, Recorder, Severity};
 pub use self::key::Key;
-pub use self::meta::{Meta, Owner, PartialObject};
+pub use self::meta::{Document, Meta, Owner, PartialObject};
 pub use self::queue::{Backoff, Queue};
 pub use self::resource::{Kind, Resource, resources};
 pub use self::tasks::Tasks;

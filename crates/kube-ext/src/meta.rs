@@ -84,4 +84,16 @@ pub struct PartialObject {
     pub metadata: Meta,
 }
 
+/// Any object, whole. Its resource is named when the [`Api`](crate::Api) is made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Document {
+    /// Metadata.
+    pub metadata: Meta,
+    /// All other fields.
+    #[serde(flatten)]
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+crate::view!(Document => crate::Resource::namespaced("meta.k8s.io", "v1", "Document", ""));
 crate::view!(PartialObject => crate::Resource::namespaced("meta.k8s.io", "v1", "PartialObjectMetadata", ""));

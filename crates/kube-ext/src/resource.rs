@@ -194,6 +194,36 @@ pub mod resources {
         "VirtualMachineInstanceMigration",
         "virtualmachineinstancemigrations",
     );
+    /// Instance types of a namespace.
+    pub const INSTANCETYPE: Resource = Resource::namespaced(
+        "instancetype.kubevirt.io",
+        "v1beta1",
+        "VirtualMachineInstancetype",
+        "virtualmachineinstancetypes",
+    );
+    /// Instance types of all namespaces.
+    pub const CLUSTER_INSTANCETYPE: Resource = Resource::cluster(
+        "instancetype.kubevirt.io",
+        "v1beta1",
+        "VirtualMachineClusterInstancetype",
+        "virtualmachineclusterinstancetypes",
+    );
+    /// Preferences of a namespace.
+    pub const PREFERENCE: Resource = Resource::namespaced(
+        "instancetype.kubevirt.io",
+        "v1beta1",
+        "VirtualMachinePreference",
+        "virtualmachinepreferences",
+    );
+    /// Preferences of all namespaces.
+    pub const CLUSTER_PREFERENCE: Resource = Resource::cluster(
+        "instancetype.kubevirt.io",
+        "v1beta1",
+        "VirtualMachineClusterPreference",
+        "virtualmachineclusterpreferences",
+    );
+    /// What a machine may name by its kind: instance types and preferences.
+    pub const NAMED: [Resource; 4] = [INSTANCETYPE, CLUSTER_INSTANCETYPE, PREFERENCE, CLUSTER_PREFERENCE];
     /// KubeVirt configuration objects.
     pub const KUBEVIRT: Resource = Resource::namespaced("kubevirt.io", "v1", "KubeVirt", "kubevirts");
 }

@@ -3,6 +3,7 @@
 //! - [`config`]: the installation's configuration with every default filled in;
 //! - [`defaults`]: what admission adds to a `VirtualMachine` or `VirtualMachineInstance`;
 //! - [`validation`]: what admission refuses;
+//! - [`instancetype`]: what a machine gets by name;
 //! - [`fields`]: every field's state: honoured, refused at start, or harmless;
 //! - [`record`]: the neutral machine that an instance becomes, and that is kept for its life;
 //! - [`persistence`]: what of a machine outlives its instance beside its disks;
@@ -20,6 +21,7 @@ pub mod defaults;
 pub mod downward;
 pub mod fields;
 pub mod identity;
+pub mod instancetype;
 pub mod lifecycle;
 pub mod network;
 pub mod persistence;

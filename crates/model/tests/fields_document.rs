@@ -5,9 +5,6 @@ use std::path::Path;
 
 use model::fields::{State, annotations, entries};
 
-const KINDS: [&str; 4] =
-    ["VirtualMachine", "VirtualMachineInstance", "VirtualMachineInstanceMigration", "KubeVirt"];
-
 fn document() -> String {
     let mut text = String::from(
         "# Fields\n\n\
@@ -19,7 +16,7 @@ fn document() -> String {
          - **honoured with KVM**: works where KVM runs the guest, changes nothing under emulation; answered with a warning.\n\
          - **no effect**: accepted, and answered with a warning that begins `ironclad:`.\n",
     );
-    for kind in KINDS {
+    for kind in api::facts::kinds().iter().map(|kind| kind.kind) {
         write!(text, "\n## {kind}\n\n| field | state | why, and what to do |\n|---|---|---|\n")
             .expect("strings take text");
         for (path, state) in entries(kind) {

@@ -64,8 +64,8 @@ pub(crate) fn bad_request(request: &Request, message: impl Into<String>) -> Resp
 /// What the schema cannot tell (an amount that is none, a number out of range) is refused as a bad request.
 pub(crate) fn read<T: DeserializeOwned>(request: &Request, object: &Value) -> Result<T, Box<Response>> {
     let bad = |message: String| Box::new(bad_request(request, message));
-    let definition = format!("v1.{}", request.kind.kind);
-    if let Some(sentence) = schema::bad_amount(&definition, object) {
+    let definition = definition(request);
+    if let Some(sentence) = schema::bad_amount(definition, object) {
         return Err(bad(sentence));
     }
     let object = schema::without_nulls(object);
@@ -83,9 +83,13 @@ pub(crate) fn read<T: DeserializeOwned>(request: &Request, object: &Value) -> Re
 
 /// Holds the request's object to the schema of its kind.
 pub(crate) fn hold_to_schema(request: &Request) -> Result<(), Box<Response>> {
-    let definition = format!("v1.{}", request.kind.kind);
-    let errors = schema::check(&definition, &request.object);
+    let errors = schema::check(definition(request), &request.object);
     if errors.is_empty() { Ok(()) } else { Err(Box::new(judge(request, &errors))) }
+}
+
+/// Returns the name of the definition of the request's kind.
+fn definition(request: &Request) -> &'static str {
+    api::facts::kind(&request.kind.kind).map(|kind| kind.definition).unwrap_or_default()
 }
 
 fn causes(errors: &[FieldError]) -> Vec<Cause> {

@@ -8,9 +8,11 @@
 mod answer;
 mod installation;
 mod instance;
+mod kinds;
 mod lookup;
 mod machine;
 mod migration;
+mod named;
 mod schema;
 pub mod subresource;
 
@@ -24,10 +26,10 @@ use model::config::ClusterConfig;
 use model::defaults::Fresh;
 use parking_lot::RwLock;
 
+pub use kinds::KINDS;
 pub use lookup::{Lookup, NoLookup};
 
-/// Answers admission questions about `VirtualMachine`, `VirtualMachineInstance`,
-/// `VirtualMachineInstanceMigration` and `KubeVirt` objects, and about the end of a `KubeVirt` object's namespace.
+/// Answers admission questions about objects of our kinds, and about the end of a `KubeVirt` object's namespace.
 #[derive(Debug)]
 pub struct Admission {
     config: RwLock<Arc<ClusterConfig>>,
@@ -58,20 +60,20 @@ impl Admission {
             ("kubevirt.io", "virtualmachines") => matches!(subresource, "" | "status"),
             ("kubevirt.io", "virtualmachineinstances" | "virtualmachineinstancemigrations" | "kubevirts")
             | ("", "namespaces") => subresource.is_empty(),
-            _ => false,
+            _ => kinds::concerns(group, resource) && subresource.is_empty(),
         }
     }
 
     /// Fills in what an object leaves open.
-    #[allow(clippy::unused_async, reason = "as `validate`, which looks other objects up")]
     pub async fn mutate(&self, request: &Request) -> Response {
         if request.object.is_null() || !request.sub_resource.is_empty() {
             return Response::allow(request.uid.clone());
         }
         match request.resource.resource.as_str() {
-            "virtualmachines" => machine::mutate(self, request),
+            "virtualmachines" => machine::mutate(self, request).await,
             "virtualmachineinstances" => instance::mutate(self, request),
             "virtualmachineinstancemigrations" => migration::mutate(request),
+            "virtualmachineclones" => kinds::mutate_clone(request),
             _ => Response::allow(request.uid.clone()),
         }
     }
@@ -91,12 +93,17 @@ impl Admission {
         }
         match resource {
             ("virtualmachines", "status") => machine::validate_status(request),
-            ("virtualmachines", "") => machine::validate(self, request),
+            ("virtualmachines", "") => machine::validate(self, request).await,
             ("virtualmachineinstances", "") => instance::validate(self, request),
             ("virtualmachineinstancemigrations", "") => migration::validate(self, request).await,
             ("kubevirts", "") => installation::validate(self, request).await,
+            (_, "") => kinds::validate(self, request),
             _ => Response::allow(request.uid.clone()),
         }
+    }
+
+    fn lookup(&self) -> &dyn Lookup {
+        &*self.lookup
     }
 
     fn fresh(&self) -> Fresh {

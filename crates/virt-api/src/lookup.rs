@@ -1,12 +1,31 @@
 //! What answers need to know of other objects.
 
+use std::collections::BTreeMap;
+
 use api::kubevirt::v1::VirtualMachineInstance;
+use model::instancetype::Matcher;
+use serde_json::Value;
 
 /// Looks other objects up. Implemented over the API server's own store, or over a client.
 #[async_trait::async_trait]
 pub trait Lookup: Send + Sync + std::fmt::Debug {
     /// Returns an instance, if it exists.
     async fn instance(&self, namespace: &str, name: &str) -> Option<VirtualMachineInstance>;
+
+    /// Returns the instance type or preference that a machine of the namespace names.
+    async fn named(&self, _namespace: &str, _matcher: &Matcher) -> Option<Value> {
+        None
+    }
+
+    /// Returns what a `ControllerRevision` holds.
+    async fn revision(&self, _namespace: &str, _name: &str) -> Option<Value> {
+        None
+    }
+
+    /// Returns the labels of a claim, if it exists.
+    async fn claim_labels(&self, _namespace: &str, _name: &str) -> Option<BTreeMap<String, String>> {
+        None
+    }
 
     /// Returns whether a migration of the instance other than `except` is under way.
     async fn is_migrating(&self, namespace: &str, instance: &str, except: &str) -> bool;

@@ -2,15 +2,15 @@
 
 use api::kubevirt::v1::VirtualMachine;
 use machinery::admission::{Operation, Request, Response};
-use model::{defaults, fields, validation};
+use model::{defaults, fields, instancetype, validation};
 
-use crate::Admission;
 use crate::answer::{changed, hold_to_schema, judge, read};
+use crate::{Admission, named};
 
 /// What the reference says of the older way to switch a machine on and off.
 const RUNNING_IS_OLD: &str = "spec.running is deprecated, please use spec.runStrategy instead.";
 
-pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
+pub(crate) async fn mutate(admission: &Admission, request: &Request) -> Response {
     let mut vm: VirtualMachine = match hold_to_schema(request).and_then(|()| read(request, &request.object)) {
         Ok(vm) => vm,
         Err(response) => return *response,
@@ -21,6 +21,15 @@ pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
     let matchers = validation::vm_matchers(&vm);
     if !matchers.is_empty() {
         return judge(request, &matchers);
+    }
+    let lookup = &*admission.lookup;
+    if let Err(error) = named::infer(lookup, &request.namespace, &mut vm).await {
+        return judge(request, &[*error]);
+    }
+    // What cannot be read is refused when it is judged.
+    let named = named::of(lookup, &request.namespace, &vm).await.unwrap_or_default();
+    if let Some(preference) = &named.specs.preference {
+        defaults::preferred(&mut vm, preference);
     }
     let fresh = (request.operation == Operation::Create).then(|| admission.fresh());
     defaults::vm(&mut vm, &admission.config(), fresh.as_ref());
@@ -45,7 +54,7 @@ fn keep_status(request: &Request, object: &mut serde_json::Value) {
     }
 }
 
-pub(crate) fn validate(admission: &Admission, request: &Request) -> Response {
+pub(crate) async fn validate(admission: &Admission, request: &Request) -> Response {
     let vm: VirtualMachine = match hold_to_schema(request).and_then(|()| read(request, &request.object)) {
         Ok(vm) => vm,
         Err(response) => return *response,
@@ -53,11 +62,27 @@ pub(crate) fn validate(admission: &Admission, request: &Request) -> Response {
     if vm.metadata.deletion_timestamp.is_some() {
         return Response::allow(request.uid.clone());
     }
-    let errors = validation::vm(&vm, &admission.config(), &request.user_info.username);
+    let config = admission.config();
+    let named = match named::of(&*admission.lookup, &request.namespace, &vm).await {
+        Ok(named) => named,
+        Err(error) => return judge(request, &[*error]),
+    };
+    // What counts is the machine with what it names.
+    let (mut whole, mut shown) = (vm.clone(), request.object.clone());
+    if !named.specs.is_empty() {
+        let errors = instancetype::check(&vm, &named.specs, &config);
+        if !errors.is_empty() {
+            return judge(request, &errors);
+        }
+        instancetype::prepare(&mut whole, &named.specs, &config);
+        shown["spec"] = serde_json::to_value(&whole.spec).unwrap_or_default();
+    }
+    let errors = validation::vm(&whole, &config, &request.user_info.username);
     let mut response = judge(request, &errors);
     let unchanged = request.object.get("spec") == request.old_object.get("spec");
     if response.allowed && !unchanged {
-        response.warnings = fields::warnings("VirtualMachine", &request.object);
+        response.warnings = fields::warnings("VirtualMachine", &shown);
+        response.warnings.extend(named.missing.iter().map(named::warning));
         if vm.spec.running.is_some() {
             response.warnings.push(RUNNING_IS_OLD.to_owned());
         }

@@ -3,10 +3,11 @@
 use api::kubevirt::v1::VirtualMachineInstanceMigration;
 use api::names::{finalizer, label};
 use machinery::admission::{Operation, Request, Response};
+use machinery::field::{FieldError, Problem};
 use model::{fields, validation};
 
 use crate::Admission;
-use crate::answer::{changed, hold_to_schema, judge, read};
+use crate::answer::{bad_request, changed, hold_to_schema, judge, read};
 
 pub(crate) fn mutate(request: &Request) -> Response {
     if request.operation != Operation::Create {
@@ -47,6 +48,13 @@ pub(crate) async fn validate(admission: &Admission, request: &Request) -> Respon
     let others = admission.lookup.is_migrating(&request.namespace, name, &request.name).await;
     let user = &request.user_info.username;
     let errors = validation::vmim(&migration, instance.as_ref(), others, &admission.config(), user);
+    // What lies in the state of other objects is no fault of a field: clients know these answers by their code.
+    let elsewhere = |error: &FieldError| {
+        error.problem == Problem::NotFound || error.path.as_str() == "spec" || (others && errors.len() == 1)
+    };
+    if let Some(error) = errors.first().filter(|error| elsewhere(error)) {
+        return bad_request(request, error.to_string());
+    }
     let mut response = judge(request, &errors);
     if response.allowed {
         response.warnings = fields::warnings("VirtualMachineInstanceMigration", &request.object);

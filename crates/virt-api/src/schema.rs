@@ -32,6 +32,10 @@ fn walk(schema: &'static Schema, value: &Value, path: &Path, out: &mut Vec<Field
         return;
     }
     let schema = facts::resolve(schema);
+    // Counts that may be percentages: `1` or `50%`.
+    if schema.format == Some("int-or-string") && value.is_number() {
+        return;
+    }
     if !fits(&schema.types, value) {
         let rule = format!("{} belongs there", expected(&schema.types));
         out.push(FieldError::type_invalid(path.clone(), described(value), rule));
@@ -290,6 +294,15 @@ mod tests {
             "{told:?}"
         );
         assert!(sentences(json!({"devices": {}, "resources": {"requests": {"cpu": 1}}})).is_empty());
+    }
+
+    #[test]
+    fn counts_may_be_percentages() {
+        for most in [json!(1), json!("50%")] {
+            let pool =
+                json!({"spec": {"selector": {}, "virtualMachineTemplate": {}, "maxUnavailable": most}});
+            assert_eq!(check("v1beta1.VirtualMachinePool", &pool), []);
+        }
     }
 
     #[test]

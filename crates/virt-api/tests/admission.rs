@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up should fail")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::kubevirt::v1::{KubeVirt, VirtualMachineInstance};
@@ -9,6 +10,7 @@ use base64::Engine as _;
 use effects::{SeededEntropy, VirtualClock};
 use machinery::admission::{Operation, Request, Response, UserInfo};
 use machinery::gvk::{Gvk, Gvr};
+use model::instancetype::Matcher;
 use serde_json::{Value, json};
 use virt_api::{Admission, Lookup, NoLookup};
 
@@ -322,6 +324,230 @@ fn an_installation_stays_while_there_are_machines() {
         assert_eq!(response.allowed, allowed, "{kind} {name} {phase}");
         if let Some(status) = response.status.filter(|_| !allowed) {
             assert!(status.message.contains("Delete all machines first"), "{}", status.message);
+        }
+    }
+}
+
+/// Knows instance types, preferences, a revision and a claim by name.
+#[derive(Debug)]
+struct Named;
+
+#[async_trait::async_trait]
+impl Lookup for Named {
+    async fn instance(&self, _: &str, _: &str) -> Option<VirtualMachineInstance> {
+        None
+    }
+
+    async fn named(&self, namespace: &str, matcher: &Matcher) -> Option<Value> {
+        let small = json!({"spec": {"cpu": {"guest": 2}, "memory": {"guest": "128Mi"}}});
+        let arm = json!({"spec": {"preferredArchitecture": "arm64", "requirements": {"cpu": {"guest": 2}}}});
+        match (matcher.kind, matcher.name.as_str()) {
+            ("VirtualMachineInstancetype", "small") if namespace == "ns" => Some(small),
+            ("VirtualMachineClusterPreference", "arm") => Some(arm),
+            _ => None,
+        }
+    }
+
+    async fn revision(&self, _: &str, name: &str) -> Option<Value> {
+        (name == "big").then(|| json!({"spec": {"cpu": {"guest": 1}, "memory": {"guest": "1Gi"}}}))
+    }
+
+    async fn claim_labels(&self, _: &str, name: &str) -> Option<BTreeMap<String, String>> {
+        let label = |name: &str, value: &str| (format!("instancetype.kubevirt.io/{name}"), value.to_owned());
+        let all = [
+            label("default-instancetype", "small"),
+            label("default-instancetype-kind", "VirtualMachineInstancetype"),
+        ];
+        (name == "labelled").then(|| all.into()).or_else(|| (name == "plain").then(BTreeMap::new))
+    }
+
+    async fn is_migrating(&self, _: &str, _: &str, _: &str) -> bool {
+        false
+    }
+
+    async fn has_other_installation(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
+    async fn has_installation(&self, _: &str) -> bool {
+        false
+    }
+
+    async fn workload(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+fn naming(fields: Value, domain: Value) -> Request {
+    let mut spec = json!({"runStrategy": "Halted", "template": {"spec": {"domain": domain}}});
+    spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    request("VirtualMachine", json!({"metadata": {"name": "m"}, "spec": spec}))
+}
+
+#[test]
+fn a_machine_is_judged_with_what_it_names() {
+    let small = json!({"name": "small", "kind": "VirtualMachineInstancetype"});
+    let (arm, bare) = (json!({"name": "arm"}), json!({"devices": {}}));
+    let told = json!({"devices": {}, "cpu": {"cores": 2}, "memory": {"guest": "1Gi"}});
+    let at = "spec.template.spec.domain";
+    for (fields, domain, refused) in [
+        (json!({"instancetype": small}), bare.clone(), vec![]),
+        (
+            json!({"instancetype": small}),
+            told.clone(),
+            vec![format!("{at}.cpu.cores"), format!("{at}.memory.guest")],
+        ),
+        (json!({"instancetype": small, "preference": arm}), bare.clone(), vec![]),
+        (json!({"preference": arm}), told, vec![format!("{at}.cpu.sockets")]),
+        (
+            json!({"instancetype": {"name": "small", "kind": "VirtualMachineInstancetype", "revisionName": "big"}, "preference": arm}),
+            bare.clone(),
+            vec!["spec.instancetype".to_owned()],
+        ),
+        (
+            json!({"instancetype": {"name": "small", "kind": "Pod"}}),
+            bare.clone(),
+            vec!["spec.instancetype.kind".to_owned()],
+        ),
+    ] {
+        let response = now(admission(Arc::new(Named)).validate(&naming(fields.clone(), domain)));
+        let details = response.status.and_then(|status| status.details).unwrap_or_default();
+        let causes: Vec<String> = details.causes.into_iter().map(|cause| cause.field).collect();
+        assert_eq!(causes, refused, "{fields}");
+    }
+    // What does not exist may come later; the author is told.
+    let absent = naming(
+        json!({"instancetype": {"name": "none"}}),
+        json!({"devices": {}, "memory": {"guest": "64Mi"}}),
+    );
+    let response = now(admission(Arc::new(Named)).validate(&absent));
+    assert!(response.allowed);
+    assert!(response.warnings.iter().any(|warning| warning.contains("\"none\"")), "{:?}", response.warnings);
+    // The architecture that is preferred counts from the start.
+    let question = naming(json!({"preference": arm}), bare);
+    let response = now(admission(Arc::new(Named)).mutate(&question));
+    let spec = patched(question.object, &response)["spec"]["template"]["spec"].clone();
+    assert_eq!(
+        (&spec["architecture"], &spec["domain"]["machine"]["type"]),
+        (&json!("arm64"), &json!("virt"))
+    );
+}
+
+#[test]
+fn a_volume_may_imply_the_instance_type() {
+    for (claim, policy, expected) in [
+        ("labelled", "Reject", Ok(json!({"name": "small", "kind": "VirtualMachineInstancetype"}))),
+        ("plain", "Reject", Err("spec.instancetype.inferFromVolume")),
+        ("absent", "Reject", Err("spec.instancetype.inferFromVolume")),
+        ("plain", "Ignore", Ok(Value::Null)),
+    ] {
+        let matcher = json!({"inferFromVolume": "v", "inferFromVolumeFailurePolicy": policy});
+        let mut question = naming(json!({"instancetype": matcher}), json!({"devices": {}}));
+        question.object["spec"]["template"]["spec"]["volumes"] =
+            json!([{"name": "v", "persistentVolumeClaim": {"claimName": claim}}]);
+        let response = now(admission(Arc::new(Named)).mutate(&question));
+        match expected {
+            Ok(named) => {
+                assert_eq!(patched(question.object, &response)["spec"]["instancetype"], named, "{claim}");
+            }
+            Err(field) => {
+                let details = response.status.and_then(|status| status.details).unwrap_or_default();
+                assert_eq!(details.causes[0].field, field, "{claim}");
+            }
+        }
+    }
+}
+
+#[test]
+fn kinds_that_nothing_acts_on_yet_say_so_and_are_held_to_their_rules() {
+    let source = |group: &str, kind: &str| json!({"apiGroup": group, "kind": kind, "name": "m"});
+    let machine = source("kubevirt.io", "VirtualMachine");
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}});
+    let pool = |more: Value| {
+        let mut spec = json!({
+            "selector": {"matchLabels": {"a": "b"}},
+            "virtualMachineTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": {"runStrategy": "Halted", "template": template}},
+        });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
+    let set = |label: &str| json!({"selector": {"matchLabels": {"a": label}}, "template": template});
+    let (sets, pools) = ("VirtualMachineInstanceReplicaSet", "VirtualMachinePool");
+    let (snapshots, restores) = ("VirtualMachineSnapshot", "VirtualMachineRestore");
+    let restore = |more: Value| {
+        let mut spec = json!({"target": machine, "virtualMachineSnapshotName": "s"});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
+    let clone = "VirtualMachineClone";
+    for (group, kind, spec, refused) in [
+        ("kubevirt.io", sets, set("b"), None),
+        ("kubevirt.io", sets, set("c"), Some("spec.selector")),
+        ("kubevirt.io", "VirtualMachineInstancePreset", json!({"selector": {}}), Some("spec.domain")),
+        ("pool.kubevirt.io", pools, pool(json!({"maxUnavailable": "50%"})), None),
+        ("pool.kubevirt.io", pools, pool(json!({"maxUnavailable": "101%"})), Some("spec.maxUnavailable")),
+        ("pool.kubevirt.io", pools, pool(json!({"maxUnavailable": 0})), Some("spec.maxUnavailable")),
+        (
+            "pool.kubevirt.io",
+            pools,
+            pool(json!({"scaleInStrategy": {"proactive": {}, "unmanaged": {}}})),
+            Some("spec.scaleInStrategy"),
+        ),
+        ("snapshot.kubevirt.io", snapshots, json!({"source": machine}), None),
+        (
+            "snapshot.kubevirt.io",
+            snapshots,
+            json!({"source": source("x", "VirtualMachine")}),
+            Some("spec.source.apiGroup"),
+        ),
+        (
+            "snapshot.kubevirt.io",
+            snapshots,
+            json!({"source": source("kubevirt.io", "Pod")}),
+            Some("spec.source.kind"),
+        ),
+        ("snapshot.kubevirt.io", restores, restore(json!({})), None),
+        (
+            "snapshot.kubevirt.io",
+            restores,
+            restore(json!({"volumeRestorePolicy": "Magic"})),
+            Some("spec.volumeRestorePolicy"),
+        ),
+        ("clone.kubevirt.io", clone, json!({"source": machine, "target": machine}), Some("spec.target.name")),
+        (
+            "clone.kubevirt.io",
+            clone,
+            json!({"source": machine, "labelFilters": ["a!b"]}),
+            Some("spec.labels"),
+        ),
+        ("clone.kubevirt.io", clone, json!({"source": machine, "labelFilters": ["a*", "!b"]}), None),
+        (
+            "migrations.kubevirt.io",
+            "MigrationPolicy",
+            json!({"selectors": {}, "completionTimeoutPerGiB": -1}),
+            Some("spec.completionTimeoutPerGiB"),
+        ),
+    ] {
+        let mut question = request(kind, json!({"metadata": {"name": "x"}, "spec": spec}));
+        question.resource.group = group.into();
+        if kind == "MigrationPolicy" {
+            question.resource.resource = "migrationpolicies".into();
+        }
+        let admission = admission(Arc::new(NoLookup));
+        if group.starts_with("snapshot") || group.starts_with("clone") {
+            let off = now(admission.validate(&question));
+            assert_eq!(off.status.map(|status| status.code), Some(400), "{kind} without its gate");
+        }
+        let gates = json!({"developerConfiguration": {"featureGates": ["Snapshot"]}});
+        let installation: KubeVirt =
+            serde_json::from_value(json!({"spec": {"configuration": gates}})).unwrap();
+        admission.configure(&installation);
+        let response = now(admission.validate(&question));
+        let details = response.status.and_then(|status| status.details).unwrap_or_default();
+        let causes: Vec<String> = details.causes.into_iter().map(|cause| cause.field).collect();
+        assert_eq!(causes.first().map(String::as_str), refused, "{kind} {spec}");
+        if refused.is_none() {
+            assert!(response.warnings.iter().any(|warning| warning.starts_with("ironclad: ")), "{kind}");
         }
     }
 }

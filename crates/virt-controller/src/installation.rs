@@ -114,6 +114,11 @@ impl Installation {
         self.facts().map_or_else(|| self.base.clone(), |facts| self.base.configured(&facts.configuration))
     }
 
+    /// Returns the configuration that machines are filled in with.
+    pub(crate) fn configuration(&self) -> KubeVirtConfiguration {
+        self.facts().map(|facts| facts.configuration.clone()).unwrap_or_default()
+    }
+
     /// Tells whether changes of templates reach running instances, as far as they can.
     pub(crate) fn rolls_out_live(&self) -> bool {
         let strategy = self.facts().and_then(|facts| facts.configuration.vm_rollout_strategy.clone());

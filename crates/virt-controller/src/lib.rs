@@ -9,6 +9,7 @@ mod config;
 mod installation;
 mod instance;
 mod machine;
+mod names;
 mod node;
 mod state_claim;
 

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::caches::{Caches, InstanceFacts, InstanceView, MachineFacts, MachineView, Queues};
 use crate::config::{Config, MachineRefusals};
 use crate::installation::Installation;
+use crate::names::Names;
 
 /// What a template and its instance were compared by: the generation that the instance was made from, that of the
 /// machine, and whether changes are rolled out live.
@@ -35,6 +36,7 @@ struct Controller {
     instances: Api<InstanceView>,
     whole_instances: Api<VirtualMachineInstance>,
     revisions: Api<ControllerRevision>,
+    names: Names,
     /// What was refused last, per machine. Lost with the process: the next attempt finds out again.
     troubles: Mutex<BTreeMap<Key, Trouble>>,
     /// What changed templates mean for instances that run, as far as it was looked up.
@@ -62,6 +64,7 @@ pub(crate) fn start(
         instances: Api::new(&context.client),
         whole_instances: Api::new(&context.client),
         revisions: Api::new(&context.client),
+        names: Names::new(&context.client),
         troubles: Mutex::default(),
         rollouts: Mutex::default(),
     });
@@ -107,7 +110,9 @@ impl Controller {
     /// Remembers a refusal, so that the next look puts it into the status.
     fn note(&self, key: &Key, action: &Action, error: &ApiError) {
         let reason = match action {
-            Action::CreateInstance { .. } | Action::KeepRevision { .. } => reason::FAILED_CREATE,
+            Action::CreateInstance { .. } | Action::KeepRevision { .. } | Action::HoldNames => {
+                reason::FAILED_CREATE
+            }
             Action::DeleteInstance { .. } => reason::FAILED_DELETE,
             _ => return,
         };
@@ -136,17 +141,52 @@ impl Controller {
         {
             return Ok(rollout.clone());
         }
-        let name = Key::new(key.namespace.clone(), plan::name::machine_revision(&vm.uid, made_from));
-        let Some(kept) = self.revisions.find(&name).await? else { return Ok(Rollout::default()) };
-        let Some(machine) = self.whole_machines.find(key).await? else { return Ok(Rollout::default()) };
-        let Some(running) = self.whole_instances.find(key).await? else { return Ok(Rollout::default()) };
-        let before = kept.data.map(|data| data.0).unwrap_or_default();
-        let before = before.pointer("/spec/template/spec").cloned().unwrap_or_default();
-        let now = serde_json::to_value(&machine.spec.template.spec).unwrap_or_default();
-        let running = serde_json::to_value(&running.spec).unwrap_or_default();
-        let rollout = Rollout::of(&before, &now, &running, compared.2);
+        let Some(rollout) = Box::pin(self.compare(key, vm, made_from, compared.2)).await? else {
+            return Ok(Rollout::default());
+        };
         self.rollouts.lock().insert(key.clone(), (compared, rollout.clone()));
         Ok(rollout)
+    }
+
+    /// Compares as `rollout` does, with whole objects; nothing if one of them is gone.
+    async fn compare(
+        &self,
+        key: &Key,
+        vm: &Vm,
+        made_from: i64,
+        live: bool,
+    ) -> Result<Option<Rollout>, ApiError> {
+        let name = Key::new(key.namespace.clone(), plan::name::machine_revision(&vm.uid, made_from));
+        let Some(kept) = self.revisions.find(&name).await? else { return Ok(None) };
+        let Some(machine) = self.whole_machines.find(key).await? else { return Ok(None) };
+        let Some(running) = self.whole_instances.find(key).await? else { return Ok(None) };
+        let before = kept.data.map(|data| data.0).unwrap_or_default();
+        let spec = before.get("spec").cloned().unwrap_or_default();
+        let before = VirtualMachine {
+            spec: serde_json::from_value(spec).unwrap_or_default(),
+            metadata: machine.metadata.clone(),
+            status: machine.status.clone(),
+            ..VirtualMachine::default()
+        };
+        let names =
+            |machine: &VirtualMachine| (machine.spec.instancetype.clone(), machine.spec.preference.clone());
+        let restart = Rollout { restart_required: true, follow: None };
+        if names(&before) != names(&machine) {
+            return Ok(Some(restart));
+        }
+        let before = self.names.expand(key, &before, &self.installation).await;
+        let now = self.names.expand(key, &machine, &self.installation).await;
+        let (before, now) = match (before, now) {
+            (Ok(before), Ok(now)) => (before, now),
+            // What it names is gone: nothing can follow, and the machine must still be stopped when that is wanted.
+            (Err(error), _) | (_, Err(error)) if error.is_refused() => return Ok(Some(restart)),
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        let value = |spec: &Option<_>| serde_json::to_value(spec).unwrap_or_default();
+        let running = serde_json::to_value(&running.spec).unwrap_or_default();
+        let (before, now) = (value(&before.spec.template.spec), value(&now.spec.template.spec));
+        let rollout = Rollout::of(&before, &now, &running, live);
+        Ok(Some(rollout))
     }
 }
 
@@ -194,10 +234,9 @@ impl Act<'_> {
                     _ => Ok(()),
                 }
             }
-            Action::CreateInstance { paused } => {
-                let instance = vm::instance(self.machine().await?, *paused);
-                self.create(&instance).await
-            }
+            // Whole machines are large, and most looks need none.
+            Action::HoldNames => Box::pin(self.hold_names()).await,
+            Action::CreateInstance { paused } => Box::pin(self.create_instance(*paused)).await,
             Action::ClaimInstance { uid } => self.claim(uid).await,
             Action::UpdateInstance { uid, patch } => self.update(uid, patch).await,
             Action::DeleteInstance { uid } => {
@@ -223,6 +262,26 @@ impl Act<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Keeps what the machine names and refers to it in the status.
+    async fn hold_names(&mut self) -> Result<(), ApiError> {
+        let (controller, key) = (self.controller, self.key);
+        let status = controller.names.hold(key, self.machine().await?).await?;
+        let patch = json!({"metadata": {"resourceVersion": self.revision}, "status": status});
+        let written = controller.machines.patch_status(key, &Patch::Merge(patch)).await?;
+        controller.troubles.lock().remove(key);
+        self.observe(written);
+        // What is read from now on has it.
+        self.whole = None;
+        Ok(())
+    }
+
+    async fn create_instance(&mut self, paused: bool) -> Result<(), ApiError> {
+        let (controller, key) = (self.controller, self.key);
+        let machine = self.machine().await?;
+        let machine = controller.names.expand(key, machine, &controller.installation).await?;
+        self.create(&vm::instance(&machine, paused)).await
     }
 
     /// Refuses a machine that asks, beside its template, for what this installation cannot honour.

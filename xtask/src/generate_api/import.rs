@@ -84,7 +84,8 @@ fn fact(schema: &Value) -> Value {
         };
         out.insert(key.to_owned(), value);
     }
-    if schema.contains_key("$ref") && schema.contains_key("default") {
+    let embedded = schema.contains_key("default") || schema.contains_key("embedded");
+    if schema.contains_key("$ref") && embedded {
         out.insert("embedded".to_owned(), Value::Bool(true));
     }
     out.into()

@@ -48,8 +48,15 @@ pub(crate) fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
 
 fn import_facts(root: &Path, swagger: &Path) -> Result<()> {
     let layout = layout::Layout::read(&root.join("crates/api/facts/layout.json"))?;
-    let facts = import::reduce(&read_json(swagger)?, &layout.roots)?;
     let path = root.join("crates/api/facts/kubevirt.json");
+    // A few kinds are in no document of the reference: their definitions, written by hand, stay.
+    let mut document = read_json(swagger)?;
+    if let Some(definitions) = document.get_mut("definitions").and_then(Value::as_object_mut) {
+        for (name, known) in read_json(&path)? {
+            definitions.entry(name).or_insert(known);
+        }
+    }
+    let facts = import::reduce(&document, &layout.roots)?;
     std::fs::write(&path, import::one_definition_a_line(&facts))
         .with_context(|| format!("write {}", path.display()))
 }

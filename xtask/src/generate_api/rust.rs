@@ -261,6 +261,8 @@ impl Source<'_> {
             return Ok("String".to_owned());
         } else if target.starts_with("k8s.io.apimachinery.pkg.apis.meta.v1.") {
             imports.insert(meta(name));
+        } else if target.ends_with("util.intstr.IntOrString") {
+            imports.insert(format!("k8s_openapi::apimachinery::pkg::util::intstr::{name}"));
         } else if target.starts_with("k8s.io.api.core.v1.") {
             imports.insert(format!("k8s_openapi::api::core::v1::{name}"));
             // One name of ours is also a name of Kubernetes': the alias keeps the two apart.
@@ -331,6 +333,12 @@ fn root_impls(
     } else {
         ""
     };
+    let spec = fact
+        .get("properties")
+        .and_then(|all| all.pointer("/spec/$ref"))
+        .and_then(Value::as_str)
+        .map(names::type_name)
+        .context("kind without a specification")?;
     let _ = write!(
         body,
         "
@@ -340,7 +348,7 @@ impl Default for {name} {{
             api_version: <Self as k8s_openapi::Resource>::API_VERSION.to_owned(),
             kind: <Self as k8s_openapi::Resource>::KIND.to_owned(),
             metadata: ObjectMeta::default(),
-            spec: {name}Spec::default(),
+            spec: {spec}::default(),
 {status}        }}
     }}
 }}

@@ -1,11 +1,17 @@
 //! virt-api's admission as a plug-in of the embedded API server: what is a webhook in a cluster is a call here.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use api::kubevirt::v1::{KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration};
 use apiserver::admission::AdmissionPlugin;
-use kube_ext::{Api, Cache, Change, Context, Key, Kind as _, Select, Tasks};
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use kube_ext::{
+    Api, Cache, Change, Context, Document, Key, Kind as _, PartialObject, Select, Tasks, resources,
+};
 use machinery::admission::{Request, Response};
+use model::instancetype::{Matcher, Scope};
+use serde_json::Value;
 use virt_api::{Admission, Lookup};
 
 use super::Effects;
@@ -88,6 +94,29 @@ impl Lookup for Objects {
     async fn instance(&self, namespace: &str, name: &str) -> Option<VirtualMachineInstance> {
         let context = self.0.get()?;
         Api::new(&context.client).find(&Key::new(namespace, name)).await.ok()?
+    }
+
+    async fn named(&self, namespace: &str, matcher: &Matcher) -> Option<Value> {
+        let resource = resources::NAMED.into_iter().find(|resource| resource.kind == matcher.kind)?;
+        let key = match matcher.scope {
+            Scope::Cluster => Key::cluster(&matcher.name),
+            Scope::Namespace => Key::new(namespace, &matcher.name),
+        };
+        let found = Api::<Document>::of(&self.0.get()?.client, resource).find(&key).await.ok()??;
+        Some(Value::Object(found.fields))
+    }
+
+    async fn revision(&self, namespace: &str, name: &str) -> Option<Value> {
+        let api = Api::<ControllerRevision>::new(&self.0.get()?.client);
+        let found = api.find(&Key::new(namespace, name)).await.ok()??;
+        found.data.map(|data| data.0)
+    }
+
+    async fn claim_labels(&self, namespace: &str, name: &str) -> Option<BTreeMap<String, String>> {
+        let client = &self.0.get()?.client;
+        let api = Api::<PartialObject>::of(client, resources::PERSISTENT_VOLUME_CLAIM);
+        let found = api.find(&Key::new(namespace, name)).await.ok()??;
+        Some(found.metadata.labels)
     }
 
     async fn is_migrating(&self, namespace: &str, instance: &str, except: &str) -> bool {

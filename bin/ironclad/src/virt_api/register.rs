@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube_ext::{Api, Client, Key, PartialObject, Patch, Resource, resources};
 use serde_json::{Value, json};
+use virt_api::KINDS;
 use virt_api::subresource::{GROUP, VERSIONS};
 
 use super::Service;
@@ -36,6 +37,24 @@ fn objects(service: &Service, authority: &str) -> Vec<(Resource, Value)> {
         })
     };
     let writes = |resources: &[&str]| rule(&["CREATE", "UPDATE"], resources);
+    // The kinds beside machines are served in several versions, and some belong to no namespace.
+    let kinds = |group: &str, resources: &[&str]| {
+        json!({
+            "apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
+            "resources": resources, "scope": "*",
+        })
+    };
+    let mut judged = vec![
+        writes(&[
+            "virtualmachines",
+            "virtualmachines/status",
+            "virtualmachineinstances",
+            "virtualmachineinstancemigrations",
+            "kubevirts",
+        ]),
+        rule(&["DELETE"], &["kubevirts"]),
+    ];
+    judged.extend(KINDS.iter().map(|(group, resources)| kinds(group, resources)));
     let webhook = |name: &str, path: &str, rules: &[Value]| {
         json!([{
             "name": name,
@@ -70,31 +89,21 @@ fn objects(service: &Service, authority: &str) -> Vec<(Resource, Value)> {
             webhook(
                 "virt-api-mutator.kubevirt.io",
                 MUTATE,
-                &[writes(&[
-                    "virtualmachines",
-                    "virtualmachineinstances",
-                    "virtualmachineinstancemigrations",
-                ])],
+                &[
+                    writes(&[
+                        "virtualmachines",
+                        "virtualmachineinstances",
+                        "virtualmachineinstancemigrations",
+                    ]),
+                    kinds("clone.kubevirt.io", &["virtualmachineclones"]),
+                ],
             ),
         ),
         admission(
             "ValidatingWebhookConfiguration",
             "validatingwebhookconfigurations",
             "virt-api-validator",
-            webhook(
-                "virt-api-validator.kubevirt.io",
-                VALIDATE,
-                &[
-                    writes(&[
-                        "virtualmachines",
-                        "virtualmachines/status",
-                        "virtualmachineinstances",
-                        "virtualmachineinstancemigrations",
-                        "kubevirts",
-                    ]),
-                    rule(&["DELETE"], &["kubevirts"]),
-                ],
-            ),
+            webhook("virt-api-validator.kubevirt.io", VALIDATE, &judged),
         ),
     ];
     objects.extend(VERSIONS.iter().enumerate().map(|(index, version)| {
@@ -130,12 +139,13 @@ mod tests {
         );
         for (_, object) in &objects[..2] {
             let rules = object["webhooks"][0]["rules"].as_array().unwrap();
-            for resource in rules.iter().flat_map(|rule| rule["resources"].as_array().unwrap()) {
-                let (resource, part) = {
+            for rule in rules {
+                let group = rule["apiGroups"][0].as_str().unwrap();
+                for resource in rule["resources"].as_array().unwrap() {
                     let text = resource.as_str().unwrap();
-                    text.split_once('/').unwrap_or((text, ""))
-                };
-                assert!(Admission::concerns("kubevirt.io", resource, part), "{resource}/{part}");
+                    let (resource, part) = text.split_once('/').unwrap_or((text, ""));
+                    assert!(Admission::concerns(group, resource, part), "{group} {resource}/{part}");
+                }
             }
         }
         assert_eq!(objects[2].1["metadata"]["name"], "v1.subresources.kubevirt.io");

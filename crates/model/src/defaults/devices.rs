@@ -8,6 +8,24 @@ use api::kubevirt::v1::{
 };
 
 pub(super) fn fill(spec: &mut VirtualMachineInstanceSpec, architecture: &str) {
+    pull_policies(spec);
+    implicit_disks(spec);
+    let devices = &mut spec.domain.devices;
+    for disk in &mut devices.disks {
+        target(disk, architecture);
+    }
+    for input in &mut devices.inputs {
+        if input.bus.as_deref().is_none_or(str::is_empty) {
+            input.bus = Some("usb".to_owned());
+        }
+        if input.type_.is_empty() {
+            "tablet".clone_into(&mut input.type_);
+        }
+    }
+    watchdog(devices, architecture);
+}
+
+pub(super) fn pull_policies(spec: &mut VirtualMachineInstanceSpec) {
     for volume in &mut spec.volumes {
         if let Some(source) = &mut volume.container_disk {
             pull_policy(source);
@@ -23,20 +41,6 @@ pub(super) fn fill(spec: &mut VirtualMachineInstanceSpec, architecture: &str) {
     {
         container.image_pull_policy = Some(policy_for(&container.image).to_owned());
     }
-    implicit_disks(spec);
-    let devices = &mut spec.domain.devices;
-    for disk in &mut devices.disks {
-        target(disk, architecture);
-    }
-    for input in &mut devices.inputs {
-        if input.bus.as_deref().is_none_or(str::is_empty) {
-            input.bus = Some("usb".to_owned());
-        }
-        if input.type_.is_empty() {
-            "tablet".clone_into(&mut input.type_);
-        }
-    }
-    watchdog(devices, architecture);
 }
 
 fn pull_policy(source: &mut ContainerDiskSource) {
@@ -58,7 +62,7 @@ fn policy_for(image: &str) -> &'static str {
 }
 
 /// Every volume without a disk or file system gets a disk.
-fn implicit_disks(spec: &mut VirtualMachineInstanceSpec) {
+pub(super) fn implicit_disks(spec: &mut VirtualMachineInstanceSpec) {
     let devices = &mut spec.domain.devices;
     let mut used: BTreeSet<String> = devices.disks.iter().map(|disk| disk.name.clone()).collect();
     used.extend(devices.filesystems.iter().map(|filesystem| filesystem.name.clone()));

@@ -13,10 +13,12 @@ mod vmi;
 use api::kubevirt::v1::VirtualMachineInstanceSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
-pub use vm::vm;
-pub use vmi::{status_memory, vmi};
+pub use vm::{preferred, vm};
+pub use vmi::{expanded, status_memory, vmi};
 
 use api::names::annotation;
+
+use crate::config::ClusterConfig;
 
 /// What a new object needs and cannot be computed: made by the caller.
 #[derive(Clone, Debug)]
@@ -27,6 +29,12 @@ pub struct Fresh {
     pub serial: String,
     /// The time.
     pub now: Time,
+}
+
+/// Adds what an instance has by default and preferences reach: disks of volumes, and the Pod's network.
+pub(crate) fn implied(spec: &mut VirtualMachineInstanceSpec, config: &ClusterConfig) {
+    devices::implicit_disks(spec);
+    network::fill(spec, config);
 }
 
 /// Marks the layout of the PCI bus that the machine will keep.

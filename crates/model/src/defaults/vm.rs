@@ -1,9 +1,28 @@
 //! What admission adds to a `VirtualMachine`.
 
+use api::instancetype::v1beta1::VirtualMachinePreferenceSpec;
 use api::kubevirt::v1::VirtualMachine;
 
 use super::Fresh;
 use crate::config::ClusterConfig;
+
+/// Fills in the architecture and the type of the machine that a preference has, where the machine names none; goes
+/// before [`vm`].
+pub fn preferred(vm: &mut VirtualMachine, preference: &VirtualMachinePreferenceSpec) {
+    let Some(spec) = &mut vm.spec.template.spec else { return };
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if super::is_empty(spec.architecture.as_deref())
+        && let Some(architecture) = given(&preference.preferred_architecture)
+    {
+        spec.architecture = Some(architecture);
+    }
+    let machine = spec.domain.machine.get_or_insert_default();
+    if super::is_empty(machine.type_.as_deref())
+        && let Some(own) = preference.machine.as_ref().and_then(|own| given(&own.preferred_machine_type))
+    {
+        machine.type_ = Some(own);
+    }
+}
 
 /// Fills in a machine. `fresh` is given when it is new.
 pub fn vm(vm: &mut VirtualMachine, config: &ClusterConfig, fresh: Option<&Fresh>) {

@@ -2,7 +2,7 @@
 
 use api::kubevirt::v1::{
     CPUTopology, DomainSpec, MemoryStatus, VirtualMachineInstance,
-    VirtualMachineInstancePhaseTransitionTimestamp,
+    VirtualMachineInstancePhaseTransitionTimestamp, VirtualMachineInstanceSpec,
 };
 use api::names::{finalizer, phase};
 
@@ -65,6 +65,16 @@ pub fn vmi(vmi: &mut VirtualMachineInstance, config: &ClusterConfig, fresh: &Fre
         finalizers.push(finalizer::INSTANCE.to_owned());
     }
     first_status(vmi, fresh);
+}
+
+/// Fills in what a machine shows once it is expanded: what its instance would ask for, but nothing that is chosen anew
+/// for each instance.
+pub fn expanded(spec: &mut VirtualMachineInstanceSpec, config: &ClusterConfig) {
+    requests(&mut spec.domain, config);
+    devices::pull_policies(spec);
+    if super::is_empty(spec.eviction_strategy.as_deref()) {
+        spec.eviction_strategy = Some(config.eviction_strategy.clone());
+    }
 }
 
 /// Returns the memory of an instance as its status tells it before the machine runs.

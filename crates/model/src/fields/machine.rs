@@ -9,11 +9,8 @@ pub(super) const TABLE: Table = &[
         "dataVolumeTemplates",
         refused("volumes are not filled from sources yet", "use a containerDisk or an emptyDisk"),
     ),
-    (
-        "instancetype",
-        refused("instance types are not expanded yet", "write processors and memory into the template"),
-    ),
-    ("preference", refused("preferences are not expanded yet", "write devices into the template")),
+    ("instancetype", Honoured),
+    ("preference", Honoured),
     (
         "runStrategy",
         only(

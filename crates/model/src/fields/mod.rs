@@ -11,6 +11,7 @@ mod annotations;
 mod gates;
 mod installation;
 mod instance;
+mod kinds;
 mod limits;
 mod machine;
 mod migration;
@@ -160,7 +161,7 @@ pub fn warnings(kind: &str, object: &Value) -> Vec<String> {
     }
     let base = if kind == "VirtualMachine" { "spec.template.spec" } else { "spec" };
     let spec = object.pointer(&format!("/{}", base.replace('.', "/")));
-    if kind.starts_with("VirtualMachine")
+    if matches!(kind, "VirtualMachine" | "VirtualMachineInstance")
         && let Some(Ok(spec)) =
             spec.map(|spec| serde_json::from_value::<VirtualMachineInstanceSpec>(spec.clone()))
     {
@@ -199,6 +200,19 @@ fn tables(kind: &str) -> &'static [(&'static str, Table)] {
         "VirtualMachine" => &[("spec", machine::TABLE), ("spec.template.spec", instance::TABLE)],
         "VirtualMachineInstanceMigration" => &[("spec", migration::TABLE)],
         "KubeVirt" => &[("spec", installation::TABLE)],
+        "VirtualMachineInstancetype" | "VirtualMachineClusterInstancetype" => {
+            &[("spec", kinds::INSTANCETYPE)]
+        }
+        "VirtualMachinePreference" | "VirtualMachineClusterPreference" => &[("spec", kinds::PREFERENCE)],
+        "VirtualMachineInstanceReplicaSet" => &[("spec", kinds::REPLICA_SET)],
+        "VirtualMachinePool" => &[("spec", kinds::POOL)],
+        "VirtualMachineInstancePreset" => &[("spec", kinds::PRESET)],
+        "MigrationPolicy" => &[("spec", kinds::POLICY)],
+        "VirtualMachineSnapshot" | "VirtualMachineSnapshotContent" => &[("spec", kinds::SNAPSHOT)],
+        "VirtualMachineRestore" => &[("spec", kinds::RESTORE)],
+        "VirtualMachineExport" => &[("spec", kinds::EXPORT)],
+        "VirtualMachineClone" => &[("spec", kinds::CLONE)],
+        "VirtualMachineBackup" | "VirtualMachineBackupTracker" => &[("spec", kinds::BACKUP)],
         _ => &[],
     }
 }

@@ -3,16 +3,13 @@
 use super::*;
 use serde_json::json;
 
-const KINDS: [&str; 4] =
-    ["VirtualMachine", "VirtualMachineInstance", "VirtualMachineInstanceMigration", "KubeVirt"];
-
 #[test]
 fn no_field_of_a_specification_is_missing() {
     let mut missing = Vec::new();
-    for kind in KINDS {
-        api::facts::leaves(&format!("v1.{kind}"), &mut |path| {
-            if path.starts_with("spec") && state(kind, path).is_none() {
-                missing.push(format!("{kind} {path}"));
+    for kind in api::facts::kinds() {
+        api::facts::leaves(kind.definition, &mut |path| {
+            if path.starts_with("spec") && state(kind.kind, path).is_none() {
+                missing.push(format!("{} {path}", kind.kind));
             }
         });
     }
@@ -45,11 +42,11 @@ fn annotations_have_states_too() {
 
 #[test]
 fn every_entry_names_a_field_that_exists() {
-    for kind in KINDS {
+    for kind in api::facts::kinds() {
         let mut paths = Vec::new();
-        api::facts::leaves(&format!("v1.{kind}"), &mut |path| paths.push(path.to_owned()));
-        for (entry, _) in entries(kind) {
-            assert!(paths.iter().any(|path| below(&entry, path).is_some()), "{kind} {entry}");
+        api::facts::leaves(kind.definition, &mut |path| paths.push(path.to_owned()));
+        for (entry, _) in entries(kind.kind) {
+            assert!(paths.iter().any(|path| below(&entry, path).is_some()), "{} {entry}", kind.kind);
         }
     }
 }
@@ -81,12 +78,12 @@ fn what_keeps_an_instance_from_starting_is_named_once_with_its_place() {
 #[test]
 fn what_a_machine_itself_asks_for_comes_first() {
     let vm: VirtualMachine = serde_json::from_value(json!({"spec": {
-        "preference": {"name": "windows"}, "runStrategy": "Always",
+        "dataVolumeTemplates": [{"metadata": {"name": "d"}, "spec": {"source": {"blank": {}}}}], "runStrategy": "Always",
         "template": {"spec": {"domain": {"devices": {"downwardMetrics": {}}}}},
     }}))
     .unwrap();
     let fields: Vec<String> = unsupported_machine(&vm).into_iter().map(|one| one.field).collect();
-    assert_eq!(fields, ["spec.preference", "spec.template.spec.domain.devices.downwardMetrics"]);
+    assert_eq!(fields, ["spec.dataVolumeTemplates[0]", "spec.template.spec.domain.devices.downwardMetrics"]);
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn device(interface: &Interface, at: &Path, errors: &mut Errors) {
 
 /// Returns the number of bytes of a hardware address of 6, 8 or 20 bytes, as Ethernet, FireWire and
 /// InfiniBand have them.
-fn mac_bytes(text: &str) -> Option<usize> {
+pub(super) fn mac_bytes(text: &str) -> Option<usize> {
     let separator = text.chars().find(|c| matches!(c, ':' | '-'))?;
     let mut length = 0;
     for part in text.split(separator) {

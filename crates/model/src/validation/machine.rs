@@ -24,9 +24,8 @@ pub fn vm(vm: &VirtualMachine, config: &ClusterConfig, user: &str) -> Vec<FieldE
     };
 
     // What counts is the instance that the template would become.
-    let mut instance = VirtualMachineInstance { spec: template.clone(), ..VirtualMachineInstance::default() };
-    let fresh = Fresh { uuid: String::new(), serial: String::new(), now: Time(Timestamp::default()) };
-    defaults::vmi(&mut instance, config, &fresh);
+    let instance = VirtualMachineInstance { spec: template.clone(), ..VirtualMachineInstance::default() };
+    let instance = filled(instance, config);
     let scope = Scope { path: Path::new("spec.template.spec"), config, instance: false };
     super::spec(&scope, &instance.spec, &mut errors);
     metadata::instance(
@@ -37,6 +36,13 @@ pub fn vm(vm: &VirtualMachine, config: &ClusterConfig, user: &str) -> Vec<FieldE
         &mut errors,
     );
     errors.0
+}
+
+/// Returns the instance that a template would become.
+pub(super) fn filled(mut instance: VirtualMachineInstance, config: &ClusterConfig) -> VirtualMachineInstance {
+    let fresh = Fresh { uuid: String::new(), serial: String::new(), now: Time(Timestamp::default()) };
+    defaults::vmi(&mut instance, config, &fresh);
+    instance
 }
 
 fn run_state(vm: &VirtualMachine, config: &ClusterConfig, errors: &mut Errors) {

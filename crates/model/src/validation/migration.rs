@@ -25,9 +25,15 @@ pub fn vmim(
         errors.add(Problem::Required, at.clone(), (), "name the instance that shall move");
     }
     if spec.priority.as_deref().is_some_and(|priority| !priority.is_empty()) {
-        let at = Path::new("spec.priority");
+        // Clients know the field by another name here.
+        let at = Path::new("spec.migrationPriority");
         if !config.gate("MigrationPriorityQueue") {
-            errors.gate(at, spec.priority.clone().unwrap_or_default(), "MigrationPriorityQueue");
+            errors.add(
+                Problem::Forbidden,
+                at,
+                (),
+                "spec.priority waits behind the feature gate MigrationPriorityQueue; an administrator can switch it on",
+            );
         } else if user != account::CONTROLLER {
             errors.invalid(
                 at,
@@ -36,8 +42,12 @@ pub fn vmim(
             );
         }
     }
+    if !errors.0.is_empty() {
+        return errors.0;
+    }
     if (spec.send_to.is_some() || spec.receive.is_some()) && !config.gate("DecentralizedLiveMigration") {
         errors.gate(Path::new("spec"), name, "DecentralizedLiveMigration");
+        return errors.0;
     }
     if let (Some(send), Some(receive)) = (&spec.send_to, &spec.receive)
         && send.migration_id != receive.migration_id
@@ -85,9 +95,9 @@ pub fn vmim_update(
     if old.spec != new.spec {
         errors.add(
             Problem::NotSupported,
-            Path::new("spec"),
+            Path::root(),
             (),
-            "a migration cannot be changed; delete it and make another",
+            "the spec of a migration cannot be changed; delete it and make another",
         );
     }
     let selected = |migration: &VirtualMachineInstanceMigration| {
@@ -96,7 +106,7 @@ pub fn vmim_update(
     if selected(old) != selected(new) {
         errors.add(
             Problem::NotSupported,
-            Path::new("metadata.labels"),
+            Path::root(),
             label::MIGRATION_VMI_NAME,
             "this label names the instance that moves; leave it as it is",
         );

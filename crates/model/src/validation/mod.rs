@@ -21,6 +21,8 @@ mod migration;
 mod networks;
 mod placement;
 mod security;
+mod sets;
+mod storage;
 mod update;
 mod volumes;
 
@@ -33,6 +35,8 @@ use crate::config::ClusterConfig;
 pub use installation::kubevirt;
 pub use machine::{vm, vm_matchers, vm_status};
 pub use migration::{vmim, vmim_update};
+pub use sets::{pool, preset, replica_set};
+pub use storage::{clone, export, policy, restore, snapshot, unchanged};
 pub use update::vmi_update;
 
 /// Where a specification stands, and what it is held to.

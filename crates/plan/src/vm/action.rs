@@ -17,6 +17,8 @@ pub enum Action {
     },
     /// Take this controller's finalizer off the machine, which lets it go.
     RemoveFinalizer,
+    /// Keep what the machine names, as it is now, as ControllerRevisions, and refer to them in the status.
+    HoldNames,
     /// Keep the current specification as a ControllerRevision (already there: fine).
     KeepRevision {
         /// Name of the ControllerRevision.
@@ -63,6 +65,7 @@ impl fmt::Display for Action {
                 if places.is_some() { f.write_str(", and where the devices stand") } else { Ok(()) }
             }
             Self::RemoveFinalizer => f.write_str("remove the finalizer"),
+            Self::HoldNames => f.write_str("hold the instance type and preference"),
             Self::KeepRevision { name } => write!(f, "keep revision {name}"),
             Self::CreateInstance { paused: false } => f.write_str("create the instance"),
             Self::CreateInstance { paused: true } => f.write_str("create the instance, standing still"),

@@ -14,6 +14,7 @@
 mod action;
 mod failure;
 mod instance;
+pub mod named;
 mod observed;
 mod rollout;
 mod status;
@@ -70,6 +71,14 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
         report(observed, now, &mut first);
         first.actions.append(&mut plan.actions);
         plan = first;
+    }
+    // What the machine names is held before an instance is made of it. All else goes first: it has to happen even if what
+    // is named does not exist.
+    if !vm.deleting && vm.has_unheld_names() {
+        let makes =
+            |action: &Action| matches!(action, Action::KeepRevision { .. } | Action::CreateInstance { .. });
+        let at = plan.actions.iter().position(makes).unwrap_or(plan.actions.len());
+        plan.actions.insert(at, Action::HoldNames);
     }
     // Owner references hold meanwhile, so this can wait until the start is out of the way.
     let busy = plan.actions.iter().any(moves) || plan.again.is_some_and(|again| again.why == PROGRESS);

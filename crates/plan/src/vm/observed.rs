@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Rollout;
+use super::named::Named;
 use crate::condition::Condition;
 
 /// Everything that matters for one machine.
@@ -53,11 +54,26 @@ pub struct Vm {
     pub restore: Option<RunStrategy>,
     /// Whether a claim that its template names has no volume yet.
     pub unbound_claims: bool,
+    /// The instance type that it names.
+    pub instancetype: Option<Named>,
+    /// The preference that it names.
+    pub preference: Option<Named>,
     /// The status as it is.
     pub status: Status,
 }
 
 impl Vm {
+    /// Tells whether it names something that its status does not hold on to yet.
+    pub fn has_unheld_names(&self) -> bool {
+        let unheld = |named: &Option<Named>, held: &Option<Named>| {
+            named.as_ref().is_some_and(|named| {
+                named.name.as_deref().is_some_and(|name| !name.is_empty()) && !named.is_held(held.as_ref())
+            })
+        };
+        unheld(&self.instancetype, &self.status.instancetype_ref)
+            || unheld(&self.preference, &self.status.preference_ref)
+    }
+
     /// Tells whether `finalizer` is set.
     pub fn has_finalizer(&self, finalizer: &str) -> bool {
         self.finalizers.iter().any(|known| known == finalizer)
@@ -147,6 +163,12 @@ pub struct Status {
     /// Generation that the next instance will be made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired_generation: Option<i64>,
+    /// The instance type in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instancetype_ref: Option<Named>,
+    /// The preference in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preference_ref: Option<Named>,
     /// Strategy that was last acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_strategy: Option<RunStrategy>,

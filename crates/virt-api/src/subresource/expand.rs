@@ -3,20 +3,21 @@
 use api::kubevirt::v1::VirtualMachine;
 use http::{Response, StatusCode};
 use kube_ext::{Api, Key};
-use machinery::field::FieldError;
+use machinery::field::{FieldError, Path};
 use machinery::status::{Reason, Status};
+use model::instancetype;
 use serde_json::Value;
 
 use super::refusal::{Refusal, answer};
 use super::route::Scope;
 use super::{Body, Call, options};
-use crate::schema;
+use crate::{named, schema};
 
 /// Expands a machine that is there.
 pub(super) async fn stored(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
     call.machine().await?;
     let machine = Api::<VirtualMachine>::new(call.client).get(&Key::new(call.namespace, call.name)).await;
-    expanded(call, machine.map_err(|error| Refusal::of_change(Scope::Machine, call.name, &error))?)
+    expanded(call, machine.map_err(|error| Refusal::of_change(Scope::Machine, call.name, &error))?).await
 }
 
 /// Expands a machine that the client sends.
@@ -45,21 +46,42 @@ pub(super) async fn sent(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
             call.namespace
         )));
     }
-    expanded(call, machine)
+    expanded(call, machine).await
 }
 
-fn expanded(call: &Call<'_>, mut machine: VirtualMachine) -> Result<Response<Body>, Refusal> {
-    let matcher = [
-        ("spec.instancetype", machine.spec.instancetype.is_some()),
-        ("spec.preference", machine.spec.preference.is_some()),
-    ];
-    if let Some((field, _)) = matcher.into_iter().find(|(_, set)| *set) {
+async fn expanded(call: &Call<'_>, mut machine: VirtualMachine) -> Result<Response<Body>, Refusal> {
+    let bad = |errors: &[FieldError]| {
+        let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Refusal::bad(sentences.join("; "))
+    };
+    let matchers = model::validation::vm_matchers(&machine);
+    if !matchers.is_empty() {
+        return Err(bad(&matchers));
+    }
+    let config = call.admission.config();
+    let lookup = call.admission.lookup();
+    let found = match named::infer(lookup, call.namespace, &mut machine).await {
+        Ok(()) => named::of(lookup, call.namespace, &machine).await,
+        Err(error) => Err(error),
+    };
+    let found = found.map_err(|error| bad(&[*error]))?;
+    if let Some(matcher) = found.missing.first() {
         return Err(Refusal::bad(format!(
-            "{field} cannot be expanded: instance types and preferences are not honoured yet; \
-             write what they stand for into spec.template"
+            "spec.{} cannot be expanded: the {} {:?} does not exist",
+            matcher.field, matcher.kind, matcher.name
         )));
     }
-    model::defaults::vm(&mut machine, &call.admission.config(), None);
+    if let Some(preference) = &found.specs.preference {
+        model::defaults::preferred(&mut machine, preference);
+    }
+    model::defaults::vm(&mut machine, &config, None);
+    if !found.specs.is_empty() {
+        machine = instancetype::expand(&machine, &found.specs, &config).map_err(|conflicts| {
+            let fields: Vec<&str> = conflicts.iter().map(Path::as_str).collect();
+            let fields = fields.join(", ");
+            Refusal::bad(format!("the instance type decides {fields}: remove what the machine says of it"))
+        })?;
+    }
     let text = serde_json::to_string(&machine).map_err(Refusal::internal)?;
     Ok(answer(StatusCode::OK, "application/json", text))
 }

@@ -144,7 +144,7 @@ fn explain(action: Action, instance: &Instance, refusal: Refusal) -> Refusal {
 }
 
 /// Reads a duration as Go writes it: numbers with units, `1h2m3.5s`, or a bare `0`.
-fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

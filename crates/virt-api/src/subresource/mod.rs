@@ -41,6 +41,7 @@ use route::{Action, NoRoute, Route};
 
 pub use datagrams::Datagrams;
 pub use discovery::{VERSIONS, resources, rights};
+pub(crate) use instance::duration;
 pub use node::{Agent, AgentError, NoAgents, Nodes, Stream};
 
 /// The group.
@@ -121,8 +122,8 @@ impl Subresources {
             Action::Restart => lifecycle::restart(call, request.into_body()).await,
             Action::Migrate => migrate::migrate(call, request.into_body()).await,
             Action::EvacuateCancel => migrate::cancel_evacuation(call, request.into_body()).await,
-            Action::ExpandSpec => expand::stored(call).await,
-            Action::ExpandVmSpec => expand::sent(call, request.into_body()).await,
+            Action::ExpandSpec => Box::pin(expand::stored(call)).await,
+            Action::ExpandVmSpec => Box::pin(expand::sent(call, request.into_body())).await,
             Action::Pause
             | Action::Unpause
             | Action::Freeze

@@ -2,6 +2,7 @@
 
 use api::names::annotation;
 use kube_ext::{Meta, resources};
+use plan::vm::named::Named;
 use plan::vm::{RunStrategy, Status, Vm};
 use serde::Deserialize;
 
@@ -20,6 +21,8 @@ pub(crate) struct MachineView {
 struct Spec {
     run_strategy: Option<String>,
     running: Option<bool>,
+    instancetype: Option<Named>,
+    preference: Option<Named>,
     template: Template,
 }
 
@@ -87,6 +90,8 @@ impl From<MachineView> for MachineFacts {
             by_running: spec.run_strategy.is_none() && spec.running.is_some(),
             restore: restore.map(|word| RunStrategy::from_spec(Some(word), None)),
             unbound_claims: false,
+            instancetype: spec.instancetype,
+            preference: spec.preference,
             status: view.status,
         };
         Self { vm, claims }

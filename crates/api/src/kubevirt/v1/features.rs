@@ -251,3 +251,15 @@ pub struct RTCTimer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub track: Option<String>,
 }
+
+/// What the guest's clock starts from: UTC or a time zone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClockOffset {
+    /// Time zone whose local time the guest's clock shows, such as `Europe/Berlin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// The guest's clock shows UTC, moved by an offset if one is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utc: Option<ClockOffsetUTC>,
+}

@@ -50,7 +50,7 @@ const OWNED: &[(&str, &str)] = &[
 
 const MIGRATE: &str = "
     update | subresources.kubevirt.io | virtualmachines/migrate
-    create,delete,get,list,patch,update,watch | kubevirt.io | virtualmachineinstancemigrations
+    create,delete,deletecollection,get,list,patch,update,watch | kubevirt.io | virtualmachineinstancemigrations
 ";
 
 const INSTANCETYPE_VIEW: &str = "

@@ -1,0 +1,46 @@
+//! Fields of the kinds beside machines, instances and the installation.
+
+use super::State::Honoured;
+use super::{Table, harmless};
+
+/// Paths below `spec` of an instance type. What a field becomes in a machine has its own state there.
+pub(super) const INSTANCETYPE: Table = &[("", Honoured)];
+
+/// Paths below `spec` of a preference.
+pub(super) const PREFERENCE: Table = &[
+    ("", Honoured),
+    ("volumes", harmless("volumes are not filled from sources yet, so that none gets a class")),
+];
+
+/// Paths below `spec` of a replica set.
+pub(super) const REPLICA_SET: Table =
+    &[("", harmless("nothing makes instances of replica sets yet; create a VirtualMachine for each"))];
+
+/// Paths below `spec` of a pool.
+pub(super) const POOL: Table =
+    &[("", harmless("nothing makes machines of pools yet; create each VirtualMachine"))];
+
+/// Paths below `spec` of a preset.
+pub(super) const PRESET: Table =
+    &[("", harmless("presets reach no instance; use an instance type and a preference"))];
+
+/// Paths below `spec` of a migration policy.
+pub(super) const POLICY: Table = &[("", harmless("machines do not move while they run yet"))];
+
+/// Paths below `spec` of a snapshot and of its content.
+pub(super) const SNAPSHOT: Table =
+    &[("", harmless("nothing takes snapshots yet; stop the machine and copy its claims"))];
+
+/// Paths below `spec` of a restore.
+pub(super) const RESTORE: Table = &[("", harmless("nothing takes or restores snapshots yet"))];
+
+/// Paths below `spec` of an export.
+pub(super) const EXPORT: Table = &[("", harmless("nothing offers disks for download yet"))];
+
+/// Paths below `spec` of a clone.
+pub(super) const CLONE: Table =
+    &[("", harmless("nothing clones machines yet; create a VirtualMachine with the same template"))];
+
+/// Paths below `spec` of a backup and of its tracker.
+pub(super) const BACKUP: Table =
+    &[("", harmless("nothing copies disks while machines run yet; stop the machine and copy its claims"))];
