@@ -28,7 +28,7 @@ async fn preconditions_are_checked() {
     let refused = api.delete(&path, json!({"preconditions": {"uid": "other"}})).await.expect(409);
     let uid = made["metadata"]["uid"].as_str().expect("an identity");
     let why = format!(
-        "Operation cannot be fulfilled on configmaps \"a\": the UID in the precondition (other) does not match \
+        "Operation cannot be fulfilled on ConfigMap \"a\": the UID in the precondition (other) does not match \
          the UID in record ({uid}). The object might have been deleted and then recreated"
     );
     assert_eq!(refused["message"], why);

@@ -394,6 +394,28 @@ async fn what_is_written_in_another_order_or_added_is_no_change_of_what_is_fixed
 }
 
 #[tokio::test]
+async fn a_source_that_claims_never_had_is_dropped() {
+    let api = Api::start().await;
+    let path = "/api/v1/namespaces/default/persistentvolumeclaims";
+    for (name, source, kept) in [
+        ("secret", json!({"kind": "Secret", "name": "s"}), false),
+        ("empty", json!({"kind": "", "name": ""}), false),
+        ("claim", json!({"kind": "PersistentVolumeClaim", "name": "c"}), true),
+        (
+            "snapshot",
+            json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"}),
+            true,
+        ),
+    ] {
+        let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "dataSource": source});
+        let mut claim = object("v1", "PersistentVolumeClaim", &json!({"spec": spec}));
+        claim["metadata"]["name"] = json!(name);
+        let made = api.post(path, claim).await.expect(201);
+        assert_eq!(made["spec"]["dataSource"].is_object(), kept, "{name}: {made}");
+    }
+}
+
+#[tokio::test]
 async fn what_must_be_named_is_not_empty() {
     let api = Api::start().await;
     let pod = |rest: Value| {
@@ -404,7 +426,7 @@ async fn what_must_be_named_is_not_empty() {
         pod
     };
     let claim = |source: Value| {
-        let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "dataSource": source});
+        let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "dataSourceRef": source});
         object("v1", "PersistentVolumeClaim", &json!({"spec": spec}))
     };
     let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
@@ -417,9 +439,9 @@ async fn what_must_be_named_is_not_empty() {
         (
             claims,
             claim(json!({"kind": "", "name": ""})),
-            &["spec.dataSource.kind Required", "spec.dataSource.name Required"][..],
+            &["spec.dataSourceRef.kind Required", "spec.dataSourceRef.name Required"][..],
         ),
-        (claims, claim(json!({"kind": "Secret", "name": "s"})), &["spec.dataSource Invalid"]),
+        (claims, claim(json!({"kind": "Secret", "name": "s"})), &["spec.dataSourceRef Invalid"]),
         (PODS, pod(json!({"os": {"name": ""}})), &["spec.os.name Required"]),
         (
             PODS,

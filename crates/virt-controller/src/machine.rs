@@ -271,6 +271,8 @@ impl Act<'_> {
         let patch = json!({"metadata": {"resourceVersion": self.revision}, "status": status});
         let written = controller.machines.patch_status(key, &Patch::Merge(patch)).await?;
         controller.troubles.lock().remove(key);
+        // What was compared without these names says nothing any more.
+        controller.rollouts.lock().remove(key);
         self.observe(written);
         // What is read from now on has it.
         self.whole = None;

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use jiff::SignedDuration;
 use jiff::Timestamp;
 use machinery::field::{FieldError, Path};
-use machinery::gvk::Gvk;
+use machinery::gvk::{Gvk, Gvr};
 use machinery::object;
 use machinery::status::Status;
 use serde_json::{Value, json};
@@ -207,7 +207,10 @@ fn preconditions(call: &Call, key: &ObjectKey, old: &Value, options: &DeleteOpti
             "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). \
              The object might have been {perhaps}"
         );
-        Err(Status::conflict(&call.resource.gvr(), &key.name, why).into())
+        // Here, and only here, Kubernetes names the kind where refusals name the resource.
+        let gvk = &call.resource.gvk;
+        let named = Gvr::new(gvk.group.as_str(), gvk.version.as_str(), gvk.kind.as_str());
+        Err(Status::conflict(&named, &key.name, why).into())
     };
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != object::uid(old)) {
         return differ("UID", uid, object::uid(old), "deleted and then recreated");

@@ -82,6 +82,7 @@ pub(super) fn impossible(base: &str, spec: &VirtualMachineInstanceSpec) -> Vec<U
             );
         }
     }
+    arguments(spec, &mut refuse);
     if let Some(seconds) = spec.termination_grace_period_seconds.filter(|seconds| *seconds < 0) {
         refuse(
             "terminationGracePeriodSeconds".to_owned(),
@@ -154,6 +155,28 @@ fn processors(
     );
 }
 
+/// Bytes of arguments that a Linux kernel takes: with one more, one for x86 does not start, and others lose the end of
+/// them.
+fn longest_arguments(architecture: Option<&str>) -> usize {
+    if architecture == Some("s390x") { 4095 } else { 2047 }
+}
+
+fn arguments(
+    spec: &VirtualMachineInstanceSpec,
+    refuse: &mut impl FnMut(String, &str, &'static str, &'static str),
+) {
+    let boot = spec.domain.firmware.as_ref().and_then(|firmware| firmware.kernel_boot.as_ref());
+    let length = boot.and_then(|boot| boot.kernel_args.as_deref()).map_or(0, str::len);
+    if length > longest_arguments(spec.architecture.as_deref()) {
+        refuse(
+            "domain.firmware.kernelBoot.kernelArgs".to_owned(),
+            &format!("{length} bytes"),
+            "a kernel takes 2047 bytes of arguments at most, and 4095 on s390x",
+            "write fewer, or give the guest what it needs by cloud-init",
+        );
+    }
+}
+
 /// Tells whether a hardware address is one of many interfaces: the lowest bit of its first byte is set.
 fn is_group(mac: &str) -> bool {
     let first = mac.split([':', '-', '.']).next().and_then(|pair| u16::from_str_radix(pair, 16).ok());
@@ -183,6 +206,10 @@ mod tests {
         let disk = |amount: &str| json!({"volumes": [{"name": "d", "emptyDisk": {"capacity": amount}}]});
         let mac =
             |mac: &str| json!({"domain": {"devices": {"interfaces": [{"name": "d", "macAddress": mac}]}}});
+        let boot = |architecture: Option<&str>, length: usize| {
+            let boot = json!({"kernelArgs": "x".repeat(length)});
+            json!({"architecture": architecture, "domain": {"firmware": {"kernelBoot": boot}}})
+        };
         for (spec, field) in [
             (memory("0"), "spec.domain.memory.guest"),
             (memory("-64Mi"), "spec.domain.memory.guest"),
@@ -208,6 +235,8 @@ mod tests {
                 "spec.volumes[0].containerDisk.image",
             ),
             (json!({"terminationGracePeriodSeconds": -5}), "spec.terminationGracePeriodSeconds"),
+            (boot(None, 2048), "spec.domain.firmware.kernelBoot.kernelArgs"),
+            (boot(Some("s390x"), 4096), "spec.domain.firmware.kernelBoot.kernelArgs"),
         ] {
             assert_eq!(refused(spec.clone()), [field], "{spec}");
         }

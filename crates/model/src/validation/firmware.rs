@@ -41,8 +41,7 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             );
         }
     }
-    let architecture = scope.config.architecture(spec.architecture.as_deref());
-    kernel_boot(scope, firmware, architecture, errors);
+    kernel_boot(scope, firmware, errors);
     acpi(scope, spec, firmware, errors);
 }
 
@@ -92,29 +91,11 @@ pub(super) fn is_clean_path(path: &str) -> bool {
         && path[1..].split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
-/// Bytes of arguments that a Linux kernel takes; with one more, one for x86 does not start. The instruction sets that
-/// take other numbers are the exception.
-fn longest_arguments(architecture: &str) -> usize {
-    if architecture == "s390x" { 4095 } else { 2047 }
-}
-
-fn kernel_boot(scope: &Scope<'_>, firmware: &Firmware, architecture: &str, errors: &mut Errors) {
+fn kernel_boot(scope: &Scope<'_>, firmware: &Firmware, errors: &mut Errors) {
     let Some(kernel_boot) = &firmware.kernel_boot else {
         return;
     };
     let at = scope.at("domain.firmware.kernelBoot");
-    let (given, most) =
-        (kernel_boot.kernel_args.as_deref().map_or(0, str::len), longest_arguments(architecture));
-    if given > most {
-        errors.invalid(
-            at.child("kernelArgs"),
-            format!("{given} bytes"),
-            format!(
-                "a kernel for {architecture} takes {most} bytes of arguments at most; shorten them, or give the guest what it \
-                 needs by cloud-init"
-            ),
-        );
-    }
     let Some(container) = &kernel_boot.container else {
         if kernel_boot.kernel_args.as_deref().is_some_and(|arguments| !arguments.is_empty()) {
             errors.invalid(
@@ -175,7 +156,6 @@ fn acpi(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, firmware: &Firmwar
 #[cfg(test)]
 mod tests {
     use super::*;
-    use machinery::field::Path;
 
     #[test]
     fn patterns_and_paths() {
@@ -192,28 +172,6 @@ mod tests {
             [("/boot/vmlinuz", true), ("boot/x", false), ("/a/../b", false), ("/a//b", false), ("/", false)]
         {
             assert_eq!(is_clean_path(path), clean, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_kernel_takes_so_many_bytes_of_arguments() {
-        let config = crate::config::ClusterConfig::default();
-        let refused = |architecture: &str, length: usize| {
-            let scope = Scope { path: Path::new("spec"), config: &config, instance: true };
-            let boot = serde_json::json!({
-                "container": {"image": "a", "kernelPath": "/k"}, "kernelArgs": "x".repeat(length),
-            });
-            let firmware = serde_json::from_value(serde_json::json!({"kernelBoot": boot})).unwrap();
-            let mut errors = Errors::default();
-            kernel_boot(&scope, &firmware, architecture, &mut errors);
-            errors.0.iter().map(ToString::to_string).collect::<String>()
-        };
-        for (architecture, most) in [("amd64", 2047), ("arm64", 2047), ("s390x", 4095)] {
-            assert_eq!(refused(architecture, most), "");
-            let told = refused(architecture, most + 1);
-            let figures = [format!("{} bytes", most + 1), format!("takes {most} bytes")];
-            assert!(told.starts_with("spec.domain.firmware.kernelBoot.kernelArgs"), "{told}");
-            assert!(figures.iter().all(|figure| told.contains(figure)), "{told}");
         }
     }
 }

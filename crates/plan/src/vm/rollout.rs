@@ -13,7 +13,7 @@ const INTERFACES: &str = "/domain/devices/interfaces";
 /// How a template that changed since its instance was made reaches that instance.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rollout {
-    /// Whether something changed that only a restart applies. Until then nothing else is rolled out either.
+    /// Whether something changed that only a restart applies. Until then nothing else is rolled out either, but cables.
     pub restart_required: bool,
     /// Merge patch of the instance's `spec` that makes it follow, if it does not yet.
     pub follow: Option<Value>,
@@ -27,9 +27,15 @@ impl Rollout {
             return Self { restart_required: before != now, follow: None };
         }
         let restart_required = fixed(before) != fixed(now);
-        let follow = (!restart_required)
-            .then(|| patch::difference(&followed(running, running), &followed(now, running)));
-        Self { restart_required, follow: follow.flatten() }
+        // Whoever pulls a cable wants it out, whatever else waits.
+        let followed = |spec: &Value| {
+            let mut followed = if restart_required { json!({}) } else { placed(spec) };
+            if let Some(interfaces) = cabled(spec, running) {
+                followed["domain"] = json!({ "devices": { "interfaces": interfaces } });
+            }
+            followed
+        };
+        Self { restart_required, follow: patch::difference(&followed(running), &followed(now)) }
     }
 }
 
@@ -49,24 +55,27 @@ fn fixed(spec: &Value) -> Value {
     spec
 }
 
-/// Returns the fields that follow as `spec` has them, in an instance that otherwise stays as it is `running`.
-fn followed(spec: &Value, running: &Value) -> Value {
+/// Returns the fields that follow as `spec` has them.
+fn placed(spec: &Value) -> Value {
     let all = spec.as_object().into_iter().flatten();
     let chosen = all.filter(|(name, _)| FOLLOWED.contains(&name.as_str()));
-    let mut followed = Value::Object(chosen.map(|(n, v)| (n.clone(), v.clone())).collect::<Map<_, _>>());
+    Value::Object(chosen.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>())
+}
+
+/// Returns the interfaces of an instance as they are `running`, with cables as `spec` has them.
+fn cabled(spec: &Value, running: &Value) -> Option<Value> {
     let wanted = spec.pointer(INTERFACES).and_then(Value::as_array);
-    if let Some(mut interfaces) = running.pointer(INTERFACES).and_then(Value::as_array).cloned() {
-        for interface in &mut interfaces {
-            let same = wanted.into_iter().flatten().find(|wanted| wanted["name"] == interface["name"]);
-            let (Some(same), Some(fields)) = (same, interface.as_object_mut()) else { continue };
-            match same.get("state") {
-                Some(state) => fields.insert("state".to_owned(), state.clone()),
-                None => fields.remove("state"),
-            };
-        }
-        followed["domain"] = json!({ "devices": { "interfaces": interfaces } });
+    let mut interfaces = running.pointer(INTERFACES)?.as_array()?.clone();
+    for interface in &mut interfaces {
+        let mut wanted = wanted.into_iter().flatten().filter(|wanted| is_cable(&wanted["state"]));
+        let same = wanted.find(|wanted| wanted["name"] == interface["name"]);
+        let (Some(same), Some(fields)) = (same, interface.as_object_mut()) else { continue };
+        match same.get("state") {
+            Some(state) => fields.insert("state".to_owned(), state.clone()),
+            None => fields.remove("state"),
+        };
     }
-    followed
+    Some(interfaces.into())
 }
 
 /// Tells whether an interface's state, or that it has none, says something of its cable. The other one takes the
@@ -144,10 +153,17 @@ mod tests {
             ("taken away", template(json!("absent")), running(up.clone()), true, restart.clone()),
             (
                 "another interface",
-                interfaces(json!([{"name": "a"}])),
+                interfaces(json!([{"name": "a", "state": "up"}])),
                 running(up.clone()),
                 true,
                 restart.clone(),
+            ),
+            (
+                "pulled while something else waits",
+                interfaces(json!([{"name": "a", "state": "down"}])),
+                running(up.clone()),
+                true,
+                Rollout { restart_required: true, follow: Some(running(down.clone())) },
             ),
             ("all waits", template(down), running(up.clone()), false, restart),
         ];

@@ -18,9 +18,11 @@ const INSTANCE_NOT_RUNNING: &str = "VMI is not running";
 /// How long file systems are held when the client does not say.
 const FREEZE: Duration = Duration::from_secs(300);
 
-/// How long an answer waits until the instance's status shows what was done, and how often it looks.
-const SHOWN_WITHIN: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long an answer waits until the instance's status shows what was done, and the first and longest time between
+/// two looks at it.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const LONGEST_LOOK: Duration = Duration::from_millis(320);
 
 /// Judges, and has the node's agent do it.
 pub(super) async fn command(call: &Call<'_>, action: Action, body: Body) -> Result<Response<Body>, Refusal> {
@@ -72,12 +74,14 @@ pub(super) async fn command(call: &Call<'_>, action: Action, body: Body) -> Resu
 /// script sends that at once. What was done is done, so this has no way to fail.
 async fn shown(call: &Call<'_>, instance: &Instance, paused: bool) {
     let look = async {
+        let mut pause = FIRST_LOOK;
         while call
             .instance()
             .await
             .is_ok_and(|now| now.metadata.uid == instance.metadata.uid && now.is_paused() != paused)
         {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_LOOK.min(pause * 2);
         }
     };
     // Later than that, the status is late for a reason of its own.

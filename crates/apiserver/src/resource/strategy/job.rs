@@ -80,9 +80,10 @@ pub(super) fn validate_job(call: &Call, object: &Value, old: Option<&Value>) -> 
         return errors;
     }
     selection(object, old, &mut errors);
-    indexed_name(object, &mut errors);
-    if let Some(old) = old {
-        update(object, old, &mut errors);
+    match old {
+        // One that grows has the name that it has.
+        Some(old) => update(object, old, &mut errors),
+        None => indexed_name(object, &mut errors),
     }
     errors
 }

@@ -20,9 +20,23 @@ pub(super) const VOLUME: Strategy =
 
 fn pending(call: &mut Call, draft: &mut Value) -> Result<()> {
     limits::admit_claim(call, draft)?;
+    drop_unknown_source(draft);
     draft["status"] = json!({"phase": "Pending"});
     finalizer(draft, "kubernetes.io/pvc-protection");
     Ok(())
+}
+
+/// What a claim could not be filled from before there were populators was dropped, and in this field it still is; the
+/// newer `dataSourceRef` refuses it (KEP 1495).
+fn drop_unknown_source(claim: &mut Value) {
+    let source = &claim["spec"]["dataSource"];
+    let known = matches!(
+        (text(source, &["apiGroup"]), text(source, &["kind"])),
+        ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
+    );
+    if !known && let Some(spec) = claim["spec"].as_object_mut() {
+        spec.remove("dataSource");
+    }
 }
 
 fn pending_volume(call: &mut Call, draft: &mut Value) -> Result<()> {
