@@ -107,6 +107,16 @@ impl Story {
     }
 }
 
+/// Maps and lists whose parts have owners of their own.
+const PARTED: [&str; 8] = ["f:choice", "f:c", "f:map", "f:steps", "f:env", "f:ports", "f:marks", "f:status"];
+
+/// Whether the step is to a map or a list of which no plain value is owned. Whoever made it owns it still when others
+/// took all that was in it and gave that up; what is then empty is owned but not stored, as it is in the reference.
+fn may_be_emptied(step: &str, below: &Value) -> bool {
+    let mut below = below.as_object().into_iter().flatten();
+    PARTED.contains(&step) && below.all(|(step, below)| step == "." || may_be_emptied(step, below))
+}
+
 /// Checks that owned fields are there.
 fn present(value: &Value, fields: &Value, manager: &str, whole: &Value) {
     for (step, below) in fields.as_object().into_iter().flatten().filter(|(step, _)| *step != ".") {
@@ -124,6 +134,9 @@ fn present(value: &Value, fields: &Value, manager: &str, whole: &Value) {
             }
             _ => panic!("{manager} owns an index: {step}"),
         };
+        if found.is_none() && may_be_emptied(step, below) {
+            continue;
+        }
         let found = found.unwrap_or_else(|| panic!("{manager} owns {step}, which is not there: {whole}"));
         present(found, below, manager, whole);
     }
@@ -236,7 +249,8 @@ fuzz_target!(|input: Input| {
     let last = stated(input.last);
     story.apply("ann", &last, true).expect("forced");
     let once = story.object.clone();
-    story.apply("ann", &last, false).expect("nobody has a conflict with oneself");
+    // A map that nobody stores is stated anew each time, also before others who own it empty.
+    story.apply("ann", &last, !strict).expect("nobody has a conflict with oneself");
     if strict {
         assert_eq!(story.object, once, "applying {last} twice is not applying it once");
     }

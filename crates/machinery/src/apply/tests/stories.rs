@@ -52,6 +52,16 @@ fn updates_take_what_they_change_and_removals_take_from_all() {
 }
 
 #[test]
+fn what_others_emptied_is_owned_but_not_stored() {
+    let mut story = Story::new();
+    story.update("ed", "", |object| object["data"] = json!({"a": "1"}));
+    story.force("ann", json!({"data": {"a": "2"}}));
+    story.force("ann", json!({}));
+    assert_eq!(story.object.get("data"), None);
+    assert_eq!(story.owners(), json!({"ed": {"f:data": {}}}));
+}
+
+#[test]
 fn a_create_owns_what_it_sets_but_not_what_is_always_there() {
     let mut story = Story::new();
     story.update("ed", "", |object| {
