@@ -55,8 +55,9 @@ impl Operation {
         }
     }
 
-    /// What the operation does, word for word as the standard has it; nothing when it fails.
-    fn carried_out(&self, object: &mut Value) -> Option<()> {
+    /// What the operation does, word for word as the standard has it; nothing when it fails. `copied` counts the bytes
+    /// of all copies, which have a bound.
+    fn carried_out(&self, object: &mut Value, copied: &mut usize) -> Option<()> {
         match self {
             Self::Add(path, value) => add(object, &path.0, value.0.clone()),
             Self::Remove(path) => remove(object, &path.0).map(drop),
@@ -72,8 +73,12 @@ impl Operation {
                 add(object, &path.0, moved)
             }
             Self::Copy(from, path) => {
-                let copied = at_mut(object, &from.0)?.clone();
-                add(object, &path.0, copied)
+                let copy = at_mut(object, &from.0)?.clone();
+                *copied += copy.to_string().len();
+                if *copied > json::MAX_COPIED {
+                    return None;
+                }
+                add(object, &path.0, copy)
             }
             Self::Test(path, value) => match at_mut(object, &path.0) {
                 Some(found) => (*found == value.0).then_some(()),
@@ -151,7 +156,9 @@ fuzz_target!(|input: Input| {
 
     let patch: Value = input.operations.iter().map(Operation::written).collect();
     let mut expected = before.clone();
-    let applies = input.operations.iter().try_for_each(|operation| operation.carried_out(&mut expected));
+    let mut copied = 0;
+    let mut operations = input.operations.iter();
+    let applies = operations.try_for_each(|operation| operation.carried_out(&mut expected, &mut copied));
     let patched = json::apply(before, &patch);
     assert_eq!(patched.ok(), applies.map(|()| expected), "{patch} on {before}");
 
