@@ -34,6 +34,9 @@ pub enum Problem {
     /// The requested revision is no longer kept; list again.
     #[error("the revision is no longer kept")]
     Gone,
+    /// The server has not reached the requested revision: it lags, or was put back to an older state.
+    #[error("the server has not reached the revision: {0}")]
+    Ahead(String),
     /// The identity lacks the right, or admission forbids it: a quota is used up, a class is not there.
     #[error("{}", forbidden(.0))]
     Forbidden(String),
@@ -98,6 +101,11 @@ impl ApiError {
         matches!(self.problem, Problem::Gone)
     }
 
+    /// Tells whether the server has not reached the revision.
+    pub fn is_ahead(&self) -> bool {
+        matches!(self.problem, Problem::Ahead(_))
+    }
+
     /// Tells whether the server refuses the request for good.
     pub fn is_refused(&self) -> bool {
         matches!(self.problem, Problem::Invalid(_) | Problem::Forbidden(_))
@@ -128,9 +136,15 @@ impl From<Status> for Problem {
             (401 | 403, _) => Self::Forbidden(status.message),
             (400 | 405 | 413 | 415 | 422, _) => Self::Invalid(status.message),
             (429 | 503, _) => Self::Busy(status.message),
+            (504, _) if has_cause(&status, "ResourceVersionTooLarge") => Self::Ahead(status.message),
             (code, _) => Self::Server { code, message: status.message },
         }
     }
+}
+
+fn has_cause(status: &Status, reason: &str) -> bool {
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    causes.iter().any(|cause| cause.reason == reason)
 }
 
 #[cfg(test)]

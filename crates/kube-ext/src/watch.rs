@@ -1,7 +1,7 @@
 //! Lists a resource once and then follows it, through every kind of interruption.
 //!
 //! ```text
-//!            +--------- 410: the revision is gone ----------+
+//!            +--- 410, or not reached for several tries ----+
 //!            v                                              |
 //!   list (pages) --> watch from the list's revision --> events, bookmarks
 //!            ^  failed: wait      ^        closed, broken, silent |
@@ -9,7 +9,8 @@
 //! ```
 //!
 //! After an interruption the watch goes on from the last revision that was seen, so nothing is listed twice
-//! without need.
+//! without need. A server that has not reached that revision may only lag; one that does not reach it in [`AHEAD`] tries
+//! was put back to an older state, whose revisions begin below.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -33,9 +34,14 @@ const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 /// First and longest wait after a failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
+/// How many times in a row a server may say that it has not reached a revision before the list begins anew.
+const AHEAD: u32 = 4;
+
 /// What a follower learns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<K> {
+    /// The server's revisions began anew, below those that were told: they cannot be compared with what comes.
+    Rewound,
     /// A list begins; objects not listed before [`Event::Listed`] ends it are gone.
     Restarted,
     /// An object of the list.
@@ -59,13 +65,23 @@ pub async fn follow<K: Kind>(
 ) -> Infallible {
     let mut revision: Option<String> = None;
     let mut wait = BACKOFF.0;
+    let mut ahead = 0;
     loop {
         let outcome = match &mut revision {
             None => relist(api, select, &mut sink).await.map(|listed| revision = Some(listed)),
             Some(current) => watch(api, select, clock, current, &mut wait, &mut sink).await,
         };
+        ahead = match &outcome {
+            Err(error) if error.is_ahead() => ahead + 1,
+            _ => 0,
+        };
         match outcome {
             Ok(()) => {}
+            Err(error) if ahead >= AHEAD => {
+                tracing::warn!(resource = %api.resource().plural, %error, "the server went back, listing again");
+                sink(Event::Rewound);
+                (revision, ahead) = (None, 0);
+            }
             Err(error) if error.is_gone() => {
                 tracing::debug!(resource = %api.resource().plural, "the watched revision is gone, listing again");
                 revision = None;

@@ -89,6 +89,36 @@ async fn a_lost_revision_is_made_up_for_by_a_list() {
     assert_eq!(cache.all().len(), 2);
 }
 
+/// The watch of a server that has not reached the revision.
+fn ahead() -> String {
+    let cause = json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
+    let status = json!({"kind": "Status", "status": "Failure", "code": 504, "reason": "Timeout",
+        "message": "Timeout: Too large resource version: 50, current: 7", "details": {"causes": [cause]}});
+    events(&[("ERROR", status)])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lags_is_waited_for() {
+    let mut answers = vec![list(50, vec![pod("a", "a1", 40)])];
+    answers.extend([ahead(), ahead(), ahead(), events(&[("MODIFIED", pod("a", "a2", 51))])]);
+    let (told, _, script) = follow(answers).await;
+    assert_eq!(told, ["a is new: a1", "a is now a2"]);
+    assert!(!script.asked()[1..].contains(&"list"), "{:?}", script.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_put_back_is_listed_again() {
+    let mut answers = vec![list(50, vec![pod("a", "a1", 40), pod("b", "b1", 41), pod("c", "c1", 3)])];
+    answers.extend([ahead(), ahead(), ahead(), ahead()]);
+    // What is known of `a` is newer by number, and is not what the server has now.
+    answers.push(list(7, vec![pod("a", "a0", 2), pod("c", "c1", 3)]));
+    answers.push(events(&[("MODIFIED", pod("a", "a9", 8))]));
+    let (told, cache, script) = follow(answers).await;
+    assert_eq!(told[3..], ["a is now a0", "b is gone", "a is now a9"]);
+    assert_eq!(script.asked()[..7], ["list", "watch", "watch", "watch", "watch", "list", "watch"]);
+    assert_eq!(cache.all().len(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_the_new_list_lacks_is_gone() {
     let gone =

@@ -193,7 +193,7 @@ impl Collector {
                 // Their owners may be among what went unseen.
                 graph.owned().into_iter().for_each(|uid| queue.add(uid));
             }
-            Event::Progress(_) => {}
+            Event::Progress(_) | Event::Rewound => {}
         }
     }
 

@@ -138,6 +138,7 @@ impl<P: PartialEq + Send + Sync + 'static> Cache<P> {
 
     fn handle<K: Kind>(&self, event: Event<K>, project: &Project<K, P>) {
         match event {
+            Event::Rewound => self.shared.state.write().rewind(),
             Event::Restarted => self.shared.state.write().listing = Some(BTreeSet::new()),
             Event::Found(object) => {
                 let (key, revision) = (object.key(), number(object.resource_version()));

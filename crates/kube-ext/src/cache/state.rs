@@ -107,6 +107,12 @@ impl<P: PartialEq> State<P> {
         Some(Change::Applied { key, before, after })
     }
 
+    /// Forgets how new things are, so that the next list counts for all that is known.
+    pub(super) fn rewind(&mut self) {
+        self.told = 0;
+        self.items.values_mut().for_each(|item| item.revision = 0);
+    }
+
     /// Forgets an object.
     pub(super) fn remove(&mut self, key: Key, index: Option<&Indexer<P>>) -> Option<Change<P>> {
         let item = self.items.remove(&key)?;
@@ -140,6 +146,17 @@ mod tests {
         assert!(state.apply(key.clone(), 4, Some(2), None).is_none(), "older revision");
         assert!(state.apply(key.clone(), 4, None, None).is_none(), "older removal");
         assert!(matches!(state.apply(key, 7, None, None), Some(Change::Removed { .. })));
+    }
+
+    #[test]
+    fn what_was_known_before_revisions_began_anew_is_older_than_what_comes() {
+        let (mut state, key) = (State::new(), Key::new("a", "x"));
+        state.apply(key.clone(), 50, Some(1), None);
+        state.told = 60;
+        assert!(state.apply(key.clone(), 4, Some(2), None).is_none());
+        state.rewind();
+        assert!(state.apply(key, 4, Some(2), None).is_some());
+        assert_eq!(state.told, 0);
     }
 
     #[test]
