@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube_ext::{Key, Owner};
+use kube_ext::{Key, Owner, Resource};
 use plan::gc;
 
 /// An object as the graph keeps it.
@@ -27,6 +27,9 @@ impl Facts {
 /// Where an object is: the number of its resource, and its key.
 pub(super) type Place = (usize, Key);
 
+/// Group and name of a kind: whoever serves it serves all its versions.
+type GroupKind = (String, String);
+
 /// All objects by identity, and by the identities of their owners.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
@@ -34,11 +37,24 @@ pub(super) struct Graph {
     /// Identities of plain objects, with the numbers of their resources.
     plain: BTreeMap<u128, usize>,
     dependents: BTreeMap<String, BTreeSet<String>>,
-    /// Identities of owners that were seen to go, as long as something refers to them.
-    gone: BTreeSet<String>,
+    /// Identities of owners that were seen to go, with their kinds, as long as something refers to them.
+    gone: BTreeMap<String, BTreeSet<GroupKind>>,
+    /// Whether all objects were listed: before, somebody unknown yet may refer to what goes.
+    is_whole: bool,
 }
 
 impl Graph {
+    /// Forgets all objects, for kinds are followed anew; the owners that were seen to go are not seen again.
+    pub(super) fn begin_anew(&mut self) {
+        *self = Self { gone: std::mem::take(&mut self.gone), ..Self::default() };
+    }
+
+    /// Takes note that everything was listed.
+    pub(super) fn complete(&mut self) {
+        self.is_whole = true;
+        self.gone.retain(|uid, _| self.dependents.contains_key(uid));
+    }
+
     /// Puts an object in, in its newest state; returns whether that is another one than before.
     pub(super) fn insert(&mut self, place: Place, facts: Facts) -> bool {
         if facts.is_plain() {
@@ -46,14 +62,20 @@ impl Graph {
                 number(&facts.uid).is_some_and(|number| self.plain.insert(number, place.0).is_some());
             return self.forget(&facts.uid) || !was_plain;
         }
-        match self.objects.get(&facts.uid) {
-            Some((_, before)) if *before == facts => return false,
-            _ => self.remove(&facts.uid),
-        };
+        if self.objects.get(&facts.uid).is_some_and(|(_, before)| *before == facts) {
+            return false;
+        }
+        if let Some(number) = number(&facts.uid) {
+            self.plain.remove(&number);
+        }
         for owner in &facts.owners {
             self.dependents.entry(owner.uid.clone()).or_default().insert(facts.uid.clone());
         }
-        self.objects.insert(facts.uid.clone(), (place, facts));
+        // Linked before the old links go: an owner that stays one has a dependent at each moment.
+        let kept: BTreeSet<String> = facts.owners.iter().map(|owner| owner.uid.clone()).collect();
+        if let Some((_, before)) = self.objects.insert(facts.uid.clone(), (place, facts)) {
+            self.unlink(&before, &kept);
+        }
         true
     }
 
@@ -63,17 +85,29 @@ impl Graph {
         self.forget(uid) || was_plain
     }
 
-    /// Takes out an object that was seen to go.
-    pub(super) fn bury(&mut self, uid: &str) {
+    /// Takes out an object of the resource `number` that was seen to go. Who serves a kind tells of its own objects only,
+    /// whatever identities it makes up.
+    pub(super) fn bury(&mut self, number: usize, resource: &Resource, uid: &str) {
+        if self.resource_of(uid).is_some_and(|known| known != number) {
+            return;
+        }
         self.remove(uid);
-        if self.dependents.contains_key(uid) {
-            self.gone.insert(uid.to_owned());
+        if !self.is_whole || self.dependents.contains_key(uid) {
+            let kind = (resource.group.to_string(), resource.kind.to_string());
+            self.gone.entry(uid.to_owned()).or_default().insert(kind);
         }
     }
 
     /// Returns whether an owner was seen to go: its kind need not be served any more to know that.
-    pub(super) fn is_gone(&self, uid: &str) -> bool {
-        self.gone.contains(uid)
+    pub(super) fn is_gone(&self, owner: &Owner) -> bool {
+        let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
+        let kinds = self.gone.get(&owner.uid);
+        kinds.is_some_and(|kinds| kinds.contains(&(group.to_owned(), owner.kind.clone())))
+    }
+
+    fn resource_of(&self, uid: &str) -> Option<usize> {
+        let plain = || number(uid).and_then(|number| self.plain.get(&number).copied());
+        self.objects.get(uid).map(|(place, _)| place.0).or_else(plain)
     }
 
     /// Takes out what is there of a resource, but for the objects `listed`.
@@ -106,7 +140,7 @@ impl Graph {
     /// Takes out an object that is not plain.
     fn forget(&mut self, uid: &str) -> bool {
         let Some((_, facts)) = self.objects.remove(uid) else { return false };
-        self.unlink(&facts);
+        self.unlink(&facts, &BTreeSet::new());
         true
     }
 
@@ -129,13 +163,16 @@ impl Graph {
             .collect()
     }
 
-    fn unlink(&mut self, facts: &Facts) {
-        for owner in &facts.owners {
+    /// Takes out the links of an object to its owners, but for those `kept`.
+    fn unlink(&mut self, facts: &Facts, kept: &BTreeSet<String>) {
+        for owner in facts.owners.iter().filter(|owner| !kept.contains(&owner.uid)) {
             if let Some(dependents) = self.dependents.get_mut(&owner.uid) {
                 dependents.remove(&facts.uid);
                 if dependents.is_empty() {
                     self.dependents.remove(&owner.uid);
-                    self.gone.remove(&owner.uid);
+                    if self.is_whole {
+                        self.gone.remove(&owner.uid);
+                    }
                 }
             }
         }
@@ -186,18 +223,74 @@ mod tests {
         assert!(graph.remove(&uid(2)) && !graph.has_plain(&uid(2)));
     }
 
-    #[test]
-    fn an_owner_that_was_seen_to_go_is_remembered_while_something_refers_to_it() {
+    const OWNERS: Resource = Resource::namespaced("shop.example", "v1", "Basket", "baskets");
+    const OTHERS: Resource = Resource::namespaced("else.example", "v1", "Basket", "baskets");
+
+    /// How something refers to a basket; the version is none of the identity.
+    fn owner(number: u8) -> Owner {
+        Owner {
+            uid: uid(number),
+            api_version: "shop.example/v2".to_owned(),
+            kind: "Basket".to_owned(),
+            ..Owner::default()
+        }
+    }
+
+    /// A graph that knows all: a basket (1), what is in it (2), and another (3) that is empty.
+    fn baskets() -> Graph {
         let mut graph = Graph::default();
         graph.insert(place(0, "owner"), facts(1, None));
         graph.insert(place(1, "owned"), facts(2, Some(1)));
         graph.insert(place(0, "alone"), facts(3, None));
-        assert!(!graph.is_gone(&uid(1)));
-        graph.bury(&uid(1));
-        graph.bury(&uid(3));
-        assert!(graph.is_gone(&uid(1)) && !graph.is_gone(&uid(3)) && !graph.has_plain(&uid(1)));
-        graph.bury(&uid(2));
-        assert!(!graph.is_gone(&uid(1)) && !graph.is_gone(&uid(2)));
+        graph.complete();
+        graph
+    }
+
+    #[test]
+    fn an_owner_that_was_seen_to_go_is_remembered_while_something_refers_to_it() {
+        let mut graph = baskets();
+        assert!(!graph.is_gone(&owner(1)));
+        graph.bury(0, &OWNERS, &uid(1));
+        graph.bury(0, &OWNERS, &uid(3));
+        assert!(graph.is_gone(&owner(1)) && !graph.is_gone(&owner(3)) && !graph.has_plain(&uid(1)));
+        // Its only dependent changes: that it begins to go is no end of the reference.
+        graph.insert(place(1, "owned"), Facts { deleting: true, ..facts(2, Some(1)) });
+        assert!(graph.is_gone(&owner(1)));
+        graph.bury(1, &OTHERS, &uid(2));
+        assert!(!graph.is_gone(&owner(1)) && graph.gone.is_empty());
+    }
+
+    #[test]
+    fn owners_that_went_with_their_kind_are_remembered_when_all_kinds_are_followed_anew() {
+        let mut graph = baskets();
+        graph.bury(0, &OWNERS, &uid(1));
+        graph.begin_anew();
+        assert!(graph.is_gone(&owner(1)) && graph.owned().is_empty());
+        // The list breaks off and begins again.
+        graph.insert(place(0, "owned"), facts(2, Some(1)));
+        graph.keep_only(0, &BTreeSet::new());
+        // This one went before those were known that it may have owned.
+        graph.bury(1, &OWNERS, &uid(4));
+        graph.insert(place(0, "owned"), facts(2, Some(1)));
+        graph.insert(place(0, "late"), facts(5, Some(4)));
+        graph.bury(1, &OWNERS, &uid(6));
+        graph.complete();
+        assert!(graph.is_gone(&owner(1)) && graph.is_gone(&owner(4)));
+        assert_eq!(graph.gone.len(), 2, "nothing refers to the third");
+    }
+
+    #[test]
+    fn news_of_one_kind_say_nothing_of_objects_of_another() {
+        let mut graph = baskets();
+        graph.bury(7, &OTHERS, &uid(1));
+        graph.bury(7, &OTHERS, &uid(2));
+        assert!(graph.has_plain(&uid(1)) && graph.get(&uid(2)).is_some() && graph.gone.is_empty());
+        // Nobody knows the owner, so that its server is asked.
+        graph.remove(&uid(1));
+        graph.bury(7, &OTHERS, &uid(1));
+        assert!(!graph.is_gone(&owner(1)));
+        graph.bury(0, &OWNERS, &uid(1));
+        assert!(graph.is_gone(&owner(1)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Follows owner references over all kinds of objects. Judgement: [`plan::gc`].
 //!
 //! The kinds are discovered; when definitions of custom resources or aggregated APIs come or go, the picture is built anew.
+//! Of the one before, it keeps the owners that were seen to go: their kind may have gone with them.
 
 mod graph;
 
@@ -51,7 +52,7 @@ type Aggregated = Cache<(String, String)>;
 struct Collector {
     context: Context,
     kinds: Vec<Resource>,
-    graph: Mutex<Graph>,
+    graph: Arc<Mutex<Graph>>,
 }
 
 /// Adds the collector to `tasks`.
@@ -72,20 +73,41 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
     tasks.add(async move {
         definitions.synced().await;
         aggregated.synced().await;
+        // What the first lists have shown is no change.
+        tokio::select! {
+            biased;
+            () = changed.notified() => context.clock.sleep(SETTLE).await,
+            () = std::future::ready(()) => {}
+        }
+        let graph = Arc::default();
         loop {
             let mut round = Tasks::new();
-            match prepare(&context, &aggregated, &mut round).await {
-                Ok(()) => round.run(changed.notified()).await,
-                Err(error) => tracing::warn!(%error, "cannot find out which kinds there are"),
+            match prepare(&context, &aggregated, &graph, &mut round).await {
+                // While the change settles, what goes with a kind is still heard of.
+                Ok(()) => {
+                    let settled = async {
+                        changed.notified().await;
+                        context.clock.sleep(SETTLE).await;
+                    };
+                    round.run(settled).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot find out which kinds there are");
+                    context.clock.sleep(SETTLE).await;
+                }
             }
-            context.clock.sleep(SETTLE).await;
         }
     });
 }
 
 /// Follows all kinds, and does the work once all of them are known. One that somebody else serves is not waited for without
 /// end: an API that refuses to list would keep everything that anybody has left behind.
-async fn prepare(context: &Context, aggregated: &Aggregated, tasks: &mut Tasks) -> Result<(), ApiError> {
+async fn prepare(
+    context: &Context,
+    aggregated: &Aggregated,
+    graph: &Arc<Mutex<Graph>>,
+    tasks: &mut Tasks,
+) -> Result<(), ApiError> {
     let discovered = discover(&context.client, &["list", "watch", "delete"]).await?;
     for (group, error) in discovered.unknown {
         tracing::warn!(group, %error, "what depends on objects of this group, or owns them, is not collected");
@@ -97,8 +119,9 @@ async fn prepare(context: &Context, aggregated: &Aggregated, tasks: &mut Tasks) 
         |kind: &Resource| aggregated.iter().any(|(_, of)| *of.0 == *kind.group && *of.1 == *kind.version);
     let (mut foreign, mut own): (BTreeSet<usize>, BTreeSet<usize>) =
         (0..kinds.len()).partition(|number| is_foreign(&kinds[*number]));
-    let collector =
-        Arc::new(Collector { context: context.clone(), kinds: kinds.clone(), graph: Mutex::default() });
+    graph.lock().begin_anew();
+    let graph = Arc::clone(graph);
+    let collector = Arc::new(Collector { context: context.clone(), kinds: kinds.clone(), graph });
     let queue: Queue<String> = Queue::new(context.clock.clone());
     let (listed, mut lists) = mpsc::unbounded_channel();
     for (number, kind) in kinds.into_iter().enumerate() {
@@ -134,6 +157,7 @@ async fn prepare(context: &Context, aggregated: &Aggregated, tasks: &mut Tasks) 
                 "an aggregated API does not list them: none of them is collected until it does"
             );
         }
+        collector.graph.lock().complete();
         work(queue, 4, |uid| {
             let collector = Arc::clone(&collector);
             async move { collector.reconcile(&uid).await }
@@ -181,7 +205,7 @@ impl Collector {
                 self.applied(kind, object, queue);
             }
             Event::Applied(object) => self.applied(kind, object, queue),
-            Event::Removed(object) => self.removed(&facts(object), queue),
+            Event::Removed(object) => self.removed(kind, &facts(object), queue),
             Event::Listed(_) => {
                 if let Some(first) = first.take() {
                     // Whoever waits for it may have gone.
@@ -215,9 +239,9 @@ impl Collector {
     }
 
     /// Takes an object out and calls for a look at its owners and its dependents.
-    fn removed(&self, last: &Facts, queue: &Queue<String>) {
+    fn removed(&self, kind: usize, last: &Facts, queue: &Queue<String>) {
         let mut graph = self.graph.lock();
-        graph.bury(&last.uid);
+        graph.bury(kind, &self.kinds[kind], &last.uid);
         graph.dependents_of(&last.uid).into_iter().for_each(|uid| queue.add(uid));
         last.owners.iter().for_each(|owner| queue.add(owner.uid.clone()));
     }
@@ -257,7 +281,7 @@ impl Collector {
             if graph.has_plain(&owner.uid) {
                 return Ok(OwnerState::Present);
             }
-            if graph.is_gone(&owner.uid) {
+            if graph.is_gone(owner) {
                 return Ok(OwnerState::Absent);
             }
         }
