@@ -51,9 +51,7 @@ async fn find<T: DeserializeOwned>(
     matcher: &Matcher,
     held: Option<&InstancetypeStatusRef>,
 ) -> Option<T> {
-    let held = held.filter(|held| held.name.as_deref() == Some(&matcher.name));
-    let held = held.and_then(|held| held.controller_revision_ref.as_ref()?.name.clone());
-    let object = match matcher.revision.clone().or(held) {
+    let object = match matcher.revision.clone().or_else(|| matcher.held(held)) {
         Some(revision) => lookup.revision(namespace, &revision).await,
         None => lookup.named(namespace, matcher).await,
     }?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::kubevirt::v1::{VirtualMachine, Volume};
+use api::kubevirt::v1::{InstancetypeStatusRef, VirtualMachine, Volume};
 use machinery::field::{FieldError, Path, Problem};
 
 /// Whether the named object belongs to the machine's namespace or to all.
@@ -48,29 +48,47 @@ pub fn preference(vm: &VirtualMachine) -> Result<Option<Matcher>, Box<FieldError
     read("preference", PREFERENCES, parts).map(Some)
 }
 
+impl Matcher {
+    /// Returns the revision that a status holds on to, if it does for this name: of this kind, for an object of the
+    /// namespace may be called as one of the cluster.
+    pub fn held(&self, status: Option<&InstancetypeStatusRef>) -> Option<String> {
+        let kinds = if self.field == "instancetype" { INSTANCETYPES } else { PREFERENCES };
+        let held = status.filter(|held| held.name.as_deref() == Some(&self.name))?;
+        let (_, scope) = resolve(kinds, held.kind.as_deref().unwrap_or_default())?;
+        let revision = held.controller_revision_ref.as_ref().filter(|_| scope == self.scope)?;
+        revision.name.clone()
+    }
+}
+
 type Text = Option<String>;
 
 fn read(
     field: &'static str,
-    [namespaced, cluster]: [&'static str; 2],
+    kinds: [&'static str; 2],
     (name, kind, revision, infer): (&Text, &Text, &Text, &Text),
 ) -> Result<Matcher, Box<FieldError>> {
     let given = |text: &Text| text.clone().filter(|text| !text.is_empty());
-    let (kind, scope) = match given(kind) {
-        None => (cluster, Scope::Cluster),
-        Some(word) if names(&word, cluster) => (cluster, Scope::Cluster),
-        Some(word) if names(&word, namespaced) => (namespaced, Scope::Namespace),
-        Some(word) => {
-            return Err(Box::new(FieldError::new(
-                Path::new(format!("spec.{field}.kind")),
-                Problem::NotSupported,
-                word.into(),
-                format!("write {namespaced} or {cluster}"),
-            )));
-        }
+    let word = kind.as_deref().unwrap_or_default();
+    let Some((kind, scope)) = resolve(kinds, word) else {
+        let [namespaced, cluster] = kinds;
+        return Err(Box::new(FieldError::new(
+            Path::new(format!("spec.{field}.kind")),
+            Problem::NotSupported,
+            word.into(),
+            format!("write {namespaced} or {cluster}"),
+        )));
     };
     let (revision, infer_from) = (given(revision), given(infer));
     Ok(Matcher { field, kind, scope, name: given(name).unwrap_or_default(), revision, infer_from })
+}
+
+/// Returns the kind that a word means; none means the cluster's.
+fn resolve([namespaced, cluster]: [&'static str; 2], word: &str) -> Option<(&'static str, Scope)> {
+    if word.is_empty() || names(word, cluster) {
+        Some((cluster, Scope::Cluster))
+    } else {
+        names(word, namespaced).then_some((namespaced, Scope::Namespace))
+    }
 }
 
 /// Kinds may be written in any case, and as one or many.

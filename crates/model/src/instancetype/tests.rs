@@ -279,3 +279,31 @@ fn kinds_are_read_in_any_spelling() {
     assert_eq!(of(json!("VirtualMachineClusterInstancetype")), Ok(Scope::Cluster));
     assert_eq!(of(json!("Pod")), Err("spec.instancetype.kind".to_owned()));
 }
+
+#[test]
+fn a_name_is_held_for_its_kind_only() {
+    let vm = |spec: Value| -> VirtualMachine {
+        serde_json::from_value(
+            json!({"spec": {"runStrategy": "Halted", "template": {"spec": {}}, "instancetype": spec}}),
+        )
+        .unwrap()
+    };
+    let own = "VirtualMachineInstancetype";
+    let cluster = "VirtualMachineClusterInstancetype";
+    for (named, held, is_held) in [
+        (json!({"name": "a"}), json!({"name": "a"}), true),
+        (json!({"name": "a"}), json!({"name": "a", "kind": cluster}), true),
+        (json!({"name": "a", "kind": own}), json!({"name": "a", "kind": own}), true),
+        (json!({"name": "a", "kind": own}), json!({"name": "a", "kind": cluster}), false),
+        (json!({"name": "a", "kind": own}), json!({"name": "a"}), false),
+        (json!({"name": "a"}), json!({"name": "a", "kind": own}), false),
+        (json!({"name": "a"}), json!({"name": "b"}), false),
+        (json!({"name": "a"}), json!({"name": "a", "kind": "VirtualMachinePreference"}), false),
+    ] {
+        let matcher = instancetype(&vm(named.clone())).unwrap().unwrap();
+        let mut status = held.clone();
+        status["controllerRevisionRef"] = json!({"name": "r"});
+        let status = serde_json::from_value(status).unwrap();
+        assert_eq!(matcher.held(Some(&status)).is_some(), is_held, "{named} by {held}");
+    }
+}

@@ -72,14 +72,6 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
         first.actions.append(&mut plan.actions);
         plan = first;
     }
-    // What the machine names is held before an instance is made of it. All else goes first: it has to happen even if what
-    // is named does not exist.
-    if !vm.deleting && vm.has_unheld_names() {
-        let makes =
-            |action: &Action| matches!(action, Action::KeepRevision { .. } | Action::CreateInstance { .. });
-        let at = plan.actions.iter().position(makes).unwrap_or(plan.actions.len());
-        plan.actions.insert(at, Action::HoldNames);
-    }
     // Owner references hold meanwhile, so this can wait until the start is out of the way.
     let busy = plan.actions.iter().any(moves) || plan.again.is_some_and(|again| again.why == PROGRESS);
     let places = observed.owned_instance().and_then(|instance| instance.places.clone());
@@ -87,6 +79,14 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     let adopted = vm.marked && vm.has_finalizer(finalizer::VIRTUAL_MACHINE) && places.is_none();
     if !vm.deleting && !busy && !adopted {
         plan.push(Action::Adopt { places });
+    }
+    // What the machine names is held before an instance is made of it. All else goes first: it has to happen even if what
+    // is named does not exist.
+    if !vm.deleting && vm.has_unheld_names() {
+        let makes =
+            |action: &Action| matches!(action, Action::KeepRevision { .. } | Action::CreateInstance { .. });
+        let at = plan.actions.iter().position(makes).unwrap_or(plan.actions.len());
+        plan.actions.insert(at, Action::HoldNames);
     }
     plan
 }

@@ -63,12 +63,10 @@ pub fn matchers(vm: &VirtualMachine) -> Result<Vec<Matcher>, Box<FieldError>> {
 /// Returns the name of the revision that the status holds on to for a name.
 pub fn held(vm: &VirtualMachine, matcher: &Matcher) -> Option<String> {
     let status = vm.status.as_ref()?;
-    let held = match matcher.field {
+    matcher.held(match matcher.field {
         "instancetype" => status.instancetype_ref.as_ref(),
         _ => status.preference_ref.as_ref(),
-    };
-    let held = held.filter(|held| held.name.as_deref() == Some(&matcher.name))?;
-    held.controller_revision_ref.as_ref()?.name.clone()
+    })
 }
 
 /// Returns the name of the revision that holds on to an object for a machine.
@@ -172,6 +170,24 @@ mod tests {
         assert_eq!(made, Some(held + 1));
         let (held, made, all) = order(RunStrategy::Halted);
         assert!(made.is_none() && held > 0 && held < all, "{held} of {all}");
+    }
+
+    #[test]
+    fn a_machine_that_runs_is_adopted_though_what_it_names_may_be_gone() {
+        use crate::vm::{Action, Instance, Observed, Ownership, Rollout, RunStrategy, Vm, step};
+        let named = Some(named("a", None, None));
+        let vm = Vm { generation: 1, strategy: RunStrategy::Always, instancetype: named, ..Vm::default() };
+        let instance = Instance {
+            phase: "Running".to_owned(),
+            owner: Ownership::Ours,
+            places: Some("{}".to_owned()),
+            ..Instance::default()
+        };
+        let observed = Observed { vm, instance: Some(instance), rollout: Rollout::default(), trouble: None };
+        let actions = step(&observed, "2026-01-02T03:04:05Z".parse().unwrap()).actions;
+        let at = |wanted: &Action| actions.iter().position(|action| action == wanted);
+        let adopted = at(&Action::Adopt { places: Some("{}".to_owned()) });
+        assert!(adopted.is_some() && at(&Action::HoldNames) > adopted, "{actions:?}");
     }
 
     #[test]
