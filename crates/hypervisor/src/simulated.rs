@@ -3,6 +3,7 @@
 //! It keeps the same promises as a real one, by the same [`crate::contract`], so that controllers and agents
 //! can be tried with thousands of machines on a laptop.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,8 @@ struct Inner {
     /// Whether a power-off of the guest leaves the machine standing.
     stands_still: bool,
     frozen: bool,
+    /// Interfaces whose cable was pulled.
+    disconnected: BTreeSet<String>,
     listeners: Vec<mpsc::UnboundedSender<Event>>,
 }
 
@@ -56,8 +59,13 @@ pub struct Simulation {
 impl Simulation {
     /// Makes the machine of `record`, its processors stopped.
     pub fn new(record: MachineRecord, guest: Guest) -> Self {
-        let inner =
-            Inner { state: RunState::Created, stands_still: false, frozen: false, listeners: Vec::new() };
+        let inner = Inner {
+            state: RunState::Created,
+            stands_still: false,
+            frozen: false,
+            disconnected: BTreeSet::new(),
+            listeners: Vec::new(),
+        };
         Self {
             record: Arc::new(record),
             guest,
@@ -89,6 +97,11 @@ impl Simulation {
         } else {
             self.inner().tell(&Event::Reset { cause: ShutdownCause::Guest });
         }
+    }
+
+    /// Tells whether the guest sees a carrier at an interface.
+    pub fn is_connected(&self, nic: &str) -> bool {
+        !self.inner().disconnected.contains(nic)
     }
 
     /// Has the guest panic. Without a panic device nobody learns of it.
@@ -199,9 +212,14 @@ impl Machine for Simulation {
         })
     }
 
-    async fn set_link(&self, nic: &str, _up: bool) -> Result<(), Error> {
-        drop(self.alive()?);
+    async fn set_link(&self, nic: &str, up: bool) -> Result<(), Error> {
+        let mut inner = self.alive()?;
         if self.record.nics.iter().any(|known| known.name == nic) {
+            if up {
+                inner.disconnected.remove(nic);
+            } else {
+                inner.disconnected.insert(nic.to_owned());
+            }
             return Ok(());
         }
         Err(Error::Refused {

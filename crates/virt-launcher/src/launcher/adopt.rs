@@ -75,6 +75,7 @@ impl Supervisor {
                 self.fail(failure);
             }
         } else {
+            self.restore_links().await;
             self.refresh().await;
         }
     }
