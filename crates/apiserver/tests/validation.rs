@@ -210,6 +210,21 @@ async fn a_claim_grows_where_its_class_allows_it() {
     for (name, allowed) in [("elastic", json!(true)), ("stiff", json!(false)), ("plain", Value::Null)] {
         api.post(CLASSES, class(name, allowed)).await.expect(201);
     }
+    // The claim's own plug-in is asked before policies are, which have a say in what it lets in.
+    let policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+    let policy = json!({"spec": {
+        "matchConstraints": {"resourceRules": [{
+            "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["persistentvolumeclaims"],
+        }]},
+        "validations": [{"expression": "object.spec.resources.requests.storage != '3Gi'", "message": "not three"}],
+    }});
+    let policy = object("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", &policy);
+    let name = policy["metadata"]["name"].clone();
+    api.post(policies, policy).await.expect(201);
+    let binding = json!({"spec": {"policyName": name, "validationActions": ["Deny"]}});
+    let binding = object("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding", &binding);
+    let bindings = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+    api.post(bindings, binding).await.expect(201);
     let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
     for (class, answer) in [("elastic", 200), ("stiff", 403), ("plain", 403), ("gone", 403), ("", 403)] {
         let spec = json!({
@@ -234,6 +249,11 @@ async fn a_claim_grows_where_its_class_allows_it() {
                 )
             );
         }
+        // The policy refuses it, too: where growth is let in, it is heard, and else nobody asks it.
+        grown["metadata"]["resourceVersion"] = Value::Null;
+        grown["spec"]["resources"]["requests"]["storage"] = "3Gi".into();
+        let judged = api.put(&path, grown.clone()).await.expect(if answer == 403 { 403 } else { 422 });
+        assert_eq!(judged["message"] == answered["message"], answer == 403, "{judged}");
         // What is asked for stays, or is written otherwise.
         grown["spec"]["resources"]["requests"]["storage"] = "1024Mi".into();
         if answer == 403 {
@@ -412,7 +432,30 @@ async fn a_source_that_claims_never_had_is_dropped() {
         claim["metadata"]["name"] = json!(name);
         let made = api.post(path, claim).await.expect(201);
         assert_eq!(made["spec"]["dataSource"].is_object(), kept, "{name}: {made}");
+        assert_eq!(made["spec"]["dataSource"], made["spec"]["dataSourceRef"], "{name}: {made}");
+        // A client that knows the older field only sends back what it knows.
+        let mut again = made;
+        again["spec"].as_object_mut().expect("a spec").remove("dataSourceRef");
+        again["metadata"]["labels"] = json!({"a": "b"});
+        let changed = api.put(&format!("{path}/{name}"), again).await.expect(200);
+        assert_eq!(changed["spec"]["dataSource"], changed["spec"]["dataSourceRef"], "{name}: {changed}");
     }
+    let source = json!({"apiGroup": "a.example", "kind": "Fill", "name": "f"});
+    let mut spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "dataSourceRef": source});
+    let mut claim = |name: &str, source: Option<Value>| {
+        if let Some(source) = source {
+            spec["dataSource"] = source;
+        }
+        let mut claim = object("v1", "PersistentVolumeClaim", &json!({"spec": spec}));
+        claim["metadata"]["name"] = json!(name);
+        claim
+    };
+    let filled = api.post(path, claim("filled", None)).await.expect(201);
+    assert_eq!(filled["spec"]["dataSource"], source);
+    let mut other = source;
+    other["name"] = "g".into();
+    let refused = api.post(path, claim("torn", Some(other))).await.expect(422);
+    assert!(refused["message"].as_str().expect("words").contains("must match dataSourceRef"), "{refused}");
 }
 
 #[tokio::test]
@@ -439,9 +482,18 @@ async fn what_must_be_named_is_not_empty() {
         (
             claims,
             claim(json!({"kind": "", "name": ""})),
-            &["spec.dataSourceRef.kind Required", "spec.dataSourceRef.name Required"][..],
+            &[
+                "spec.dataSource.kind Required",
+                "spec.dataSource.name Required",
+                "spec.dataSourceRef.kind Required",
+                "spec.dataSourceRef.name Required",
+            ][..],
         ),
-        (claims, claim(json!({"kind": "Secret", "name": "s"})), &["spec.dataSourceRef Invalid"]),
+        (
+            claims,
+            claim(json!({"kind": "Secret", "name": "s"})),
+            &["spec.dataSource Invalid", "spec.dataSourceRef Invalid"],
+        ),
         (PODS, pod(json!({"os": {"name": ""}})), &["spec.os.name Required"]),
         (
             PODS,

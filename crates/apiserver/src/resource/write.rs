@@ -359,6 +359,7 @@ async fn update_once(
     strategy::validate(&strategy, call, &draft, Some(old), &mut judged);
     errors.extend(judged);
     refuse_invalid(&resource, &name, &errors)?;
+    (strategy.admit_update)(call, &draft, old)?;
     if let Some(request) = &mut request {
         admit::validate(call, request, &mut draft).await?;
     }

@@ -7,6 +7,7 @@ mod admission;
 mod api_service;
 mod config;
 mod crd;
+mod data_source;
 mod flow;
 mod job;
 mod limits;
@@ -48,6 +49,8 @@ pub(crate) struct Strategy {
     pub(crate) prepare_update: fn(&mut Call, &mut Value, &Value) -> Result<()>,
     /// Says what is wrong with an object (and its change, when there was one before).
     pub(crate) validate: fn(&Call, &Value, Option<&Value>) -> Vec<FieldError>,
+    /// Judges a valid change as Kubernetes' own validating plug-ins do, before policies and webhooks are asked.
+    pub(crate) admit_update: fn(&Call, &Value, &Value) -> Result<()>,
     /// Takes what is scarce, such as addresses, once everything else is settled.
     pub(crate) allocate: fn(&Call, &mut Value, Option<&Value>, bool) -> Result<()>,
 }
@@ -59,6 +62,7 @@ const BASE: Strategy = Strategy {
     prepare_create: |_, _| Ok(()),
     prepare_update: |_, _, _| Ok(()),
     validate: |_, _, _| Vec::new(),
+    admit_update: |_, _, _| Ok(()),
     allocate: |_, _, _, _| Ok(()),
 };
 

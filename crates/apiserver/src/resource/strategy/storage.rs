@@ -6,37 +6,36 @@ use machinery::quantity::Quantity;
 use machinery::status::Status;
 use serde_json::{Value, json};
 
-use super::{BASE, Strategy, limits, text};
+use super::{BASE, Strategy, data_source, limits, text};
 use crate::Result;
 use crate::cache::ObjectKey;
 use crate::registry::Collection;
 use crate::resource::Call;
 use crate::resource::metadata::timestamp;
 
-pub(super) const CLAIM: Strategy =
-    Strategy { prepare_create: pending, validate: validate_claim, allocate: admit_growth, ..BASE };
+pub(super) const CLAIM: Strategy = Strategy {
+    prepare_create: pending,
+    prepare_update: sources_of_update,
+    validate: validate_claim,
+    admit_update: admit_growth,
+    ..BASE
+};
 pub(super) const VOLUME: Strategy =
     Strategy { prepare_create: pending_volume, validate: validate_volume, ..BASE };
 
 fn pending(call: &mut Call, draft: &mut Value) -> Result<()> {
     limits::admit_claim(call, draft)?;
-    drop_unknown_source(draft);
+    data_source::prepare(draft, None);
     draft["status"] = json!({"phase": "Pending"});
     finalizer(draft, "kubernetes.io/pvc-protection");
     Ok(())
 }
 
-/// What a claim could not be filled from before there were populators was dropped, and in this field it still is; the
-/// newer `dataSourceRef` refuses it (KEP 1495).
-fn drop_unknown_source(claim: &mut Value) {
-    let source = &claim["spec"]["dataSource"];
-    let known = matches!(
-        (text(source, &["apiGroup"]), text(source, &["kind"])),
-        ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
-    );
-    if !known && let Some(spec) = claim["spec"].as_object_mut() {
-        spec.remove("dataSource");
+fn sources_of_update(call: &mut Call, draft: &mut Value, old: &Value) -> Result<()> {
+    if call.sub().is_empty() {
+        data_source::prepare(draft, Some(old));
     }
+    Ok(())
 }
 
 fn pending_volume(call: &mut Call, draft: &mut Value) -> Result<()> {
@@ -82,6 +81,7 @@ fn validate_claim(call: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
         }
         _ => {}
     }
+    errors.extend(data_source::validate(object));
     if let Some(old) = old.filter(|_| call.sub() != "status") {
         claim_update(object, old, storage, &mut errors);
     }
@@ -89,9 +89,8 @@ fn validate_claim(call: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
 }
 
 /// Refuses more room for a claim whose volume cannot grow, as Kubernetes' plug-in `PersistentVolumeClaimResize` does.
-fn admit_growth(call: &Call, draft: &mut Value, old: Option<&Value>, _: bool) -> Result<()> {
-    let Some(old) = old.filter(|_| call.sub().is_empty()) else { return Ok(()) };
-    if size(requested(draft)) <= size(requested(old)) {
+fn admit_growth(call: &Call, draft: &Value, old: &Value) -> Result<()> {
+    if !call.sub().is_empty() || size(requested(draft)) <= size(requested(old)) {
         return Ok(());
     }
     let class = class_name(draft);
@@ -129,6 +128,8 @@ fn size(text: &str) -> u64 {
 fn claim_update(object: &Value, old: &Value, storage: &str, errors: &mut Vec<FieldError>) {
     let mut compared = object["spec"].clone();
     let mut before = old["spec"].clone();
+    // Claims of earlier releases have one of the two only.
+    data_source::copy(&mut before);
     if text(old, &["spec", "volumeName"]).is_empty() {
         for spec in [&mut compared, &mut before] {
             remove(spec, "volumeName");
@@ -158,7 +159,7 @@ fn claim_update(object: &Value, old: &Value, storage: &str, errors: &mut Vec<Fie
     }
 }
 
-fn remove(value: &mut Value, name: &str) {
+pub(super) fn remove(value: &mut Value, name: &str) {
     if let Some(fields) = value.as_object_mut() {
         fields.shift_remove(name);
     }
