@@ -80,12 +80,9 @@ pub struct Unpacked {
 /// Why an image cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
-    /// It could not be fetched or unpacked; another try may work.
+    /// It could not be fetched or unpacked, or there was no room for it; another try may work.
     #[error("{0}")]
     Pull(String),
-    /// There is no room for it; another try may find some.
-    #[error("{0}")]
-    NoSpace(String),
     /// It is not stored, and must not be fetched.
     #[error("{0}")]
     Absent(String),
@@ -99,19 +96,17 @@ impl ImageError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Pull(_) => "ErrImagePull",
-            Self::NoSpace(_) => "NoSpace",
             Self::Absent(_) => "ErrImageNeverPull",
             Self::InvalidName(_) => "InvalidImageName",
         }
     }
 
-    /// Returns the word for the Event that tells of it; none where it is told of as of any other volume without room.
-    pub fn event(&self) -> Option<&'static str> {
+    /// Returns the word for the Event that tells of it.
+    pub fn event(&self) -> &'static str {
         match self {
-            Self::Pull(_) => Some("Failed"),
-            Self::NoSpace(_) => None,
-            Self::Absent(_) => Some("ErrImageNeverPull"),
-            Self::InvalidName(_) => Some("InspectFailed"),
+            Self::Pull(_) => "Failed",
+            Self::Absent(_) => "ErrImageNeverPull",
+            Self::InvalidName(_) => "InspectFailed",
         }
     }
 }

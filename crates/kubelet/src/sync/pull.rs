@@ -62,9 +62,7 @@ impl Kubelet {
                 Ok(unpacked.directory)
             }
             Err(error) => {
-                if let Some(event) = error.event() {
-                    tell(Severity::Warning, event, &error.to_string());
-                }
+                tell(Severity::Warning, error.event(), &error.to_string());
                 if matches!(error, ImageError::Pull(_)) {
                     tell(Severity::Normal, "BackOff", &format!("Back-off pulling image {reference:?}"));
                 }
