@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Api, CONFIG_MAPS, PODS, config_map, pod};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn finalizers_hold_an_object() {
@@ -120,4 +120,111 @@ async fn collections_are_deleted_by_selection() {
     assert_eq!(gone["items"].as_array().map(Vec::len), Some(2));
     let left = api.get(CONFIG_MAPS).await.expect(200);
     assert_eq!(left["items"].as_array().map(Vec::len), Some(1));
+}
+
+const BUDGETS: &str = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+
+fn eviction(name: &str) -> Value {
+    json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}})
+}
+
+async fn running(api: &Api, name: &str, is_ready: bool) -> String {
+    let mut object = pod(name);
+    object["metadata"]["labels"] = json!({"app": "a"});
+    object["spec"]["nodeName"] = "n".into();
+    api.post(PODS, object).await.expect(201);
+    let path = format!("{PODS}/{name}");
+    let ready = if is_ready { "True" } else { "False" };
+    let status = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]});
+    api.merge(&format!("{path}/status"), json!({"status": status})).await.expect(200);
+    path
+}
+
+/// A budget as its keeper has counted it.
+async fn budget(api: &Api, name: &str, spec: Value, status: Value) {
+    let mut budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}});
+    for (field, value) in spec.as_object().expect("fields") {
+        budget["spec"][field] = value.clone();
+    }
+    api.post(BUDGETS, budget).await.expect(201);
+    if status.is_object() {
+        api.merge(&format!("{BUDGETS}/{name}/status"), json!({"status": status})).await.expect(200);
+    }
+}
+
+fn counted(allowed: i64, current: i64, desired: i64) -> Value {
+    json!({"observedGeneration": 1, "disruptionsAllowed": allowed, "currentHealthy": current, "desiredHealthy": desired,
+        "expectedPods": current})
+}
+
+fn cause(refused: &Value) -> &str {
+    refused["details"]["causes"][0]["message"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_eviction_spends_what_the_budget_allows() {
+    let api = Api::start().await;
+    let (one, two) = (running(&api, "one", true).await, running(&api, "two", true).await);
+    budget(&api, "b", json!({}), Value::Null).await;
+    let refused = api.post(&format!("{one}/eviction"), eviction("one")).await;
+    assert_eq!(refused.headers["retry-after"], "10");
+    assert_eq!(
+        cause(&refused.expect(429)),
+        "The disruption budget b is still being processed by the server."
+    );
+    let status = json!({"status": counted(1, 2, 1)});
+    api.merge(&format!("{BUDGETS}/b/status"), status).await.expect(200);
+
+    api.post(&format!("{one}/eviction"), eviction("two")).await.expect(400);
+    api.post(&format!("{one}/eviction?dryRun=All"), eviction("one")).await.expect(201);
+    let spent = async || api.get(&format!("{BUDGETS}/b")).await.expect(200)["status"].clone();
+    assert_eq!(spent().await["disruptionsAllowed"], 1, "a dry run spends nothing");
+    api.post(&format!("{one}/eviction"), eviction("one")).await.expect(201);
+    let status = spent().await;
+    assert_eq!(status["disruptionsAllowed"], 0);
+    assert!(status["disruptedPods"]["one"].is_string(), "{status}");
+    assert_eq!(status["conditions"][0]["reason"], "InsufficientPods");
+    // Once more costs nothing: the Pod is going.
+    api.post(&format!("{one}/eviction"), eviction("one")).await.expect(201);
+    // Its keeper has not counted anew yet, and there is none left for the other one.
+    let refused = api.post(&format!("{two}/eviction"), eviction("two")).await.expect(429);
+    assert_eq!(cause(&refused), "The disruption budget b does not allow evicting pods currently");
+    let status = json!({"status": counted(0, 1, 1)});
+    api.merge(&format!("{BUDGETS}/b/status"), status).await.expect(200);
+    let refused = api.post(&format!("{two}/eviction"), eviction("two")).await.expect(429);
+    assert_eq!(cause(&refused), "The disruption budget b needs 1 healthy pods and has 1 currently");
+}
+
+#[tokio::test]
+async fn who_serves_nobody_may_go() {
+    let policies = json!({"unhealthyPodEvictionPolicy": "AlwaysAllow"});
+    for (policy, status, answer) in [
+        (json!({}), counted(0, 1, 1), 201),
+        (json!({}), counted(0, 0, 1), 429),
+        (json!({}), counted(0, 0, 0), 429),
+        (policies.clone(), counted(0, 0, 1), 201),
+    ] {
+        let api = Api::start().await;
+        let path = running(&api, "one", false).await;
+        budget(&api, "b", policy, status.clone()).await;
+        api.post(&format!("{path}/eviction"), eviction("one")).await.expect(answer);
+        let now = api.get(&format!("{BUDGETS}/b")).await.expect(200)["status"].clone();
+        assert_eq!(
+            (&now["disruptionsAllowed"], &now["disruptedPods"]),
+            (&json!(0), &Value::Null),
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn two_budgets_for_one_pod_are_told_of() {
+    let api = Api::start().await;
+    let path = running(&api, "one", true).await;
+    budget(&api, "b", json!({}), counted(1, 2, 1)).await;
+    budget(&api, "c", json!({"selector": {}}), counted(1, 2, 1)).await;
+    let refused = api.post(&format!("{path}/eviction"), eviction("one")).await.expect(500);
+    assert!(refused["message"].as_str().expect("words").contains("more than one PodDisruptionBudget"));
+    api.get(&path).await.expect(200);
 }

@@ -10,6 +10,7 @@ mod components;
 mod create;
 pub mod decode;
 mod delete;
+mod eviction;
 mod initial;
 mod list;
 mod metadata;

@@ -8,7 +8,7 @@ use machinery::status::Status;
 use serde_json::{Value, json};
 
 use super::ownership::Ownership;
-use super::{Call, WriteOptions, admit, decode, present, scale, storage, write};
+use super::{Call, WriteOptions, admit, decode, eviction, present, scale, storage, write};
 use crate::cache::ObjectKey;
 use crate::node::LogOptions;
 use crate::registry::ResourceRef;
@@ -30,7 +30,7 @@ pub(crate) async fn answer(
             review(call, request_body).await?
         }
         ("", "pods", "binding") => bind(call, request_body, Some(call.key())).await?,
-        ("", "pods", "eviction") => evict(call, request_body).await?,
+        ("", "pods", "eviction") => eviction::evict(call, request_body).await?,
         ("", "pods", "log") => logs(call).await?,
         ("", "pods" | "services" | "nodes", "exec" | "attach" | "portforward" | "proxy") => {
             let what = format!("{plural}/{sub} is not served by this API server");
@@ -50,7 +50,7 @@ pub(crate) async fn take(request_body: &mut Option<Body>) -> Result<bytes::Bytes
 }
 
 /// The answer of a write that has no object to show.
-fn done() -> Response<Body> {
+pub(super) fn done() -> Response<Body> {
     let mut status = Status::success().to_value();
     status["code"] = 201.into();
     body::json(StatusCode::CREATED, &status)
@@ -146,56 +146,6 @@ fn as_pods(call: &mut Call) -> Result<()> {
     call.resource = ResourceRef::clone(pods);
     if call.subresource.is_none() {
         call.subresource = pods.subresource("binding").cloned();
-    }
-    Ok(())
-}
-
-/// Deletes a Pod, unless a disruption budget forbids it.
-async fn evict(call: &mut Call, request_body: &mut Option<Body>) -> Result<Response<Body>> {
-    let options = WriteOptions::parse(&call.query, "CreateOptions", false)?;
-    let decoded = decode::object(&call.headers, &take(request_body).await?)?;
-    let eviction = write::accept(call, decoded, options.validation)?;
-    let eviction = admit::alone(call, eviction, &options).await?;
-    let key = call.key();
-    let entry = storage::current(&call.server, &call.resource, &key)
-        .await?
-        .ok_or_else(|| call.not_found(&key.name))?;
-    let pod = present::value_of(&call.resource, &entry)?;
-    let phase = object::str_at(&pod, &["status", "phase"]);
-    if !matches!(phase, "Succeeded" | "Failed" | "Pending") && !object::is_being_deleted(&pod) {
-        check_budgets(call, &pod)?;
-    }
-    let mut delete = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
-    if options.dry_run {
-        delete["dryRun"] = json!(["All"]);
-    }
-    call.subresource = None;
-    let text = bytes::Bytes::from(delete.to_string());
-    call.headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(body::JSON));
-    super::delete::delete(call, &text).await?;
-    Ok(done())
-}
-
-fn check_budgets(call: &Call, pod: &Value) -> Result<()> {
-    use machinery::selector::LabelSelector;
-    let budgets =
-        call.server.caches().of(&crate::registry::Collection::new("policy", "poddisruptionbudgets"));
-    for entry in budgets.snapshot(call.namespace()).0 {
-        let Ok(budget) = entry.parse() else { continue };
-        let Ok(selector) = LabelSelector::from_object(&budget["spec"]["selector"]) else { continue };
-        if !selector.matches(pod)
-            || object::i64_at(&budget, &["status", "disruptionsAllowed"]).unwrap_or(0) > 0
-        {
-            continue;
-        }
-        let name = object::name(&budget);
-        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
-        let cause = machinery::status::Cause {
-            reason: "DisruptionBudget".into(),
-            message: format!("The disruption budget {name} does not allow another disruption now"),
-            field: String::new(),
-        };
-        return Err(Status::too_many_requests(message, 0).with_causes(vec![cause]).into());
     }
     Ok(())
 }
