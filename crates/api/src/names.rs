@@ -171,6 +171,10 @@ pub mod condition {
     pub const FAILURE: &str = "Failure";
     /// Of a machine: the specification changed in what only a restart applies.
     pub const RESTART_REQUIRED: &str = "RestartRequired";
+    /// Of a replica set: instances could not be made or removed.
+    pub const REPLICA_FAILURE: &str = "ReplicaFailure";
+    /// Of a replica set: its instances stay as they are.
+    pub const REPLICA_PAUSED: &str = "ReplicaPaused";
     /// Of a machine: an operator has to look.
     pub const MANUAL_RECOVERY_REQUIRED: &str = "ManualRecoveryRequired";
     /// The machine executes, but its guest has shown no sign of life.
@@ -223,6 +227,10 @@ pub mod event {
     pub const SUCCESSFUL_DELETE: &str = "SuccessfulDelete";
     /// Something could not be deleted.
     pub const FAILED_DELETE: &str = "FailedDelete";
+    /// A replica set was told to leave its instances as they are.
+    pub const SUCCESSFUL_PAUSED: &str = "SuccessfulPaused";
+    /// A replica set goes on.
+    pub const SUCCESSFUL_RESUMED: &str = "SuccessfulResumed";
     /// The node's agent received the instance.
     pub const SUCCESSFUL_HAND_OVER: &str = "SuccessfulHandOver";
     /// The machine was defined.

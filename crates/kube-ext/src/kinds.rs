@@ -1,6 +1,9 @@
 //! [`Kind`] for the whole built-in types and for Ironclad's own.
 
-use api::kubevirt::v1::{KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration};
+use api::kubevirt::v1::{
+    KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration,
+    VirtualMachineInstanceReplicaSet,
+};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -55,4 +58,5 @@ whole! {
     VirtualMachine => VIRTUAL_MACHINE,
     VirtualMachineInstance => VIRTUAL_MACHINE_INSTANCE,
     VirtualMachineInstanceMigration => VIRTUAL_MACHINE_INSTANCE_MIGRATION,
+    VirtualMachineInstanceReplicaSet => VIRTUAL_MACHINE_INSTANCE_REPLICA_SET,
 }

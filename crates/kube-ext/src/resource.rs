@@ -194,6 +194,13 @@ pub mod resources {
         "VirtualMachineInstanceMigration",
         "virtualmachineinstancemigrations",
     );
+    /// VirtualMachineInstanceReplicaSets.
+    pub const VIRTUAL_MACHINE_INSTANCE_REPLICA_SET: Resource = Resource::namespaced(
+        "kubevirt.io",
+        "v1",
+        "VirtualMachineInstanceReplicaSet",
+        "virtualmachineinstancereplicasets",
+    );
     /// Instance types of a namespace.
     pub const INSTANCETYPE: Resource = Resource::namespaced(
         "instancetype.kubevirt.io",

@@ -11,6 +11,7 @@
 //! - [`handler`]: the node's agent: start, power button, the machine's status;
 //! - [`liveness`]: nodes whose kubelet fell silent, and what becomes of their Pods;
 //! - [`node`]: nodes whose agent of machines fell silent;
+//! - [`replica_set`]: a number of equal instances;
 //! - [`scheduler`]: a node for each Pod;
 //! - [`storage`]: claims and the volumes that fill them;
 //! - [`gc`]: owner references;
@@ -35,6 +36,7 @@ pub mod namespace;
 pub mod node;
 mod outcome;
 pub mod patch;
+pub mod replica_set;
 pub mod room;
 pub mod scheduler;
 pub mod storage;

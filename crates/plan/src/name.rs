@@ -31,6 +31,13 @@ pub fn machine_revision(machine_uid: &str, generation: i64) -> String {
     format!("revision-start-vm-{machine_uid}-{generation}")
 }
 
+/// Returns the name of the instance that stands at `place` of a replica set, places being counted anew with each
+/// generation, so that no instance gets the name of one from before a change.
+pub fn replica(base: &str, set_uid: &str, generation: i64, place: usize) -> String {
+    let keep = base.len().min(LONGEST - 5);
+    format!("{}{}", base.get(..keep).unwrap_or(base), suffix(&format!("{set_uid}/{generation}/{place}")))
+}
+
 /// Returns a number that follows from `seed`; for jitter that a replay repeats.
 pub fn hash(seed: &str) -> u64 {
     // FNV-1a, then a finisher: neighbours in, strangers out.
@@ -52,5 +59,11 @@ mod tests {
         assert_eq!(name, launcher_pod("web", "0b7c"));
         assert_ne!(name, launcher_pod("web", "0b7d"));
         assert!(launcher_pod(&"x".repeat(63), "u").len() <= LONGEST);
+        let name = replica("web", "0b7c", 1, 0);
+        assert!(name.starts_with("web") && name.len() == 8, "{name}");
+        let others =
+            [replica("web", "0b7d", 1, 0), replica("web", "0b7c", 2, 0), replica("web", "0b7c", 1, 1)];
+        assert!(!others.contains(&name), "{others:?}");
+        assert_eq!(replica(&"x".repeat(80), "u", 1, 0).len(), LONGEST);
     }
 }

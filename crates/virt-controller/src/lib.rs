@@ -1,7 +1,7 @@
 //! The controllers that turn virtual machines into launcher Pods and Pods into status.
 //!
 //! One file per controller, each with the same four beats: *watch* (caches of small projections call for a look),
-//! *observe* (read the caches), *plan* (`plan::vm`, `plan::vmi`, `plan::node`: pure) and *act* (writes, each on the
+//! *observe* (read the caches), *plan* (`plan::vm`, `plan::vmi`, `plan::replica_set`, `plan::node`: pure) and *act* (writes, each on the
 //! condition that nothing changed since it was observed). Works against any Kubernetes.
 
 mod caches;
@@ -11,6 +11,7 @@ mod instance;
 mod machine;
 mod names;
 mod node;
+mod replica_set;
 mod state_claim;
 
 use std::future::Future;
@@ -54,6 +55,7 @@ fn controllers(context: &Context, config: &Config) -> Tasks {
     let installation = installation::Installation::watch(context, config, every_machine, &mut tasks);
     machine::start(context, config, installation.clone(), &caches, &queues, &recorder, &mut tasks);
     instance::start(context, config, installation, &caches, &queues, &recorder, &mut tasks);
+    replica_set::start(context, config, &caches, &queues, &recorder, &mut tasks);
     node::start(context, &caches, &queues, &recorder, &mut tasks);
     tasks
 }

@@ -92,6 +92,7 @@ fn the_guides_work() {
         "docs/configuration.md",
         "docs/credentials.md",
         "docs/networking.md",
+        "docs/replicasets.md",
         "docs/storage.md",
         "docs/troubleshooting.md",
     ];

@@ -135,6 +135,11 @@ impl World {
         node::start(&context, name, Dice::new(self.seed, name), wild.clone(), cut_off.clone(), tasks);
     }
 
+    /// Returns the weather on the controllers' and the nodes' way to the server.
+    pub fn weather(&self) -> &Weather {
+        &self.weather
+    }
+
     /// Returns the clock on the wall of everybody in this world.
     pub fn clock(&self) -> &VirtualClock {
         &self.clock

@@ -52,7 +52,9 @@ pub(super) const TABLE: Table = &[
 pub(super) fn visit(kind: &str, object: &Value, report: &mut dyn FnMut(&str, &Value, State)) {
     let (pointer, shown) = match kind {
         "VirtualMachineInstance" => ("/metadata/annotations", "metadata.annotations"),
-        "VirtualMachine" => ("/spec/template/metadata/annotations", "spec.template.metadata.annotations"),
+        "VirtualMachine" | "VirtualMachineInstanceReplicaSet" => {
+            ("/spec/template/metadata/annotations", "spec.template.metadata.annotations")
+        }
         _ => return,
     };
     let Some(annotations) = object.pointer(pointer).and_then(Value::as_object) else { return };

@@ -12,9 +12,8 @@ pub(super) const PREFERENCE: Table = &[
     ("volumes", harmless("volumes are not filled from sources yet, so that none gets a class")),
 ];
 
-/// Paths below `spec` of a replica set.
-pub(super) const REPLICA_SET: Table =
-    &[("", harmless("nothing makes instances of replica sets yet; create a VirtualMachine for each"))];
+/// Paths below `spec` of a replica set. Those of its template are an instance's.
+pub(super) const REPLICA_SET: Table = &[("", Honoured)];
 
 /// Paths below `spec` of a pool.
 pub(super) const POOL: Table =

@@ -159,11 +159,14 @@ pub fn warnings(kind: &str, object: &Value) -> Vec<String> {
     if kind == "KubeVirt" {
         out.extend(gates::warnings(object));
     }
-    let base = if kind == "VirtualMachine" { "spec.template.spec" } else { "spec" };
+    let base = match kind {
+        "VirtualMachineInstance" => "spec",
+        "VirtualMachine" | "VirtualMachineInstanceReplicaSet" => "spec.template.spec",
+        _ => return out,
+    };
     let spec = object.pointer(&format!("/{}", base.replace('.', "/")));
-    if matches!(kind, "VirtualMachine" | "VirtualMachineInstance")
-        && let Some(Ok(spec)) =
-            spec.map(|spec| serde_json::from_value::<VirtualMachineInstanceSpec>(spec.clone()))
+    if let Some(Ok(spec)) =
+        spec.map(|spec| serde_json::from_value::<VirtualMachineInstanceSpec>(spec.clone()))
     {
         out.extend(values::impossible(base, &spec).into_iter().map(|one| {
             format!("ironclad: {} keeps the machine from starting: {}; {}", one.field, one.reason, one.remedy)
@@ -204,7 +207,9 @@ fn tables(kind: &str) -> &'static [(&'static str, Table)] {
             &[("spec", kinds::INSTANCETYPE)]
         }
         "VirtualMachinePreference" | "VirtualMachineClusterPreference" => &[("spec", kinds::PREFERENCE)],
-        "VirtualMachineInstanceReplicaSet" => &[("spec", kinds::REPLICA_SET)],
+        "VirtualMachineInstanceReplicaSet" => {
+            &[("spec", kinds::REPLICA_SET), ("spec.template.spec", instance::TABLE)]
+        }
         "VirtualMachinePool" => &[("spec", kinds::POOL)],
         "VirtualMachineInstancePreset" => &[("spec", kinds::PRESET)],
         "MigrationPolicy" => &[("spec", kinds::POLICY)],

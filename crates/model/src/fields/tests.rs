@@ -102,9 +102,13 @@ fn warnings_begin_with_our_name_and_the_field() {
     let object = json!({"spec": {"template": {"spec": {"domain": {"devices": {
         "networkInterfaceMultiqueue": true, "interfaces": [{"name": "a", "masquerade": {}, "tag": "x"}],
     }}}}}});
-    let warnings = warnings("VirtualMachine", &object);
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(
-        warnings.iter().all(|warning| warning.starts_with("ironclad: spec.template.spec.domain.devices."))
-    );
+    for kind in ["VirtualMachine", "VirtualMachineInstanceReplicaSet"] {
+        let warnings = warnings(kind, &object);
+        assert_eq!(warnings.len(), 2, "{kind}: {warnings:?}");
+        assert!(
+            warnings
+                .iter()
+                .all(|warning| warning.starts_with("ironclad: spec.template.spec.domain.devices."))
+        );
+    }
 }

@@ -18,6 +18,7 @@ mod action;
 pub mod launcher;
 mod observed;
 mod status;
+pub(crate) mod template;
 
 use std::time::Duration;
 

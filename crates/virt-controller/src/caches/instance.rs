@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use api::names::{annotation, label, phase};
+use api::names::{annotation, condition, label, phase, reason};
 use jiff::Timestamp;
 use kube_ext::{Meta, resources};
+use plan::condition::Condition;
+use plan::replica_set::{Member, Selector, Set};
 use plan::vm::{self, Ownership};
 use plan::vmi::launcher::DEFAULT_GRACE;
 use plan::vmi::{Facts, Instance, Labels, Status};
@@ -60,6 +62,16 @@ pub(crate) struct InstanceFacts {
     received: bool,
     /// Where its devices stand.
     places: Option<String>,
+    /// What decides which replica set it belongs to; nothing for what something else controls.
+    belonging: Option<Box<Belonging>>,
+}
+
+/// What decides which replica set an instance belongs to.
+#[derive(Clone, Debug, PartialEq)]
+struct Belonging {
+    /// Name and identity of the set that controls it.
+    set: Option<(String, String)>,
+    labels: BTreeMap<String, String>,
 }
 
 impl InstanceFacts {
@@ -97,15 +109,66 @@ impl InstanceFacts {
         }
     }
 
+    /// Returns the name of the replica set that controls it.
+    pub(crate) fn set(&self) -> Option<&str> {
+        self.belonging.as_ref()?.set.as_ref().map(|(name, _)| name.as_str())
+    }
+
+    /// Tells whether a replica set may claim it.
+    pub(crate) fn is_claimable(&self, selector: &Selector) -> bool {
+        self.belonging.as_ref().is_some_and(|own| own.set.is_none() && own.fits(selector))
+    }
+
+    /// Returns what a replica set looks at, if it controls the instance or might do so.
+    pub(crate) fn for_set(&self, set: &Set) -> Option<Member> {
+        let own = self.belonging.as_ref()?;
+        if own.set.as_ref().is_some_and(|(_, uid)| *uid != set.uid) {
+            return None;
+        }
+        let (instance, status) = (&self.instance, &self.instance.facts.status);
+        let ready = plan::condition::find(&status.conditions, condition::READY);
+        Some(Member {
+            name: instance.name.clone(),
+            uid: instance.uid.clone(),
+            ours: own.set.is_some(),
+            selected: own.fits(&set.selector),
+            created: instance.created,
+            deleting: instance.deleting_since.is_some(),
+            phase: status.phase.clone().unwrap_or_default(),
+            ready: ready.is_some_and(Condition::is_true),
+            losing_pod: ready
+                .is_some_and(|ready| ready.is_false() && ready.reason() == reason::POD_TERMINATING),
+        })
+    }
+
     /// Returns the generation of the machine that the instance was made from.
     pub(crate) fn machine_generation(&self) -> Option<i64> {
         self.machine_generation
     }
 }
 
+impl Belonging {
+    /// Keeps what matters of an instance that a replica set controls, or nobody.
+    fn of(meta: &Meta) -> Option<Box<Self>> {
+        let set = match meta.controller() {
+            None => None,
+            Some(owner) if owner.kind == "VirtualMachineInstanceReplicaSet" => {
+                Some((owner.name.clone(), owner.uid.clone()))
+            }
+            Some(_) => return None,
+        };
+        Some(Box::new(Self { set, labels: meta.labels.clone() }))
+    }
+
+    fn fits(&self, selector: &Selector) -> bool {
+        selector.matches_labels(|name| self.labels.get(name).map(String::as_str))
+    }
+}
+
 impl From<InstanceView> for InstanceFacts {
     fn from(view: InstanceView) -> Self {
         let mut meta = view.metadata;
+        let belonging = Belonging::of(&meta);
         let grace = view.spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
         let node = meta.labels.remove_entry(label::NODE_NAME);
         let owner = meta.controller().filter(|owner| owner.kind == "VirtualMachine");
@@ -120,6 +183,7 @@ impl From<InstanceView> for InstanceFacts {
                 .get(annotation::VM_GENERATION)
                 .and_then(|text| text.parse().ok()),
             migrating: migration.start_timestamp.is_some() && !migration.completed,
+            belonging,
             received: migration.completed,
             places: meta.annotations.get(annotation::PLACES).cloned(),
             instance: Instance {

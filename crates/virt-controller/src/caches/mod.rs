@@ -5,6 +5,7 @@ mod instance;
 mod machine;
 mod node;
 mod pod;
+mod replica_set;
 
 use std::collections::BTreeSet;
 
@@ -16,18 +17,20 @@ pub(crate) use self::instance::{InstanceFacts, InstanceView};
 pub(crate) use self::machine::{MachineFacts, MachineView};
 pub(crate) use self::node::{NodeFacts, NodeView};
 pub(crate) use self::pod::{PodFacts, PodView};
+pub(crate) use self::replica_set::{SetFacts, SetView};
 
 /// The work of each controller.
 pub(crate) struct Queues {
     pub(crate) machines: Queue,
     pub(crate) instances: Queue,
     pub(crate) nodes: Queue,
+    pub(crate) sets: Queue,
 }
 
 impl Queues {
     pub(crate) fn new(context: &Context) -> Self {
         let queue = || Queue::new(context.clock.clone());
-        Self { machines: queue(), instances: queue(), nodes: queue() }
+        Self { machines: queue(), instances: queue(), nodes: queue(), sets: queue() }
     }
 }
 
@@ -40,6 +43,8 @@ pub(crate) struct Caches {
     /// Launcher Pods, indexed by the identity of their instance.
     pub(crate) pods: Cache<PodFacts>,
     pub(crate) nodes: Cache<NodeFacts>,
+    /// Replica sets.
+    pub(crate) sets: Cache<SetFacts>,
     claims: Cache<ClaimFacts>,
 }
 
@@ -52,8 +57,13 @@ impl Caches {
             .on_change(move |change| queue.add(change.key().clone()))
             .start(context, tasks);
 
+        let queue = queues.sets.clone();
+        let sets = Cache::builder(Api::<SetView>::new(client), |view| Some(SetFacts::from(view)))
+            .on_change(move |change| queue.add(change.key().clone()))
+            .start(context, tasks);
+
         let (queue, owners) = (queues.instances.clone(), queues.machines.clone());
-        let nodes_queue = queues.nodes.clone();
+        let (nodes_queue, sets_queue, known_sets) = (queues.nodes.clone(), queues.sets.clone(), sets.clone());
         let instances =
             Cache::builder(Api::<InstanceView>::new(client), |view| Some(InstanceFacts::from(view)))
                 .index(InstanceFacts::node)
@@ -63,6 +73,17 @@ impl Caches {
                     owners.add(change.key().clone());
                     if let Some(node) = change.sides().last().and_then(InstanceFacts::node) {
                         nodes_queue.add(Key::cluster(node));
+                    }
+                    let namespace = &change.key().namespace;
+                    for facts in change.sides() {
+                        match facts.set() {
+                            Some(set) => sets_queue.add(Key::new(namespace.clone(), set)),
+                            None => known_sets
+                                .in_namespace(namespace)
+                                .into_iter()
+                                .filter(|(_, set)| facts.is_claimable(&set.set.selector))
+                                .for_each(|(key, _)| sets_queue.add(key)),
+                        }
                     }
                 })
                 .start(context, tasks);
@@ -109,7 +130,7 @@ impl Caches {
                     .for_each(|(key, _)| queue.add(key));
             })
             .start(context, tasks);
-        Self { machines, instances, pods, nodes, claims }
+        Self { machines, instances, pods, nodes, sets, claims }
     }
 
     /// Tells whether a claim that a machine names is there and has no volume yet.
@@ -120,7 +141,8 @@ impl Caches {
         })
     }
 
-    /// Waits until every cache has its first picture: before that, absence means nothing.
+    /// Waits until every cache has its first picture: before that, absence means nothing. Replica sets are waited for where they
+    /// are looked at, so that a cluster that does not know the kind has machines all the same.
     pub(crate) async fn synced(&self) {
         self.machines.synced().await;
         self.instances.synced().await;
