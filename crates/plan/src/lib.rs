@@ -10,6 +10,7 @@
 //! - [`vmi`]: the launcher Pod, phases, conditions, deletion;
 //! - [`handler`]: the node's agent: start, power button, the machine's status;
 //! - [`liveness`]: nodes whose kubelet fell silent, and what becomes of their Pods;
+//! - [`migration`]: migrations of instances, as far as their status goes;
 //! - [`node`]: nodes whose agent of machines fell silent;
 //! - [`replica_set`]: a number of equal instances;
 //! - [`scheduler`]: a node for each Pod;
@@ -30,6 +31,7 @@ pub mod gc;
 pub mod handler;
 pub mod installation;
 pub mod liveness;
+pub mod migration;
 pub mod name;
 pub mod names;
 pub mod namespace;

@@ -9,6 +9,7 @@ mod golden {
     pub mod gc;
     pub mod instance;
     pub mod machine;
+    pub mod migration;
     pub mod namespace;
     pub mod node;
     pub mod pod;

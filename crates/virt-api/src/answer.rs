@@ -82,9 +82,15 @@ pub(crate) fn read<T: DeserializeOwned>(request: &Request, object: &Value) -> Re
 }
 
 /// Holds the request's object to the schema of its kind.
+///
+/// The reference tells of these errors in words alone: its causes have neither reason nor field. The words name the field.
 pub(crate) fn hold_to_schema(request: &Request) -> Result<(), Box<Response>> {
     let errors = schema::check(definition(request), &request.object);
-    if errors.is_empty() { Ok(()) } else { Err(Box::new(judge(request, &errors))) }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let causes = errors.iter().map(|error| Cause { message: error.to_string(), ..Cause::default() });
+    Err(Box::new(refuse(request, causes.collect())))
 }
 
 /// Returns the name of the definition of the request's kind.

@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::Admission;
 use crate::answer::{bad_request, changed, hold_to_schema, judge, read};
 
+/// The extra of a service account's user that says on which node it acts.
+const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+
 pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
     if request.operation == Operation::Update {
         return keep_status(request);
@@ -79,7 +82,13 @@ pub(crate) fn validate(admission: &Admission, request: &Request) -> Response {
             Ok(old) => old,
             Err(response) => return *response,
         };
-        return judge(request, &validation::vmi_update(&old, &vmi, user));
+        let mut errors = Vec::new();
+        if user == account::HANDLER && admission.config().gate("NodeRestriction") {
+            let node = request.user_info.extra.get(NODE_NAME).and_then(|names| names.first());
+            errors = validation::vmi_node(&old, &vmi, node.map(String::as_str));
+        }
+        errors.extend(validation::vmi_update(&old, &vmi, user));
+        return judge(request, &errors);
     }
     let mut response = judge(request, &validation::vmi_create(&vmi, &admission.config(), user));
     if response.allowed && !account::is_own(user) {

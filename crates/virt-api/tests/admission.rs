@@ -87,7 +87,7 @@ fn every_refusal_names_its_field() {
             answer = now(admission.validate(request));
         }
         assert!(!answer.allowed, "{}", request.object);
-        causes(&answer).into_iter().map(|(_, field)| field).collect::<Vec<_>>()
+        (causes(&answer), answer.status.unwrap().message)
     };
     let changed = |pointer: &str, value: Value| {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -95,27 +95,84 @@ fn every_refusal_names_its_field() {
         object.pointer_mut(parent).unwrap()[name] = value;
         request("VirtualMachineInstance", object)
     };
-    for (pointer, value, field) in [
-        ("/spec/domain/memory", json!({}), "spec.domain.memory.guest"),
-        ("/spec/domain/memory", json!({"guest": "64Mi", "maxGuest": "32Mi"}), "spec.domain.memory.guest"),
-        ("/spec/tolerations", json!([{"operator": "Nosuch"}]), "spec.tolerations[0].operator"),
+    // The reference's causes have no field here, and those of a schema have no reason either: the sentence names the field.
+    for (pointer, value, reason, field) in [
+        ("/spec/domain/memory", json!({}), "FieldValueRequired", "spec.domain.memory.guest"),
+        ("/spec/tolerations", json!([{"operator": "Nosuch"}]), "", "spec.tolerations[0].operator"),
         (
             "/spec/volumes",
             json!([{"name": "d", "downwardAPI": {"fields": [{"path": true}]}}]),
+            "",
             "spec.volumes[0].downwardAPI.fields[0].path",
         ),
-        ("/spec/bogus", json!(1), "spec.bogus"),
+        ("/spec/domain/cpu", json!({"cores": "four"}), "", "spec.domain.cpu.cores"),
+        ("/spec/bogus", json!(1), "", "spec.bogus"),
     ] {
-        assert_eq!(refused(&changed(pointer, value)), [field]);
+        let (causes, message) = refused(&changed(pointer, value));
+        assert_eq!(causes, [(reason.to_owned(), String::new())], "{message}");
+        assert!(message.contains(field), "{message}");
     }
     let mut other = instance();
     other["spec"]["hostname"] = json!("h");
-    let change = update("VirtualMachineInstance", "alice", instance(), other);
-    assert_eq!(causes(&now(admission.validate(&change)))[0].1, "spec");
     let mut labelled = instance();
     labelled["metadata"]["labels"] = json!({"kubevirt.io/created-by": "x"});
-    let change = update("VirtualMachineInstance", "alice", instance(), labelled);
-    assert_eq!(causes(&now(admission.validate(&change)))[0].1, "metadata.labels[kubevirt.io/created-by]");
+    for (new, named) in
+        [(other, "spec of an instance"), (labelled, "metadata.labels[kubevirt.io/created-by]")]
+    {
+        let answer = now(admission.validate(&update("VirtualMachineInstance", "alice", instance(), new)));
+        assert_eq!(causes(&answer), [("FieldValueNotSupported".to_owned(), String::new())]);
+        let message = answer.status.unwrap().message;
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[test]
+fn memory_that_may_grow_is_bounded_where_the_machine_decides_it() {
+    let admission = admission(Arc::new(NoLookup));
+    let mut object = instance();
+    object["spec"]["domain"]["memory"] = json!({"guest": "256Mi", "maxGuest": "128Mi"});
+    assert!(now(admission.validate(&request("VirtualMachineInstance", object.clone()))).allowed);
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": object["spec"]});
+    let set = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template});
+    let set = json!({"apiVersion": "kubevirt.io/v1", "metadata": {"name": "s"}, "spec": set});
+    assert!(now(admission.validate(&request("VirtualMachineInstanceReplicaSet", set))).allowed);
+    let machine = json!({
+        "apiVersion": "kubevirt.io/v1", "metadata": {"name": "a"},
+        "spec": {"runStrategy": "Halted", "template": template},
+    });
+    let answer = now(admission.validate(&request("VirtualMachine", machine)));
+    assert_eq!(
+        causes(&answer),
+        [("FieldValueInvalid".to_owned(), "spec.template.spec.domain.memory.guest".to_owned())]
+    );
+}
+
+#[test]
+fn an_agent_is_held_to_its_node_where_the_installation_says_so() {
+    let admission = admission(Arc::new(NoLookup));
+    let mut old = instance();
+    old["status"] = json!({"phase": "Scheduled", "nodeName": "a"});
+    let mut new = old.clone();
+    new["status"]["phase"] = json!("Running");
+    let by = |node: Option<&str>| {
+        let mut change = update("VirtualMachineInstance", HANDLER, old.clone(), new.clone());
+        let extra = &mut change.user_info.extra;
+        let name = "authentication.kubernetes.io/node-name";
+        node.map(|node| extra.insert(name.to_owned(), vec![node.to_owned()]));
+        change
+    };
+    assert!(now(admission.validate(&by(None))).allowed);
+    let kubevirt: KubeVirt = serde_json::from_value(json!({"spec": {"configuration": {
+        "developerConfiguration": {"featureGates": ["NodeRestriction"]}}}}))
+    .unwrap();
+    admission.configure(&kubevirt);
+    for (node, allowed) in [(None, false), (Some("b"), false), (Some("a"), true)] {
+        let answer = now(admission.validate(&by(node)));
+        assert_eq!(answer.allowed, allowed, "{node:?}");
+        if !allowed {
+            assert_eq!(causes(&answer), [("FieldValueInvalid".to_owned(), String::new())]);
+        }
+    }
 }
 
 fn instance() -> Value {

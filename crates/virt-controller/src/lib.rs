@@ -9,6 +9,7 @@ mod config;
 mod installation;
 mod instance;
 mod machine;
+mod migration;
 mod names;
 mod node;
 mod replica_set;
@@ -56,6 +57,7 @@ fn controllers(context: &Context, config: &Config) -> Tasks {
     machine::start(context, config, installation.clone(), &caches, &queues, &recorder, &mut tasks);
     instance::start(context, config, installation, &caches, &queues, &recorder, &mut tasks);
     replica_set::start(context, config, &caches, &queues, &recorder, &mut tasks);
+    migration::start(context, &caches, &queues, &recorder, &mut tasks);
     node::start(context, &caches, &queues, &recorder, &mut tasks);
     tasks
 }

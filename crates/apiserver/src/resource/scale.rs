@@ -1,6 +1,7 @@
 //! The `scale` subresource: the count of a workload, whatever its kind.
 
 use http::{Response, StatusCode};
+use machinery::field::{FieldError, Path};
 use machinery::object;
 use machinery::selector::LabelSelector;
 use machinery::status::Status;
@@ -10,6 +11,7 @@ use super::ownership::Ownership;
 use super::subresource::take;
 use super::{Call, WriteOptions, decode, present, storage, write};
 use crate::registry::Resource;
+use crate::registry::kind::ScalePaths;
 use crate::{Body, Result, audit};
 
 /// Answers a get, update or patch of `scale`.
@@ -50,7 +52,6 @@ pub(crate) async fn answer(
         let version = object::resource_version(&wanted);
         let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
         if replicas < 0 {
-            use machinery::field::{FieldError, Path};
             let detail = "must be greater than or equal to 0";
             let error = FieldError::invalid(Path::new("spec.replicas"), replicas, detail);
             let gvk = machinery::gvk::Gvk::new("autoscaling", "v1", "Scale");
@@ -68,6 +69,29 @@ pub(crate) async fn answer(
     .await?;
     let object = present::value_of(&call.resource, &outcome.entry)?;
     present::value(call, StatusCode::OK, &scale_of(&call.resource, &object))
+}
+
+/// Returns what is wrong with the counts that the scale of a custom object shows. Clients know them by the paths that the
+/// definition names, dot included.
+pub(super) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
+    resource.scale.as_ref().map(|scale| counts(scale, object)).unwrap_or_default()
+}
+
+fn counts(scale: &ScalePaths, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for written in [&scale.spec_replicas, &scale.status_replicas] {
+        let path: Vec<&str> = written.trim_start_matches('.').split('.').collect();
+        let Some(count) = object::i64_at(object, &path) else { continue };
+        let rule = if count < 0 {
+            "write a number of at least 0".to_owned()
+        } else if count > i64::from(i32::MAX) {
+            format!("write a number of at most {}", i32::MAX)
+        } else {
+            continue;
+        };
+        errors.push(FieldError::invalid(Path::new(&**written), count, rule));
+    }
+    errors
 }
 
 fn spec_path(resource: &Resource) -> String {
@@ -119,4 +143,31 @@ pub(super) fn scale_of(resource: &Resource, object: &Value) -> Value {
         status["selector"] = selector.into();
     }
     json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_numbers_that_a_scale_can_show() {
+        let scale = ScalePaths {
+            spec_replicas: ".spec.size".into(),
+            status_replicas: ".status.have".into(),
+            label_selector: None,
+        };
+        let cases = [
+            (json!({"spec": {"size": 3}, "status": {"have": 0}}), &[][..]),
+            (json!({"spec": {}}), &[]),
+            (json!({"spec": {"size": -1}}), &[".spec.size"]),
+            (
+                json!({"spec": {"size": 2_147_483_648_i64}, "status": {"have": -2}}),
+                &[".spec.size", ".status.have"],
+            ),
+        ];
+        for (object, paths) in cases {
+            let errors = counts(&scale, &object);
+            assert_eq!(errors.iter().map(|error| error.path.as_str()).collect::<Vec<_>>(), paths, "{object}");
+        }
+    }
 }

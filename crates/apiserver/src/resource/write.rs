@@ -13,7 +13,7 @@ use super::decode::Decoded;
 use super::ownership::{self, Ownership};
 use super::storage::{self, CommitError, Intent};
 use super::strategy::{self, Strategy};
-use super::{Call, FieldValidation, WriteOptions, admit, metadata, present, quota};
+use super::{Call, FieldValidation, WriteOptions, admit, metadata, present, quota, scale};
 use crate::cache::{Entry, Facets, ObjectKey, stored_bytes};
 use crate::registry::Resource;
 use crate::{Result, audit, auth, conversion};
@@ -250,7 +250,9 @@ fn validate(call: &mut Call, draft: &Value, old: Option<&Value>) -> Vec<FieldErr
     for warning in verdict.warnings {
         call.warn(warning);
     }
-    verdict.errors
+    let mut errors = verdict.errors;
+    errors.extend(scale::check(&call.resource, draft));
+    errors
 }
 
 /// Refuses an object with errors. What several rules say of one field is told once, in the fuller words.

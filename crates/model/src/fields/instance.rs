@@ -51,7 +51,7 @@ pub(super) const TABLE: Table = &[
     ("domain.devices.autoattachSerialConsole", Honoured),
     ("domain.devices.autoattachVSOCK", only(&["false"], LATER, REMOVE)),
     ("domain.devices.blockMultiQueue", Honoured),
-    ("domain.devices.clientPassthrough", refused(LATER, REMOVE)),
+    ("domain.devices.clientPassthrough", harmless("USB devices of clients are not passed through yet")),
     ("domain.devices.disableHotplug", Honoured),
     ("domain.devices.disks.blockSize.custom", Honoured),
     ("domain.devices.disks.blockSize.matchVolume", Honoured),

@@ -7,10 +7,7 @@ use super::{Table, harmless};
 pub(super) const INSTANCETYPE: Table = &[("", Honoured)];
 
 /// Paths below `spec` of a preference.
-pub(super) const PREFERENCE: Table = &[
-    ("", Honoured),
-    ("volumes", harmless("volumes are not filled from sources yet, so that none gets a class")),
-];
+pub(super) const PREFERENCE: Table = &[("", Honoured)];
 
 /// Paths below `spec` of a replica set. Those of its template are an instance's.
 pub(super) const REPLICA_SET: Table = &[("", Honoured)];

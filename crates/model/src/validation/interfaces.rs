@@ -67,9 +67,11 @@ fn discontinued(scope: &Scope<'_>, interface: &Interface, index: usize, errors: 
         if set && scope.config.gate(gate) {
             errors.add(
                 Problem::NotSupported,
-                at.child(field),
+                Path::root(),
                 gate,
-                "this feature gate was discontinued; remove it from the KubeVirt object",
+                format!(
+                    "this feature gate no longer brings {field} back; remove it from the KubeVirt object"
+                ),
             );
         }
         if set {

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use machinery::field::{FieldError, Path, Problem};
 
-use super::{Errors, Scope, metadata};
+use super::{Errors, Scope, live_update, metadata};
 use crate::config::ClusterConfig;
 use crate::defaults::{self, Fresh};
 
@@ -28,6 +28,7 @@ pub fn vm(vm: &VirtualMachine, config: &ClusterConfig, user: &str) -> Vec<FieldE
     let instance = filled(instance, config);
     let scope = Scope { path: Path::new("spec.template.spec"), config, instance: false };
     super::spec(&scope, &instance.spec, &mut errors);
+    live_update::check(&scope, template, &mut errors);
     metadata::instance(
         &Path::new("spec.template.metadata"),
         &vm.spec.template.metadata,

@@ -2,7 +2,7 @@
 
 use api::kubevirt::v1::VirtualMachineInstanceSpec;
 use api::quantity::Quantity;
-use machinery::field::Problem;
+use machinery::field::{Path, Problem};
 
 use super::{Errors, Scope};
 use crate::amount;
@@ -19,11 +19,15 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
     let guest = memory.and_then(|memory| memory.guest.as_ref());
 
     if scope.instance && guest.is_none() && hugepages.is_none() && request.is_none() {
+        // Three fields would do, so clients are told of none of them.
         errors.add(
             Problem::Required,
-            scope.at("domain.memory.guest"),
+            Path::root(),
             (),
-            "the instance has no memory: give it some, for example 1Gi",
+            format!(
+                "the instance has no memory: set {}, for example to 1Gi",
+                scope.at("domain.memory.guest")
+            ),
         );
     }
     let request_path = scope.at("domain.resources.requests.memory");
@@ -54,17 +58,6 @@ pub(super) fn check(scope: &Scope<'_>, spec: &VirtualMachineInstanceSpec, errors
             scope.at("domain.memory.guest"),
             text(guest),
             "the guest's memory exceeds the memory limit; raise the limit",
-        );
-    }
-    let most = memory.and_then(|memory| memory.max_guest.as_ref());
-    if let (true, Some(bound), Some(size)) =
-        (scope.config.live_update, most.and_then(amount::bytes), guest.and_then(amount::bytes))
-        && size > bound
-    {
-        errors.invalid(
-            scope.at("domain.memory.guest"),
-            text(guest),
-            format!("the guest starts with more memory than maxGuest, {}; raise maxGuest", text(most)),
         );
     }
     if let Some(hugepages) = hugepages {

@@ -14,6 +14,7 @@ mod disks;
 mod firmware;
 mod installation;
 mod interfaces;
+mod live_update;
 mod machine;
 mod memory;
 mod metadata;
@@ -37,7 +38,7 @@ pub use machine::{vm, vm_matchers, vm_status};
 pub use migration::{vmim, vmim_update};
 pub use sets::{pool, preset, replica_set};
 pub use storage::{clone, export, policy, restore, snapshot, unchanged};
-pub use update::vmi_update;
+pub use update::{vmi_node, vmi_update};
 
 /// Where a specification stands, and what it is held to.
 pub(crate) struct Scope<'a> {

@@ -1,5 +1,7 @@
 //! Rules of changes to an instance: users change nothing that the machine runs by; the installation's own
 //! components change what can be changed while it runs.
+//!
+//! Clients know these refusals by their reason, without a field: the sentences name it.
 
 use api::kubevirt::v1::VirtualMachineInstance;
 use api::names::{account, label};
@@ -17,9 +19,9 @@ pub fn vmi_update(old: &VirtualMachineInstance, new: &VirtualMachineInstance, us
         } else {
             errors.add(
                 Problem::NotSupported,
-                Path::new("spec"),
+                Path::root(),
                 (),
-                "the specification of an instance cannot be changed; change its VirtualMachine, or make a new one",
+                "spec of an instance cannot be changed; change its VirtualMachine, or make a new one",
             );
         }
     }
@@ -30,12 +32,40 @@ pub fn vmi_update(old: &VirtualMachineInstance, new: &VirtualMachineInstance, us
         if let Some(name) = label::RESERVED.iter().find(|name| value(old, name) != value(new, name)) {
             errors.add(
                 Problem::NotSupported,
-                Path::new("metadata.labels").key(name),
+                Path::root(),
                 value(new, name),
-                "this label is set by the installation itself; leave it as it is",
+                format!("metadata.labels[{name}] is set by the installation itself; leave it as it is"),
             );
         }
     }
+    errors.0
+}
+
+/// Checks a change by a node's agent, known to act on `node`: it may touch what its node has, and has no say in where an
+/// instance goes.
+pub fn vmi_node(
+    old: &VirtualMachineInstance,
+    new: &VirtualMachineInstance,
+    node: Option<&str>,
+) -> Vec<FieldError> {
+    let mut errors = Errors::default();
+    let target = |vmi: &VirtualMachineInstance| {
+        vmi.status.as_ref().and_then(|status| status.migration_state.as_ref()?.target_node.clone())
+    };
+    let source = old.status.as_ref().and_then(|status| status.node_name.clone());
+    let rule = match node {
+        None => {
+            "the agent's service account does not say on which node it acts; its token has to be bound to its Pod"
+        }
+        Some(node) if source.as_deref() != Some(node) && target(old).as_deref() != Some(node) => {
+            "the instance is on another node than the agent that changes it"
+        }
+        Some(_) if target(old) != target(new) => {
+            "status.migrationState.targetNode is set by the controller; leave it as it is"
+        }
+        Some(_) => return errors.0,
+    };
+    errors.invalid(Path::root(), node, rule);
     errors.0
 }
 
@@ -44,9 +74,9 @@ fn by_component(old: &VirtualMachineInstance, new: &VirtualMachineInstance, erro
         |vmi: &VirtualMachineInstance| vmi.spec.domain.cpu.as_ref().and_then(|cpu| cpu.max_sockets);
     if max_sockets(old) != max_sockets(new) {
         errors.invalid(
-            Path::new("spec.domain.cpu.maxSockets"),
+            Path::root(),
             max_sockets(new),
-            "maxSockets is fixed while the machine runs",
+            "spec.domain.cpu.maxSockets is fixed while the machine runs",
         );
     }
     let max_guest = |vmi: &VirtualMachineInstance| {
@@ -54,9 +84,9 @@ fn by_component(old: &VirtualMachineInstance, new: &VirtualMachineInstance, erro
     };
     if max_guest(old) != max_guest(new) {
         errors.invalid(
-            Path::new("spec.domain.memory.maxGuest"),
+            Path::root(),
             max_guest(new),
-            "maxGuest is fixed while the machine runs",
+            "spec.domain.memory.maxGuest is fixed while the machine runs",
         );
     }
     let volumes = new.spec.volumes.iter().filter(|volume| volume.memory_dump.is_none()).count();
@@ -67,9 +97,9 @@ fn by_component(old: &VirtualMachineInstance, new: &VirtualMachineInstance, erro
     });
     if old.spec.volumes != new.spec.volumes && used.count() < volumes {
         errors.invalid(
-            Path::new("spec.volumes"),
+            Path::root(),
             volumes,
-            "every volume needs a disk or file system of the same name",
+            "every volume of spec.volumes needs a disk or file system of the same name",
         );
     }
     for volume in &old.spec.volumes {
@@ -81,10 +111,36 @@ fn by_component(old: &VirtualMachineInstance, new: &VirtualMachineInstance, erro
         let still = new.spec.volumes.iter().any(|other| other.name == volume.name);
         if !still && !hotplugged(volume) {
             errors.invalid(
-                Path::new("spec.volumes"),
+                Path::root(),
                 volume.name.as_str(),
-                "only volumes that were attached while the machine runs can be removed",
+                "of spec.volumes, only what was attached while the machine runs can be removed",
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_agent_touches_what_its_node_has() {
+        let on_a = |target: Option<&str>| -> VirtualMachineInstance {
+            let status = json!({"nodeName": "a", "migrationState": {"targetNode": target}});
+            serde_json::from_value(json!({"spec": {"domain": {"devices": {}}}, "status": status})).unwrap()
+        };
+        let cases = [
+            (None, None, Some("a"), true),
+            (None, None, Some("b"), false),
+            (Some("b"), Some("b"), Some("b"), true),
+            (None, Some("c"), Some("a"), false),
+            (None, None, None, false),
+        ];
+        for (before, after, node, allowed) in cases {
+            let errors = vmi_node(&on_a(before), &on_a(after), node);
+            assert_eq!(errors.is_empty(), allowed, "{node:?} {errors:?}");
+            assert!(errors.iter().all(|error| error.path.is_root() && error.problem == Problem::Invalid));
         }
     }
 }

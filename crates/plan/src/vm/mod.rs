@@ -78,7 +78,8 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     let places = places.filter(|places| vm.places.as_ref() != Some(places));
     let adopted = vm.marked && vm.has_finalizer(finalizer::VIRTUAL_MACHINE) && places.is_none();
     if !vm.deleting && !busy && !adopted {
-        plan.push(Action::Adopt { places });
+        // Who waits for the status finds the rest done.
+        plan.actions.insert(0, Action::Adopt { places });
     }
     // What the machine names is held before an instance is made of it. All else goes first: it has to happen even if what
     // is named does not exist.

@@ -77,8 +77,7 @@ fn conditions(observed: &Observed, failures: Option<&StartFailure>, now: Timesta
     conditions.retain(|c| c.kind == kind::READY || OWN.contains(&c.kind.as_str()) || mirrored(&c.kind));
     match instance {
         None => {
-            let missing =
-                Condition::new(kind::READY, false, "VMINotExists", "The virtual machine has no instance");
+            let missing = Condition::new(kind::READY, false, "VMINotExists", "VMI does not exist");
             let news =
                 condition::find(&conditions, kind::READY).is_none_or(|known| known.reason != missing.reason);
             condition::set(&mut conditions, missing, now);

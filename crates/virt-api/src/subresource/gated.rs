@@ -2,8 +2,10 @@
 //! what is missing.
 
 use http::{Response, StatusCode};
+use serde_json::Value;
 
 use super::objects::Instance;
+use super::options;
 use super::refusal::Refusal;
 use super::route::{Action, Scope};
 use super::{Body, Call, node};
@@ -15,7 +17,7 @@ const SEV_GATE: &str = "WorkloadEncryptionSEV";
 const INSTANCE_NOT_RUNNING: &str = "VMI is not running";
 
 /// Volumes, memory dumps.
-pub(super) async fn volumes(call: &Call<'_>, action: Action) -> Result<Response<Body>, Refusal> {
+pub(super) async fn volumes(call: &Call<'_>, action: Action, body: Body) -> Result<Response<Body>, Refusal> {
     if action == Action::RemoveMemoryDump {
         let machine = call.machine().await?;
         if machine.status.is_none_or(|status| status.memory_dump_request.is_none()) {
@@ -28,15 +30,60 @@ pub(super) async fn volumes(call: &Call<'_>, action: Action) -> Result<Response<
     if !HOTPLUG.iter().any(|gate| call.admission.config().gate(gate)) {
         return Err(Refusal::bad(HOTPLUG_OFF));
     }
-    if call.route.scope == Scope::Machine {
-        call.machine().await?;
+    let options: options::Volume = options::read(body).await?;
+    if action != Action::MemoryDump
+        && let Some(field) = options.lacks(action == Action::AddVolume)
+    {
+        return Err(Refusal::bad(format!("the request has no {field}; write which volume is meant")));
+    }
+    let volumes = if call.route.scope == Scope::Machine {
+        let machine = call.machine().await?;
         if action == Action::MemoryDump && !call.instance().await?.is_running() {
             return Err(Refusal::conflict(Scope::Instance, call.name, INSTANCE_NOT_RUNNING));
         }
-    } else if !call.instance().await?.is_running() {
-        return Err(Refusal::conflict(Scope::Instance, call.name, INSTANCE_NOT_RUNNING));
+        machine.spec.template.spec.volumes
+    } else {
+        let instance = call.instance().await?;
+        if !instance.is_running() {
+            return Err(Refusal::conflict(Scope::Instance, call.name, INSTANCE_NOT_RUNNING));
+        }
+        instance.spec.volumes
+    };
+    if let Some(why) = clash(action, &options, &volumes) {
+        return Err(Refusal::conflict(call.route.scope, call.name, why));
     }
     Err(missing("volumes that come and go while a machine runs"))
+}
+
+/// Says why a volume cannot be added to these, or taken from them.
+fn clash(action: Action, options: &options::Volume, volumes: &[Value]) -> Option<String> {
+    let name = &options.name;
+    let named = volumes.iter().find(|volume| volume["name"] == **name);
+    let source = |volume: &Value| {
+        let claim = volume["persistentVolumeClaim"]["claimName"].as_str();
+        claim.or_else(|| volume["dataVolume"]["name"].as_str()).map(str::to_owned)
+    };
+    let hotplugged = |volume: &Value| {
+        ["persistentVolumeClaim", "dataVolume"].iter().any(|kind| volume[kind]["hotpluggable"] == true)
+    };
+    match action {
+        Action::AddVolume if named.is_some() => {
+            Some(format!("Unable to add volume [{name}] because volume with that name already exists"))
+        }
+        Action::AddVolume => {
+            let wanted = source(options.volume_source.as_ref()?)?;
+            let taken = volumes.iter().any(|volume| source(volume).as_deref() == Some(&wanted));
+            taken.then(|| format!("Unable to add volume source [{wanted}] because it already exists"))
+        }
+        Action::RemoveVolume => match named {
+            None => Some(format!("Unable to remove volume [{name}] because it does not exist")),
+            Some(volume) if !hotplugged(volume) => {
+                Some(format!("Unable to remove volume [{name}] because it is not hotpluggable"))
+            }
+            Some(_) => None,
+        },
+        _ => None,
+    }
 }
 
 /// Memory encryption and its attestation. What reads refuses as plain text.
@@ -128,4 +175,36 @@ pub(super) fn profile(action: Action) -> Refusal {
 
 fn missing(what: &str) -> Refusal {
     Refusal::bad(format!("ironclad: {what} are not offered yet"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_volume_is_added_once_and_what_was_added_is_removed() {
+        let volumes = [
+            json!({"name": "root", "containerDisk": {"image": "x"}}),
+            json!({"name": "data", "persistentVolumeClaim": {"claimName": "p", "hotpluggable": true}}),
+        ];
+        let claim = |claim: &str| json!({"persistentVolumeClaim": {"claimName": claim}});
+        let cases = [
+            (Action::AddVolume, "root", claim("q"), Some("already exists")),
+            (Action::AddVolume, "new", claim("p"), Some("source [p]")),
+            (Action::AddVolume, "new", json!({"dataVolume": {"name": "p"}}), Some("source [p]")),
+            (Action::AddVolume, "new", claim("q"), None),
+            (Action::RemoveVolume, "nosuch", json!(null), Some("does not exist")),
+            (Action::RemoveVolume, "root", json!(null), Some("not hotpluggable")),
+            (Action::RemoveVolume, "data", json!(null), None),
+        ];
+        for (action, name, source, expected) in cases {
+            let source = Some(source).filter(|source| !source.is_null());
+            let options = options::Volume { name: name.to_owned(), disk: None, volume_source: source };
+            let why = clash(action, &options, &volumes);
+            assert_eq!(why.is_some(), expected.is_some(), "{action:?} {name}: {why:?}");
+            assert!(why.unwrap_or_default().contains(expected.unwrap_or_default()));
+        }
+    }
 }

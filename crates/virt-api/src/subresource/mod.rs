@@ -132,7 +132,7 @@ impl Subresources {
             | Action::SoftReboot => instance::command(call, action, request.into_body()).await,
             Action::GuestOsInfo | Action::UserList | Action::FilesystemList => guest::ask(call, action).await,
             Action::AddVolume | Action::RemoveVolume | Action::MemoryDump | Action::RemoveMemoryDump => {
-                gated::volumes(call, action).await
+                gated::volumes(call, action, request.into_body()).await
             }
             Action::SevCertificates | Action::SevMeasurement | Action::SevSession | Action::SevSecret => {
                 gated::encryption(call, action).await

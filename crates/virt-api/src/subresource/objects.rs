@@ -3,6 +3,7 @@
 use api::names::{condition, phase};
 use kube_ext::{Api, Client, Key, Kind, Meta, resources};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::refusal::Refusal;
@@ -35,6 +36,19 @@ pub(crate) struct Machine {
 pub(crate) struct MachineSpec {
     pub(crate) running: Option<bool>,
     pub(crate) run_strategy: Option<String>,
+    pub(crate) template: Template,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Template {
+    pub(crate) spec: TemplateSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TemplateSpec {
+    pub(crate) volumes: Vec<Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -88,6 +102,7 @@ pub(crate) struct Instance {
 pub(crate) struct InstanceSpec {
     pub(crate) domain: Domain,
     pub(crate) liveness_probe: Option<Value>,
+    pub(crate) volumes: Vec<Value>,
     pub(crate) termination_grace_period_seconds: Option<i64>,
 }
 
@@ -107,6 +122,7 @@ pub(crate) struct Devices {
     #[serde(rename = "autoattachVSOCK")]
     pub(crate) autoattach_vsock: Option<bool>,
     pub(crate) client_passthrough: Option<Value>,
+    pub(crate) interfaces: Vec<IgnoredAny>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

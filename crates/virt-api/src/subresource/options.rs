@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Body;
 use super::refusal::Refusal;
@@ -60,6 +61,30 @@ impl Trial {
 pub(crate) struct Freeze {
     /// A duration as Go writes it, such as `5m0s`; none means five minutes.
     pub(crate) unfreeze_timeout: Option<String>,
+}
+
+/// A volume that comes or goes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    pub(crate) disk: Option<Value>,
+    pub(crate) volume_source: Option<Value>,
+}
+
+impl Volume {
+    /// Returns the field without which nothing can be done; `comes` tells whether the volume is new.
+    pub(crate) fn lacks(&self, comes: bool) -> Option<&'static str> {
+        if self.name.is_empty() {
+            Some("name")
+        } else if comes && self.disk.is_none() {
+            Some("disk")
+        } else if comes && self.volume_source.is_none() {
+            Some("volumeSource")
+        } else {
+            None
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -154,7 +154,7 @@ pub(super) async fn port(
     parameters: &[&str],
     open: &Arc<Open>,
     clock: &Arc<dyn Clock>,
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     if call.route.scope == Scope::Machine {
         let machine = call.machine().await?;
@@ -166,10 +166,17 @@ pub(super) async fn port(
     if instance.is_paused() {
         return Err(instance.conflict("VMI is paused"));
     }
-    let Some(interface) = instance.status.interfaces.first() else {
+    let interface = instance.status.interfaces.first();
+    // An instance that its node has just been given has interfaces, and no address yet.
+    let is_coming = instance.is_on_node() && !instance.spec.domain.devices.interfaces.is_empty();
+    if interface.is_none() && !is_coming {
         return Err(Refusal::bad("no network interfaces are present"));
-    };
+    }
+    let address = interface.map(|interface| interface.ip_address.as_str()).unwrap_or_default();
     let channel = channel(parameters).map_err(|why| Refusal::internal(format!("dialing VM: {why}")))?;
+    // Datagrams are dialled without an answer, so that clients know a wrong handshake to be told of first.
+    let handshake = matches!(channel, Channel::Udp { .. }).then(|| websocket::accept(&mut request));
+    let handshake = handshake.transpose()?;
     let slot = open.take(&instance)?;
     let agent = call.nodes.agent(&instance.status.node_name).await;
     let target = match (agent, instance.is_on_node()) {
@@ -178,9 +185,13 @@ pub(super) async fn port(
             reached.agent.open(&reached.target, channel).await.map_err(|error| error.to_string())
         }
         // An agent of another process: its Pods are reached on the cluster's network.
-        _ => dial(&interface.ip_address, &channel).await,
+        _ => dial(address, &channel).await,
     };
-    carry(request, target.map_err(|why| Refusal::internal(format!("dialing VM: {why}")))?, slot, clock)
+    let target = target.map_err(|why| Refusal::internal(format!("dialing VM: {why}")))?;
+    match handshake {
+        Some((response, accepted)) => Ok(carried(response, accepted, target, slot, clock)),
+        None => carry(request, target, slot, clock),
+    }
 }
 
 /// Reads port and protocol. Failures are worded as dialling words them, since clients show them as such.
@@ -203,6 +214,9 @@ async fn dial(address: &str, channel: &Channel) -> Result<Box<dyn Stream>, Strin
         Channel::Udp { port } => ("udp", port),
         Channel::Console | Channel::Vnc { .. } => return Err("only ports are dialled".to_owned()),
     };
+    if address.is_empty() {
+        return Err(format!("dial {protocol} :{port}: the instance has no address yet"));
+    }
     let failed =
         |error: std::io::Error| format!("dial {protocol} {address}:{port}: connect: {}", error.kind());
     if protocol == "udp" {
@@ -225,12 +239,23 @@ fn carry(
     clock: &Arc<dyn Clock>,
 ) -> Result<Response<Body>, Refusal> {
     let (response, accepted) = websocket::accept(&mut request)?;
+    Ok(carried(response, accepted, target, slot, clock))
+}
+
+/// Carries bytes once the answer to the handshake is out.
+fn carried(
+    response: Response<Body>,
+    accepted: websocket::Accepted,
+    target: Box<dyn Stream>,
+    slot: Slot,
+    clock: &Arc<dyn Clock>,
+) -> Response<Body> {
     let clock = clock.clone();
     tokio::spawn(async move {
         let _slot = slot;
         accepted.carry(target, clock).await;
     });
-    Ok(response)
+    response
 }
 
 #[cfg(test)]

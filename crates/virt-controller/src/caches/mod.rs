@@ -3,6 +3,7 @@
 mod claim;
 mod instance;
 mod machine;
+mod migration;
 mod node;
 mod pod;
 mod replica_set;
@@ -15,6 +16,8 @@ use kube_ext::{Api, Cache, Context, Key, Queue, Select, Tasks};
 use self::claim::{ClaimFacts, ClaimView};
 pub(crate) use self::instance::{InstanceFacts, InstanceView};
 pub(crate) use self::machine::{MachineFacts, MachineView};
+use self::migration::MigrationFacts;
+pub(crate) use self::migration::MigrationView;
 pub(crate) use self::node::{NodeFacts, NodeView};
 pub(crate) use self::pod::{PodFacts, PodView};
 pub(crate) use self::replica_set::{SetFacts, SetView};
@@ -25,12 +28,13 @@ pub(crate) struct Queues {
     pub(crate) instances: Queue,
     pub(crate) nodes: Queue,
     pub(crate) sets: Queue,
+    pub(crate) migrations: Queue,
 }
 
 impl Queues {
     pub(crate) fn new(context: &Context) -> Self {
         let queue = || Queue::new(context.clock.clone());
-        Self { machines: queue(), instances: queue(), nodes: queue(), sets: queue() }
+        Self { machines: queue(), instances: queue(), nodes: queue(), sets: queue(), migrations: queue() }
     }
 }
 
@@ -45,6 +49,7 @@ pub(crate) struct Caches {
     pub(crate) nodes: Cache<NodeFacts>,
     /// Replica sets.
     pub(crate) sets: Cache<SetFacts>,
+    pub(crate) migrations: Cache<MigrationFacts>,
     claims: Cache<ClaimFacts>,
 }
 
@@ -62,8 +67,15 @@ impl Caches {
             .on_change(move |change| queue.add(change.key().clone()))
             .start(context, tasks);
 
+        let queue = queues.migrations.clone();
+        let migrations =
+            Cache::builder(Api::<MigrationView>::new(client), |view| Some(MigrationFacts::from(view)))
+                .on_change(move |change| queue.add(change.key().clone()))
+                .start(context, tasks);
+
         let (queue, owners) = (queues.instances.clone(), queues.machines.clone());
         let (nodes_queue, sets_queue, known_sets) = (queues.nodes.clone(), queues.sets.clone(), sets.clone());
+        let (moves, moving) = (queues.migrations.clone(), migrations.clone());
         let instances =
             Cache::builder(Api::<InstanceView>::new(client), |view| Some(InstanceFacts::from(view)))
                 .index(InstanceFacts::node)
@@ -71,6 +83,9 @@ impl Caches {
                     queue.add(change.key().clone());
                     // A machine and its instance have the same name, and so has an instance that is in a machine's way.
                     owners.add(change.key().clone());
+                    let own = |facts: &MigrationFacts| facts.instance == change.key().name;
+                    let all = moving.in_namespace(&change.key().namespace).into_iter();
+                    all.filter(|(_, facts)| own(facts)).for_each(|(key, _)| moves.add(key));
                     if let Some(node) = change.sides().last().and_then(InstanceFacts::node) {
                         nodes_queue.add(Key::cluster(node));
                     }
@@ -130,7 +145,7 @@ impl Caches {
                     .for_each(|(key, _)| queue.add(key));
             })
             .start(context, tasks);
-        Self { machines, instances, pods, nodes, sets, claims }
+        Self { machines, instances, pods, nodes, sets, migrations, claims }
     }
 
     /// Tells whether a claim that a machine names is there and has no volume yet.
@@ -148,6 +163,7 @@ impl Caches {
         self.instances.synced().await;
         self.pods.synced().await;
         self.nodes.synced().await;
+        self.migrations.synced().await;
         self.claims.synced().await;
     }
 }
