@@ -251,3 +251,51 @@ async fn services_ask_for_no_family_that_is_not_there() {
     let foreign = json!({"selector": {}, "clusterIP": "None", "ipFamilies": ["IPv6"]});
     api.post(path, service(foreign)).await.expect(201);
 }
+
+#[tokio::test]
+async fn what_subresources_take_is_held_to_its_schema() {
+    let api = Api::start().await;
+    let containers = json!([{"name": "c", "image": "example.test/c"}]);
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
+        "replicas": 2, "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": containers}}}});
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    api.post(deployments, deployment).await.expect(201);
+    api.post(PODS, pod("p")).await.expect(201);
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "s"}});
+    api.post("/api/v1/namespaces/default/serviceaccounts", account).await.expect(201);
+
+    let scale = format!("{deployments}/d/scale");
+    let put = |replicas: Value| {
+        let metadata = json!({"name": "d", "namespace": "default"});
+        json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": {"replicas": replicas}})
+    };
+    let mut other = put(3.into());
+    other["kind"] = "Deployment".into();
+    let mut unknown = put(3.into());
+    unknown["spec"]["size"] = 3.into();
+    let strict = format!("{scale}?fieldValidation=Strict");
+    api.put(&scale, put("3".into())).await.expect(400);
+    api.put(&scale, other).await.expect(400);
+    let refused = api.put(&strict, unknown).await.expect(400);
+    assert!(
+        refused["message"].as_str().is_some_and(|why| why.contains("unknown field \"spec.size\"")),
+        "{refused}"
+    );
+    let refused = api.merge(&scale, json!({"spec": {"replicas": "3"}})).await.expect(422);
+    assert_eq!(refused["details"]["causes"][0]["field"], "patch", "{refused}");
+    api.merge(&scale, json!({"kind": "Pod"})).await.expect(400);
+    api.merge(&strict, json!({"spec": {"size": 3}})).await.expect(400);
+    assert_eq!(api.get(&scale).await.expect(200)["spec"]["replicas"], 2, "nothing was changed");
+    assert_eq!(api.put(&scale, put(3.into())).await.expect(200)["spec"]["replicas"], 3);
+
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"},
+        "deleteOptions": {"preconditions": "now"}});
+    api.post(&format!("{PODS}/p/eviction"), eviction).await.expect(400);
+    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": "n"});
+    api.post(&format!("{PODS}/p/binding"), binding).await.expect(400);
+    let token = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+        "spec": {"audiences": [], "expirationSeconds": "600"}});
+    api.post("/api/v1/namespaces/default/serviceaccounts/s/token", token).await.expect(400);
+    assert_eq!(api.get(&format!("{PODS}/p")).await.expect(200)["spec"]["nodeName"], Value::Null);
+}

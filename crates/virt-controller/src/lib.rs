@@ -22,8 +22,9 @@ use kube_ext::{Context, Election, Recorder, Tasks};
 
 pub use self::config::{Config, MachineRefusals, Refusals};
 
-/// Name under which Events are reported.
+/// Names under which Events are reported; the reference's.
 const COMPONENT: &str = "virtualmachine-controller";
+const SETS_COMPONENT: &str = "virtualmachinereplicaset-controller";
 
 /// Runs all controllers until `shutdown` ends. With an election configured, only while elected.
 ///
@@ -56,7 +57,8 @@ fn controllers(context: &Context, config: &Config) -> Tasks {
     let installation = installation::Installation::watch(context, config, every_machine, &mut tasks);
     machine::start(context, config, installation.clone(), &caches, &queues, &recorder, &mut tasks);
     instance::start(context, config, installation, &caches, &queues, &recorder, &mut tasks);
-    replica_set::start(context, config, &caches, &queues, &recorder, &mut tasks);
+    let sets_recorder = Recorder::start(context, SETS_COMPONENT, &mut tasks);
+    replica_set::start(context, config, &caches, &queues, &sets_recorder, &mut tasks);
     migration::start(context, &caches, &queues, &recorder, &mut tasks);
     node::start(context, &caches, &queues, &recorder, &mut tasks);
     tasks

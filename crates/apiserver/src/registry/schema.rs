@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use machinery::field::{FieldError, Path, Problem};
+use machinery::gvk::Gvk;
 use machinery::rules::{Rules, Verdict};
 use machinery::schema::{Library, Schema, SchemaError};
 use serde_json::Value;
@@ -39,7 +40,26 @@ impl fmt::Debug for SchemaSource {
     }
 }
 
+/// What requests to subresources bring that is of another kind than their resource: group, kind, schema.
+static OF_SUBRESOURCES: [(&str, &str, SchemaSource); 4] = [
+    ("", "Binding", SchemaSource::built_in("io.k8s.api.core.v1.Binding")),
+    (
+        "authentication.k8s.io",
+        "TokenRequest",
+        SchemaSource::built_in("io.k8s.api.authentication.v1.TokenRequest"),
+    ),
+    ("autoscaling", "Scale", SchemaSource::built_in("io.k8s.api.autoscaling.v1.Scale")),
+    ("policy", "Eviction", SchemaSource::built_in("io.k8s.api.policy.v1.Eviction")),
+];
+
 impl SchemaSource {
+    /// The schema of a kind that only subresources take.
+    pub fn of_subresource(gvk: &Gvk) -> Option<&'static Self> {
+        let found =
+            OF_SUBRESOURCES.iter().find(|(group, kind, _)| gvk.group == **group && gvk.kind == **kind);
+        found.map(|(.., schema)| schema)
+    }
+
     /// No schema: anything goes.
     pub const fn none() -> Self {
         Self { origin: Origin::None, parsed: OnceLock::new() }

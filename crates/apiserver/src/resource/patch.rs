@@ -72,14 +72,14 @@ fn patched(call: &Call, kind: PatchKind, old: &Value, patch: &Value) -> Result<V
 }
 
 /// Checks a patched object as if it had been sent whole.
-fn settle(
+pub(super) fn settle(
     call: &mut Call,
     mut patched: Value,
     (old, patch): (&Value, &Value),
     duplicates: Vec<String>,
     validation: FieldValidation,
 ) -> Result<Value> {
-    let gvk = call.resource.gvk.clone();
+    let gvk = write::body_kind(call);
     if object::kind(&patched) != gvk.kind || object::api_version(&patched) != gvk.api_version() {
         let found = (object::api_version(&patched), object::kind(&patched));
         return Err(Status::bad_request(format!(
@@ -87,8 +87,9 @@ fn settle(
         ))
         .into());
     }
-    let schema = std::sync::Arc::clone(&call.resource);
-    let unknown = schema.schema.settle(&mut patched).map_err(|why| {
+    let resource = std::sync::Arc::clone(&call.resource);
+    let settled = write::body_schema(&resource, &gvk).map(|schema| schema.settle(&mut patched));
+    let unknown = settled.unwrap_or_else(|| Ok(Vec::new())).map_err(|why| {
         let shown = patch.to_string();
         Status::invalid(&gvk, object::name(old), &[FieldError::invalid(Path::new("patch"), shown, why)])
     })?;

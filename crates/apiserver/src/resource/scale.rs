@@ -7,9 +7,10 @@ use machinery::selector::LabelSelector;
 use machinery::status::Status;
 use serde_json::{Value, json};
 
+use super::decode::Decoded;
 use super::ownership::Ownership;
 use super::subresource::take;
-use super::{Call, WriteOptions, decode, present, storage, write};
+use super::{Call, FieldValidation, WriteOptions, decode, patch, present, storage, write};
 use crate::registry::Resource;
 use crate::registry::kind::ScalePaths;
 use crate::{Body, Result, audit};
@@ -32,23 +33,34 @@ pub(crate) async fn answer(
     let media_type = decode::media_type(&call.headers);
     let options = WriteOptions::parse(&call.query, kind, media_type == "application/apply-patch+yaml")?;
     let sent = match verb {
-        "patch" if media_type.contains("yaml") => decode::yaml(&body)?.value,
-        "patch" => decode::json(&body)?.value,
-        _ => decode::object(&call.headers, &body)?.value,
+        "patch" if media_type.contains("yaml") => decode::yaml(&body)?,
+        "patch" => decode::json(&body)?,
+        _ => {
+            let decoded = decode::object(&call.headers, &body)?;
+            let value = write::accept(call, decoded, options.validation)?;
+            Decoded { value, duplicates: Vec::new() }
+        }
     };
+    let Decoded { value: sent, duplicates } = sent;
     audit::requested_change(&sent);
     let owner = Ownership::update(call);
     let patching = verb == "patch";
+    let mut told = false;
     let outcome = write::update(call, &key, &options, &owner, |call, old| {
         let present = scale_of(&call.resource, old);
-        let wanted =
-            match (patching, media_type.as_str()) {
-                (false, _) => sent.clone(),
-                (true, "application/json-patch+json") => machinery::patch::json::apply(&present, &sent)
-                    .map_err(|error| Box::new(error.status()))?,
-                (true, _) => machinery::patch::merge::apply(&present, &sent)
-                    .map_err(|error| Box::new(error.status()))?,
+        let wanted = if patching {
+            let patched = match media_type.as_str() {
+                "application/json-patch+json" => machinery::patch::json::apply(&present, &sent),
+                _ => machinery::patch::merge::apply(&present, &sent),
             };
+            let patched = patched.map_err(|error| Box::new(error.status()))?;
+            // Only the first attempt reports; the others find the same.
+            let validation = if told { FieldValidation::Ignore } else { options.validation };
+            told = true;
+            patch::settle(call, patched, (old, &sent), duplicates.clone(), validation)?
+        } else {
+            sent.clone()
+        };
         let version = object::resource_version(&wanted);
         let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
         if replicas < 0 {

@@ -16,6 +16,7 @@ use super::strategy::{self, Strategy};
 use super::{Call, FieldValidation, WriteOptions, admit, metadata, present, quota, scale};
 use crate::cache::{Entry, Facets, ObjectKey, stored_bytes};
 use crate::registry::Resource;
+use crate::registry::schema::SchemaSource;
 use crate::{Result, audit, auth, conversion};
 
 /// How often a write is computed anew because the object changed meanwhile.
@@ -30,18 +31,29 @@ const GENERATED_NAMES: usize = 8;
 pub(crate) fn accept(call: &mut Call, decoded: Decoded, validation: FieldValidation) -> Result<Value> {
     let Decoded { mut value, duplicates } = decoded;
     let resource = Arc::clone(&call.resource);
-    let expected = call.subresource.as_ref().map_or(&resource.gvk, |sub| &sub.gvk).clone();
-    check_kind(&mut value, &expected, resource.custom)?;
-    if expected == resource.gvk {
-        let problems = resource.schema.settle(&mut value).map_err(|why| cannot_handle(&expected, &why))?;
+    let expected = body_kind(call);
+    let own = expected == resource.gvk;
+    check_kind(&mut value, &expected, resource.custom && own)?;
+    if let Some(schema) = body_schema(&resource, &expected) {
+        let problems = schema.settle(&mut value).map_err(|why| cannot_handle(&expected, &why))?;
         strict(call, &expected, duplicates, problems, validation)?;
     }
     audit::requested(&value, |sent| {
-        if expected == resource.gvk {
+        if own {
             default(&strategy::of(&resource), call, sent);
         }
     });
     Ok(value)
+}
+
+/// The kind of what a request brings.
+pub(super) fn body_kind(call: &Call) -> Gvk {
+    call.subresource.as_ref().map_or(&call.resource.gvk, |sub| &sub.gvk).clone()
+}
+
+/// The schema of a kind that requests to a resource, or to one of its subresources, bring.
+pub(super) fn body_schema<'r>(resource: &'r Resource, gvk: &Gvk) -> Option<&'r SchemaSource> {
+    if *gvk == resource.gvk { Some(&resource.schema) } else { SchemaSource::of_subresource(gvk) }
 }
 
 /// Treats duplicate and unknown fields as the client asked.
