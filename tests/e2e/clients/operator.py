@@ -111,7 +111,13 @@ def dynamically():
     assert forced.spec.runStrategy == "Manual"
     named = [item.metadata.name for item in machines.get(namespace="shop", label_selector="tier=gold").items]
     assert named == ["one"], named
-    assert custom.get_namespaced_custom_object("kubevirt.io", "v1", "shop", "virtualmachines", "one")["status"] is not None
+    # The status is a controller's, which may come after the answer to the creation.
+    for _ in range(300):
+        read = custom.get_namespaced_custom_object("kubevirt.io", "v1", "shop", "virtualmachines", "one")
+        if read.get("status", {}).get("printableStatus") == "Stopped":
+            break
+        time.sleep(0.1)
+    assert read["status"]["printableStatus"] == "Stopped", read
     strict = {**MACHINE, "metadata": {"name": "three"}, "spec": {**MACHINE["spec"], "memroy": 1}}
     refused(400, "memroy", lambda: custom.create_namespaced_custom_object(
         "kubevirt.io", "v1", "shop", "virtualmachines", strict, field_validation="Strict"))
