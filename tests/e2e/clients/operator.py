@@ -65,7 +65,7 @@ def typed():
     as_bob.cert_file = as_bob.key_file = None
     as_bob.api_key = {"authorization": "Bearer " + token.status.token}
     bob = client.CoreV1Api(client.ApiClient(as_bob))
-    for _ in range(50):
+    for _ in range(300):
         try:
             assert bob.list_namespaced_config_map("shop").items
             break
@@ -173,7 +173,7 @@ class Informer:
 def informed():
     core.create_namespaced_config_map("shop", {"metadata": {"name": "old", "labels": {"seen": "yes"}}})
     informer = Informer()
-    assert informer.listed.wait(20) and "old" in informer.held, informer.failed
+    assert informer.listed.wait(60) and "old" in informer.held, informer.failed
     for number in range(30):
         name = f"w{number}"
         core.create_namespaced_config_map("shop", {"metadata": {"name": name, "labels": {"seen": "yes"}}})
@@ -191,19 +191,19 @@ def informed():
 
     real = core.list_namespaced_config_map("shop", label_selector="seen=yes").items
     real = versions((item.metadata.name, item) for item in real)
-    for _ in range(100):
+    for _ in range(600):
         if informer.failed or versions(list(informer.held.items())) == real:
             break
         time.sleep(0.1)
     assert not informer.failed, informer.failed
     assert versions(informer.held.items()) == real
     informer.stopped.set()
-    informer.thread.join(20)
+    informer.thread.join(60)
 
 
 def the_end():
     core.delete_namespace("shop", propagation_policy="Foreground")
-    for _ in range(300):
+    for _ in range(900):
         try:
             core.read_namespace("shop")
             time.sleep(0.1)

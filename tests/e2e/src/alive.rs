@@ -9,6 +9,8 @@ use std::time::Duration;
 use kit::until_some;
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long one try to reach a guest may take.
+const GLANCE: Duration = Duration::from_secs(10);
 /// What the guest of `examples/hello.yaml` runs, in the place of its greeting: it tells its uptime each second, and echoes
 /// what a connection sends.
 pub const PROGRAM: &str = "(while sleep 1; do echo \"uptime $(cut -d. -f1 /proc/uptime)\" > /dev/console; done) & \
@@ -22,6 +24,21 @@ pub fn manifest() -> String {
 /// Reads the uptimes in seconds that a console shows.
 pub fn uptimes(console: &str) -> Vec<u32> {
     console.lines().filter_map(|line| line.trim().strip_prefix("uptime ")?.parse().ok()).collect()
+}
+
+/// Says whether the guest behind `address` answers. What stands before a guest may take a connection and end it at once, for
+/// as long as nothing listens behind it.
+pub fn answers(address: &str) -> bool {
+    let echo = || -> Option<String> {
+        let stream = TcpStream::connect_timeout(&address.parse().ok()?, GLANCE).ok()?;
+        stream.set_read_timeout(Some(GLANCE)).ok()?;
+        let mut stream = BufReader::new(stream);
+        stream.get_mut().write_all(b"answers\n").ok()?;
+        let mut echo = String::new();
+        stream.read_line(&mut echo).ok()?;
+        Some(echo)
+    };
+    echo().as_deref() == Some("answers\n")
 }
 
 /// One TCP connection into a guest, for a whole test.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kit::{Installation, until};
 
-use crate::machine;
+use crate::{configure, machine};
 
 /// Bytes of [`claim`].
 pub const CLAIM_SIZE: u64 = 64 << 20;
@@ -31,12 +31,7 @@ spec:
 /// # Panics
 /// When it stays closed.
 pub fn allow_host_disks(installation: &Installation) {
-    let gates = r#"{"spec":{"configuration":{"developerConfiguration":{"featureGates":["HostDisk"]}}}}"#;
-    // The object that configures the installation comes a moment after the API.
-    until("the gate is opened", PATIENCE, || {
-        let patch = ["patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type", "merge", "-p", gates];
-        installation.kubectl(&patch).success
-    });
+    configure(installation, r#"{"developerConfiguration":{"featureGates":["HostDisk"]}}"#);
     let tried = machine("tried", "hostDisk: {path: /tried, type: Disk}");
     until("the gate is open", PATIENCE, || {
         installation.kubectl_with(&["apply", "--dry-run=server", "-f", "-"], Some(&tried)).success

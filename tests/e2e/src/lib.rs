@@ -8,7 +8,11 @@ pub mod requests;
 pub mod rough;
 pub mod streams;
 
-use kit::{Installation, Options, repository};
+use std::time::Duration;
+
+use kit::{Installation, Options, repository, until};
+
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A machine that does not run.
 pub const HALTED: &str = r"
@@ -28,6 +32,22 @@ spec:
 /// Starts a control plane without an agent: objects only.
 pub fn control_plane() -> Installation {
     Installation::start(Options { nodes: 0, images: false, ..Options::default() })
+}
+
+/// Sets what the installation's own object configures, and waits until its controllers act by that.
+///
+/// # Panics
+/// When they do not.
+pub fn configure(installation: &Installation, configuration: &str) {
+    let patch = format!(r#"{{"spec":{{"configuration":{configuration}}}}}"#);
+    let patch = ["patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type", "merge", "-p", &patch];
+    // The object comes a moment after the API.
+    until("the installation is configured", PATIENCE, || installation.kubectl(&patch).success);
+    until("the controllers act by that", PATIENCE, || {
+        let object = installation.get("kubevirt", "kubevirt", "kubevirt").unwrap_or_default();
+        let seen = &object["status"]["observedGeneration"];
+        seen.is_number() && *seen == object["metadata"]["generation"]
+    });
 }
 
 /// Returns a manifest of `examples/`.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use e2e::agents::{Agent, administrator, handler_kubeconfig};
-use e2e::{BLANK, blank, container_disk, control_plane, machine};
+use e2e::{BLANK, blank, configure, container_disk, control_plane, machine};
 use kit::{Installation, Processes, kill, until};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -14,10 +14,7 @@ const NODE: &str = "node-0";
 fn agents_apart_die_alone_and_say_what_they_may_not() {
     let installation = control_plane();
     installation.load(BLANK, &[("disk/disk.img", &blank())]);
-    let settings = r#"{"spec":{"configuration":{"developerConfiguration":{"useEmulation":true}}}}"#;
-    installation
-        .kubectl(&["patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type", "merge", "-p", settings])
-        .expect("configuring the installation");
+    configure(&installation, r#"{"developerConfiguration":{"useEmulation":true}}"#);
     let mut kubelet = Agent::start(&installation, "kubelet", NODE, &administrator(&installation));
 
     // An administrator may do nearly everything, but is not the agent.

@@ -5,11 +5,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use e2e::alive::{self, Session};
+use e2e::rough::runs;
 use kit::{Installation, Options, User, program, until, until_some};
 use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(180);
-const NODE_PORT: u16 = 30779;
 /// What the manifest of the other tests says of networks.
 const NETWORK: &str = "          interfaces:
             - name: default
@@ -26,7 +26,7 @@ metadata: {name: echo}
 spec:
   type: NodePort
   selector: {app: hello}
-  ports: [{port: 7777, nodePort: 30779}]
+  ports: [{port: 7777}]
 ";
 
 /// The guest echoes, says its address, and connects to the port `port` of its gateway and of `host` for ever.
@@ -69,6 +69,7 @@ fn has_its_pods_address(user: User, is_root: bool) {
         let (line, _) = console.split_once("address ")?.1.split_once('\n')?;
         Some(line.trim().to_owned())
     });
+    until("its instance says that it runs", PATIENCE, || runs(&installation, "hello"));
     let pod = installation.list("pods").remove(0);
     let address = pod["status"]["podIP"].as_str().expect("the Pod has an address").to_owned();
     assert_eq!(told, format!("{address}/24"));
@@ -99,7 +100,9 @@ fn has_its_pods_address(user: User, is_root: bool) {
     Session::at(&format!("127.0.0.1:{forwarded}")).check("through virtctl");
     forward.kill().expect("it is killed");
     forward.wait().expect("it is reaped");
-    let service = format!("127.0.0.1:{NODE_PORT}");
+    let service = installation.get("service", "default", "echo").expect("the Service");
+    let service = format!("127.0.0.1:{}", service["spec"]["ports"][0]["nodePort"]);
+    until("the Service is served", PATIENCE, || alive::answers(&service));
     Session::at(&service).check("through the Service");
 
     // Without root, nobody reaches the guest but through our own process.
@@ -112,7 +115,7 @@ fn has_its_pods_address(user: User, is_root: bool) {
     if let Some(session) = &mut session {
         session.check("all runs again");
     }
-    until("the Service is served again", PATIENCE, || std::net::TcpStream::connect(&service).is_ok());
+    until("the Service is served again", PATIENCE, || alive::answers(&service));
     Session::at(&service).check("through the Service again");
     let uptimes = alive::uptimes(&installation.console("default", "hello"));
     assert!(uptimes.is_sorted(), "the guest was not started again: {uptimes:?}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e::{BLANK, blank, container_disk, machine};
 use kit::{Installation, Options, until, until_some};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The first bytes of a qcow2 image of 1 MiB (QEMU, docs/interop/qcow2.txt), with a change.
 fn qcow2(change: impl Fn(&mut [u8])) -> Vec<u8> {
@@ -86,9 +86,11 @@ fn what_is_wrong_with_a_disk_is_said_at_the_instance() {
             .get("vmi", "default", "secret")
             .is_some_and(|instance| instance["status"]["phase"] == "Running")
     });
-    assert_eq!(installation.condition("vmi", "secret", "Synchronized"), None);
+    until("nothing is said of the Secret any more", PATIENCE, || {
+        installation.condition("vmi", "secret", "Synchronized").is_none()
+    });
     installation
-        .kubectl(&["delete", "vm", "--all", "--wait", "--timeout", "60s"])
+        .kubectl(&["delete", "vm", "--all", "--wait", "--timeout", "120s"])
         .expect("deleting all machines");
     until("their Pods are gone", PATIENCE, || installation.list("pods").is_empty());
 }

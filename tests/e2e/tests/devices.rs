@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::process::Child;
 use std::time::Duration;
 
+use e2e::configure;
 use kit::{Installation, Options, until};
 
 /// Two guests under emulation on a busy machine.
@@ -211,14 +212,13 @@ impl Found {
 #[test]
 fn guests_find_what_their_specifications_ask_for() {
     let installation = Installation::start(Options::default());
-    let gates = r#"{"spec":{"configuration":{"developerConfiguration":{"featureGates":["PanicDevices","VideoConfig"]}}}}"#;
-    until("the installation's settings are there", PATIENCE, || {
-        installation.get("kubevirt", "kubevirt", "kubevirt").is_some()
+    let gates = r#"{"developerConfiguration":{"featureGates":["PanicDevices","VideoConfig"]}}"#;
+    configure(&installation, gates);
+    let manifest = manifest();
+    until("the gates are open", PATIENCE, || {
+        installation.kubectl_with(&["apply", "--dry-run=server", "-f", "-"], Some(&manifest)).success
     });
-    installation
-        .kubectl(&["patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type", "merge", "-p", gates])
-        .expect("switching gates on");
-    installation.apply(&manifest());
+    installation.apply(&manifest);
 
     let consoles = ["bios", "uefi"].map(|name| Console::follow(&installation, name));
     let bios = Found::wait(&consoles[0], "bios");

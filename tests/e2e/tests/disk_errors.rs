@@ -120,6 +120,7 @@ fn a_disk_that_fails_stops_its_machine_or_is_told_to_the_guest() {
     assert_eq!(told["reason"], "PausedIOError", "{told}");
     let sentence = told["message"].as_str().unwrap_or_default();
     assert!(sentence.contains("stops") && !sentence.contains("reports"), "{sentence}");
+    until("an event says so", PATIENCE, || !installation.events("hello", "IOerror").is_empty());
     assert_eq!(installation.events("hello", "IOerror").len(), 1);
 
     fragile.keep(SIZE);

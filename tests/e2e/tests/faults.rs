@@ -17,8 +17,10 @@ fn a_missing_image_is_named_and_the_machine_starts_once_it_is_there() {
         let status = machine["status"]["printableStatus"].as_str()?.to_owned();
         ["ErrImagePull", "ImagePullBackOff"].contains(&status.as_str()).then_some(())
     });
-    let story = installation.kubectl(&["get", "events", "-o", "wide"]).expect("events");
-    assert!(story.contains("ironclad.local/guest-kernel"), "the event names the image:\n{story}");
+    until("an event names the image", PATIENCE, || {
+        let story = installation.kubectl(&["get", "events", "-o", "wide"]).expect("events");
+        story.contains("ironclad.local/guest-kernel")
+    });
 
     let path = guest("guest-kernel.oci.tar");
     installation.ironclad(&["image", "load", path.to_str().expect("UTF-8")]).expect("loading the image");

@@ -14,6 +14,10 @@ fn boots_and_greets(user: User) {
     installation.apply(&example("hello.yaml").replace("GREETING", &greeting));
     until("the guest greets", PATIENCE, || installation.console("default", "hello").contains(&greeting));
 
+    until("the machine says that it runs and is ready", PATIENCE, || {
+        let machine = installation.get("vm", "default", "hello").unwrap_or_default();
+        machine["status"]["printableStatus"] == "Running" && machine["status"]["ready"] == true
+    });
     let instance = installation.get("vmi", "default", "hello").expect("the instance is there");
     assert_eq!(instance["status"]["phase"], "Running");
     let address = until_some("the guest has an address", PATIENCE, || {
@@ -21,9 +25,6 @@ fn boots_and_greets(user: User) {
         instance["status"]["interfaces"][0]["ipAddress"].as_str().map(str::to_owned)
     });
     assert!(address.parse::<std::net::IpAddr>().is_ok(), "{address} is an address");
-    let machine = installation.get("vm", "default", "hello").expect("the machine is there");
-    assert_eq!(machine["status"]["printableStatus"], "Running");
-    assert_eq!(machine["status"]["ready"], true);
 
     installation
         .kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"])

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use e2e::control_plane;
-use kit::{Installation, repository};
+use kit::{Installation, repository, until};
 use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn chart() -> String {
     repository().join("tests/e2e/clients/chart").display().to_string()
@@ -30,6 +32,10 @@ fn a_chart_is_installed_upgraded_rolled_back_and_removed() {
     let release = api.get("secret", "shop", "sh.helm.release.v1.web.v1").expect("helm's own record");
     assert_eq!(release["type"], "helm.sh/release.v1");
 
+    // Nobody changes the machine between one look of `kubectl diff` and the other.
+    let stopped = "--for=jsonpath={.status.printableStatus}=Stopped";
+    api.kubectl(&["wait", "vm/web", "-n", "shop", stopped, "--timeout", "60s"])
+        .expect("its controller saw it");
     // What is there is what the chart says: by helm's own dry run, and for whoever applies its output.
     let manifest = helm(&["get", "manifest", "web"]).expect("helm get manifest");
     let diff = api.kubectl_with(&["diff", "-n", "shop", "-f", "-"], Some(&manifest));
@@ -65,7 +71,7 @@ fn a_chart_is_installed_upgraded_rolled_back_and_removed() {
     assert!(!conflict.success && conflict.stderr.contains("colleague"), "{}", conflict.stderr);
     helm(&["upgrade", "web", &chart, "--server-side=true", "--force-conflicts"]).expect("by force");
 
-    helm(&["uninstall", "web", "--wait", "--timeout", "30s"]).expect("helm uninstall");
+    helm(&["uninstall", "web", "--wait", "--timeout", "120s"]).expect("helm uninstall");
     assert!(api.get("vm", "shop", "web").is_none() && api.get("widget", "shop", "web").is_none());
     assert!(api.get("cm", "shop", "web-farewell").is_some(), "the last hook ran");
     assert!(api.kubectl(&["get", "crd", "widgets.shop.test"]).success, "helm leaves definitions");
@@ -82,22 +88,25 @@ fn who_waits_for_what_is_not_carried_out_is_told_why() {
     assert!(!hook.success && told.contains("hooked-migrate"), "{told}");
     assert!(told.contains("Failed") && told.contains("nothing here carries it out"), "{told}");
 
-    let waited = ["install", "waits", &chart(), "--set", "replicas=1", "--wait", "--timeout", "6s"];
+    let waited = ["install", "waits", &chart(), "--set", "replicas=1", "--wait", "--timeout", "20s"];
     let waited = api.helm(&waited);
     let why = "nothing in this installation makes Pods for a Deployment";
     assert!(!waited.success && waited.stderr.contains(why), "{}{}", waited.stdout, waited.stderr);
 
     let rollout = api.kubectl(&["rollout", "status", "deployment/waits"]);
     assert!(!rollout.success && rollout.stderr.contains("exceeded its progress deadline"), "{rollout:?}");
-    api.kubectl(&["wait", "deployment/waits", "--for=condition=Stalled", "--timeout", "1s"]).expect("wait");
+    api.kubectl(&["wait", "deployment/waits", "--for=condition=Stalled", "--timeout", "20s"]).expect("wait");
     assert!(api.condition("deployment", "waits", "Progressing").is_some_and(|told| told.contains(why)));
-    assert!(!api.events("waits", "NotCarriedOut").is_empty(), "{}", api.story());
+    until("an event says so", PATIENCE, || !api.events("waits", "NotCarriedOut").is_empty());
     api.kubectl(&["scale", "deployment", "waits", "--replicas", "0"]).expect("scale");
-    api.kubectl(&["rollout", "status", "deployment/waits", "--timeout", "20s"]).expect("nothing is wanted");
+    api.kubectl(&["rollout", "status", "deployment/waits", "--timeout", "60s"]).expect("nothing is wanted");
     let job = ["create", "job", "once", "--image", "registry.example/idle:1"];
     api.kubectl(&job).expect("a Job");
-    api.kubectl(&["wait", "job/once", "--for=condition=Failed", "--timeout", "20s"]).expect("it failed");
-    let story = api.kubectl(&["describe", "job", "once"]).expect("describe");
-    assert!(story.contains("nothing in this installation makes Pods for a Job"), "{story}");
-    assert!(begun.elapsed() < Duration::from_secs(60), "nobody waits for a deadline");
+    api.kubectl(&["wait", "job/once", "--for=condition=Failed", "--timeout", "60s"]).expect("it failed");
+    until("its description says why", PATIENCE, || {
+        let story = api.kubectl(&["describe", "job", "once"]).expect("describe");
+        story.contains("nothing in this installation makes Pods for a Job")
+    });
+    // Helm gives a hook five minutes, and a Deployment has ten to make progress.
+    assert!(begun.elapsed() < Duration::from_secs(240), "nobody waits for a deadline");
 }

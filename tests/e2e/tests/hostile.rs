@@ -13,7 +13,7 @@ use kit::{Installation, Options, until, until_some};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Image with a shell.
 const TOOLS: &str = "test.local/tools:1";
 /// What is in a file of the host that no tenant may read.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use e2e::agents::{Agent, administrator, handler_kubeconfig};
 use e2e::alive::{self, Session};
 use e2e::rough::{end, hypervisors, processes, runs};
-use e2e::{BLANK, blank, container_disk, machine};
+use e2e::{BLANK, blank, configure, container_disk, machine};
 use kit::{Installation, Options, Processes, until, until_some};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -48,11 +48,9 @@ fn whoever_is_killed_in_whatever_phase_the_machine_reaches_its_state() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
     let installation = Installation::start(Options { nodes: 0, port, ..Options::default() });
     installation.load(BLANK, &[("disk/disk.img", &blank())]);
-    let settings = r#"{"spec":{"configuration":{
-        "developerConfiguration":{"useEmulation":true},"network":{"defaultNetworkInterface":"masquerade"}}}}"#;
-    installation
-        .kubectl(&["patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type", "merge", "-p", settings])
-        .expect("configuring the installation");
+    let settings = r#"{
+        "developerConfiguration":{"useEmulation":true},"network":{"defaultNetworkInterface":"masquerade"}}"#;
+    configure(&installation, settings);
     let kubelet = Agent::start(&installation, "kubelet", NODE, &administrator(&installation));
     let handler = Agent::start(&installation, "virt-handler", NODE, &handler_kubeconfig(&installation));
     let mut components = Components { installation: &installation, kubelet, handler };

@@ -18,7 +18,7 @@ use serde_json::json;
 
 const MANAGER: &str = "lamp-controller";
 const FINALIZER: &str = "lamps.example.test/cleanup";
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 const DEFINITION: &str = r"
 apiVersion: apiextensions.k8s.io/v1
@@ -119,6 +119,8 @@ async fn client(installation: &Installation) -> Client {
 fn a_controller_with_a_finalizer_works() {
     let installation = control_plane();
     installation.apply(DEFINITION);
+    let established = ["wait", "crd/lamps.example.test", "--for=condition=Established", "--timeout", "60s"];
+    installation.kubectl(&established).expect("the kind is served");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let client = runtime.block_on(client(&installation));
     let controller = {
@@ -141,7 +143,7 @@ fn a_controller_with_a_finalizer_works() {
     runtime.block_on(api.create(&PostParams::default(), &lamp)).expect("a lamp");
     let lit = |wanted: &str| {
         let wanted = format!("--for=jsonpath={{.status.lit}}={wanted}");
-        installation.kubectl(&["wait", "lamp/desk", &wanted, "--timeout", "30s"]).expect("it is lit");
+        installation.kubectl(&["wait", "lamp/desk", &wanted, "--timeout", "60s"]).expect("it is lit");
     };
     lit("3");
     let table = installation.kubectl(&["get", "lp"]).expect("a table");
@@ -156,11 +158,13 @@ fn a_controller_with_a_finalizer_works() {
     until("it comes back", SOON, || uid("desk").is_some_and(|second| second != first));
 
     // It goes when the controller has done its part, and not before.
-    installation.kubectl(&["delete", "lamp", "desk", "--timeout", "30s"]).expect("delete --wait");
+    installation.kubectl(&["delete", "lamp", "desk", "--timeout", "60s"]).expect("delete --wait");
     assert_eq!(uid("ledger-desk"), None, "the finalizer did its part");
     until("the garbage collector does its own", SOON, || uid("desk").is_none());
 
     controller.abort();
+    // It must not see what comes now.
+    drop(runtime.block_on(controller));
     runtime.block_on(api.create(&PostParams::default(), &lamp)).expect("a lamp without a controller");
     let held = r#"{"metadata":{"finalizers":["lamps.example.test/cleanup"]}}"#;
     installation.kubectl(&["patch", "lamp", "desk", "--type", "merge", "-p", held]).expect("a finalizer");

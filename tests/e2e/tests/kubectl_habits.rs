@@ -90,7 +90,7 @@ fn flags_and_kustomize_make_objects() {
     assert_eq!(container["image"], "registry.example/idle:2");
     assert_eq!(container["env"][0]["value"], "B");
     // A Pod that no node will take says so.
-    until("the Pod says why it waits", Duration::from_secs(30), || {
+    until("the Pod says why it waits", Duration::from_secs(60), || {
         api.condition("pod", "idle", "PodScheduled").is_some_and(|why| why.contains("no nodes available"))
     });
 
@@ -109,7 +109,7 @@ fn flags_and_kustomize_make_objects() {
     let machine = api.get("vm", "default", "k-halted").expect("the machine");
     assert_eq!(machine["spec"]["runStrategy"], "Manual");
     assert!(api.kubectl(&["diff", "-k", &folder]).success, "nothing differs");
-    api.kubectl(&["delete", "-k", &folder, "--timeout", "30s"]).expect("delete -k");
+    api.kubectl(&["delete", "-k", &folder, "--timeout", "60s"]).expect("delete -k");
     assert!(api.get("vm", "default", "k-halted").is_none());
 }
 
@@ -139,9 +139,9 @@ fn questions_are_answered() {
         let told = ask(&["explain", "vm.spec", "--recursive", "--output", output]);
         assert!(told.contains("runStrategy") && told.contains("containerDisk"), "{told}");
     }
-    ask(&["wait", "--for", "jsonpath={.status.phase}=Active", "namespace/default", "--timeout", "5s"]);
+    ask(&["wait", "--for", "jsonpath={.status.phase}=Active", "namespace/default", "--timeout", "30s"]);
     ask(&["create", "configmap", "late"]);
-    ask(&["wait", "--for", "create", "configmap/late", "--timeout", "5s"]);
+    ask(&["wait", "--for", "create", "configmap/late", "--timeout", "30s"]);
     let never = api.kubectl(&["wait", "--for", "jsonpath={.data.a}=b", "configmap/late", "--timeout", "1s"]);
     assert!(!never.success && never.stderr.contains("timed out"), "{never:?}");
 }
@@ -157,7 +157,7 @@ fn the_proxy_carries_requests_and_watches() {
     let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
     let curl = |more: &[&str]| {
         let output =
-            Command::new("curl").args(["-sS", "--max-time", "10"]).args(more).output().expect("curl");
+            Command::new("curl").args(["-sS", "--max-time", "60"]).args(more).output().expect("curl");
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let maps = format!("http://{address}/api/v1/namespaces/default/configmaps");
@@ -182,7 +182,7 @@ fn a_namespace_that_does_not_go_says_what_it_waits_for() {
     held(r#"["example.test/keep"]"#);
     api.kubectl(&["delete", "namespace", "shop", "--wait=false"]).expect("delete");
     let wait =
-        ["wait", "namespace/shop", "--for", "condition=NamespaceFinalizersRemaining", "--timeout", "20s"];
+        ["wait", "namespace/shop", "--for", "condition=NamespaceFinalizersRemaining", "--timeout", "60s"];
     api.kubectl(&wait).expect("it says that something stays");
     let told = |condition: &str| {
         let namespace = api.kubectl(&["get", "namespace", "shop", "-o", "json"]).expect("it is still there");
@@ -196,5 +196,5 @@ fn a_namespace_that_does_not_go_says_what_it_waits_for() {
     let refused = api.kubectl(&["create", "configmap", "late", "-n", "shop"]);
     assert!(!refused.success && refused.stderr.contains("being terminated"), "{}", refused.stderr);
     held("null");
-    api.kubectl(&["wait", "namespace/shop", "--for=delete", "--timeout", "30s"]).expect("it goes");
+    api.kubectl(&["wait", "namespace/shop", "--for=delete", "--timeout", "60s"]).expect("it goes");
 }

@@ -55,15 +55,15 @@ fn our_kinds_are_discovered_listed_and_described() {
     let described = api.kubectl(&["describe", "vm", "halted"]).expect("describe");
     assert!(described.contains("Run Strategy:") && described.contains("Halted"), "{described}");
     let waited = "--for=jsonpath={.status.printableStatus}=Stopped";
-    api.kubectl(&["wait", "vm/halted", waited, "--timeout", "30s"]).expect("wait for a field");
-    api.kubectl(&["wait", "vm/halted", "--for=condition=Ready=false", "--timeout", "30s"])
+    api.kubectl(&["wait", "vm/halted", waited, "--timeout", "60s"]).expect("wait for a field");
+    api.kubectl(&["wait", "vm/halted", "--for=condition=Ready=false", "--timeout", "60s"])
         .expect("wait for a condition");
     let table = api.kubectl(&["get", "vm"]).expect("table");
     assert!(table.starts_with("NAME") && table.contains("STATUS") && table.contains("Stopped"), "{table}");
     let refused = api.kubectl(&["wait", "vm/halted", "--for=condition=Ready", "--timeout", "1s"]);
     assert!(!refused.success && refused.stderr.contains("timed out"), "{}", refused.stderr);
     api.kubectl(&["delete", "vm", "halted", "--wait=false"]).expect("delete");
-    api.kubectl(&["wait", "vm/halted", "--for=delete", "--timeout", "30s"]).expect("wait for the end");
+    api.kubectl(&["wait", "vm/halted", "--for=delete", "--timeout", "60s"]).expect("wait for the end");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn watch_shows_changes_as_they_come() {
         let text = std::fs::read_to_string(file.path()).unwrap_or_default();
         text.lines().any(|line| line.starts_with(event) && line.contains(name))
     };
-    let soon = Duration::from_secs(20);
+    let soon = Duration::from_secs(60);
     until("the watch has listed", soon, || seen("ADDED", "halted"));
     api.apply(&HALTED.replace("name: halted", "name: second"));
     until("the watch shows what is new", soon, || seen("ADDED", "second"));

@@ -72,7 +72,7 @@ fn strangers_are_refused_and_rights_are_enforced() {
         "default:reader",
     ])
     .expect("role binding");
-    until("the right is there", Duration::from_secs(5), || {
+    until("the right is there", Duration::from_secs(60), || {
         api.kubectl(&["get", "configmaps", "--as", "system:serviceaccount:default:reader"]).success
     });
     let token = api.kubectl(&["create", "token", "reader"]).expect("token");

@@ -10,7 +10,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 #[test]
 fn a_running_machine_is_described_and_its_logs_are_read() {
     let installation = Installation::start(Options::default());
-    installation.apply(&example("hello.yaml").replace("GREETING", "greetings to kubectl"));
+    // It greets for ever: whoever begins to follow hears of it later.
+    let greet = "(while sleep 1; do echo greetings to kubectl > /dev/console; done) &";
+    installation.apply(&example("hello.yaml").replace(r#"echo "GREETING" > /dev/console"#, greet));
     let pod = until_some("the machine has its Pod", PATIENCE, || {
         let pod = installation.list("pods").into_iter().next()?;
         pod["metadata"]["name"].as_str().map(str::to_owned)
@@ -56,10 +58,10 @@ fn a_running_machine_is_described_and_its_logs_are_read() {
         ("vm", "hello", &["Printable Status:", "Running", "SuccessfulCreate"]),
     ];
     for (kind, name, told) in cases {
-        let story = installation.kubectl(&["describe", kind, name]).expect("describe");
-        for word in told {
-            assert!(story.contains(word), "kubectl describe {kind} does not tell {word}:\n{story}");
-        }
+        until(&format!("kubectl describe {kind} tells {told:?}"), PATIENCE, || {
+            let story = installation.kubectl(&["describe", kind, name]).expect("describe");
+            told.iter().all(|word| story.contains(word))
+        });
     }
 
     installation

@@ -25,10 +25,10 @@ fn apply_again_diff_label_and_delete() {
     let selected =
         api.kubectl(&["get", "vm", "-l", "tier=gold,zone in (a,b)", "-o", "name"]).expect("selector");
     assert_eq!(selected.trim(), "virtualmachine.kubevirt.io/halted");
-    until("the controller says Stopped", Duration::from_secs(20), || {
+    until("the controller says Stopped", Duration::from_secs(60), || {
         api.get("vm", "default", "halted").is_some_and(|vm| vm["status"]["printableStatus"] == "Stopped")
     });
-    api.kubectl(&["delete", "vm", "halted", "--wait", "--timeout", "30s"]).expect("delete --wait");
+    api.kubectl(&["delete", "vm", "halted", "--wait", "--timeout", "60s"]).expect("delete --wait");
     assert!(api.get("vm", "default", "halted").is_none());
 }
 
@@ -152,7 +152,7 @@ fn deleting_an_owner_cascades_as_asked() {
     };
     let delete = |owner: &str, cascade: &str| {
         let cascade = format!("--cascade={cascade}");
-        api.kubectl(&["delete", "cm", owner, "--wait", "--timeout", "30s", &cascade]).expect("delete");
+        api.kubectl(&["delete", "cm", owner, "--wait", "--timeout", "60s", &cascade]).expect("delete");
     };
     owned("strict");
     delete("strict", "foreground");
@@ -160,7 +160,7 @@ fn deleting_an_owner_cascades_as_asked() {
 
     owned("lax");
     delete("lax", "background");
-    until("the dependent follows", Duration::from_secs(20), || api.get("cm", "default", "of-lax").is_none());
+    until("the dependent follows", Duration::from_secs(60), || api.get("cm", "default", "of-lax").is_none());
 
     owned("gone");
     delete("gone", "orphan");
@@ -172,7 +172,7 @@ fn deleting_an_owner_cascades_as_asked() {
 fn what_an_installation_brings_is_made_again_and_kept_while_there_are_machines() {
     let api = control_plane();
     let there = |kind: &str, namespace: &str, name: &str| api.get(kind, namespace, name).is_some();
-    until("the installation is told of", Duration::from_secs(20), || {
+    until("the installation is told of", Duration::from_secs(60), || {
         api.get("kubevirt", "kubevirt", "kubevirt")
             .is_some_and(|object| object["status"]["phase"] == "Deployed")
     });
@@ -191,15 +191,15 @@ fn what_an_installation_brings_is_made_again_and_kept_while_there_are_machines()
     let kubevirt = api.get("kubevirt", "kubevirt", "kubevirt").expect("it stays");
     assert_eq!(kubevirt["spec"]["configuration"]["developerConfiguration"]["featureGates"][0], "HostDisk");
 
-    api.kubectl(&["delete", "vm", "halted", "--timeout", "30s"]).expect("deleting the machine");
+    api.kubectl(&["delete", "vm", "halted", "--timeout", "60s"]).expect("deleting the machine");
     api.kubectl(&["delete", "storageclass", "local", "--wait=false"]).expect("deleting the class");
     api.kubectl(&["delete", "namespace", "kubevirt", "--wait=false"]).expect("deleting the namespace");
-    until("all is there again", Duration::from_secs(60), || {
+    until("all is there again", Duration::from_secs(120), || {
         let new = api.get("kubevirt", "kubevirt", "kubevirt");
         there("storageclass", "", "local")
             && new.is_some_and(|new| new["metadata"]["uid"] != kubevirt["metadata"]["uid"])
     });
-    until("that the settings are lost is said", Duration::from_secs(20), || {
+    until("that the settings are lost is said", Duration::from_secs(60), || {
         api.kubectl(&["get", "events", "-n", "kubevirt"]).stdout.contains("SettingsReset")
     });
 }

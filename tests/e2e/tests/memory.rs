@@ -7,7 +7,7 @@ use e2e::rough::{processes, runs};
 use e2e::{BLANK, blank, container_disk, example, machine};
 use kit::{Installation, Options, until, until_some};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Returns the directory that counts the memory of process `pid`, where there are control groups for that.
 fn memory_group(pid: i32) -> Option<PathBuf> {
