@@ -91,7 +91,7 @@ async fn watches_send_frames() {
     let api = Api::start().await;
     api.post(MAPS, json!({"metadata": {"name": "a"}})).await.expect(201);
     let path = format!(
-        "{MAPS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1"
+        "{MAPS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=3"
     );
     let (code, media_type, bytes) = get(&api, &path, PROTOBUF).await;
     assert_eq!((code, &*media_type), (200, "application/vnd.kubernetes.protobuf;stream=watch"));

@@ -71,7 +71,7 @@ fn one_queue() -> Value {
 /// Waits until an object is as wanted.
 async fn until(api: &Api, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
-    for _ in 0..200 {
+    for _ in 0..600 {
         let answer = api.get(path).await;
         if answer.status == 200 && wanted(&answer.body) {
             return answer.body;

@@ -176,7 +176,7 @@ async fn version_2_says_of_custom_resources_what_it_can() {
     assert_eq!(list["operationId"], "listExampleTestV1NamespacedWidget");
     assert_eq!(list["responses"]["200"]["schema"]["$ref"], "#/definitions/test.example.v1.WidgetList");
     api.delete(&format!("{DEFINITIONS}/widgets.example.test"), json!({})).await.expect(200);
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if api.get("/openapi/v2").await.expect(200)["definitions"].get("test.example.v1.Widget").is_none() {
             return;
         }

@@ -18,7 +18,7 @@ async fn limit(api: &Api, hard: Value) {
 
 /// Waits until so much is used.
 async fn used(api: &Api, expected: Value) {
-    for _ in 0..200 {
+    for _ in 0..1200 {
         let quota = api.get(&format!("{QUOTAS}/q")).await.expect(200);
         if quota["status"]["used"] == expected {
             assert_eq!(quota["status"]["hard"], quota["spec"]["hard"]);

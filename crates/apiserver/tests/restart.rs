@@ -8,14 +8,27 @@ use std::time::Duration;
 use apiserver::{ApiServer, Initial};
 use common::{Api, CONFIG_MAPS, WIDGETS, config_map, widget, widgets};
 use serde_json::json;
-use store::{List, Retention, SqliteStore, Store as _, Write};
+use store::{Error, Found, List, Retention, SqliteStore, Store as _, Write};
 
 async fn start(directory: &std::path::Path) -> Api {
-    let path = directory.join("store.db");
     let mut initial = Initial::default();
-    let store = SqliteStore::open_with(&path, Retention::default(), |found| initial.add(found));
-    let builder = ApiServer::builder(Arc::new(store.expect("the store opens"))).initial(initial);
+    let store = open(directory, |found| initial.add(found)).await;
+    let builder = ApiServer::builder(Arc::new(store)).initial(initial);
     Api { server: builder.crds([widgets()]).build().await.expect("the server starts") }
+}
+
+/// Opens the store. A server that was dropped may be at work for a moment longer.
+async fn open(directory: &std::path::Path, mut each: impl FnMut(Found<'_>)) -> SqliteStore {
+    let path = directory.join("store.db");
+    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        match SqliteStore::open_with(&path, Retention::default(), &mut each) {
+            Err(Error::Locked { .. }) if tokio::time::Instant::now() < patience => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            opened => return opened.expect("the store opens"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,12 +72,11 @@ async fn a_policy_that_was_left_unchecked_is_checked_at_the_next_start() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let patience = Duration::from_secs(30);
+    let patience = Duration::from_secs(60);
     tokio::time::timeout(patience, checked(&api)).await.expect("it is checked when it is made");
     drop(api);
 
-    let store =
-        SqliteStore::open(&directory.path().join("store.db"), Retention::default()).expect("the store opens");
+    let store = open(directory.path(), |_| ()).await;
     let found = store.list(&List::default()).await.expect("a list").entries;
     let entry = found.iter().find(|entry| entry.key.ends_with("/typed")).expect("the policy");
     let mut policy: serde_json::Value = serde_json::from_slice(&entry.value).expect("JSON");
@@ -96,7 +108,7 @@ async fn what_every_cluster_has_is_made_again_when_it_is_deleted() {
     for path in &paths {
         api.delete(path, json!({})).await.expect(200);
     }
-    let patience = tokio::time::Instant::now() + Duration::from_secs(30);
+    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
     for path in &paths {
         while api.get(path).await.status != http::StatusCode::OK {
             assert!(tokio::time::Instant::now() < patience, "{path} stays away");
@@ -124,7 +136,7 @@ async fn a_watcher_that_missed_something_is_told_to_list_again() {
     let api = start(directory.path()).await;
     let revision =
         |object: &serde_json::Value| object["metadata"]["resourceVersion"].as_str().expect("one").to_owned();
-    let from = |revision: &str| format!("{CONFIG_MAPS}?watch=1&resourceVersion={revision}&timeoutSeconds=5");
+    let from = |revision: &str| format!("{CONFIG_MAPS}?watch=1&resourceVersion={revision}&timeoutSeconds=60");
     let mut lines = api.watch(&from(&revision(&seen))).await;
     let event = lines.next().await.expect("an event");
     assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)), "{event}");
@@ -152,8 +164,7 @@ async fn what_an_earlier_release_took_can_be_changed() {
         "template": {"metadata": {"labels": {"app": "old"}}, "spec": {"containers": [container]}}}});
     api.post(DEPLOYMENTS, deployment).await.expect(201);
     drop(api);
-    let store =
-        SqliteStore::open(&directory.path().join("store.db"), Retention::default()).expect("the store opens");
+    let store = open(directory.path(), |_| ()).await;
     let found = store.list(&List::default()).await.expect("a list").entries;
     let entry =
         found.into_iter().find(|entry| entry.key.contains("deployments") && entry.key.ends_with("/old"));

@@ -32,7 +32,7 @@ async fn a_question_says_what_kubernetes_says() {
     api.delete(&format!("{CONFIG_MAPS}/a"), json!({"propagationPolicy": "Background"})).await.expect(200);
     let asked = server.asked();
     let paths: Vec<&str> = asked.iter().map(|(path, _)| path.as_str()).collect();
-    assert_eq!(paths, ["/v?timeout=5s"; 3]);
+    assert_eq!(paths, ["/v?timeout=30s"; 3]);
     let (create, update, delete) = (&asked[0].1["request"], &asked[1].1["request"], &asked[2].1["request"]);
     assert_eq!(asked[0].1["apiVersion"], "admission.k8s.io/v1");
     let kind = json!({"group": "", "version": "v1", "kind": "ConfigMap"});
@@ -93,7 +93,10 @@ async fn changes_are_seen_by_later_webhooks_and_again_by_earlier_ones() {
     let made = api.post(CONFIG_MAPS, config_map("x", json!({"k": "v"}))).await.expect(201);
     assert_eq!(made["data"], json!({"k": "v", "never": "1", "count": "2", "late": "yes"}));
     let paths: Vec<String> = server.asked().into_iter().map(|(path, _)| path).collect();
-    assert_eq!(paths, ["/never?timeout=5s", "/needed?timeout=5s", "/late?timeout=5s", "/needed?timeout=5s"]);
+    assert_eq!(
+        paths,
+        ["/never?timeout=30s", "/needed?timeout=30s", "/late?timeout=30s", "/needed?timeout=30s"]
+    );
 }
 
 #[tokio::test]
@@ -208,7 +211,7 @@ async fn one_that_does_not_answer_counts_as_its_policy_says() {
     for (client, why) in [
         (
             dead,
-            "Post \"https://127.0.0.1:9/none?timeout=1s\": dial tcp 127.0.0.1:9: connect: connection refused",
+            "Post \"https://127.0.0.1:9/none?timeout=30s\": dial tcp 127.0.0.1:9: connect: connection refused",
         ),
         (server.client("/silent"), "context deadline exceeded"),
         (
@@ -220,8 +223,11 @@ async fn one_that_does_not_answer_counts_as_its_policy_says() {
         (untrusted, "tls: failed to verify certificate"),
         (json!({"service": {"namespace": "default", "name": "nobody"}}), "service \"nobody\" not found"),
     ] {
+        // Only the silent one is not heard to its end.
+        let seconds = if why == "context deadline exceeded" { 1 } else { 30 };
         for policy in ["Ignore", "Fail"] {
-            let hook = webhook("w", client.clone(), json!({"failurePolicy": policy, "timeoutSeconds": 1}));
+            let changes = json!({"failurePolicy": policy, "timeoutSeconds": seconds});
+            let hook = webhook("w", client.clone(), changes);
             validating(&api, "w", vec![hook]).await;
             let answer = api.post(CONFIG_MAPS, config_map("a", json!({}))).await;
             if policy == "Ignore" {
@@ -282,7 +288,7 @@ async fn a_service_is_reached_at_its_endpoints() {
     api.post("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", slice).await.expect(201);
     let made = api.post(CONFIG_MAPS, config_map("a", json!({"k": "v"}))).await.expect(201);
     assert_eq!(made["data"]["by"], "service");
-    assert_eq!(server.asked()[0].0, "/m?timeout=5s");
+    assert_eq!(server.asked()[0].0, "/m?timeout=30s");
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ fn run(spec: &JailSpec) -> (Exit, String) {
     let launch = host::jail::start(&helper(), spec).expect("the jail is made");
     let process = launch.first().open().expect("it opens").expect("it waits");
     launch.proceed().expect("the program runs");
-    assert!(process.wait(Duration::from_secs(20)), "the program ends");
+    assert!(process.wait(Duration::from_secs(60)), "the program ends");
     let exit = process.exit().expect("its end is known");
     (exit, std::fs::read_to_string(&spec.log).expect("a log"))
 }
@@ -129,7 +129,7 @@ fn a_launch_that_nobody_proceeds_with_ends() {
     let launch = host::jail::start(&helper(), &jail(directory.path(), "true")).expect("the jail is made");
     let process = launch.first().open().expect("it opens").expect("it waits");
     drop(launch);
-    assert!(process.wait(Duration::from_secs(20)));
+    assert!(process.wait(Duration::from_secs(60)));
     assert_eq!(process.exit(), Some(Exit::Code(1)));
 }
 
@@ -142,6 +142,6 @@ fn killing_the_first_process_ends_the_whole_pod() {
     let process = launch.first().open().expect("it opens").expect("it waits");
     launch.proceed().expect("the program runs");
     process.kill().expect("it is killed");
-    assert!(process.wait(Duration::from_secs(20)));
+    assert!(process.wait(Duration::from_secs(60)));
     assert_eq!(process.exit(), Some(Exit::Signal(9)));
 }

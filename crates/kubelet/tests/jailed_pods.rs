@@ -39,7 +39,7 @@ impl NodeNamespace {
             return Self(None);
         }
         let mut child = Command::new("unshare")
-            .args(["-n", "sh", "-c", "echo ready; exec sleep 300"])
+            .args(["-n", "sh", "-c", "echo ready; exec sleep 900"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("unshare starts");
@@ -110,7 +110,7 @@ fn config(root: &Path, namespace: Option<PathBuf>) -> KubeletConfig {
 /// What a Pod could leave behind on the host.
 #[derive(Debug, PartialEq, Eq)]
 struct HostState {
-    mounts: String,
+    mounts: Vec<String>,
     links: String,
     rules: String,
     groups: Vec<PathBuf>,
@@ -136,8 +136,11 @@ fn host_state(root: &Path, node: &NodeNamespace, cgroup: &str) -> HostState {
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         line.contains(&root.display().to_string()).then_some(line)
     });
+    // Others mount and unmount meanwhile.
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let ours = mounts.lines().filter(|line| line.contains(&root.display().to_string()));
     HostState {
-        mounts: std::fs::read_to_string("/proc/self/mountinfo").expect("mounts"),
+        mounts: ours.map(str::to_owned).collect(),
         links: node.run(&["ip", "-o", "link"]),
         rules: node.run(&["nft", "list", "ruleset"]),
         groups,
@@ -182,7 +185,7 @@ fn order(config: &KubeletConfig, uid: &str, script: &str, images: Vec<(String, P
 }
 
 async fn ends(jails: &Jails, record: &Record) -> Life {
-    tokio::time::timeout(Duration::from_secs(20), jails.ended(record)).await.expect("it ends in time");
+    tokio::time::timeout(Duration::from_secs(60), jails.ended(record)).await.expect("it ends in time");
     jails.life(record).await
 }
 
@@ -222,7 +225,7 @@ async fn a_pod_runs_and_leaves_nothing_behind() {
     let address = record.address.expect("an address");
     let log = config.pods().join("uid-1/containers/compute/0.log");
     let expected = format!("hello\ncontent\nimage-is-read-only\naddr:{address}\n107\n");
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if std::fs::read_to_string(&log).is_ok_and(|text| text.ends_with("107\n")) {
             break;
         }
@@ -247,7 +250,16 @@ async fn a_pod_runs_and_leaves_nothing_behind() {
     remove_everything(&config).expect("all is removed");
     std::fs::remove_dir_all(image).expect("the image is removed");
     std::fs::remove_dir_all(&config.network.state).expect("the network's state is removed");
-    assert_eq!(host_state(root.path(), &node, &config.cgroup), before);
+    let mut after = host_state(root.path(), &node, &config.cgroup);
+    // Processes that were killed may take a moment to be gone.
+    for _ in 0..600 {
+        if after == before {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        after = host_state(root.path(), &node, &config.cgroup);
+    }
+    assert_eq!(after, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,9 @@ mod guest;
 mod holder;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use holder::{Holder, as_ordinary_user, config, helper, is_root};
 use network::binding::{self, Binding, Masquerade, Port, Protocol, Spec};
@@ -42,13 +43,18 @@ fn addresses(attachment: &Attachment) -> Vec<IpAddr> {
     std::iter::once(four).chain(attachment.address6.map(IpAddr::V6)).collect()
 }
 
-/// Has a program in the namespace of `from` connect to the port 22 of `to`.
-fn connect(from: &Holder, to: Ipv4Addr) -> Child {
-    Command::new("nsenter")
+/// Has a program in the namespace of `from` connect to the port 22 of `to`; returns whom the machine `own` behind `tap` sees.
+fn connects(from: &Holder, to: Ipv4Addr, tap: &OwnedFd, own: Ipv4Addr) -> Ipv4Addr {
+    let mut connecting = Command::new("nsenter")
         .args(["-n", "-t", &from.pid().to_string(), "busybox", "nc", &to.to_string(), "22"])
         .stdin(Stdio::null())
         .spawn()
-        .expect("nsenter starts")
+        .expect("nsenter starts");
+    let seen = guest::await_connection(tap, own, 22);
+    connecting.kill().expect("it is killed");
+    connecting.wait().expect("it is reaped");
+    guest::forget(tap);
+    seen
 }
 
 #[test]
@@ -77,10 +83,7 @@ fn a_machine_behind_its_pod_gets_a_lease_and_connections() {
     assert_eq!(again.lease, prepared.lease);
 
     let tap = prepared.tap.as_ref().expect("a tap");
-    let mut connecting = connect(&node, attachment.address);
-    guest::await_connection(tap, Ipv4Addr::new(10, 0, 2, 2), 22);
-    connecting.kill().expect("it is killed");
-    connecting.wait().expect("it is reaped");
+    connects(&node, attachment.address, tap, Ipv4Addr::new(10, 0, 2, 2));
 }
 
 #[test]
@@ -188,10 +191,7 @@ fn a_machine_has_its_pods_address() {
         again.rules.wait().expect(accident);
         assert_eq!(left_over(&pod), "", "{accident}");
         for (from, to, seen) in [(&node, address, gateway), (&pod, Ipv4Addr::LOCALHOST, spare)] {
-            let mut connecting = connect(from, to);
-            assert_eq!(guest::await_connection(tap, address, 22), seen, "{accident}");
-            connecting.kill().expect("it is killed");
-            connecting.wait().expect("it is reaped");
+            assert_eq!(connects(from, to, tap, address), seen, "{accident}");
         }
     }
 
@@ -200,10 +200,7 @@ fn a_machine_has_its_pods_address() {
     let mended = network.mend(|_| Some(pod.pid())).expect("it is mended");
     assert!(mended.iter().any(|what| what.contains("p0002")), "{mended:?}");
     assert_eq!(left_over(&pod), "");
-    let mut connecting = connect(&node, address);
-    assert_eq!(guest::await_connection(tap, address, 22), gateway);
-    connecting.kill().expect("it is killed");
-    connecting.wait().expect("it is reaped");
+    assert_eq!(connects(&node, address, tap, address), gateway);
     network.teardown().expect("it is removed");
     assert_eq!(node.run(&["nft", "list", "ruleset"]), "");
 }

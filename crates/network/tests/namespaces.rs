@@ -125,12 +125,15 @@ fn nodes_with_namespaces_of_their_own_reach_each_others_pods() {
         namespace: Some(host.namespace()),
     };
     let look = || {
+        // Others mount and unmount meanwhile.
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        let ours = mounts.lines().filter(|line| line.contains(&root.path().display().to_string()));
+        let ours: Vec<String> = ours.map(str::to_owned).collect();
         (
             host.run(&["ip", "-o", "link"]),
             host.run(&["ip", "route"]),
             host.run(&["nft", "list", "ruleset"]),
-            mounts,
+            ours,
         )
     };
     let before = look();

@@ -14,6 +14,8 @@ use plan::endpoints::Pod;
 use plan::traffic::{Endpoint, LocalNode, Peer, PeerPort, Policy, Port, Rule, Service};
 
 const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 9);
+/// The kernel tries again after a second, should the first packet get lost.
+const PATIENCE: Duration = Duration::from_millis(2500);
 
 /// Connects from inside a namespace; returns who the listener saw.
 fn connect(
@@ -22,7 +24,7 @@ fn connect(
     listener: &TcpListener,
 ) -> Result<IpAddr, std::io::Error> {
     let to = to.into();
-    let stream = from.enter(move || TcpStream::connect_timeout(&to, Duration::from_millis(700)))?;
+    let stream = from.enter(move || TcpStream::connect_timeout(&to, PATIENCE))?;
     let (_, peer) = listener.accept()?;
     drop(stream);
     Ok(peer.ip())
@@ -178,7 +180,7 @@ fn policies_and_addresses_hold() {
     // A Pod that takes its neighbour's address is not heard, not even by the node.
     let ping = |source: Ipv4Addr| {
         let (source, to) = (source.to_string(), at.gateway.to_string());
-        a.status(&["busybox", "ping", "-c1", "-W1", "-I", &source, &to])
+        a.status(&["busybox", "ping", "-c1", "-W3", "-I", &source, &to])
     };
     assert!(ping(at.address), "its own address is heard");
     a.run(&["ip", "addr", "add", &format!("{}/32", bt.address), "dev", "eth0"]);
@@ -209,7 +211,7 @@ fn the_other_family_is_held_alike() {
     assert_eq!(connect(a, (gateway, 9000), &host).expect("the node's services"), IpAddr::V6(at));
 
     // What has an address of the link only would pass by the policies.
-    let ping = |command: &[&str]| a.status(&[&["busybox", "ping6", "-c1", "-W1"], command].concat());
+    let ping = |command: &[&str]| a.status(&[&["busybox", "ping6", "-c1", "-W3"], command].concat());
     a.run(&["ip", "-6", "addr", "add", "fe80::99/64", "dev", "eth0", "nodad"]);
     assert!(!ping(&["-I", "fe80::99", "fe80::1%eth0"]), "not with the link's own address");
     let (at_text, bt_text, gateway_text) = (at.to_string(), bt.to_string(), gateway.to_string());

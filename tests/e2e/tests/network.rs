@@ -193,8 +193,11 @@ fn machines_serve_each_other_as_far_as_policies_let_them() {
     let slice = slice.expect("the Service has a slice");
     assert_eq!(slice["endpoints"][0]["addresses"][0], server["ipAddress"]);
     assert_eq!(slice["ports"][0]["port"], 80, "the name of the port was found in the Pod");
-    let endpoints = installation.get("endpoints", "default", "web").expect("the Service has Endpoints");
-    assert_eq!(endpoints["subsets"][0]["addresses"][0]["ip"], server["ipAddress"]);
+    // They are written after the slices.
+    until("the Service has Endpoints", PATIENCE, || {
+        let endpoints = installation.get("endpoints", "default", "web").unwrap_or_default();
+        endpoints["subsets"][0]["addresses"][0]["ip"] == server["ipAddress"]
+    });
     assert_eq!(server["ipAddresses"][0], server["ipAddress"]);
     if let Some(six) = server["ipAddresses"][1].as_str() {
         // The guest has its address by its script, and the way back by what its router says.
@@ -239,7 +242,9 @@ fn machines_serve_each_other_as_far_as_policies_let_them() {
 
     // The control plane may go: rules and guests stay.
     installation.kill();
-    says_by_itself(|| page(NODE_PORT));
+    until("the node's port answers without the control plane", PATIENCE, || {
+        page(NODE_PORT).is_some_and(|page| page.contains("hello from server"))
+    });
     installation.up();
     says_again(&installation, "hello from server");
     finds_again(&installation, &names);
@@ -253,7 +258,7 @@ fn machines_serve_each_other_as_far_as_policies_let_them() {
         "client",
         "--ignore-not-found",
     ]);
-    until("nothing speaks of the Service any more", Duration::from_secs(30), || {
+    until("nothing speaks of the Service any more", PATIENCE, || {
         let rules = std::process::Command::new("nft").args(["list", "ruleset"]).output().expect("nft runs");
         !String::from_utf8_lossy(&rules.stdout).contains(CLUSTER_IP)
             && installation
@@ -262,11 +267,6 @@ fn machines_serve_each_other_as_far_as_policies_let_them() {
                 .all(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] != "web")
             && installation.get("endpoints", "default", "web").is_none()
     });
-}
-
-fn says_by_itself(page: impl Fn() -> Option<String>) {
-    let answer = page().expect("the node's port answers without the control plane");
-    assert!(answer.contains("hello from server"), "{answer}");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn a_small_network_and_a_port_that_somebody_has_are_told_of() {
     let port = held.local_addr().expect("an address").port().to_string();
     let service = ["create", "service", "nodeport", "held", "--tcp", "80", "--node-port", &port];
     installation.kubectl(&service).expect("a Service");
-    until("its author is told", Duration::from_secs(30), || {
+    until("its author is told", PATIENCE, || {
         installation.events("held", "PortTakenOver").iter().any(|message| message.contains(&port))
     });
 
@@ -319,16 +319,16 @@ fn without_root_a_port_of_the_node_is_carried_and_a_policy_is_not_silently_ignor
     until("the node's port answers", PATIENCE, || {
         page(NODE_PORT).is_some_and(|page| page.contains("hello from server"))
     });
-    until("the policy's author is told", Duration::from_secs(10), || {
+    until("the policy's author is told", PATIENCE, || {
         installation.events("server", "NotEnforced").iter().any(|message| message.contains("as root"))
     });
     installation
         .kubectl(&["create", "service", "clusterip", "unserved", "--tcp", "80"])
         .expect("a Service without a port of the node");
-    until("its author is told", Duration::from_secs(10), || {
+    until("its author is told", PATIENCE, || {
         installation.events("unserved", "NotServed").iter().any(|message| message.contains("spec.clusterIP"))
     });
     assert!(installation.events("web", "NotServed").is_empty(), "its port of the node is served");
     installation.kubectl(&["delete", "service", "web"]).expect("deleting the Service");
-    until("the port is closed", Duration::from_secs(10), || page(NODE_PORT).is_none());
+    until("the port is closed", PATIENCE, || page(NODE_PORT).is_none());
 }

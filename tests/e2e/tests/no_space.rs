@@ -57,7 +57,10 @@ fn a_guest_that_fills_its_node_waits_and_goes_on() {
             .is_some_and(|vm| vm["status"]["printableStatus"] == "Paused")
             && installation.condition("vm", "hello", "Paused").as_ref() == Some(&told)
     });
-    assert_eq!(installation.events("hello", "IOerror"), [told]);
+    let events = until_some("an event says it, too", PATIENCE, || {
+        Some(installation.events("hello", "IOerror")).filter(|events| !events.is_empty())
+    });
+    assert_eq!(events, [told]);
 
     // A second machine is not started into the same misery.
     installation.apply(&machine("late", &container_disk(BLANK)));

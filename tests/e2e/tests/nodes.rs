@@ -12,7 +12,8 @@ const NODE: &str = "node-away";
 
 #[test]
 fn a_node_that_comes_back_goes_on_with_the_machines_that_were_not_given_up() {
-    let installation = Installation::start(Options { images: false, node_grace: 12, ..Options::default() });
+    // Signs of life come every ten seconds, on a busy machine later.
+    let installation = Installation::start(Options { images: false, node_grace: 30, ..Options::default() });
     installation.load(BLANK, &[("disk/disk.img", &blank())]);
     let mut agents = [
         Agent::start(&installation, "kubelet", NODE, &administrator(&installation)),

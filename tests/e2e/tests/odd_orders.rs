@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kit::{Installation, Options, Output, program, until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A machine with nothing to boot: it never heeds its power button.
 const DEAF: &str = "

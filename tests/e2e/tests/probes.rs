@@ -7,7 +7,7 @@ use e2e::rough::runs;
 use e2e::streams::Proxy;
 use kit::{Installation, Options, until, until_some};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// What the guest runs: a web server, and a shell for whoever connects.
 const SERVES: &str = "mkdir -p /www; httpd -p 80 -h /www; nc -ll -p 7777 -e /bin/sh > /dev/null 2>&1 &";
 
@@ -30,13 +30,15 @@ fn probed(name: &str, command: &str, probes: &str) -> String {
 #[test]
 fn a_guest_is_ready_and_alive_as_its_probes_find() {
     let installation = Installation::start(Options::default());
-    // A guest that boots on a busy machine is not dead: its agent may take a minute to answer for the first time.
+    // A guest that boots on a busy machine is not dead: its machine may take half a minute to start, and its agent more to
+    // answer for the first time.
     let probes =
-        "      readinessProbe: {httpGet: {port: http, path: /ready}, periodSeconds: 1, timeoutSeconds: 5}
+        "      readinessProbe: {httpGet: {port: http, path: /ready}, periodSeconds: 1, timeoutSeconds: 15}
       livenessProbe:
         exec: {command: [test, '!', -e, /www/dead]}
+        initialDelaySeconds: 30
         periodSeconds: 1
-        timeoutSeconds: 15
+        timeoutSeconds: 30
         failureThreshold: 6
 ";
     installation.apply(&probed("web", SERVES, probes));
@@ -49,7 +51,9 @@ fn a_guest_is_ready_and_alive_as_its_probes_find() {
     assert!(!runs(&installation, "web"));
 
     let proxy = Proxy::start(&installation);
-    let mut shell = proxy.open("/web/portforward/7777/tcp");
+    // The shell comes after the web server.
+    let mut shell =
+        until_some("the guest listens", PATIENCE, || proxy.try_open("/web/portforward/7777/tcp").ok());
     shell.send(b"touch /www/ready\n");
     until("it is ready", PATIENCE, || runs(&installation, "web"));
     until("the machine says so", PATIENCE, || {
@@ -91,11 +95,13 @@ fn a_guest_is_ready_and_alive_as_its_probes_find() {
     until("the machine says how its instance failed", PATIENCE, || {
         installation.condition("vm", "web", "Failure").is_some_and(|failure| failure.contains(&told))
     });
-    let unhealthy = installation.list("events").into_iter().filter(|event| event["reason"] == "Unhealthy");
-    let unhealthy: Vec<_> =
-        unhealthy.filter_map(|event| event["message"].as_str().map(str::to_owned)).collect();
     for word in ["Readiness probe failed: HTTP", "Liveness probe failed: test"] {
-        assert!(unhealthy.iter().any(|told| told.starts_with(word)), "{unhealthy:?}");
+        until(&format!("an event says: {word}"), PATIENCE, || {
+            installation.list("events").iter().any(|event| {
+                let told = event["message"].as_str().unwrap_or_default();
+                event["reason"] == "Unhealthy" && told.starts_with(word)
+            })
+        });
     }
     until("the guest that was found dead is gone", PATIENCE, || {
         let instance = installation.get("vmi", "default", "web");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e::{blank, container_disk, machine};
 use kit::{Installation, Options, REGISTRY_PASSWORD, REGISTRY_USER, Registry, until, until_some};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 #[test]
 fn a_private_image_needs_trust_and_a_secret_and_is_checked() {

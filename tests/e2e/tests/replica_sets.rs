@@ -120,7 +120,11 @@ fn instances_are_claimed_and_let_go() {
         "apiVersion: kubevirt.io/v1\nkind: VirtualMachineInstance\nmetadata: {name: lonely, labels: {app: web}}\n\
          spec: {domain: {memory: {guest: 64Mi}, devices: {}}}\n",
     );
-    let uid = installation.get("vmi", "default", "lonely").expect("it is there")["metadata"]["uid"].clone();
+    // Whoever gave it a phase knows it, and makes no other one in its stead.
+    let lonely = until_some("the controllers have seen it", PATIENCE, || {
+        installation.get("vmi", "default", "lonely").filter(|lonely| lonely["status"]["phase"].is_string())
+    });
+    let uid = lonely["metadata"]["uid"].clone();
     installation.apply(&idle("web", 2));
     is(&installation, "web", 2);
     assert!(own(&installation, "web").contains(&"lonely".to_owned()), "it is claimed");
@@ -167,7 +171,7 @@ fn what_is_in_the_way_is_said() {
     );
     assert!(failure["message"].as_str().is_some_and(|text| text.contains("quota")), "{failure}");
     is(&installation, "many", 3);
-    assert!(!installation.events("many", "FailedCreate").is_empty(), "an Event tells it, too");
+    until("an Event tells it, too", PATIENCE, || !installation.events("many", "FailedCreate").is_empty());
     installation.kubectl(&["delete", "resourcequota", "few"]).expect("deleting the quota");
     is(&installation, "many", 12);
     until("the failure is over", PATIENCE, || condition(&installation, "many", "ReplicaFailure").is_none());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e::alive::{self, Session};
 use e2e::rough::{self, runs};
 use e2e::{BLANK, blank, container_disk, machine};
-use kit::{Installation, Options, Processes, break_connections, kill, until};
+use kit::{Installation, Options, Processes, break_connections, kill, until, until_some};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 #[test]
@@ -28,10 +28,12 @@ fn a_guest_and_its_connections_outlive_everything_of_ours() {
     let uid = text(&installation, "/metadata/uid");
     let processes = Processes::of(&uid).expect("its Pod runs");
     let hypervisor = processes.hypervisor().expect("its hypervisor runs");
-    let launcher = || processes.launcher().expect("its supervisor runs");
+    let launcher = || until_some("its supervisor runs", PATIENCE, || processes.launcher());
     // Without root, nobody reaches the guest but by port-forward; that it counts on has to do.
     let is_root = rustix::process::geteuid().is_root();
-    let address = text(&installation, "/status/interfaces/0/ipAddress");
+    let address = until_some("the instance shows its address", PATIENCE, || {
+        Some(text(&installation, "/status/interfaces/0/ipAddress")).filter(|address| !address.is_empty())
+    });
     let mut session = is_root.then(|| Session::open(&address));
 
     let accidents: [(&str, &dyn Fn()); 4] = [
@@ -45,7 +47,11 @@ fn a_guest_and_its_connections_outlive_everything_of_ours() {
                 eprintln!("skipped: only root may reach into another process");
                 return;
             }
-            assert_eq!(break_connections(launcher(), "qmp.sock"), 1, "there is one such connection");
+            // A supervisor that has just come makes it in its own time.
+            let broken = until_some("there is such a connection", PATIENCE, || {
+                Some(break_connections(launcher(), "qmp.sock")).filter(|broken| *broken > 0)
+            });
+            assert_eq!(broken, 1, "there is one such connection");
         }),
         ("everything but the guest is killed", &|| {
             kill(launcher());

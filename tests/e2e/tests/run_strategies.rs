@@ -124,7 +124,7 @@ fn a_machine_that_is_stopped_before_it_ran_waits_like_one_that_failed() {
     is(&installation, "early", "CrashLoopBackOff");
     let machine = installation.get("vm", "default", "early").expect("it is there");
     assert_eq!(machine["status"]["startFailure"]["lastFailedVMIUID"], first, "{machine}");
-    assert_eq!(uid(&installation, "early"), None);
+    until("its instance goes", PATIENCE, || uid(&installation, "early").is_none());
     // Whoever asks gets another one, once the wait is over.
     request(&installation, "early", &json!([{"action": "Start"}]));
     until("another instance is there", PATIENCE, || {
@@ -150,7 +150,7 @@ fn a_guest_that_ends_is_treated_as_its_strategy_says() {
         installation.events("leaves", "Stopped").iter().any(|message| message.contains("shut itself down"))
     });
     is(&installation, "leaves", "Stopped");
-    assert_eq!(uid(&installation, "leaves"), None, "one that ended well is not replaced");
+    until("its instance goes", PATIENCE, || uid(&installation, "leaves").is_none());
 
     // One that always runs is started anew. It did not fail, so that nothing waits.
     until("the other machine has another instance", PATIENCE, || {
@@ -158,4 +158,5 @@ fn a_guest_that_ends_is_treated_as_its_strategy_says() {
     });
     let stays = installation.get("vm", "default", "stays").expect("it is there");
     assert!(stays["status"]["startFailure"].is_null(), "{stays}");
+    assert_eq!(uid(&installation, "leaves"), None, "one that ended well is not replaced");
 }

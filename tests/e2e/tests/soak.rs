@@ -108,7 +108,7 @@ fn machines_that_come_and_go_leave_nothing_behind() {
     }
     println!("seed {seed}: {} machines lived; {deeds:?}", lived.len());
     empty(&installation);
-    until_none("nothing is left on the machine, and nothing open", Duration::from_secs(60), || {
+    until_none("nothing is left on the machine, and nothing open", PATIENCE, || {
         let mut left = Descriptors::of(installation.pid()).beyond(&open, 4);
         left.extend(MachineState::take(&[&nodes]).left_behind(&before));
         left.extend(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use e2e::{BLANK, blank, container_disk, machine};
 use kit::{Installation, Options, until, until_some};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// More than a page of the store, so that a few fill what is left.
 const CONTENT: usize = 100_000;
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use e2e::example;
 use kit::{Installation, MachineState, Options, until, until_none};
 
+const PATIENCE: Duration = Duration::from_secs(120);
+
 #[test]
 fn a_deleted_machine_leaves_nothing_behind() {
     let installation = Installation::start(Options::default());
@@ -14,9 +16,7 @@ fn a_deleted_machine_leaves_nothing_behind() {
     run_once(&installation, &manifest);
     let before = MachineState::take(&[&nodes]);
     run_once(&installation, &manifest);
-    until_none("nothing is left", Duration::from_secs(20), || {
-        MachineState::take(&[&nodes]).left_behind(&before)
-    });
+    until_none("nothing is left", PATIENCE, || MachineState::take(&[&nodes]).left_behind(&before));
 }
 
 #[test]
@@ -25,22 +25,22 @@ fn down_removes_everything_that_up_made() {
     let installation = Installation::start(Options::default());
     let manifest = example("hello.yaml");
     installation.apply(&manifest);
-    until("the machine runs", Duration::from_secs(120), || phase(&installation) == "Running");
+    until("the machine runs", PATIENCE, || phase(&installation) == "Running");
     let data = installation.data_dir();
     installation.down();
     assert!(!data.exists(), "{} is gone", data.display());
-    until_none("nothing is left", Duration::from_secs(20), || MachineState::take(&[]).left_behind(&before));
+    until_none("nothing is left", PATIENCE, || MachineState::take(&[]).left_behind(&before));
 }
 
 fn run_once(installation: &Installation, manifest: &str) {
     installation.apply(manifest);
-    until("the guest is up", Duration::from_secs(120), || {
+    until("the guest is up", PATIENCE, || {
         installation.console("default", "hello").contains("guest: userspace up")
     });
     installation
         .kubectl(&["delete", "vm", "hello", "--wait", "--timeout", "90s"])
         .expect("deleting the machine");
-    until("its Pod is gone", Duration::from_secs(60), || installation.list("pods").is_empty());
+    until("its Pod is gone", PATIENCE, || installation.list("pods").is_empty());
 }
 
 fn phase(installation: &Installation) -> String {

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use e2e::alive::{self, Session};
-use kit::{Installation, Options, Processes, kill, program, repository, until};
+use kit::{Installation, Options, Processes, kill, program, repository, until, until_some};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const EARLIER: &str = "7a8b40a";
@@ -34,7 +34,10 @@ fn a_machine_of_an_earlier_launcher_goes_on_and_can_be_stopped() {
     installation.apply(&alive::manifest());
     let uptimes = || alive::uptimes(&installation.console("default", "hello"));
     until("the guest counts", PATIENCE, || uptimes().len() > 1);
-    let instance = installation.get("vmi", "default", "hello").expect("its instance");
+    let instance = until_some("the instance shows its address", PATIENCE, || {
+        let instance = installation.get("vmi", "default", "hello")?;
+        instance["status"]["interfaces"][0]["ipAddress"].is_string().then_some(instance)
+    });
     let uid = instance["metadata"]["uid"].as_str().expect("an identity").to_owned();
     let processes = Processes::of(&uid).expect("its Pod runs");
     let hypervisor = processes.hypervisor().expect("its hypervisor runs");

@@ -3,7 +3,7 @@
 #![allow(clippy::panic, reason = "helpers of tests")]
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -166,10 +166,17 @@ impl User {
     }
 
     fn connections_are_independent(&self) {
-        let port = free_port();
         let mut command = self.command(&program("virtctl"));
-        command.args(["port-forward", "vmi/work", &format!("{port}:22"), "0:9"]);
-        let _forward = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("virtctl"));
+        command.args(["port-forward", "vmi/work", "0:22", "0:9"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut forward = Running(command.spawn().expect("virtctl"));
+        let mut said = BufReader::new(forward.0.stderr.take().expect("a pipe")).lines();
+        let first = said.next().expect("a line").expect("text");
+        let first: serde_json::Value = serde_json::from_str(&first).expect("JSON");
+        let address = first["msg"].as_str().and_then(|told| told.split(' ').nth(2)).expect("an address");
+        let port: u16 = address.rsplit(':').next().expect("a port").parse().expect("a number");
+        // What is told from now on must not fill the pipe.
+        std::thread::spawn(move || said.for_each(drop));
         let banner = || {
             let mut connection = TcpStream::connect(("127.0.0.1", port)).ok()?;
             connection.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -196,7 +203,7 @@ impl User {
         let mut virtctl = Running(command.spawn().expect("virtctl starts"));
         let mut said = String::new();
         let stdout = virtctl.0.stdout.as_mut().expect("a pipe");
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut said).expect("a line");
+        BufReader::new(stdout).read_line(&mut said).expect("a line");
         let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
         let port = u16::try_from(said["port"].as_u64().expect("a number")).expect("a port");
         let mut viewer = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
@@ -241,9 +248,10 @@ fn run(mut command: Command) -> Output {
     }
 }
 
+/// A port that is not given to whoever asks for any.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    let free = (20_000..30_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("a port")
 }
 
 /// A terminal with nobody before it.

@@ -198,9 +198,11 @@ fn token_works(installation: &Installation, console: &str) {
 }
 
 fn status_shows_the_claim(installation: &Installation) {
-    let instance = installation.get("vmi", "default", "all").expect("the instance");
-    let volumes = instance["status"]["volumeStatus"].as_array().cloned().unwrap_or_default();
-    let data = volumes.iter().find(|volume| volume["name"] == "w-data").expect("its status");
+    let data = until_some("the instance shows the claim's volume", PATIENCE, || {
+        let instance = installation.get("vmi", "default", "all")?;
+        let volumes = instance["status"]["volumeStatus"].as_array().cloned().unwrap_or_default();
+        volumes.into_iter().find(|volume| volume["name"] == "w-data")
+    });
     let info = &data["persistentVolumeClaimInfo"];
     assert_eq!(
         (&info["claimName"], &info["capacity"]["storage"]),

@@ -51,7 +51,7 @@ fn what_was_acknowledged_outlives_the_server() {
                 })
             };
             let writers: Vec<_> = (0..WRITERS).map(writer).collect();
-            until("enough is written", Duration::from_secs(60), || latest(&installation) >= last);
+            until("enough is written", Duration::from_secs(180), || latest(&installation) >= last);
             installation.kill();
             writers.into_iter().map(|writer| writer.join().expect("a writer")).collect()
         });

@@ -133,7 +133,7 @@ impl Installation {
         kill(pid);
         // Its lock is free once it is gone; what is left until it is waited for has no command line.
         let line = format!("/proc/{pid}/cmdline");
-        until("ironclad is gone", Duration::from_secs(10), || {
+        until("ironclad is gone", Duration::from_secs(60), || {
             std::fs::read(&line).unwrap_or_default().is_empty()
         });
     }

@@ -49,18 +49,12 @@ impl Registry {
         ] {
             std::fs::write(root.join(name), text).expect("writing the registry's files");
         }
-        // The registry says where it listens only in its log, so that a free port is found first.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
-        let address = format!("127.0.0.1:{port}");
         let config = json!({
             "version": "0.1",
             "log": {"level": "info"},
             "storage": {"filesystem": {"rootdirectory": root.join("store")}},
             "http": {
-                "addr": address,
+                "addr": "127.0.0.1:0",
                 "tls": {"certificate": root.join("server.crt"), "key": root.join("server.key")},
             },
             "auth": {"htpasswd": {"realm": "test", "path": root.join("passwords")}},
@@ -76,8 +70,12 @@ impl Registry {
             .spawn()
             .expect("starting the registry");
         let mut log = BufReader::new(process.stderr.take().expect("its log")).lines();
-        let ready = log.by_ref().map_while(Result::ok).any(|line| line.contains("listening on"));
-        assert!(ready, "the registry did not start");
+        // It says where it listens only there.
+        let address = log.by_ref().map_while(Result::ok).find_map(|line| {
+            let (_, rest) = line.split_once("listening on ")?;
+            Some(rest.split([',', '"']).next()?.to_owned())
+        });
+        let address = address.expect("the registry starts");
         // It must not wait for somebody to read its log.
         std::thread::spawn(move || log.for_each(drop));
         Self { directory, process, address, authority: authority.certificate_pem().to_owned() }

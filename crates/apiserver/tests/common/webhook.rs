@@ -112,7 +112,7 @@ pub fn patching(patch: &Value) -> Value {
 pub fn webhook(name: &str, client: Value, changes: Value) -> Value {
     let mut webhook = json!({
         "name": format!("{name}.example.test"), "clientConfig": client, "sideEffects": "None",
-        "admissionReviewVersions": ["v1"], "timeoutSeconds": 5,
+        "admissionReviewVersions": ["v1"], "timeoutSeconds": 30,
         "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["*"]}],
     });
     let changes: HashMap<String, Value> = serde_json::from_value(changes).expect("fields");

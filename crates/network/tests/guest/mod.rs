@@ -40,7 +40,7 @@ fn readable(descriptor: &OwnedFd, patience: Duration) -> bool {
 /// Asks until there is an answer. Machines ask again (RFC 2131, section 4.1; RFC 4861, section 6.3.7; RFC 8415, section
 /// 15), and here they must: a link just made drops what is sent before the kernel has noticed its carrier.
 fn ask<T>(mut question: impl FnMut() -> Option<T>) -> T {
-    (0..40).find_map(|_| question()).expect("an answer within ten seconds")
+    (0..240).find_map(|_| question()).expect("an answer within a minute")
 }
 
 /// How long a machine waits before it asks again.
@@ -160,7 +160,7 @@ pub(crate) fn ask_for(tap: &OwnedFd, own: Ipv4Addr, address: Ipv4Addr) -> [u8; 6
 
 /// Answers whoever asks for the machine's address, until a connection to its port `port` is opened; says by whom.
 pub(crate) fn await_connection(tap: &OwnedFd, own: Ipv4Addr, port: u16) -> Ipv4Addr {
-    let opening = frame_within(tap, Duration::from_secs(10), |frame| {
+    let opening = frame_within(tap, Duration::from_secs(60), |frame| {
         if frame[12..14] == [8, 6] && frame[21] == 1 && frame[38..42] == own.octets() {
             let (asker, from) = (&frame[22..28], &frame[28..32]);
             let asker: [u8; 6] = asker.try_into().expect("six bytes");
@@ -172,6 +172,11 @@ pub(crate) fn await_connection(tap: &OwnedFd, own: Ipv4Addr, port: u16) -> Ipv4A
     let opening = opening.expect("the connection is opened in time");
     assert_eq!(opening[30..34], own.octets());
     Ipv4Addr::new(opening[26], opening[27], opening[28], opening[29])
+}
+
+/// Takes away what is left of a connection that was given up: it may have been opened a second time meanwhile.
+pub(crate) fn forget(tap: &OwnedFd) {
+    while frame_within(tap, Duration::ZERO, |_| true).is_some() {}
 }
 
 /// Makes an ARP message of the machine.

@@ -20,7 +20,7 @@ impl Holder {
     pub(crate) fn new(flags: &[&str]) -> Self {
         let mut child = Command::new("unshare")
             .args(flags)
-            .args(["sh", "-c", "echo ready; exec sleep 300"])
+            .args(["sh", "-c", "echo ready; exec sleep 900"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("unshare starts");
@@ -46,7 +46,7 @@ impl Holder {
 
     /// Waits until its links carry packets: the kernel notices late that both ends are up, and drops them until then.
     pub(crate) fn await_links(&self) {
-        let are_up = (0..500).any(|_| {
+        let are_up = (0..3000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(20));
             let links = self.run(&["ip", "-br", "link", "show", "type", "veth"]);
             links.lines().all(|link| link.split_whitespace().nth(1) == Some("UP"))

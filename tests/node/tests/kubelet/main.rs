@@ -42,7 +42,8 @@ async fn a_pod_lives_from_its_creation_to_its_deletion() {
     let pod = world
         .until("live", "the missing image", |pod| {
             let waiting = &pod["status"]["containerStatuses"][0]["state"]["waiting"];
-            waiting["reason"] == "ErrImagePull"
+            // The second attempt, two seconds later, has the other word.
+            waiting["reason"] == "ErrImagePull" || waiting["reason"] == "ImagePullBackOff"
         })
         .await;
     assert_eq!(pod["status"]["phase"], "Pending");
@@ -59,8 +60,8 @@ async fn a_pod_lives_from_its_creation_to_its_deletion() {
     let key = Key::new("default", "live");
     world.pods().patch_status(&key, &Patch::Strategic(gate)).await.expect("the gate opens");
     world.until("live", "readiness", |pod| condition(pod, "Ready").as_deref() == Some("True")).await;
-    assert_eq!(world.log(&uid, "compute").await, "content");
-    assert_eq!(world.log(&uid, "follower").await, " from the guest\n");
+    world.until_log(&uid, "compute", "content").await;
+    world.until_log(&uid, "follower", " from the guest\n").await;
 
     // The kubelet goes, the Pod stays; another kubelet takes it over and writes nothing.
     let before = world.until("live", "itself", |_| true).await;
@@ -113,7 +114,7 @@ async fn an_end_while_nobody_looked_is_reported() {
     let record = kubelet::record::Record::all(&world.config().pods()).remove(0).1.expect("a record");
     let process = record.process.expect("a process").open().expect("it opens").expect("it runs");
     process.kill().expect("it is killed");
-    assert!(process.wait(Duration::from_secs(10)));
+    assert!(process.wait(Duration::from_secs(60)));
     process.exit();
     world.start();
     let pod = world.until("live", "failure", |pod| pod["status"]["phase"] == "Failed").await;
@@ -129,17 +130,15 @@ async fn a_pod_that_ended_while_nobody_looked_tells_its_code_itself() {
     let mut world = World::new().await;
     world.put_image();
     world.start();
-    let script =
-        "trap 'echo 0 > /var/run/data/exit-code; exit 0' TERM; while true; do busybox sleep 0.1; done";
+    let script = "trap 'echo 0 > /var/run/data/exit-code; exit 0' TERM; echo heeds; while true; do busybox sleep 0.1; done";
     world.create("quiet", script, |_| {}).await;
-    world.until("quiet", "the start", |pod| pod["status"]["phase"] == "Running").await;
+    let pod = world.until("quiet", "the start", |pod| pod["status"]["phase"] == "Running").await;
+    world.until_log(pod["metadata"]["uid"].as_str().expect("a UID"), "compute", "heeds\n").await;
     world.stop().await;
     let record = kubelet::record::Record::all(&world.config().pods()).remove(0).1.expect("a record");
     let process = record.process.expect("a process").open().expect("it opens").expect("it runs");
-    // The shell needs a moment to set its trap.
-    tokio::time::sleep(Duration::from_millis(500)).await;
     process.terminate().expect("it is told to end");
-    assert!(process.wait(Duration::from_secs(10)));
+    assert!(process.wait(Duration::from_secs(60)));
     process.exit();
     world.start();
     world.until("quiet", "success", |pod| pod["status"]["phase"] == "Succeeded").await;
@@ -170,8 +169,8 @@ async fn a_stubborn_pod_is_killed_and_a_forced_deletion_leaves_nothing() {
 }
 
 /// Serves files of the Pod's volume; ends with 0 when it is told to.
-const SERVE: &str = "busybox mkdir /var/run/data/www; busybox httpd -p 8080 -h /var/run/data/www; \
-    trap 'exit 0' TERM; while true; do busybox sleep 0.1; done";
+const SERVE: &str = "trap 'exit 0' TERM; busybox mkdir /var/run/data/www; \
+    busybox httpd -p 8080 -h /var/run/data/www; while true; do busybox sleep 0.1; done";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probed_pod_is_ready_when_it_answers_and_ended_when_it_does_not() {
@@ -217,7 +216,8 @@ async fn a_probed_pod_is_ready_when_it_answers_and_ended_when_it_does_not() {
 
     let dies = |pod: &mut Value| {
         probes(pod);
-        pod["spec"]["containers"][0]["livenessProbe"]["failureThreshold"] = json!(2);
+        // Until it serves, it does not answer at all.
+        pod["spec"]["containers"][0]["livenessProbe"]["failureThreshold"] = json!(10);
     };
     world.create("dies", SERVE, dies).await;
     let pod = world.until("dies", "the end", |pod| pod["status"]["phase"] == "Succeeded").await;
@@ -244,7 +244,7 @@ async fn other_images_stay_pending_and_say_why() {
     assert_eq!(condition(&pod, "Ready").as_deref(), Some("False"));
     let events = Api::<Event>::new(&world.admin().client);
     let mut told = false;
-    for _ in 0..100 {
+    for _ in 0..1200 {
         let list = events.list(&Select::default()).await.expect("events");
         told = list.iter().any(|event| event.reason.as_deref() == Some("UnsupportedPod"));
         if told {
@@ -281,7 +281,7 @@ async fn what_is_missing_is_waited_for() {
     let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "k": "hello" } });
     Api::<ConfigMap>::new(&world.admin().client).create("default", &map).await.expect("it is created");
     let pod = world.until("waits", "success", |pod| pod["status"]["phase"] == "Succeeded").await;
-    assert_eq!(world.log(pod["metadata"]["uid"].as_str().expect("a UID"), "compute").await, "hello\n");
+    world.until_log(pod["metadata"]["uid"].as_str().expect("a UID"), "compute", "hello\n").await;
     world.end().await;
 }
 
@@ -294,7 +294,7 @@ async fn the_node_is_registered() {
     world.start();
     let nodes = Api::<Node>::new(&world.admin().client);
     let mut found = None;
-    for _ in 0..100 {
+    for _ in 0..1200 {
         found = nodes.find(&Key::cluster(NODE)).await.expect("the API answers");
         if found
             .as_ref()

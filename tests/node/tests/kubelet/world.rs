@@ -74,7 +74,7 @@ impl World {
         std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).expect("it opens");
         let namespace = rustix::process::geteuid().is_root().then(|| {
             let mut child = Command::new("unshare")
-                .args(["-n", "sh", "-c", "echo ready; exec sleep 300"])
+                .args(["-n", "sh", "-c", "echo ready; exec sleep 900"])
                 .stdout(Stdio::piped())
                 .spawn()
                 .expect("unshare starts");
@@ -203,7 +203,7 @@ impl World {
     pub(crate) async fn until(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let key = Key::new("default", name);
         let mut last = Value::Null;
-        for _ in 0..600 {
+        for _ in 0..2400 {
             last = match self.pods().find(&key).await.expect("the API answers") {
                 Some(pod) => serde_json::to_value(pod).expect("JSON"),
                 None => Value::Null,
@@ -216,7 +216,20 @@ impl World {
         panic!("{what} does not come: {last:#}");
     }
 
-    pub(crate) async fn log(&self, uid: &str, container: &str) -> String {
+    /// Waits until a container has printed `wanted`, and nothing else.
+    pub(crate) async fn until_log(&self, uid: &str, container: &str, wanted: &str) {
+        let mut last = String::new();
+        for _ in 0..2400 {
+            last = self.log(uid, container).await;
+            if last == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{container} has not printed {wanted:?}, but {last:?}");
+    }
+
+    async fn log(&self, uid: &str, container: &str) -> String {
         let options = LogOptions { container: container.into(), ..LogOptions::default() };
         let stream = kubelet::logs::read(self.config().pods(), uid, options).await.expect("a log");
         let parts: Vec<_> = stream.try_collect().await.expect("it is read");
@@ -226,7 +239,7 @@ impl World {
     /// Waits until no process mentions the world's directory, and only the API's own files are left.
     pub(crate) async fn is_clean(&self) {
         let pods = self.config().pods();
-        for _ in 0..100 {
+        for _ in 0..1200 {
             let left = std::fs::read_dir(&pods).into_iter().flatten().count();
             if left == 0 {
                 return;
