@@ -79,7 +79,9 @@ impl Guest<'_> {
                 "-o",
                 "BatchMode=yes",
             ])
-            .args(["-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR", "-i"])
+            .args(["-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR"])
+            // A guest that restarts may forget a connection without a word.
+            .args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6", "-i"])
             .arg(self.key)
             .arg(format!("debian@{address}"))
             .arg(command)
