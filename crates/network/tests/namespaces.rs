@@ -125,18 +125,14 @@ fn nodes_with_namespaces_of_their_own_reach_each_others_pods() {
         namespace: Some(host.namespace()),
     };
     let look = || {
-        // Others mount and unmount meanwhile.
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-        let ours = mounts.lines().filter(|line| line.contains(&root.path().display().to_string()));
-        let ours: Vec<String> = ours.map(str::to_owned).collect();
-        (
-            host.run(&["ip", "-o", "link"]),
-            host.run(&["ip", "route"]),
-            host.run(&["nft", "list", "ruleset"]),
-            ours,
-        )
+        [&["ip", "-o", "link"][..], &["ip", "route"], &["nft", "list", "ruleset"]]
+            .map(|words| host.run(words))
     };
-    let before = look();
+    let mounts = || {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        mounts.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (before, mounted) = (look(), mounts());
     let nodes = network::nodes::prepare(&nodes_config).expect("the nodes' networks");
     assert_eq!(network::nodes::prepare(&nodes_config).expect("a second look"), nodes);
     let configs: Vec<NodeNetworkConfig> = nodes
@@ -196,6 +192,15 @@ fn nodes_with_namespaces_of_their_own_reach_each_others_pods() {
     }
     network::nodes::teardown(&nodes_config).expect("all is removed");
     assert_eq!(look(), before);
+    // Others mount and unmount meanwhile; what they mounted goes again.
+    let more = || mounts().into_iter().filter(|mount| !mounted.contains(mount)).collect::<Vec<_>>();
+    for _ in 0..1200 {
+        if more().is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(more(), Vec::<String>::new());
     assert_eq!(std::fs::read_dir(&nodes_config.state).expect("the state").count(), 0);
 }
 
