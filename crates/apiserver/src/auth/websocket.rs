@@ -36,12 +36,18 @@ pub(crate) fn settle(headers: &mut HeaderMap) {
     headers.insert(AUTHORIZATION, value);
 }
 
+/// The protocols that a client offers to speak, its token aside.
+pub(crate) fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    words(headers, SEC_WEBSOCKET_PROTOCOL).filter(|word| !word.starts_with(PREFIX))
+}
+
 fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|word| !word.is_empty())
 }
 
-fn has_word(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
+/// Whether a header whose value is a list has a word in it.
+pub(crate) fn has_word(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
     words(headers, name).any(|found| found.eq_ignore_ascii_case(word))
 }
 

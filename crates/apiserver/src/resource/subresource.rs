@@ -12,6 +12,7 @@ use super::{Call, WriteOptions, admit, decode, eviction, present, scale, storage
 use crate::cache::ObjectKey;
 use crate::node::LogOptions;
 use crate::registry::ResourceRef;
+use crate::serve::websocket::Framing;
 use crate::{Body, Result, auth, body};
 
 /// Answers the request if its subresource (or review kind) needs it; nothing if the generic path does.
@@ -185,6 +186,7 @@ async fn logs(call: &mut Call) -> Result<Response<Body>> {
     let mut response = Response::new(log);
     let plain = http::HeaderValue::from_static("text/plain");
     response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+    response.extensions_mut().insert(Framing::Bytes);
     Ok(response)
 }
 

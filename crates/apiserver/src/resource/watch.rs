@@ -18,6 +18,7 @@ use crate::body::BodyError;
 use crate::cache::{Change, ChangeKind, Entry, Watcher};
 use crate::registry::ResourceRef;
 use crate::request::negotiate::{Accepted, Encoding, Form, STREAM_MEDIA_TYPES};
+use crate::serve::websocket::Framing;
 use crate::table::Include;
 use crate::{ApiServer, Body, Result, body, conversion, protobuf};
 
@@ -146,6 +147,8 @@ fn respond(encoding: Encoding, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response.headers_mut().remove(TRANSFER_ENCODING);
+    let is_binary = encoding == Encoding::Protobuf;
+    response.extensions_mut().insert(if is_binary { Framing::Lengths } else { Framing::Lines });
     response
 }
 

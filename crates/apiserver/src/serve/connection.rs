@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::clients::{Client, Clients, Newcomers};
 use super::ending::ending;
 use super::exchanges::Exchanges;
+use super::websocket::Handshake;
 use super::{Answer, Limits};
 use crate::audit::ClientAddress;
 use crate::{Body, auth, body};
@@ -186,6 +187,7 @@ async fn answer(
     limits: Limits,
     shutdown: CancellationToken,
 ) -> Response<Body> {
+    let handshake = Handshake::of(&request);
     let answered = tokio::select! {
         response = server.answer(peer.as_ref().as_ref(), request) => response,
         () = server.clock().sleep(limits.request_time) => {
@@ -193,5 +195,9 @@ async fn answer(
             body::refusal(&Status::timeout(format!("the request was not answered within {seconds} seconds"), 0))
         }
     };
-    answered.map(|body| ending(body, shutdown))
+    let answer = answered.map(|body| ending(body, shutdown));
+    match handshake {
+        Some(handshake) => handshake.answer(answer),
+        None => answer,
+    }
 }

@@ -9,6 +9,7 @@ pub(crate) mod compress;
 mod connection;
 mod ending;
 mod exchanges;
+pub(crate) mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
