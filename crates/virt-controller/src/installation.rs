@@ -8,6 +8,7 @@ use api::kubevirt::v1::{KubeVirtConfiguration, KubeVirtSpec};
 use api::names::{REFERENCE_VERSION, rollout_strategy};
 use kube_ext::{Api, ApiError, Cache, Change, Context, Key, Meta, Patch, Queue, Tasks, resources, work};
 use plan::installation::{self, Status};
+use plan::vm::named::Policy;
 use plan::vmi::launcher;
 use serde::Deserialize;
 use serde_json::json;
@@ -53,12 +54,13 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Begins to follow the KubeVirt object; what it leaves open is as in `config`. `rolls_out_otherwise` is told when
-    /// changes of templates begin, or cease, to reach running instances.
+    /// Begins to follow the KubeVirt object; what it leaves open is as in `config`. `treats_otherwise` is told when
+    /// machines are to be looked at with other eyes: changes of templates begin, or cease, to reach running instances, or
+    /// names are treated otherwise.
     pub(crate) fn watch(
         context: &Context,
         config: &Config,
-        rolls_out_otherwise: impl Fn() + Send + Sync + 'static,
+        treats_otherwise: impl Fn() + Send + Sync + 'static,
         tasks: &mut Tasks,
     ) -> Self {
         let queue: Queue = Queue::new(context.clock.clone());
@@ -67,10 +69,13 @@ impl Installation {
         let cache = Cache::builder(api, |view| Some(Facts::from(view)))
             .on_change(move |change: &Change<Facts>| {
                 changes.add(change.key().clone());
-                let strategies: Vec<_> =
-                    change.sides().map(|facts| &facts.configuration.vm_rollout_strategy).collect();
-                if !matches!(*strategies, [before, after] if before == after) {
-                    rolls_out_otherwise();
+                let treated = |facts| {
+                    let Facts { configuration, .. }: &Facts = facts;
+                    (configuration.vm_rollout_strategy.clone(), Policy::of(configuration))
+                };
+                let sides: Vec<_> = change.sides().map(treated).collect();
+                if !matches!(&*sides, [before, after] if before == after) {
+                    treats_otherwise();
                 }
             })
             .start(context, tasks);
@@ -117,6 +122,11 @@ impl Installation {
     /// Returns the configuration that machines are filled in with.
     pub(crate) fn configuration(&self) -> KubeVirtConfiguration {
         self.facts().map(|facts| facts.configuration.clone()).unwrap_or_default()
+    }
+
+    /// Returns what becomes of the names of instance types and preferences.
+    pub(crate) fn naming(&self) -> Policy {
+        self.facts().map(|facts| Policy::of(&facts.configuration)).unwrap_or_default()
     }
 
     /// Tells whether changes of templates reach running instances, as far as they can.

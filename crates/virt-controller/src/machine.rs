@@ -91,7 +91,11 @@ impl Controller {
         let instance = self.caches.instances.get(key);
         let observed = Observed {
             rollout: self.rollout(key, vm, instance.as_deref()).await?,
-            vm: Vm { unbound_claims: self.caches.waits_for_claim(key, &facts), ..vm.clone() },
+            vm: Vm {
+                unbound_claims: self.caches.waits_for_claim(key, &facts),
+                policy: self.installation.naming(),
+                ..vm.clone()
+            },
             instance: instance.map(|instance| instance.for_machine(&vm.uid)),
             trouble: self.troubles.lock().get(key).cloned(),
         };
@@ -110,9 +114,10 @@ impl Controller {
     /// Remembers a refusal, so that the next look puts it into the status.
     fn note(&self, key: &Key, action: &Action, error: &ApiError) {
         let reason = match action {
-            Action::CreateInstance { .. } | Action::KeepRevision { .. } | Action::HoldNames => {
-                reason::FAILED_CREATE
-            }
+            Action::CreateInstance { .. }
+            | Action::KeepRevision { .. }
+            | Action::HoldNames
+            | Action::ExpandNames => reason::FAILED_CREATE,
             Action::DeleteInstance { .. } => reason::FAILED_DELETE,
             _ => return,
         };
@@ -171,10 +176,12 @@ impl Controller {
         let names =
             |machine: &VirtualMachine| (machine.spec.instancetype.clone(), machine.spec.preference.clone());
         let restart = Rollout { restart_required: true, follow: None };
-        if names(&before) != names(&machine) {
-            return Ok(Some(restart));
-        }
-        let before = self.names.expand(key, &before, &self.installation).await;
+        let before = match names(&machine) {
+            same if same == names(&before) => self.names.expand(key, &before, &self.installation).await,
+            // They may have been replaced by what they stand for, which is no change.
+            (None, None) => self.names.replace(key, &before, &self.installation).await,
+            _ => return Ok(Some(restart)),
+        };
         let now = self.names.expand(key, &machine, &self.installation).await;
         let (before, now) = match (before, now) {
             (Ok(before), Ok(now)) => (before, now),
@@ -236,6 +243,8 @@ impl Act<'_> {
             }
             // Whole machines are large, and most looks need none.
             Action::HoldNames => Box::pin(self.hold_names()).await,
+            Action::ExpandNames => Box::pin(self.expand_names()).await,
+            Action::ForgetNames => Box::pin(self.forget_names()).await,
             Action::CreateInstance { paused } => Box::pin(self.create_instance(*paused)).await,
             Action::ClaimInstance { uid } => self.claim(uid).await,
             Action::UpdateInstance { uid, patch } => self.update(uid, patch).await,
@@ -276,6 +285,29 @@ impl Act<'_> {
         self.observe(written);
         // What is read from now on has it.
         self.whole = None;
+        Ok(())
+    }
+
+    /// Writes what the machine names into it, in place of the names.
+    async fn expand_names(&mut self) -> Result<(), ApiError> {
+        let (controller, key) = (self.controller, self.key);
+        let machine = self.machine().await?;
+        let expanded = controller.names.replace(key, machine, &controller.installation).await?;
+        let Some(patch) = plan::patch::between(&machine.spec, &expanded.spec) else { return Ok(()) };
+        controller.troubles.lock().remove(key);
+        self.change(json!({"spec": patch})).await
+    }
+
+    /// Lets go of what the machine no longer names: the revisions first, as the status says which.
+    async fn forget_names(&mut self) -> Result<(), ApiError> {
+        let (controller, key) = (self.controller, self.key);
+        controller.names.forget(key, self.machine().await?).await?;
+        let patch = json!({
+            "metadata": {"resourceVersion": self.revision},
+            "status": {"instancetypeRef": null, "preferenceRef": null},
+        });
+        let written = controller.machines.patch_status(key, &Patch::Merge(patch)).await?;
+        self.observe(written);
         Ok(())
     }
 

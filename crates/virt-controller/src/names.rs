@@ -5,7 +5,7 @@ use api::kubevirt::v1::VirtualMachine;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use kube_ext::{Api, ApiError, Client, Document, Key, Problem, resources};
+use kube_ext::{Api, ApiError, Client, Delete, Document, Key, Problem, Resource, resources};
 use plan::vm::named::{self, Matcher, Scope, Specs};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -49,16 +49,10 @@ impl Names {
     ) -> Result<VirtualMachine, ApiError> {
         let mut specs = Specs::default();
         for matcher in named::matchers(machine).map_err(|error| refused(key, error.to_string()))? {
-            let revision = matcher.revision.clone().or_else(|| named::held(machine, &matcher));
-            let Some(revision) = revision else {
+            let Some(object) = self.held(key, machine, &matcher).await? else {
                 return Err(refused(key, format!("{} is not held yet", described(&matcher))));
             };
-            let object = self.kept(key, &revision).await?;
-            if matcher.field == "instancetype" {
-                specs.instancetype = Some(spec(key, &revision, &object)?);
-            } else {
-                specs.preference = Some(spec(key, &revision, &object)?);
-            }
+            put(&mut specs, key, &matcher, &object)?;
         }
         if specs.is_empty() {
             return Ok(machine.clone());
@@ -66,13 +60,59 @@ impl Names {
         named::expand(machine, &specs, &installation.configuration()).map_err(|why| refused(key, why))
     }
 
-    async fn kept(&self, key: &Key, name: &str) -> Result<Value, ApiError> {
-        let found = self.revisions.find(&Key::new(key.namespace.clone(), name)).await?;
-        let missing = || refused(key, format!("the ControllerRevision {name:?} does not exist"));
-        found.and_then(|revision| revision.data).map(|data| data.0).ok_or_else(missing)
+    /// Returns the machine with what it names, as its status holds on to it or else as it is now, in place of the names.
+    pub(crate) async fn replace(
+        &self,
+        key: &Key,
+        machine: &VirtualMachine,
+        installation: &Installation,
+    ) -> Result<VirtualMachine, ApiError> {
+        let mut specs = Specs::default();
+        for matcher in named::matchers(machine).map_err(|error| refused(key, error.to_string()))? {
+            let object = match self.held(key, machine, &matcher).await? {
+                Some(object) => object,
+                None => self.live(key, &matcher).await?.0.fields.into(),
+            };
+            put(&mut specs, key, &matcher, &object)?;
+        }
+        named::replace(machine, &specs, &installation.configuration()).map_err(|why| refused(key, why))
     }
 
-    async fn keep(&self, key: &Key, machine: &VirtualMachine, matcher: &Matcher) -> Result<String, ApiError> {
+    /// Deletes what was kept for a machine that no longer names it. What others keep stays.
+    pub(crate) async fn forget(&self, key: &Key, machine: &VirtualMachine) -> Result<(), ApiError> {
+        let status = machine.status.as_ref();
+        let refs = status.into_iter().flat_map(|status| [&status.instancetype_ref, &status.preference_ref]);
+        let names = refs.flatten().filter_map(|held| held.controller_revision_ref.as_ref()?.name.clone());
+        for name in names.collect::<Vec<_>>() {
+            let key = Key::new(key.namespace.clone(), name);
+            let Some(kept) = self.revisions.find(&key).await? else { continue };
+            let mut owners = kept.metadata.owner_references.iter().flatten();
+            let uid = kept.metadata.uid.as_deref().unwrap_or_default();
+            if owners.any(|owner| Some(&owner.uid) == machine.metadata.uid.as_ref()) {
+                match self.revisions.delete(&key, &Delete::only(uid)).await {
+                    Err(error) if !error.is_not_found() => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a revision holds on to: the one that the machine names, or the one of its status.
+    async fn held(
+        &self,
+        key: &Key,
+        machine: &VirtualMachine,
+        matcher: &Matcher,
+    ) -> Result<Option<Value>, ApiError> {
+        match matcher.revision.clone().or_else(|| named::held(machine, matcher)) {
+            Some(revision) => self.kept(key, &revision).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What is named, as it is now.
+    async fn live(&self, key: &Key, matcher: &Matcher) -> Result<(Document, Resource), ApiError> {
         let unknown =
             || refused(key, format!("{} does not exist: create it, or name another", described(matcher)));
         let known = resources::NAMED.into_iter().find(|resource| resource.kind == matcher.kind);
@@ -82,7 +122,17 @@ impl Names {
             Scope::Cluster => api.find(&Key::cluster(&matcher.name)).await?,
             Scope::Namespace => api.find(&Key::new(key.namespace.clone(), &matcher.name)).await?,
         };
-        let object = found.ok_or_else(unknown)?;
+        Ok((found.ok_or_else(unknown)?, resource))
+    }
+
+    async fn kept(&self, key: &Key, name: &str) -> Result<Value, ApiError> {
+        let found = self.revisions.find(&Key::new(key.namespace.clone(), name)).await?;
+        let missing = || refused(key, format!("the ControllerRevision {name:?} does not exist"));
+        found.and_then(|revision| revision.data).map(|data| data.0).ok_or_else(missing)
+    }
+
+    async fn keep(&self, key: &Key, machine: &VirtualMachine, matcher: &Matcher) -> Result<String, ApiError> {
+        let (object, resource) = self.live(key, matcher).await?;
         let meta = &object.metadata;
         let (owner, generation) = (&machine.metadata, meta.generation.unwrap_or(1));
         let machine_name = owner.name.clone().unwrap_or_default();
@@ -128,9 +178,19 @@ impl Names {
     }
 }
 
-fn spec<T: DeserializeOwned>(key: &Key, revision: &str, object: &Value) -> Result<T, ApiError> {
+/// Puts what an object, or a revision of it, says to what else is named.
+fn put(specs: &mut Specs, key: &Key, matcher: &Matcher, object: &Value) -> Result<(), ApiError> {
+    if matcher.field == "instancetype" {
+        specs.instancetype = Some(spec(key, matcher, object)?);
+    } else {
+        specs.preference = Some(spec(key, matcher, object)?);
+    }
+    Ok(())
+}
+
+fn spec<T: DeserializeOwned>(key: &Key, matcher: &Matcher, object: &Value) -> Result<T, ApiError> {
     serde_json::from_value(object.get("spec").cloned().unwrap_or_default())
-        .map_err(|error| refused(key, format!("the ControllerRevision {revision:?} cannot be read: {error}")))
+        .map_err(|error| refused(key, format!("{} cannot be read: {error}", described(matcher))))
 }
 
 fn described(matcher: &Matcher) -> String {

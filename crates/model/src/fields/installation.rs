@@ -37,6 +37,7 @@ pub(super) const TABLE: Table = &[
     ("configuration.emulatedMachines", Honoured),
     ("configuration.evictionStrategy", Honoured),
     ("configuration.imagePullPolicy", Honoured),
+    ("configuration.instancetype.referencePolicy", Honoured),
     ("configuration.liveUpdateConfiguration", Honoured),
     ("configuration.machineType", Honoured),
     ("configuration.network.defaultNetworkInterface", Honoured),

@@ -19,6 +19,10 @@ pub enum Action {
     RemoveFinalizer,
     /// Keep what the machine names, as it is now, as ControllerRevisions, and refer to them in the status.
     HoldNames,
+    /// Write what the machine names into it, in place of the names.
+    ExpandNames,
+    /// Let go of revisions that hold on to what the machine no longer names.
+    ForgetNames,
     /// Keep the current specification as a ControllerRevision (already there: fine).
     KeepRevision {
         /// Name of the ControllerRevision.
@@ -66,6 +70,8 @@ impl fmt::Display for Action {
             }
             Self::RemoveFinalizer => f.write_str("remove the finalizer"),
             Self::HoldNames => f.write_str("hold the instance type and preference"),
+            Self::ExpandNames => f.write_str("put the instance type and preference into the machine"),
+            Self::ForgetNames => f.write_str("let go of the instance type and preference"),
             Self::KeepRevision { name } => write!(f, "keep revision {name}"),
             Self::CreateInstance { paused: false } => f.write_str("create the instance"),
             Self::CreateInstance { paused: true } => f.write_str("create the instance, standing still"),

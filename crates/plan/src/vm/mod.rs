@@ -83,11 +83,15 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     }
     // What the machine names is held before an instance is made of it. All else goes first: it has to happen even if what
     // is named does not exist.
-    if !vm.deleting && vm.has_unheld_names() {
+    if let Some(action) = named::action(vm, observed.instance.is_some()).filter(|_| !vm.deleting) {
         let makes =
             |action: &Action| matches!(action, Action::KeepRevision { .. } | Action::CreateInstance { .. });
         let at = plan.actions.iter().position(makes).unwrap_or(plan.actions.len());
-        plan.actions.insert(at, Action::HoldNames);
+        if action == Action::ExpandNames {
+            // The machine is another one then, which is looked at again.
+            plan.actions.truncate(at);
+        }
+        plan.actions.insert(at, action);
     }
     plan
 }

@@ -4,12 +4,14 @@ use api::kubevirt::v1::{
     ControllerRevisionRef, InstancetypeStatusRef, KubeVirt, KubeVirtConfiguration, KubeVirtSpec,
     VirtualMachine,
 };
-use machinery::field::FieldError;
+use machinery::field::{FieldError, Path};
 use model::config::ClusterConfig;
 pub use model::instancetype::{Matcher, Scope, Specs};
 use model::instancetype::{instancetype, preference, prepare};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use super::{Action, Vm};
 
 /// Longest name of an object.
 const LONGEST: usize = 253;
@@ -32,6 +34,30 @@ pub struct Named {
     pub controller_revision_ref: Option<Revision>,
 }
 
+/// What becomes of names once they are found: `spec.configuration.instancetype.referencePolicy` of the installation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// They stay, and revisions hold on to what they stood for.
+    #[default]
+    Reference,
+    /// A machine gets what they stand for instead of them, unless a revision holds on to it already.
+    Expand,
+    /// The same for every machine.
+    ExpandAll,
+}
+
+impl Policy {
+    /// Reads the word of the configuration; what is unknown is refused when it is written.
+    pub fn of(configuration: &KubeVirtConfiguration) -> Self {
+        let own = configuration.instancetype.as_ref().and_then(|own| own.reference_policy.as_deref());
+        match own {
+            Some("expand") => Self::Expand,
+            Some("expandAll") => Self::ExpandAll,
+            _ => Self::Reference,
+        }
+    }
+}
+
 /// Name of a revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -41,6 +67,11 @@ pub struct Revision {
 }
 
 impl Named {
+    /// Whether there is a name at all: one that was to be inferred, and was not, is none.
+    pub(super) fn is_given(&self) -> bool {
+        self.name.as_deref().is_some_and(|name| !name.is_empty())
+    }
+
     /// Whether `held`, of a status, is what this asks for.
     pub(super) fn is_held(&self, held: Option<&Self>) -> bool {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -51,6 +82,25 @@ impl Named {
                 && given(&self.kind) == given(&held.kind)
                 && revision.is_some_and(|own| wanted.is_none_or(|wanted| wanted == own))
         })
+    }
+}
+
+/// Returns what is to be done about the names of a machine, or about those that it had.
+pub(super) fn action(vm: &Vm, has_instance: bool) -> Option<Action> {
+    let unheld = vm.has_unheld_names();
+    let expands = match vm.policy {
+        Policy::Reference => false,
+        Policy::Expand => unheld,
+        Policy::ExpandAll => vm.has_names(),
+    };
+    let forgotten = || vm.status.instancetype_ref.is_some() || vm.status.preference_ref.is_some();
+    if expands {
+        Some(Action::ExpandNames)
+    } else if unheld {
+        Some(Action::HoldNames)
+    } else {
+        // An instance was made of them, and is compared by them.
+        (!vm.has_names() && !has_instance && forgotten()).then_some(Action::ForgetNames)
     }
 }
 
@@ -95,6 +145,15 @@ pub fn reference(vm: &VirtualMachine, matcher: &Matcher, revision: &str) -> (&'s
     (field, json!(reference))
 }
 
+/// Returns the machine with what its names stand for, and without them; or says what is in the way.
+pub fn replace(
+    vm: &VirtualMachine,
+    specs: &Specs,
+    configuration: &KubeVirtConfiguration,
+) -> Result<VirtualMachine, String> {
+    model::instancetype::expand(vm, specs, &cluster(configuration)).map_err(|conflicts| conflict(&conflicts))
+}
+
 /// Puts what a machine names into its template, for the instance that is about to be made; or says what is in the way.
 pub fn expand(
     vm: &VirtualMachine,
@@ -104,16 +163,10 @@ pub fn expand(
     if specs.is_empty() {
         return Ok(vm.clone());
     }
-    let spec = KubeVirtSpec { configuration: configuration.clone(), ..KubeVirtSpec::default() };
-    let config = ClusterConfig::new(&KubeVirt { spec, ..KubeVirt::default() });
     let mut vm = vm.clone();
-    let conflicts = prepare(&mut vm, specs, &config);
+    let conflicts = prepare(&mut vm, specs, &cluster(configuration));
     if !conflicts.is_empty() {
-        let fields: Vec<&str> = conflicts.iter().map(machinery::field::Path::as_str).collect();
-        return Err(format!(
-            "the instance type decides {}: remove what the machine says of it",
-            fields.join(", ")
-        ));
+        return Err(conflict(&conflicts));
     }
     for matcher in matchers(&vm).unwrap_or_default() {
         let annotation = match matcher.scope {
@@ -123,6 +176,16 @@ pub fn expand(
         vm.spec.template.metadata.annotations.get_or_insert_default().insert(annotation, matcher.name);
     }
     Ok(vm)
+}
+
+fn cluster(configuration: &KubeVirtConfiguration) -> ClusterConfig {
+    let spec = KubeVirtSpec { configuration: configuration.clone(), ..KubeVirtSpec::default() };
+    ClusterConfig::new(&KubeVirt { spec, ..KubeVirt::default() })
+}
+
+fn conflict(paths: &[Path]) -> String {
+    let fields: Vec<&str> = paths.iter().map(Path::as_str).collect();
+    format!("the instance type decides {}: remove what the machine says of it", fields.join(", "))
 }
 
 #[cfg(test)]
@@ -170,6 +233,45 @@ mod tests {
         assert_eq!(made, Some(held + 1));
         let (held, made, all) = order(RunStrategy::Halted);
         assert!(made.is_none() && held > 0 && held < all, "{held} of {all}");
+    }
+
+    #[test]
+    fn names_are_treated_as_the_installation_says() {
+        let held = named("a", None, Some("r"));
+        let table = [
+            (Policy::Reference, true, false, false, Some(Action::HoldNames)),
+            (Policy::Reference, true, true, false, None),
+            (Policy::Expand, true, false, true, Some(Action::ExpandNames)),
+            (Policy::Expand, true, true, false, None),
+            (Policy::ExpandAll, true, true, true, Some(Action::ExpandNames)),
+            (Policy::ExpandAll, false, true, true, None),
+            (Policy::ExpandAll, false, true, false, Some(Action::ForgetNames)),
+            (Policy::Reference, false, true, false, Some(Action::ForgetNames)),
+            (Policy::Reference, false, false, false, None),
+        ];
+        for (policy, names, holds, has_instance, expected) in table {
+            let mut vm = Vm { policy, ..Vm::default() };
+            vm.instancetype = names.then(|| named("a", None, None));
+            vm.status.instancetype_ref = holds.then(|| held.clone());
+            assert_eq!(action(&vm, has_instance), expected, "{policy:?} {names} {holds} {has_instance}");
+        }
+    }
+
+    #[test]
+    fn an_instance_is_made_of_the_machine_that_names_nothing_any_more() {
+        use crate::vm::{Observed, Rollout, RunStrategy, step};
+        let wanted = Some(named("a", None, None));
+        let vm = Vm {
+            generation: 1,
+            strategy: RunStrategy::Always,
+            policy: Policy::Expand,
+            instancetype: wanted,
+            ..Vm::default()
+        };
+        let observed = Observed { vm, instance: None, rollout: Rollout::default(), trouble: None };
+        let actions = step(&observed, "2026-01-02T03:04:05Z".parse().unwrap()).actions;
+        assert_eq!(actions.last(), Some(&Action::ExpandNames), "{actions:?}");
+        assert!(!actions.iter().any(|action| matches!(action, Action::CreateInstance { .. })));
     }
 
     #[test]

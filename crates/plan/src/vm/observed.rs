@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Rollout;
-use super::named::Named;
+use super::named::{Named, Policy};
 use crate::condition::Condition;
 
 /// Everything that matters for one machine.
@@ -58,17 +58,22 @@ pub struct Vm {
     pub instancetype: Option<Named>,
     /// The preference that it names.
     pub preference: Option<Named>,
+    /// What the installation does with names.
+    pub policy: Policy,
     /// The status as it is.
     pub status: Status,
 }
 
 impl Vm {
+    /// Tells whether it names anything.
+    pub fn has_names(&self) -> bool {
+        [&self.instancetype, &self.preference].into_iter().flatten().any(Named::is_given)
+    }
+
     /// Tells whether it names something that its status does not hold on to yet.
     pub fn has_unheld_names(&self) -> bool {
         let unheld = |named: &Option<Named>, held: &Option<Named>| {
-            named.as_ref().is_some_and(|named| {
-                named.name.as_deref().is_some_and(|name| !name.is_empty()) && !named.is_held(held.as_ref())
-            })
+            named.as_ref().is_some_and(|named| named.is_given() && !named.is_held(held.as_ref()))
         };
         unheld(&self.instancetype, &self.status.instancetype_ref)
             || unheld(&self.preference, &self.status.preference_ref)

@@ -2,7 +2,7 @@
 
 use api::names::annotation;
 use kube_ext::{Meta, resources};
-use plan::vm::named::Named;
+use plan::vm::named::{Named, Policy};
 use plan::vm::{RunStrategy, Status, Vm};
 use serde::Deserialize;
 
@@ -90,6 +90,7 @@ impl From<MachineView> for MachineFacts {
             by_running: spec.run_strategy.is_none() && spec.running.is_some(),
             restore: restore.map(|word| RunStrategy::from_spec(Some(word), None)),
             unbound_claims: false,
+            policy: Policy::default(),
             instancetype: spec.instancetype,
             preference: spec.preference,
             status: view.status,
