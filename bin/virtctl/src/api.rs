@@ -7,6 +7,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
+use serde_json::Value;
 
 use crate::connection::Place;
 use crate::refusal::Answer;
@@ -73,6 +74,16 @@ impl Api {
         self.answered.load(Ordering::Relaxed)
     }
 
+    /// The server's address.
+    pub(crate) fn address(&self) -> &str {
+        &self.server
+    }
+
+    /// Returns the client, for what it knows by itself.
+    pub(crate) fn client(&self) -> kube::Client {
+        self.client.0.clone()
+    }
+
     /// Sends a request and returns the body of its answer.
     ///
     /// # Errors
@@ -103,6 +114,14 @@ impl Api {
         }
         let message = answer(&parts, &body).to_request(request);
         Err(self.refused(parts.status, message))
+    }
+
+    /// Sends a request and reads the JSON of its answer.
+    ///
+    /// # Errors
+    /// When no answer comes, a refusal, or something else than JSON.
+    pub(crate) async fn read(&self, request: &Request) -> Result<Value, CallError> {
+        serde_json::from_slice(&self.call(request).await?).map_err(CallError::Unreadable)
     }
 
     /// Opens the tunnel that a request leads to.

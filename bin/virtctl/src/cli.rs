@@ -2,20 +2,27 @@
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::command::addvolume::AddVolume;
+use crate::command::adm::Adm;
 use crate::command::completion::Completion;
 use crate::command::console::Console;
 use crate::command::create::Create;
 use crate::command::credentials::Credentials;
+use crate::command::doctor::Doctor;
 use crate::command::evacuate_cancel::EvacuateCancel;
 use crate::command::expand::Expand;
+use crate::command::explain_status::ExplainStatus;
 use crate::command::expose::Expose;
 use crate::command::fslist::FilesystemList;
 use crate::command::guestosinfo::GuestOsInfo;
+use crate::command::list::List;
 use crate::command::migrate::Migrate;
 use crate::command::migrate_cancel::MigrateCancel;
 use crate::command::objectgraph::ObjectGraph;
 use crate::command::pause::Pause;
+use crate::command::permitted_devices::PermittedDevices;
 use crate::command::port_forward::PortForward;
+use crate::command::removevolume::RemoveVolume;
 use crate::command::reset::Reset;
 use crate::command::restart::Restart;
 use crate::command::scp::Scp;
@@ -24,6 +31,7 @@ use crate::command::ssh::Ssh;
 use crate::command::start::Start;
 use crate::command::stop::Stop;
 use crate::command::unpause::Unpause;
+use crate::command::usbredir::UsbRedirection;
 use crate::command::userlist::UserList;
 use crate::command::version::Version;
 use crate::command::vnc::Vnc;
@@ -41,15 +49,20 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Addvolume(AddVolume),
+    Adm(Adm),
     Completion(Completion),
     Console(Console),
     Create(Create),
     Credentials(Credentials),
+    Doctor(Doctor),
     EvacuateCancel(EvacuateCancel),
     Expand(Expand),
+    ExplainStatus(ExplainStatus),
     Expose(Expose),
     Fslist(FilesystemList),
     Guestosinfo(GuestOsInfo),
+    List(List),
     Migrate(Migrate),
     MigrateCancel(MigrateCancel),
     Objectgraph(ObjectGraph),
@@ -57,7 +70,9 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Options,
     Pause(Pause),
+    PermittedDevices(PermittedDevices),
     PortForward(PortForward),
+    Removevolume(RemoveVolume),
     Reset(Reset),
     Restart(Restart),
     Scp(Scp),
@@ -66,6 +81,7 @@ pub(crate) enum Command {
     Start(Start),
     Stop(Stop),
     Unpause(Unpause),
+    Usbredir(UsbRedirection),
     Userlist(UserList),
     Version(Version),
     Vnc(Vnc),
@@ -106,12 +122,12 @@ pub(crate) fn complete() -> clap::Command {
     Cli::command()
 }
 
-/// Returns the help of a command that has others below it.
-pub(crate) fn help_of(name: &str) -> String {
+/// Returns the help of a command, which is named as users name it, with those above it.
+pub(crate) fn help_of(path: &str) -> String {
     let program = program(&std::env::args().next().unwrap_or_default());
     let mut root = command(&program);
     root.build();
-    let found = root.find_subcommand_mut(name);
+    let found = path.split(' ').try_fold(&mut root, |above, name| above.find_subcommand_mut(name));
     found.map(|command| command.render_help().to_string().trim_end().to_owned()).unwrap_or_default()
 }
 

@@ -4,11 +4,15 @@
 //! [`api::Api`] send it, and words the outcome as KubeVirt's own virtctl does. Consoles, screens and forwarded ports are
 //! a [`tunnel::Tunnel`] each. A failure of any kind ends with 1.
 
+mod age;
 mod api;
 mod cli;
 mod command;
 mod connection;
+mod doctor;
+mod explain;
 mod flags;
+mod fleet;
 mod forward;
 mod local_client;
 mod log;
@@ -17,6 +21,7 @@ mod request;
 mod say;
 mod session;
 mod stdio;
+mod table;
 mod target;
 mod terminal;
 mod transport;
@@ -82,15 +87,20 @@ fn main() -> ExitCode {
 
 async fn run(command: &Command, session: &Session) -> Result<()> {
     match command {
+        Command::Addvolume(command) => command.run(session).await,
+        Command::Adm(command) => command.run(session).await,
         Command::Completion(command) => command.run(),
         Command::Console(command) => command.run(session).await,
         Command::Create(command) => command.run(session),
         Command::Credentials(command) => command.run(session).await,
+        Command::Doctor(command) => command.run(session).await,
         Command::EvacuateCancel(command) => command.run(session).await,
         Command::Expand(command) => command.run(session).await,
+        Command::ExplainStatus(command) => command.run(session).await,
         Command::Expose(command) => command.run(session).await,
         Command::Fslist(command) => command.run(session).await,
         Command::Guestosinfo(command) => command.run(session).await,
+        Command::List(command) => command.run(session).await,
         Command::Migrate(command) => command.run(session).await,
         Command::MigrateCancel(command) => command.run(session).await,
         Command::Objectgraph(command) => command.run(session).await,
@@ -99,7 +109,9 @@ async fn run(command: &Command, session: &Session) -> Result<()> {
             Ok(())
         }
         Command::Pause(command) => command.run(session).await,
+        Command::PermittedDevices(command) => command.run(session).await,
         Command::PortForward(command) => command.run(session).await,
+        Command::Removevolume(command) => command.run(session).await,
         Command::Reset(command) => command.run(session).await,
         Command::Restart(command) => command.run(session).await,
         Command::Scp(command) => command.run(session).await,
@@ -108,6 +120,7 @@ async fn run(command: &Command, session: &Session) -> Result<()> {
         Command::Start(command) => command.run(session).await,
         Command::Stop(command) => command.run(session).await,
         Command::Unpause(command) => command.run(session).await,
+        Command::Usbredir(command) => command.run(session).await,
         Command::Userlist(command) => command.run(session).await,
         Command::Version(command) => command.run(session).await,
         Command::Vnc(command) => command.run(session).await,

@@ -15,6 +15,20 @@ pub(crate) enum Kind {
     Migration,
     /// `Secret`
     Secret,
+    /// `PersistentVolumeClaim`
+    Claim,
+    /// `DataVolume`
+    DataVolume,
+    /// `Event`
+    Event,
+    /// `KubeVirt`, the installation.
+    KubeVirt,
+    /// `Node`
+    Node,
+    /// `Pod`
+    Pod,
+    /// `StorageClass`
+    StorageClass,
 }
 
 impl Kind {
@@ -26,12 +40,26 @@ impl Kind {
             Self::ReplicaSet => "virtualmachineinstancereplicasets",
             Self::Migration => "virtualmachineinstancemigrations",
             Self::Secret => "secrets",
+            Self::Claim => "persistentvolumeclaims",
+            Self::DataVolume => "datavolumes",
+            Self::Event => "events",
+            Self::KubeVirt => "kubevirts",
+            Self::Node => "nodes",
+            Self::Pod => "pods",
+            Self::StorageClass => "storageclasses",
         }
     }
 
     /// Where its objects are.
     fn group(self) -> &'static str {
-        if self == Self::Secret { "/api/v1" } else { "/apis/kubevirt.io/v1" }
+        match self {
+            Self::Secret | Self::Claim | Self::Event | Self::Node | Self::Pod => "/api/v1",
+            Self::DataVolume => "/apis/cdi.kubevirt.io/v1beta1",
+            Self::StorageClass => "/apis/storage.k8s.io/v1",
+            Self::Machine | Self::Instance | Self::ReplicaSet | Self::Migration | Self::KubeVirt => {
+                "/apis/kubevirt.io/v1"
+            }
+        }
     }
 
     /// Reads a type as users write it: any case, singular, plural or short.
@@ -114,6 +142,11 @@ impl Request {
         Self { verb: Verb::Get, path: path.into(), body: None, about: None }
     }
 
+    /// Sends a question that is no object: nothing of it is kept.
+    pub(crate) fn ask(path: &str, question: Value) -> Self {
+        Self { verb: Verb::Post, path: path.to_owned(), body: Some(question), about: None }
+    }
+
     /// Asks for a part of a machine under `subresources.kubevirt.io`; `part` may have several segments.
     pub(crate) fn subresource(
         verb: Verb,
@@ -141,6 +174,23 @@ impl Request {
         let object = object_path(namespace, kind, name)?;
         let about = Some((kind.plural(), name.to_owned()));
         Ok(Self { verb, path: format!("{}/{object}", kind.group()), body: None, about })
+    }
+
+    /// Reads an object that belongs to no namespace.
+    pub(crate) fn of_cluster(kind: Kind, name: &str) -> Result<Self, NameError> {
+        let (group, plural) = (kind.group(), kind.plural());
+        let path = format!("{group}/{plural}/{}", segment("resource name", name)?);
+        Ok(Self { verb: Verb::Get, path, body: None, about: Some((plural, name.to_owned())) })
+    }
+
+    /// Lists the objects of a namespace, or of all.
+    pub(crate) fn list(namespace: Option<&str>, kind: Kind) -> Result<Self, NameError> {
+        let (group, plural) = (kind.group(), kind.plural());
+        let path = match namespace {
+            None => format!("{group}/{plural}"),
+            Some(namespace) => format!("{group}/namespaces/{}/{plural}", segment("namespace", namespace)?),
+        };
+        Ok(Self { verb: Verb::Get, path, body: None, about: Some((plural, String::new())) })
     }
 
     /// Creates an object.
@@ -184,10 +234,10 @@ impl Request {
         self
     }
 
-    /// Adds a parameter, which must not need escaping.
+    /// Adds a parameter.
     pub(crate) fn with_parameter(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         let joint = if self.path.contains('?') { '&' } else { '?' };
-        self.path.push_str(&format!("{joint}{name}={value}"));
+        self.path.push_str(&format!("{joint}{name}={}", escaped(&value.to_string())));
         self
     }
 }
@@ -214,15 +264,20 @@ fn segment(what: &'static str, name: &str) -> Result<String, NameError> {
     if let Some(bad) = name.chars().find(|character| matches!(character, '/' | '%')) {
         return Err(unfit(&format!("contain '{bad}'")));
     }
-    let mut segment = String::with_capacity(name.len());
-    for byte in name.bytes() {
+    Ok(escaped(name))
+}
+
+/// Escapes what has a meaning in paths and queries.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':') {
-            segment.push(char::from(byte));
+            escaped.push(char::from(byte));
         } else {
-            segment.push_str(&format!("%{byte:02X}"));
+            escaped.push_str(&format!("%{byte:02X}"));
         }
     }
-    Ok(segment)
+    escaped
 }
 
 #[cfg(test)]
@@ -252,11 +307,19 @@ mod tests {
     #[test]
     fn parameters_are_joined() {
         let request = Request::subresource(Verb::Get, "ns", Kind::Instance, "vm1", "vnc/screenshot").unwrap();
-        let request = request.with_parameter("moveCursor", true).with_parameter("a", 1);
+        let request = request.with_parameter("moveCursor", true).with_parameter("a", "b=c,d");
         assert_eq!(
             request.path,
-            "/apis/subresources.kubevirt.io/v1/namespaces/ns/virtualmachineinstances/vm1/vnc/screenshot?moveCursor=true&a=1"
+            "/apis/subresources.kubevirt.io/v1/namespaces/ns/virtualmachineinstances/vm1/vnc/screenshot?moveCursor=true&a=b%3Dc%2Cd"
         );
+    }
+
+    #[test]
+    fn lists_are_of_a_namespace_or_of_all() {
+        let path = |namespace, kind| Request::list(namespace, kind).map(|request| request.path);
+        assert_eq!(path(Some("ns"), Kind::Claim).unwrap(), "/api/v1/namespaces/ns/persistentvolumeclaims");
+        assert_eq!(path(None, Kind::KubeVirt).unwrap(), "/apis/kubevirt.io/v1/kubevirts");
+        assert!(path(Some("a/b"), Kind::Pod).is_err());
     }
 
     #[test]

@@ -151,8 +151,8 @@ fn title(kind: Kind) -> &'static str {
         Kind::Machine => "VirtualMachine",
         Kind::Instance => "VirtualMachineInstance",
         Kind::ReplicaSet => "VirtualMachineInstanceReplicaSet",
-        Kind::Migration => "VirtualMachineInstanceMigration",
-        Kind::Secret => "Secret",
+        // Users cannot name any other kind.
+        _ => kind.plural(),
     }
 }
 

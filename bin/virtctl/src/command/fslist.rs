@@ -3,8 +3,8 @@
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::exactly;
 use super::guestosinfo::show;
+use super::{Output, exactly};
 use crate::request::{Kind, Request, Verb};
 use crate::session::Session;
 
@@ -17,6 +17,8 @@ use crate::session::Session;
 pub(crate) struct FilesystemList {
     #[arg(hide = true, value_name = "VMI")]
     arguments: Vec<String>,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl FilesystemList {
@@ -30,8 +32,9 @@ impl FilesystemList {
         let request =
             Request::subresource(Verb::Get, &api.namespace, Kind::Instance, name, "filesystemlist")?;
         let answer = api.call(&request).await;
-        show(&answer.map_err(|error| {
+        let answer = answer.map_err(|error| {
             anyhow!("Error listing filesystems of VirtualMachineInstance {name}, {error}")
-        })?)
+        })?;
+        show(&answer, &self.output)
     }
 }

@@ -4,9 +4,9 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use serde_json::Value;
 
-use super::exactly;
+use super::{Output, exactly};
 use crate::request::{Kind, Request, Verb};
-use crate::say::say;
+use crate::say;
 use crate::session::Session;
 
 /// Show what the guest agent says of its operating system.
@@ -18,6 +18,8 @@ use crate::session::Session;
 pub(crate) struct GuestOsInfo {
     #[arg(hide = true, value_name = "VMI")]
     arguments: Vec<String>,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl GuestOsInfo {
@@ -30,18 +32,18 @@ impl GuestOsInfo {
         let api = session.api().await?;
         let request = Request::subresource(Verb::Get, &api.namespace, Kind::Instance, name, "guestosinfo")?;
         let answer = api.call(&request).await;
-        show(&answer.map_err(|error| {
+        let answer = answer.map_err(|error| {
             anyhow!("Error getting guestosinfo of VirtualMachineInstance {name}, {error}")
-        })?)
+        })?;
+        show(&answer, &self.output)
     }
 }
 
-/// Prints an answer as people read it. Fields stay in the order that the server has them in.
+/// Prints an answer as people read it. In JSON, fields stay in the order that the server has them in.
 ///
 /// # Errors
-/// When the answer is not JSON.
-pub(crate) fn show(answer: &[u8]) -> Result<()> {
+/// When the answer is not JSON, or the format is another.
+pub(crate) fn show(answer: &[u8], output: &Output) -> Result<()> {
     let value: Value = serde_json::from_slice(answer)?;
-    say!("{value:#}");
-    Ok(())
+    say::document(output.format()?.document(&value).as_bytes())
 }

@@ -1,20 +1,27 @@
 //! The commands, one file each.
 
+pub(crate) mod addvolume;
+pub(crate) mod adm;
 pub(crate) mod completion;
 pub(crate) mod console;
 pub(crate) mod create;
 pub(crate) mod credentials;
+pub(crate) mod doctor;
 pub(crate) mod evacuate_cancel;
 pub(crate) mod expand;
+pub(crate) mod explain_status;
 pub(crate) mod expose;
 pub(crate) mod fslist;
 pub(crate) mod guestosinfo;
+pub(crate) mod list;
 pub(crate) mod migrate;
 pub(crate) mod migrate_cancel;
 pub(crate) mod objectgraph;
 pub(crate) mod options;
 pub(crate) mod pause;
+pub(crate) mod permitted_devices;
 pub(crate) mod port_forward;
+pub(crate) mod removevolume;
 pub(crate) mod reset;
 pub(crate) mod restart;
 pub(crate) mod scp;
@@ -24,6 +31,7 @@ pub(crate) mod ssh;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod unpause;
+pub(crate) mod usbredir;
 pub(crate) mod userlist;
 pub(crate) mod version;
 pub(crate) mod vnc;
@@ -61,6 +69,27 @@ impl Format {
         }
     }
 
+    /// Reads the flag `--output`, which need not be given.
+    ///
+    /// # Errors
+    /// When it is another word.
+    pub(crate) fn chosen(word: Option<&str>) -> anyhow::Result<Option<Self>> {
+        let Some(word) = word.filter(|word| !word.is_empty()) else { return Ok(None) };
+        let format = Self::parse(word);
+        let format = format
+            .ok_or_else(|| anyhow::anyhow!("unsupported output format: {word} (must be 'json' or 'yaml')"));
+        format.map(Some)
+    }
+
+    /// Writes a whole document, its last line ended.
+    pub(crate) fn document(self, value: &Value) -> String {
+        let mut text = self.write(value, "  ");
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text
+    }
+
     /// Writes an object; `indent` is what a step in JSON is indented by.
     pub(crate) fn write(self, value: &Value, indent: &str) -> String {
         if self == Self::Yaml {
@@ -74,6 +103,24 @@ impl Format {
         // As the reference's programs, which make JSON fit to stand in a page.
         let text = String::from_utf8_lossy(&text);
         text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
+    }
+}
+
+/// The flag of commands that print one document.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Output {
+    /// Format: json or yaml.
+    #[arg(long, short, default_value = "json", value_name = "string")]
+    output: String,
+}
+
+impl Output {
+    /// Returns the format.
+    ///
+    /// # Errors
+    /// When it is another word.
+    pub(crate) fn format(&self) -> anyhow::Result<Format> {
+        Ok(Format::chosen(Some(&self.output))?.unwrap_or(Format::Json))
     }
 }
 
