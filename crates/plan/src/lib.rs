@@ -20,10 +20,12 @@
 //! - [`taints`]: taints of nodes that follow their state;
 //! - [`endpoints`]: the Pods behind each Service;
 //! - [`names`]: the records of Services in the cluster's DNS;
+//! - [`bundle`]: the instance types and preferences that come with an installation;
 //! - [`installation`]: what the installation's own object says;
 //! - [`traffic`]: a node's packet filter for Services and NetworkPolicies;
 //! - [`workloads`]: what Deployments and their like say, for which nothing here makes Pods.
 
+pub mod bundle;
 pub mod condition;
 pub mod ending;
 pub mod endpoints;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::kubevirt::v1::{KubeVirtConfiguration, KubeVirtSpec};
 use api::names::{REFERENCE_VERSION, rollout_strategy};
 use kube_ext::{Api, ApiError, Cache, Change, Context, Key, Meta, Patch, Queue, Tasks, resources, work};
+use plan::bundle;
 use plan::installation::{self, Status};
 use plan::vm::named::Policy;
 use plan::vmi::launcher;
@@ -55,8 +56,8 @@ pub(crate) struct Installation {
 
 impl Installation {
     /// Begins to follow the KubeVirt object; what it leaves open is as in `config`. `treats_otherwise` is told when
-    /// machines are to be looked at with other eyes: changes of templates begin, or cease, to reach running instances, or
-    /// names are treated otherwise.
+    /// machines are to be looked at with other eyes: changes of templates begin, or cease, to reach running instances,
+    /// names are treated otherwise, or the common instance types are part of it or not.
     pub(crate) fn watch(
         context: &Context,
         config: &Config,
@@ -70,8 +71,9 @@ impl Installation {
             .on_change(move |change: &Change<Facts>| {
                 changes.add(change.key().clone());
                 let treated = |facts| {
-                    let Facts { configuration, .. }: &Facts = facts;
-                    (configuration.vm_rollout_strategy.clone(), Policy::of(configuration))
+                    let Facts { configuration, deleting, .. }: &Facts = facts;
+                    let has_bundle = !deleting && bundle::is_wanted(configuration);
+                    (configuration.vm_rollout_strategy.clone(), Policy::of(configuration), has_bundle)
                 };
                 let sides: Vec<_> = change.sides().map(treated).collect();
                 if !matches!(&*sides, [before, after] if before == after) {
@@ -127,6 +129,11 @@ impl Installation {
     /// Returns what becomes of the names of instance types and preferences.
     pub(crate) fn naming(&self) -> Policy {
         self.facts().map(|facts| Policy::of(&facts.configuration)).unwrap_or_default()
+    }
+
+    /// Tells whether the common instance types and preferences are part of it; nothing where there is no installation.
+    pub(crate) fn has_bundle(&self) -> Option<bool> {
+        self.facts().map(|facts| !facts.deleting && bundle::is_wanted(&facts.configuration))
     }
 
     /// Tells whether changes of templates reach running instances, as far as they can.

@@ -4,6 +4,7 @@
 //! *observe* (read the caches), *plan* (`plan::vm`, `plan::vmi`, `plan::replica_set`, `plan::node`: pure) and *act* (writes, each on the
 //! condition that nothing changed since it was observed). Works against any Kubernetes.
 
+mod bundle;
 mod caches;
 mod config;
 mod installation;
@@ -53,8 +54,14 @@ fn controllers(context: &Context, config: &Config) -> Tasks {
     let queues = caches::Queues::new(context);
     let caches = caches::Caches::start(context, &queues, &mut tasks);
     let (machines, queue) = (caches.machines.clone(), queues.machines.clone());
-    let every_machine = move || machines.all().into_iter().for_each(|(key, _)| queue.add(key));
-    let installation = installation::Installation::watch(context, config, every_machine, &mut tasks);
+    let named = kube_ext::Queue::new(context.clock.clone());
+    let everything_named = named.clone();
+    let look = move || {
+        machines.all().into_iter().for_each(|(key, _)| queue.add(key));
+        everything_named.add(bundle::everything());
+    };
+    let installation = installation::Installation::watch(context, config, look, &mut tasks);
+    bundle::start(context, installation.clone(), named, &mut tasks);
     machine::start(context, config, installation.clone(), &caches, &queues, &recorder, &mut tasks);
     instance::start(context, config, installation, &caches, &queues, &recorder, &mut tasks);
     let sets_recorder = Recorder::start(context, SETS_COMPONENT, &mut tasks);

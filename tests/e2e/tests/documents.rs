@@ -91,6 +91,7 @@ fn the_guides_work() {
     let references = [
         "docs/configuration.md",
         "docs/credentials.md",
+        "docs/instancetypes.md",
         "docs/networking.md",
         "docs/replicasets.md",
         "docs/storage.md",

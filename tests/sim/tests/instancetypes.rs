@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apiserver::auth::identity;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use kube_ext::{Api, Context, Document, Key, Patch, Resource, Select, resources};
+use kube_ext::{Api, Context, Delete, Document, Key, Patch, Resource, Select, resources};
 use serde_json::{Value, json};
 use sim::faults::Weather;
 use sim::run::World;
@@ -83,6 +83,78 @@ fn is_expanded(machine: &Value, vcpus: u32) -> bool {
     machine["spec"].get("instancetype").is_none()
         && domain["cpu"]["sockets"] == vcpus
         && domain["memory"]["guest"] == "64Mi"
+}
+
+/// How many instance types and preferences there are for all.
+async fn common(admin: &Context) -> [usize; 2] {
+    let mut counts = [0; 2];
+    let kinds = [resources::CLUSTER_INSTANCETYPE, resources::CLUSTER_PREFERENCE];
+    for (count, kind) in counts.iter_mut().zip(kinds) {
+        *count = Api::<Document>::of(&admin.client, kind).list(&Select::default()).await.unwrap().len();
+    }
+    counts
+}
+
+#[test]
+fn the_common_ones_come_with_the_installation_and_stay_as_they_are() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let world = World::new(12).await;
+        let admin = world.context("admin", identity::administrator("admin"), &Weather::default());
+        let types = Api::<Document>::of(&admin.client, resources::CLUSTER_INSTANCETYPE);
+        let own = json!({
+            "apiVersion": "instancetype.kubevirt.io/v1beta1",
+            "kind": "VirtualMachineClusterInstancetype",
+            "metadata": {"name": "u1.nano"},
+            "spec": {"cpu": {"guest": 3}, "memory": {"guest": "96Mi"}},
+        });
+        types.create("", &own).await.unwrap();
+        let controller = world.virt_controller();
+        world.wait(Duration::from_secs(5)).await;
+        assert_eq!(common(&admin).await, [1, 0], "nothing is installed");
+
+        let kubevirts = Api::<Document>::of(&admin.client, resources::KUBEVIRT);
+        let kubevirt = json!({
+            "apiVersion": "kubevirt.io/v1",
+            "kind": "KubeVirt",
+            "metadata": {"name": "kubevirt", "namespace": NAMESPACE},
+            "spec": {},
+        });
+        kubevirts.create(NAMESPACE, &kubevirt).await.unwrap();
+        world.wait(Duration::from_secs(10)).await;
+        assert_eq!(common(&admin).await, [65, 54]);
+        // What somebody had made stays what it is.
+        let guest = |object: &Document| object.fields["spec"]["cpu"]["guest"].clone();
+        assert_eq!(guest(&types.get(&Key::cluster("u1.nano")).await.unwrap()), 3);
+
+        let revisions = |all: Vec<Document>| {
+            let each = all.into_iter().map(|object| object.metadata.resource_version);
+            each.collect::<std::collections::BTreeSet<_>>()
+        };
+        let before = revisions(types.list(&Select::default()).await.unwrap());
+        controller.abort();
+        let controller = world.virt_controller();
+        world.wait(Duration::from_secs(60)).await;
+        let after = revisions(types.list(&Select::default()).await.unwrap());
+        assert_eq!(before, after, "a new controller finds all in order");
+
+        let change = json!({"spec": {"cpu": {"guest": 7, "model": "host"}}});
+        types.patch(&Key::cluster("u1.large"), &Patch::Merge(change)).await.unwrap();
+        types.delete(&Key::cluster("u1.small"), &Delete::default()).await.unwrap();
+        world.wait(Duration::from_secs(10)).await;
+        let large = types.get(&Key::cluster("u1.large")).await.unwrap();
+        assert_eq!(large.fields["spec"]["cpu"], json!({"guest": 2}));
+        assert_eq!(common(&admin).await, [65, 54]);
+
+        let key = Key::new(NAMESPACE, "kubevirt");
+        let without = json!({"commonInstancetypesDeployment": {"enabled": false}});
+        let patch = json!({"spec": {"configuration": without}});
+        kubevirts.patch(&key, &Patch::Merge(patch)).await.unwrap();
+        world.wait(Duration::from_secs(10)).await;
+        assert_eq!(common(&admin).await, [1, 0]);
+        controller.abort();
+    });
 }
 
 #[test]

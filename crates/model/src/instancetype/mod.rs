@@ -3,6 +3,7 @@
 //! An instance type decides: a machine that uses one may not say the same ([`apply`] names what conflicts). A
 //! preference advises: it counts where the machine is silent.
 
+pub mod common;
 mod matcher;
 mod object;
 mod preference;

@@ -93,6 +93,7 @@ const CONTROLLER: &str = "
     * | kubevirt.io | *
     * | backup.kubevirt.io,clone.kubevirt.io,export.kubevirt.io,pool.kubevirt.io,snapshot.kubevirt.io | *
     get,list,watch | instancetype.kubevirt.io,migrations.kubevirt.io | *
+    create,delete,patch,update | instancetype.kubevirt.io | virtualmachineclusterinstancetypes,virtualmachineclusterpreferences
     create,delete,get,list,patch,update,watch | cdi.kubevirt.io | datavolumes
     get,list,watch | cdi.kubevirt.io | cdiconfigs,datasources,storageprofiles
     update | subresources.kubevirt.io | virtualmachineinstances/addvolume,virtualmachineinstances/backup,virtualmachineinstances/freeze,virtualmachineinstances/redefine-checkpoint,virtualmachineinstances/removevolume,virtualmachineinstances/reset,virtualmachineinstances/softreboot,virtualmachineinstances/unfreeze
