@@ -30,6 +30,7 @@ use crate::command::soft_reboot::SoftReboot;
 use crate::command::ssh::Ssh;
 use crate::command::start::Start;
 use crate::command::stop::Stop;
+use crate::command::top::Top;
 use crate::command::unpause::Unpause;
 use crate::command::usbredir::UsbRedirection;
 use crate::command::userlist::UserList;
@@ -80,6 +81,7 @@ pub(crate) enum Command {
     Ssh(Ssh),
     Start(Start),
     Stop(Stop),
+    Top(Top),
     Unpause(Unpause),
     Usbredir(UsbRedirection),
     Userlist(UserList),

@@ -119,6 +119,7 @@ async fn run(command: &Command, session: &Session) -> Result<()> {
         Command::Ssh(command) => command.run(session).await,
         Command::Start(command) => command.run(session).await,
         Command::Stop(command) => command.run(session).await,
+        Command::Top(command) => command.run(session).await,
         Command::Unpause(command) => command.run(session).await,
         Command::Usbredir(command) => command.run(session).await,
         Command::Userlist(command) => command.run(session).await,

@@ -174,6 +174,49 @@ fn machines_are_listed() {
 }
 
 #[test]
+fn what_machines_use_is_shown_as_far_as_it_is_known() {
+    let instance = json!({
+        "metadata": {"namespace": "default", "name": "b", "uid": "u1"},
+        "spec": {"domain": {"cpu": {"cores": 2}, "memory": {"guest": "1Gi"}}},
+        "status": {"phase": "Running", "nodeName": "node-0", "conditions": [{"type": "AgentConnected", "status": "True"}]},
+    });
+    let objects = |more: Vec<Answer>| {
+        let list = json!([
+            machine("a", "Halted", json!({"printableStatus": "Stopped"})),
+            machine("b", "Always", json!({"printableStatus": "Running"}))
+        ]);
+        let mut answers = vec![
+            answer("GET", MACHINES, 200, json!({"items": list})),
+            answer("GET", INSTANCES, 200, json!({"items": [instance]})),
+        ];
+        answers.extend(more);
+        Peer::start(answers)
+    };
+    let pods = json!({"items": [{
+        "metadata": {"namespace": "default", "name": "p", "labels": {"kubevirt.io/created-by": "u1"}},
+        "containers": [{"name": "compute", "usage": {"cpu": "1500m", "memory": "256Mi"}}]}]});
+    let files = json!({"items": [{"diskName": "vda", "usedBytes": 1_048_576, "totalBytes": 4_194_304}]});
+    let peer = objects(vec![
+        answer(
+            "GET",
+            "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods?labelSelector=kubevirt.io%3Dvirt-launcher",
+            200,
+            pods,
+        ),
+        answer("GET", "/virtualmachineinstances/b/filesystemlist", 200, files),
+    ]);
+    let shown = peer.says("top");
+    let cells: Vec<_> = shown.lines().nth(1).expect("a line").split_whitespace().take(8).collect();
+    assert_eq!(cells, ["b", "1500m", "75%", "256Mi", "25%", "1Mi", "of", "4Mi"], "{shown}");
+    let document: Value = serde_json::from_str(&peer.says("top -o json")).expect("JSON");
+    assert_eq!(document["items"][0]["usage"]["memoryBytes"], 256 << 20);
+
+    let output = objects(Vec::new()).run("top --once --sort name");
+    assert!(text(&output.stdout).contains("b      -"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("install metrics-server"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn volumes_are_added_to_machines_or_to_instances_without_one() {
     let changed = json!(null);
     let peer = Peer::start(vec![

@@ -30,6 +30,7 @@ pub(crate) mod soft_reboot;
 pub(crate) mod ssh;
 pub(crate) mod start;
 pub(crate) mod stop;
+pub(crate) mod top;
 pub(crate) mod unpause;
 pub(crate) mod usbredir;
 pub(crate) mod userlist;

@@ -2,6 +2,7 @@
 
 pub(crate) mod follow;
 mod row;
+pub(crate) mod usage;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use crate::api::{Api, CallError};
 use crate::request::{Kind, NameError, Request};
-pub(crate) use row::{Row, Width};
+pub(crate) use row::{Row, Width, bytes};
 
 /// Namespace and name.
 pub(crate) type Key = (String, String);
@@ -111,6 +112,11 @@ impl Fleet {
     pub(crate) fn keys(&self, kind: Kind) -> Vec<Key> {
         let of = if kind == Kind::Machine { &self.machines } else { &self.instances };
         of.keys().cloned().collect()
+    }
+
+    /// The instance of a machine.
+    pub(crate) fn instance(&self, row: &Row) -> Option<&Value> {
+        self.instances.get(&(row.namespace.clone(), row.name.clone()))
     }
 
     fn row(&self, key: &Key) -> Option<Row> {

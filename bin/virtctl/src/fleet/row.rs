@@ -152,7 +152,8 @@ pub(crate) fn bytes(amount: u64) -> String {
     format!("{size:.digits$}{}", units[unit])
 }
 
-fn holds(object: &Value, kind: &str) -> bool {
+/// Whether a condition of an object holds.
+pub(super) fn holds(object: &Value, kind: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
     conditions.clone().any(|condition| condition["type"] == kind && condition["status"] == "True")
 }
