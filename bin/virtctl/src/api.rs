@@ -109,6 +109,9 @@ impl Api {
             Ok::<_, CallError>((parts, body))
         };
         let (parts, body) = self.within_patience(request, exchange).await?;
+        for warning in warnings(&parts.headers) {
+            eprintln!("Warning: {warning}");
+        }
         if parts.status.is_success() {
             return Ok(body.to_vec());
         }
@@ -189,6 +192,17 @@ impl Api {
     }
 }
 
+/// What a server has to say beside its answer: `299 - "TEXT"`, with quotes and backslashes behind backslashes.
+fn warnings(headers: &http::HeaderMap) -> Vec<String> {
+    let texts = headers.get_all(http::header::WARNING).iter().filter_map(|header| header.to_str().ok());
+    let quoted = texts.filter_map(|text| {
+        let (_, rest) = text.strip_prefix("299 ")?.split_once('"')?;
+        let end = rest.rfind('"')?;
+        Some(rest[..end].replace("\\\"", "\"").replace("\\\\", "\\"))
+    });
+    quoted.collect()
+}
+
 fn answer<'a>(parts: &http::response::Parts, body: &'a [u8]) -> Answer<'a> {
     let kind = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Answer {
@@ -196,5 +210,24 @@ fn answer<'a>(parts: &http::response::Parts, body: &'a [u8]) -> Answer<'a> {
         json: kind.contains("application/json"),
         text: kind.contains("text/plain"),
         body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_read_without_their_frame() {
+        let mut headers = http::HeaderMap::new();
+        for text in [
+            "299 - \"nothing acts on \\\"it\\\" yet\"",
+            "299 agent \"two\"",
+            "199 - \"miscellaneous\"",
+            "299",
+        ] {
+            headers.append(http::header::WARNING, text.parse().unwrap());
+        }
+        assert_eq!(warnings(&headers), ["nothing acts on \"it\" yet", "two"]);
     }
 }

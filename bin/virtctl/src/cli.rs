@@ -14,8 +14,11 @@ use crate::command::expand::Expand;
 use crate::command::explain_status::ExplainStatus;
 use crate::command::expose::Expose;
 use crate::command::fslist::FilesystemList;
+use crate::command::guestfs::Guestfs;
 use crate::command::guestosinfo::GuestOsInfo;
+use crate::command::image_upload::ImageUpload;
 use crate::command::list::List;
+use crate::command::memory_dump::MemoryDump;
 use crate::command::migrate::Migrate;
 use crate::command::migrate_cancel::MigrateCancel;
 use crate::command::objectgraph::ObjectGraph;
@@ -30,11 +33,13 @@ use crate::command::soft_reboot::SoftReboot;
 use crate::command::ssh::Ssh;
 use crate::command::start::Start;
 use crate::command::stop::Stop;
+use crate::command::template::Template;
 use crate::command::top::Top;
 use crate::command::unpause::Unpause;
 use crate::command::usbredir::UsbRedirection;
 use crate::command::userlist::UserList;
 use crate::command::version::Version;
+use crate::command::vmexport::VmExport;
 use crate::command::vnc::Vnc;
 use crate::connection::Connection;
 
@@ -62,8 +67,11 @@ pub(crate) enum Command {
     ExplainStatus(ExplainStatus),
     Expose(Expose),
     Fslist(FilesystemList),
+    Guestfs(Guestfs),
     Guestosinfo(GuestOsInfo),
+    ImageUpload(Box<ImageUpload>),
     List(List),
+    MemoryDump(MemoryDump),
     Migrate(Migrate),
     MigrateCancel(MigrateCancel),
     Objectgraph(ObjectGraph),
@@ -81,11 +89,13 @@ pub(crate) enum Command {
     Ssh(Ssh),
     Start(Start),
     Stop(Stop),
+    Template(Template),
     Top(Top),
     Unpause(Unpause),
     Usbredir(UsbRedirection),
     Userlist(UserList),
     Version(Version),
+    Vmexport(Box<VmExport>),
     Vnc(Vnc),
 }
 
@@ -103,6 +113,11 @@ impl Cli {
             self.connection.user = None;
         }
     }
+}
+
+/// Returns whether kubectl asks this program to complete the words of its plug-in.
+pub(crate) fn completes(argument: &str) -> bool {
+    argument.rsplit('/').next().is_some_and(|name| name.starts_with("kubectl_complete-"))
 }
 
 /// Returns how users call this program: it is kubectl's plug-in when its name ends so.

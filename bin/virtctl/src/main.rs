@@ -8,14 +8,17 @@ mod age;
 mod api;
 mod cli;
 mod command;
+mod complete;
 mod connection;
 mod doctor;
 mod explain;
 mod flags;
 mod fleet;
+mod foreign;
 mod forward;
 mod local_client;
 mod log;
+mod progress;
 mod refusal;
 mod request;
 mod say;
@@ -38,7 +41,12 @@ use crate::cli::{Cli, Command};
 use crate::session::Session;
 
 fn main() -> ExitCode {
-    let program = cli::program(&std::env::args().next().unwrap_or_default());
+    let mut words = std::env::args();
+    let name = words.next().unwrap_or_default();
+    if cli::completes(&name) {
+        return complete(&words.collect::<Vec<_>>());
+    }
+    let program = cli::program(&name);
     let line = cli::command(&program);
     let parsed = line.clone().try_get_matches();
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
@@ -85,6 +93,14 @@ fn main() -> ExitCode {
     if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Tells a shell what may come next. That nothing can be told is no failure.
+fn complete(words: &[String]) -> ExitCode {
+    if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        runtime.block_on(complete::run(words));
+    }
+    ExitCode::SUCCESS
+}
+
 async fn run(command: &Command, session: &Session) -> Result<()> {
     match command {
         Command::Addvolume(command) => command.run(session).await,
@@ -99,8 +115,11 @@ async fn run(command: &Command, session: &Session) -> Result<()> {
         Command::ExplainStatus(command) => command.run(session).await,
         Command::Expose(command) => command.run(session).await,
         Command::Fslist(command) => command.run(session).await,
+        Command::Guestfs(command) => command.run(session).await,
         Command::Guestosinfo(command) => command.run(session).await,
+        Command::ImageUpload(command) => command.run(session).await,
         Command::List(command) => command.run(session).await,
+        Command::MemoryDump(command) => command.run(session).await,
         Command::Migrate(command) => command.run(session).await,
         Command::MigrateCancel(command) => command.run(session).await,
         Command::Objectgraph(command) => command.run(session).await,
@@ -119,11 +138,13 @@ async fn run(command: &Command, session: &Session) -> Result<()> {
         Command::Ssh(command) => command.run(session).await,
         Command::Start(command) => command.run(session).await,
         Command::Stop(command) => command.run(session).await,
+        Command::Template(command) => command.run(session).await,
         Command::Top(command) => command.run(session).await,
         Command::Unpause(command) => command.run(session).await,
         Command::Usbredir(command) => command.run(session).await,
         Command::Userlist(command) => command.run(session).await,
         Command::Version(command) => command.run(session).await,
+        Command::Vmexport(command) => command.run(session).await,
         Command::Vnc(command) => command.run(session).await,
     }
 }

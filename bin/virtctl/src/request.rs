@@ -17,18 +17,32 @@ pub(crate) enum Kind {
     Secret,
     /// `PersistentVolumeClaim`
     Claim,
+    /// `CDIConfig`
+    CdiConfig,
+    /// `DataSource`
+    DataSource,
     /// `DataVolume`
     DataVolume,
     /// `Event`
     Event,
+    /// `VirtualMachineExport`
+    Export,
     /// `KubeVirt`, the installation.
     KubeVirt,
     /// `Node`
     Node,
     /// `Pod`
     Pod,
+    /// `Service`
+    Service,
     /// `StorageClass`
     StorageClass,
+    /// `VirtualMachineTemplate`
+    Template,
+    /// `VirtualMachineTemplateRequest`
+    TemplateRequest,
+    /// `UploadTokenRequest`
+    UploadToken,
 }
 
 impl Kind {
@@ -41,20 +55,30 @@ impl Kind {
             Self::Migration => "virtualmachineinstancemigrations",
             Self::Secret => "secrets",
             Self::Claim => "persistentvolumeclaims",
+            Self::CdiConfig => "cdiconfigs",
+            Self::DataSource => "datasources",
             Self::DataVolume => "datavolumes",
             Self::Event => "events",
+            Self::Export => "virtualmachineexports",
             Self::KubeVirt => "kubevirts",
             Self::Node => "nodes",
             Self::Pod => "pods",
+            Self::Service => "services",
             Self::StorageClass => "storageclasses",
+            Self::Template => "virtualmachinetemplates",
+            Self::TemplateRequest => "virtualmachinetemplaterequests",
+            Self::UploadToken => "uploadtokenrequests",
         }
     }
 
     /// Where its objects are.
     fn group(self) -> &'static str {
         match self {
-            Self::Secret | Self::Claim | Self::Event | Self::Node | Self::Pod => "/api/v1",
-            Self::DataVolume => "/apis/cdi.kubevirt.io/v1beta1",
+            Self::Secret | Self::Claim | Self::Event | Self::Node | Self::Pod | Self::Service => "/api/v1",
+            Self::CdiConfig | Self::DataSource | Self::DataVolume => "/apis/cdi.kubevirt.io/v1beta1",
+            Self::Export => "/apis/export.kubevirt.io/v1beta1",
+            Self::Template | Self::TemplateRequest => "/apis/template.kubevirt.io/v1alpha1",
+            Self::UploadToken => "/apis/upload.cdi.kubevirt.io/v1beta1",
             Self::StorageClass => "/apis/storage.k8s.io/v1",
             Self::Machine | Self::Instance | Self::ReplicaSet | Self::Migration | Self::KubeVirt => {
                 "/apis/kubevirt.io/v1"
@@ -140,6 +164,11 @@ impl Request {
     /// Reads a path that belongs to no object.
     pub(crate) fn read(path: impl Into<String>) -> Self {
         Self { verb: Verb::Get, path: path.into(), body: None, about: None }
+    }
+
+    /// Reads what has a name below a path.
+    pub(crate) fn below(path: &str, name: &str) -> Result<Self, NameError> {
+        Ok(Self::read(format!("{path}/{}", segment("resource name", name)?)))
     }
 
     /// Sends a question that is no object: nothing of it is kept.

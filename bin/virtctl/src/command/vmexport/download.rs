@@ -1,0 +1,273 @@
+//! Downloading from an export.
+
+use std::fmt::Arguments;
+use std::fs::File;
+use std::io::{Write, stdout};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::write::GzDecoder;
+use http::header::ACCEPT;
+use http::{Request as Message, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::links::Link;
+use super::{Draft, create, forward, links};
+use crate::api::Api;
+use crate::foreign::{self, Foreign};
+use crate::progress::Progress;
+use crate::request::{Kind, Request};
+use crate::say::say;
+
+/// Between two looks at an export, and before a download is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Header that an export's server wants its token in.
+const TOKEN: &str = "x-kubevirt-export-token";
+
+/// Where what is downloaded goes, and what is told then.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Nothing is downloaded.
+    Told,
+    /// Standard output, so that messages go elsewhere.
+    Stream,
+    File(File),
+}
+
+impl Output {
+    /// Opens a file; none, and `-`, are standard output.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn to(file: &str) -> Result<Self> {
+        match file {
+            "" | "-" => Ok(Self::Stream),
+            file => {
+                let made = File::create(file).with_context(|| format!("open {file}"));
+                Ok(Self::File(made.map_err(|error| anyhow!("{error:#}"))?))
+            }
+        }
+    }
+
+    /// Tells the user something.
+    pub(super) fn tell(&self, text: Arguments<'_>) {
+        if matches!(self, Self::Stream) {
+            eprintln!("{text}");
+        } else {
+            say!("{text}");
+        }
+    }
+
+    /// Empties the file for another try.
+    fn writer(&self) -> Result<Box<dyn Write>> {
+        use std::io::Seek as _;
+        Ok(match self {
+            Self::File(file) => {
+                let mut file = file.try_clone()?;
+                file.set_len(0)?;
+                file.rewind()?;
+                Box::new(file)
+            }
+            _ => Box::new(stdout()),
+        })
+    }
+}
+
+/// What is wanted of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    Volume { name: String, unpacked: bool },
+    Manifests { json: bool, secret: bool },
+}
+
+/// A download.
+#[derive(Debug)]
+pub(crate) struct Download {
+    pub(crate) draft: Draft,
+    pub(crate) want: Want,
+    pub(crate) output: Output,
+    pub(crate) insecure: bool,
+    pub(crate) keep: bool,
+    pub(crate) delete: bool,
+    /// Where the export's server is reached, if not where it says.
+    pub(crate) service: Option<String>,
+    /// The local port through which it is reached by the API server.
+    pub(crate) forward: Option<u16>,
+    pub(crate) retries: u64,
+    pub(crate) readiness: Duration,
+}
+
+impl Download {
+    /// Downloads, as often as it is to be tried.
+    ///
+    /// # Errors
+    /// When the export does not become ready, or its server does not give what is wanted.
+    pub(crate) async fn run(&self, api: &Api) -> Result<()> {
+        for attempt in 0..=self.retries {
+            if self.attempt(api).await? {
+                return Ok(());
+            }
+            if attempt < self.retries {
+                self.output.tell(format_args!("Retrying..."));
+                sleep(PAUSE).await;
+            }
+        }
+        bail!("retry count reached, exiting unsuccesfully")
+    }
+
+    /// Tries once; `false` when the export's server refused.
+    async fn attempt(&self, api: &Api) -> Result<bool> {
+        let mut keep = self.keep;
+        if !self.draft.source.is_null() {
+            match create::create(api, &self.draft, &self.output).await {
+                Ok(_) => {}
+                // What was there before stays.
+                Err(error) if error.is::<create::Exists>() => keep = true,
+                Err(error) => return Err(error),
+            }
+        }
+        let outcome = tokio::select! {
+            outcome = self.fetch(api) => outcome,
+            _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+        };
+        let volume = matches!(self.want, Want::Volume { .. });
+        if volume && (self.delete || (!self.draft.source.is_null() && !keep)) {
+            create::delete(api, &self.draft.name, &self.output).await?;
+        }
+        outcome
+    }
+
+    async fn fetch(&self, api: &Api) -> Result<bool> {
+        let Some(port) = self.forward else { return self.fetch_at(api, self.service.as_deref()).await };
+        let listening = forward::Forward::start(api, self, port).await?;
+        self.output.tell(format_args!("Port forwarding is ready."));
+        let service = self.service.clone().unwrap_or_else(|| format!("127.0.0.1:{}", listening.port()));
+        tokio::select! {
+            outcome = self.fetch_at(api, Some(&service)) => outcome,
+            outcome = listening.serve() => outcome.map(|()| false),
+        }
+    }
+
+    async fn fetch_at(&self, api: &Api, service: Option<&str>) -> Result<bool> {
+        let export = self.ready(api, |export| links::are_there(export, service)).await?;
+        let token = token(api, &export).await?;
+        match &self.want {
+            Want::Volume { name, unpacked } => {
+                let link = links::volume(&export, name, service)?;
+                let Some(answer) = self.get(&export, &link, service, &token, "*/*").await? else {
+                    return Ok(false);
+                };
+                self.store(answer, *unpacked && link.packed).await?;
+                self.output.tell(format_args!("Download finished succesfully"));
+            }
+            Want::Manifests { json, secret } => {
+                let accept = if *json { "application/json" } else { "application/yaml" };
+                let kinds = ["all", "auth-header-secret"];
+                for kind in &kinds[..if *secret { 2 } else { 1 }] {
+                    let link = links::manifest(&export, kind, service)?;
+                    let Some(answer) = self.get(&export, &link, service, &token, accept).await? else {
+                        return Ok(false);
+                    };
+                    let body = answer.into_body().collect().await?.to_bytes();
+                    match &self.output {
+                        Output::File(file) => file.try_clone()?.write_all(&body)?,
+                        _ => crate::say::document(&body)?,
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until the export is ready.
+    pub(super) async fn ready(&self, api: &Api, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+        let name = &self.draft.name;
+        let end = Instant::now() + self.readiness;
+        loop {
+            let export = create::read(api, name).await?;
+            let why = match &export {
+                None => format!("couldn't get VM Export {name}, waiting for it to be created..."),
+                Some(export) if export["status"]["phase"] != "Ready" => {
+                    format!("waiting for VM Export {name} status to be ready...")
+                }
+                Some(export) if fits(export) => return Ok(export.clone()),
+                Some(_) => format!("waiting for VM Export {name} links to be available..."),
+            };
+            if Instant::now() >= end {
+                let phase =
+                    export.as_ref().and_then(|export| export["status"]["phase"].as_str()).unwrap_or("none");
+                bail!(
+                    "VM Export {name} is not ready after {} s (phase: {phase}); `kubectl describe vmexport {name}` says more, \
+                     --readiness-timeout waits longer",
+                    self.readiness.as_secs()
+                );
+            }
+            self.output.tell(format_args!("{why}"));
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Asks the export's server; `None` when it refuses.
+    async fn get(
+        &self,
+        export: &Value,
+        link: &Link,
+        service: Option<&str>,
+        token: &str,
+        accept: &str,
+    ) -> Result<Option<Response<Incoming>>> {
+        let certificates = links::of(export, service).and_then(|links| links["cert"].as_str());
+        let server = Foreign::new(&link.url, certificates, self.insecure).await?;
+        let message = Message::get(link.url.clone()).header(ACCEPT, accept).header(TOKEN, token);
+        let answer = server.send(message.body(foreign::nothing())?).await;
+        let answer = answer.map_err(|error| anyhow!("Get \"{}\": {error}", link.url))?;
+        if answer.status() != StatusCode::OK {
+            self.output.tell(format_args!("Bad status: {}", foreign::status(&answer)));
+            return Ok(None);
+        }
+        Ok(Some(answer))
+    }
+
+    async fn store(&self, answer: Response<Incoming>, unpack: bool) -> Result<()> {
+        let length = answer.headers().get(http::header::CONTENT_LENGTH);
+        let total = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let progress = Progress::new("Downloading file:", total);
+        let mut writer = self.output.writer()?;
+        if unpack {
+            self.output.tell(format_args!("Decompressing image:"));
+            let mut decoder = GzDecoder::new(writer);
+            receive(answer.into_body(), &mut decoder, &progress).await?;
+            decoder.finish().context("unpacking what was downloaded")?;
+        } else {
+            receive(answer.into_body(), &mut writer, &progress).await?;
+            writer.flush()?;
+        }
+        progress.finish();
+        Ok(())
+    }
+}
+
+async fn receive(mut body: Incoming, writer: &mut impl Write, progress: &Progress) -> Result<()> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(bytes) = frame.context("the download broke off")?.into_data() {
+            writer.write_all(&bytes).context("writing what was downloaded")?;
+            progress.add(bytes.len());
+        }
+    }
+    Ok(())
+}
+
+/// Reads the token that the export's server wants to see.
+async fn token(api: &Api, export: &Value) -> Result<String> {
+    let name =
+        export["status"]["tokenSecretRef"].as_str().or_else(|| export["spec"]["tokenSecretRef"].as_str());
+    let secret = api.read(&Request::object(&api.namespace, Kind::Secret, name.unwrap_or_default())?).await?;
+    let token = STANDARD.decode(secret["data"]["token"].as_str().unwrap_or_default())?;
+    Ok(String::from_utf8(token)?)
+}
