@@ -51,6 +51,8 @@ pub mod annotation {
     pub const PLACES: &str = "ironclad.local/places";
     /// On a Pod: its readiness gates that are open until somebody closes them, separated by commas. Our own.
     pub const OPEN_GATES: &str = "ironclad.local/open-gates";
+    /// On what comes with the installation: the object's own name, which a copy under another name does not have.
+    pub const BUNDLED: &str = "ironclad.local/bundled";
     /// Value of [`PCI_TOPOLOGY_VERSION`] for new machines.
     pub const PCI_TOPOLOGY_V3: &str = "v3";
     /// On a launcher Pod: the container that `kubectl logs` and `kubectl exec` take.

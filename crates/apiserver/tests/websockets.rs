@@ -204,4 +204,8 @@ async fn a_log_is_read_as_bytes_or_as_base64() {
         assert_eq!((agreed.as_str(), next(&mut socket).await), (protocol, expected));
         assert!(matches!(next(&mut socket).await, Message::Close(_)));
     }
+    let (_, agreed) = fixture.open(path, "v9.example, base64.binary.k8s.io").await.expect("a websocket");
+    assert_eq!(agreed, "base64.binary.k8s.io");
+    let refused = fixture.open(path, "v9.example").await;
+    assert!(matches!(refused, Err(Error::Http(answer)) if answer.status() == 400));
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::names::annotation;
 use kube_ext::{
     Api, ApiError, Cache, Context, Delete, Document, Key, Patch, Queue, Resource, Select, Tasks, resources,
     work,
@@ -12,6 +13,9 @@ use plan::bundle::{self, Action, LABEL, MANAGED};
 use serde_json::{Value, json};
 
 use crate::installation::Installation;
+
+/// A name that somebody has may be free after so long; nothing says when.
+const TAKEN: Duration = Duration::from_secs(600);
 
 /// What is known of one object: a number for what it says, and its identity.
 type Facts = (u64, String);
@@ -28,9 +32,13 @@ pub(crate) fn start(context: &Context, installation: Installation, queue: Queue,
     let mut part = |resource: Resource, wanted: fn() -> Vec<Value>| {
         let changes = queue.clone();
         let api = || Api::<Document>::of(&context.client, resource.clone());
-        // Of others nothing is known: what has one of the names stays as it is.
+        // Of others nothing is known: what has one of the names stays as it is, and so does a copy under another name.
         let (label, word) = MANAGED;
         let cache = Cache::builder(api(), |object: Document| {
+            let meta = &object.metadata;
+            if meta.annotations.get(annotation::BUNDLED) != Some(&meta.name) {
+                return None;
+            }
             let release = object.metadata.labels.get(LABEL).map_or(Value::Null, |release| json!(release));
             let spec = object.fields.get("spec").unwrap_or(&Value::Null);
             Some((bundle::content(&release, spec), object.metadata.uid))
@@ -53,10 +61,16 @@ pub(crate) fn start(context: &Context, installation: Installation, queue: Queue,
         work(queue, 1, |_| {
             let (installation, parts) = (installation.clone(), Arc::clone(&parts));
             async move {
+                let wanted = installation.has_bundle();
+                let mut taken = false;
+                let mut failed = None;
                 for part in &*parts {
-                    part.reconcile(installation.has_bundle()).await?;
+                    match part.reconcile(wanted).await {
+                        Ok(some) => taken |= some,
+                        Err(error) => failed = failed.or(Some(error)),
+                    }
                 }
-                Ok(None::<Duration>)
+                failed.map_or(Ok(taken.then_some(TAKEN)), Err)
             }
         })
         .await;
@@ -69,12 +83,12 @@ pub(crate) fn everything() -> Key {
 }
 
 impl Part {
-    async fn reconcile(&self, is_wanted: Option<bool>) -> Result<(), ApiError> {
-        // Without an installation there is nobody to say so.
-        let Some(is_wanted) = is_wanted else { return Ok(()) };
+    /// Does what is to be done, as far as it can be, and tells whether somebody has one of the names.
+    async fn reconcile(&self, is_wanted: bool) -> Result<bool, ApiError> {
         let there: BTreeMap<String, u64> =
             self.cache.all().into_iter().map(|(key, facts)| (key.name, facts.0)).collect();
         let wanted = if is_wanted { (self.wanted)() } else { Vec::new() };
+        let (mut taken, mut failed) = (false, None);
         for action in bundle::step(wanted, &there).actions {
             let done = match &action {
                 Action::Create(object) => self.api.create("", object).await.map(|_| ()),
@@ -82,16 +96,15 @@ impl Part {
                 Action::Delete(name) => self.delete(&Key::cluster(name)).await,
             };
             match done {
-                // Somebody has made one of this name, which is that somebody's.
-                Err(error) if error.is_already_exists() => {
-                    tracing::debug!(%action, "the name is taken");
-                }
+                Err(error) if error.is_already_exists() => taken = true,
                 // The watch says so, or will.
                 Err(error) if error.is_not_found() || error.is_conflict() => {}
-                done => done?,
+                // The others can do without this one.
+                Err(error) => failed = failed.or(Some(error)),
+                Ok(()) => {}
             }
         }
-        Ok(())
+        failed.map_or(Ok(taken), Err)
     }
 
     async fn restore(&self, object: &Value) -> Result<(), ApiError> {

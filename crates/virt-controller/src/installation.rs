@@ -131,9 +131,9 @@ impl Installation {
         self.facts().map(|facts| Policy::of(&facts.configuration)).unwrap_or_default()
     }
 
-    /// Tells whether the common instance types and preferences are part of it; nothing where there is no installation.
-    pub(crate) fn has_bundle(&self) -> Option<bool> {
-        self.facts().map(|facts| !facts.deleting && bundle::is_wanted(&facts.configuration))
+    /// Tells whether the common instance types and preferences are part of it. Without an installation nothing is.
+    pub(crate) fn has_bundle(&self) -> bool {
+        self.facts().is_some_and(|facts| !facts.deleting && bundle::is_wanted(&facts.configuration))
     }
 
     /// Tells whether changes of templates reach running instances, as far as they can.

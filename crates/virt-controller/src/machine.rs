@@ -298,17 +298,19 @@ impl Act<'_> {
         self.change(json!({"spec": patch})).await
     }
 
-    /// Lets go of what the machine no longer names: the revisions first, as the status says which.
+    /// Lets go of what the machine no longer names: first in the status, so that what is named again meanwhile is kept anew.
+    /// A revision that is left over goes with the machine.
     async fn forget_names(&mut self) -> Result<(), ApiError> {
         let (controller, key) = (self.controller, self.key);
-        controller.names.forget(key, self.machine().await?).await?;
+        let machine = self.machine().await?.clone();
         let patch = json!({
             "metadata": {"resourceVersion": self.revision},
             "status": {"instancetypeRef": null, "preferenceRef": null},
         });
         let written = controller.machines.patch_status(key, &Patch::Merge(patch)).await?;
         self.observe(written);
-        Ok(())
+        self.whole = None;
+        controller.names.forget(key, &machine).await
     }
 
     async fn create_instance(&mut self, paused: bool) -> Result<(), ApiError> {

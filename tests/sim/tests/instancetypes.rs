@@ -148,11 +148,33 @@ fn the_common_ones_come_with_the_installation_and_stay_as_they_are() {
         assert_eq!(common(&admin).await, [65, 54]);
 
         let key = Key::new(NAMESPACE, "kubevirt");
+        // A copy under another name is somebody's own, though it has the same labels.
+        let copy = types.get(&Key::cluster("u1.large")).await.unwrap();
+        let copy = json!({
+            "apiVersion": "instancetype.kubevirt.io/v1beta1",
+            "kind": "VirtualMachineClusterInstancetype",
+            "metadata": {"name": "mine", "labels": copy.metadata.labels, "annotations": copy.metadata.annotations},
+            "spec": copy.fields["spec"],
+        });
+        types.create("", &copy).await.unwrap();
+        // A name that its owner gives up is filled again.
+        types.delete(&Key::cluster("u1.nano"), &Delete::default()).await.unwrap();
+        world.wait(Duration::from_secs(700)).await;
+        assert_eq!(common(&admin).await, [66, 54]);
+        assert_eq!(guest(&types.get(&Key::cluster("u1.nano")).await.unwrap()), 1);
+
         let without = json!({"commonInstancetypesDeployment": {"enabled": false}});
         let patch = json!({"spec": {"configuration": without}});
         kubevirts.patch(&key, &Patch::Merge(patch)).await.unwrap();
         world.wait(Duration::from_secs(10)).await;
-        assert_eq!(common(&admin).await, [1, 0]);
+        assert_eq!(common(&admin).await, [1, 0], "what is somebody's own");
+        let patch = json!({"spec": {"configuration": {"commonInstancetypesDeployment": null}}});
+        kubevirts.patch(&key, &Patch::Merge(patch)).await.unwrap();
+        world.wait(Duration::from_secs(10)).await;
+        assert_eq!(common(&admin).await, [66, 54]);
+        kubevirts.delete(&key, &Delete::default()).await.unwrap();
+        world.wait(Duration::from_secs(10)).await;
+        assert_eq!(common(&admin).await, [1, 0], "they go with the installation");
         controller.abort();
     });
 }

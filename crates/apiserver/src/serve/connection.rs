@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use machinery::admission::UserInfo;
 use machinery::status::Status;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::clients::{Client, Clients, Newcomers};
 use super::ending::ending;
 use super::exchanges::Exchanges;
-use super::websocket::Handshake;
+use super::websocket::{Carriage, Handshake};
 use super::{Answer, Limits};
 use crate::audit::ClientAddress;
 use crate::{Body, auth, body};
@@ -90,14 +91,19 @@ impl<S: Answer> Front<S> {
         };
         let peer = Arc::new(peer);
         let exchanges = Arc::new(Exchanges::default());
+        // What the connection becomes when it changes its protocol; it keeps its slot and its seat.
+        let carriage: Arc<Mutex<Option<Carriage>>> = Arc::default();
         let service = service_fn(|request: Request<Incoming>| {
-            let (front, peer) = (Arc::clone(&self), Arc::clone(&peer));
+            let (front, peer, becomes) = (Arc::clone(&self), Arc::clone(&peer), Arc::clone(&carriage));
             let exchange = exchanges.begin();
             async move {
                 let Self { server, limits, shutdown, .. } = &*front;
                 let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
                 request.extensions_mut().insert(ClientAddress(address));
-                let answered = answer(server, peer, request, *limits, shutdown.clone()).await;
+                let (answered, carriage) = answer(server, peer, request, *limits, shutdown.clone()).await;
+                if let Some(carriage) = carriage {
+                    *becomes.lock() = Some(carriage);
+                }
                 Ok::<_, Infallible>(exchange.send(answered, server.clock()))
             }
         });
@@ -126,6 +132,10 @@ impl<S: Answer> Front<S> {
         };
         if let Err(error) = result {
             tracing::debug!(error = %error, "a connection ended early");
+        }
+        let carriage = carriage.lock().take();
+        if let Some(carriage) = carriage {
+            carriage.run().await;
         }
     }
 
@@ -186,7 +196,7 @@ async fn answer(
     request: Request<Body>,
     limits: Limits,
     shutdown: CancellationToken,
-) -> Response<Body> {
+) -> (Response<Body>, Option<Carriage>) {
     let handshake = Handshake::of(&request);
     let answered = tokio::select! {
         response = server.answer(peer.as_ref().as_ref(), request) => response,
@@ -198,6 +208,6 @@ async fn answer(
     let answer = answered.map(|body| ending(body, shutdown));
     match handshake {
         Some(handshake) => handshake.answer(answer),
-        None => answer,
+        None => (answer, None),
     }
 }

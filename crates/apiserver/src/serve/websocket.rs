@@ -34,6 +34,8 @@ const PING: Duration = Duration::from_secs(30);
 const PATIENCE: u32 = 4;
 /// The protocol of those who can only read text.
 const BASE64: &str = "base64.binary.k8s.io";
+/// What a log may go out in.
+const PROTOCOLS_OF_LOGS: [&str; 2] = ["binary.k8s.io", BASE64];
 
 /// How a stream is cut into messages; stands in the extensions of an answer that may go out as messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +53,16 @@ pub(crate) enum Framing {
 pub(super) struct Handshake {
     upgrade: OnUpgrade,
     key: Option<HeaderValue>,
-    /// The protocol that is spoken, if the client offers any.
-    protocol: Option<HeaderValue>,
+    /// The protocols that the client offers, its first choice first.
+    offered: Vec<String>,
+}
+
+/// An accepted one: a stream that is to be carried once its answer is sent.
+pub(super) struct Carriage {
+    upgrade: OnUpgrade,
+    stream: Body,
+    framing: Framing,
+    as_text: bool,
 }
 
 impl Handshake {
@@ -64,46 +74,69 @@ impl Handshake {
             && has_word(headers, UPGRADE, "websocket");
         let upgrade = request.extensions().get::<OnUpgrade>().filter(|_| wanted)?.clone();
         let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24 && speaks(headers)).cloned();
-        let protocol = protocols(headers).next().and_then(|protocol| HeaderValue::from_str(protocol).ok());
-        Some(Self { upgrade, key, protocol })
+        let offered = protocols(headers).map(str::to_owned).collect();
+        Some(Self { upgrade, key, offered })
+    }
+
+    /// The protocol that is spoken; nothing if none was offered.
+    ///
+    /// # Errors
+    /// A log goes out in one of two.
+    fn protocol(&self, framing: Framing) -> Result<Option<&str>, Box<Status>> {
+        let known = |word: &&String| framing != Framing::Bytes || PROTOCOLS_OF_LOGS.contains(&word.as_str());
+        match self.offered.iter().find(known) {
+            None if self.offered.is_empty() => Ok(None),
+            None => Err(Status::bad_request(format!(
+                "websocket: none of the protocols {:?} is spoken here: offer one of {PROTOCOLS_OF_LOGS:?}, or none",
+                self.offered
+            ))
+            .into()),
+            Some(word) => Ok(Some(word)),
+        }
     }
 
     /// Accepts it if the answer is a stream that goes out as messages; any other is sent as it is.
-    pub(super) fn answer(self, response: Response<Body>) -> Response<Body> {
-        let Some(framing) = response.extensions().get::<Framing>().copied() else { return response };
+    pub(super) fn answer(self, response: Response<Body>) -> (Response<Body>, Option<Carriage>) {
+        let Some(framing) = response.extensions().get::<Framing>().copied() else { return (response, None) };
         let accept = self.key.as_ref().map(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())));
         let Some(Ok(accept)) = accept else {
             let why = "not a websocket handshake: Sec-WebSocket-Version must be 13, and Sec-WebSocket-Key 16 bytes in base64";
-            return body::refusal(&Status::bad_request(why));
+            return (body::refusal(&Status::bad_request(why)), None);
         };
+        let protocol = match self.protocol(framing) {
+            Ok(protocol) => protocol,
+            Err(status) => return (body::refusal(&status), None),
+        };
+        let as_text = protocol == Some(BASE64);
         let (mut parts, stream) = response.into_parts();
-        let as_text = self.protocol.as_ref().is_some_and(|protocol| protocol == BASE64);
         parts.status = StatusCode::SWITCHING_PROTOCOLS;
         parts.headers.clear();
         parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         parts.headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-        if let Some(protocol) = self.protocol {
+        if let Some(Ok(protocol)) = protocol.map(HeaderValue::from_str) {
             parts.headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
         }
-        let upgrade = self.upgrade;
-        tokio::spawn(async move {
-            match upgrade.await {
-                Ok(connection) => {
-                    let config = WebSocketConfig::default()
-                        .max_message_size(Some(LARGEST))
-                        .max_frame_size(Some(LARGEST));
-                    let connection = TokioIo::new(connection);
-                    let socket =
-                        WebSocketStream::from_raw_socket(connection, Role::Server, Some(config)).await;
-                    if let Err(error) = carry(socket, stream, framing, as_text).await {
-                        tracing::debug!(%error, "a stream of messages broke off");
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "a connection was not upgraded"),
+        let carriage = Carriage { upgrade: self.upgrade, stream, framing, as_text };
+        (Response::from_parts(parts, body::full(Bytes::new())), Some(carriage))
+    }
+}
+
+impl Carriage {
+    /// Sends what the stream says until it ends, or the client goes or does not take it.
+    pub(super) async fn run(self) {
+        let connection = match self.upgrade.await {
+            Ok(connection) => TokioIo::new(connection),
+            Err(error) => {
+                tracing::debug!(%error, "a connection was not upgraded");
+                return;
             }
-        });
-        Response::from_parts(parts, body::full(Bytes::new()))
+        };
+        let config = WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
+        let socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(config)).await;
+        if let Err(error) = carry(socket, self.stream, self.framing, self.as_text).await {
+            tracing::debug!(%error, "a stream of messages broke off");
+        }
     }
 }
 
@@ -129,9 +162,9 @@ where
             frame = stream.frame() => match frame {
                 Some(Ok(frame)) => {
                     for message in messages(frame.into_data().unwrap_or_default(), framing, as_text) {
-                        socket.feed(message).await?;
+                        in_time(socket.feed(message)).await?;
                     }
-                    socket.flush().await?;
+                    in_time(socket.flush()).await?;
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "a stream ended early");
@@ -150,17 +183,23 @@ where
                     return Ok(());
                 }
                 silent += 1;
-                socket.send(Message::Ping(Bytes::new())).await?;
+                in_time(socket.send(Message::Ping(Bytes::new()))).await?;
             }
         }
     }
+}
+
+/// Waits for a client to take something, as long as for its signs of life.
+async fn in_time(sending: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let taken = tokio::time::timeout(PING * PATIENCE, sending).await;
+    taken.unwrap_or_else(|_| Err(Error::Io(std::io::ErrorKind::TimedOut.into())))
 }
 
 async fn close<S>(socket: &mut WebSocketStream<S>, code: CloseCode) -> Result<(), Error>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    socket.close(Some(CloseFrame { code, reason: Utf8Bytes::default() })).await?;
+    in_time(socket.close(Some(CloseFrame { code, reason: Utf8Bytes::default() }))).await?;
     // Until the client has said the same, or is gone: what it has not read would be lost with the connection.
     let answered = async { while let Some(Ok(_)) = socket.next().await {} };
     tokio::time::timeout(PING, answered).await.ok();
@@ -192,6 +231,48 @@ fn messages(mut piece: Bytes, framing: Framing, as_text: bool) -> Vec<Message> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Carries a stream to a client whose connection takes `room` bytes; the client's side, and how that ends.
+    fn carried(
+        stream: impl futures::Stream<Item = Bytes> + Send + 'static,
+        room: usize,
+    ) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<Result<(), Error>>) {
+        let (ours, theirs) = tokio::io::duplex(room);
+        let frames = stream.map(|bytes| Ok::<_, crate::body::BodyError>(http_body::Frame::data(bytes)));
+        let body = http_body_util::StreamBody::new(frames).boxed_unsync();
+        let carrying = tokio::spawn(async move {
+            let socket = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+            carry(socket, body, Framing::Lines, false).await
+        });
+        (theirs, carrying)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_left() {
+        let much = futures::stream::repeat_with(|| Bytes::from(vec![b'x'; 4096]));
+        let (_theirs, carrying) = carried(much, 1024);
+        let ended =
+            tokio::time::timeout(PING * PATIENCE * 2, carrying).await.expect("an end").expect("no panic");
+        assert!(matches!(ended, Err(Error::Io(_))), "{ended:?}");
+        // The end of what is carried is no better taken than the rest.
+        let (_theirs, carrying) = carried(futures::stream::empty(), 1);
+        tokio::time::timeout(PING * PATIENCE * 3, carrying).await.expect("an end").expect("no panic").ok();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_gives_no_sign_of_life_is_left() {
+        let (_theirs, carrying) = carried(futures::stream::pending(), 1 << 20);
+        let ended = tokio::time::timeout(PING * (PATIENCE + 2), carrying).await.expect("an end");
+        ended.expect("no panic").expect("in order");
+        // One that answers is served on.
+        let (theirs, carrying) = carried(futures::stream::pending(), 1 << 20);
+        let client = tokio::spawn(async move {
+            let mut socket = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+            while let Some(Ok(_)) = socket.next().await {}
+        });
+        assert!(tokio::time::timeout(PING * (PATIENCE + 20), carrying).await.is_err());
+        client.abort();
+    }
 
     #[test]
     fn a_message_is_an_event() {

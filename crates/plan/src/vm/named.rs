@@ -88,9 +88,13 @@ impl Named {
 /// Returns what is to be done about the names of a machine, or about those that it had.
 pub(super) fn action(vm: &Vm, has_instance: bool) -> Option<Action> {
     let unheld = vm.has_unheld_names();
+    let held =
+        |held: &Option<Named>| held.as_ref().is_some_and(|held| held.controller_revision_ref.is_some());
+    let holds = held(&vm.status.instancetype_ref) || held(&vm.status.preference_ref);
     let expands = match vm.policy {
         Policy::Reference => false,
-        Policy::Expand => unheld,
+        // What a machine was given by reference stays so, whatever it names beside.
+        Policy::Expand => unheld && !holds,
         Policy::ExpandAll => vm.has_names(),
     };
     let forgotten = || vm.status.instancetype_ref.is_some() || vm.status.preference_ref.is_some();
@@ -255,6 +259,11 @@ mod tests {
             vm.status.instancetype_ref = holds.then(|| held.clone());
             assert_eq!(action(&vm, has_instance), expected, "{policy:?} {names} {holds} {has_instance}");
         }
+        let mut mixed = Vm { policy: Policy::Expand, ..Vm::default() };
+        mixed.instancetype = Some(named("a", None, None));
+        mixed.status.instancetype_ref = Some(held);
+        mixed.preference = Some(named("b", None, None));
+        assert_eq!(action(&mixed, false), Some(Action::HoldNames));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod guests;
 mod series;
 
+use api::names::annotation;
 use serde_json::{Map, Value, json};
 
 pub use guests::preferences;
@@ -23,7 +24,7 @@ fn object(
     kind: &str,
     name: &str,
     labels: &[(&str, &str)],
-    annotations: Map<String, Value>,
+    mut annotations: Map<String, Value>,
     spec: Value,
 ) -> Value {
     let labels = labels.iter().map(|(key, value)| (format!("instancetype.kubevirt.io/{key}"), json!(value)));
@@ -31,6 +32,7 @@ fn object(
     labels.insert(LABEL.to_owned(), RELEASE.into());
     labels.insert(MANAGED.0.to_owned(), MANAGED.1.into());
     labels.insert("instancetype.kubevirt.io/vendor".to_owned(), "kubevirt.io".into());
+    annotations.insert(annotation::BUNDLED.to_owned(), name.into());
     json!({
         "apiVersion": "instancetype.kubevirt.io/v1beta1",
         "kind": kind,
