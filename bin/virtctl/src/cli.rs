@@ -180,7 +180,9 @@ fn adapt(command: clap::Command, program: &str, root: bool) -> clap::Command {
     let mut command = command.help_template(template).mut_args(|argument| {
         let hidden = argument.is_hide_set() || argument.is_global_set();
         let switch = argument.get_num_args().is_some_and(|values| values.min_values() == 0);
-        argument.hide(hidden).hide_possible_values(switch).hide_default_value(switch)
+        // That a text is empty unless it is given goes without saying.
+        let silent = switch || argument.get_default_values().iter().any(|value| value.is_empty());
+        argument.hide(hidden).hide_possible_values(switch).hide_default_value(silent)
     });
     if !root {
         command = command.override_usage(usage);
@@ -214,6 +216,8 @@ mod tests {
             assert!(start.contains(part), "{part} in {start}");
         }
         assert!(!start.contains("--kubeconfig"), "{start}");
+        let upload = help("virtctl", &["image-upload"]);
+        assert!(upload.contains("[default: 300]") && !upload.contains("[default: \"\"]"), "{upload}");
         assert!(global_flags().contains("--kubeconfig"));
     }
 

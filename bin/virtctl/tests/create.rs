@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
+
 fn virtctl(line: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_virtctl"));
     command.env_clear().args(line.split_whitespace());
@@ -107,6 +109,87 @@ spec:
 status: {}
 "#,
     );
+}
+
+#[test]
+fn each_source_of_an_import_has_its_fields() {
+    let imported = |parameters: &str| {
+        let output = virtctl(&format!("create vm --name a --volume-import {parameters},name:v"));
+        assert!(output.status.success(), "{parameters}: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        serde_saphyr::from_str::<Value>(&text).expect("YAML")
+    };
+    for (parameters, source, size, inferred) in [
+        ("type:blank,size:256Mi", json!({"blank": {}}), Some("256Mi"), false),
+        (
+            "type:gcs,size:1Gi,url:http://u,secretref:s",
+            json!({"gcs": {"url": "http://u", "secretRef": "s"}}),
+            Some("1Gi"),
+            false,
+        ),
+        (
+            "type:http,size:1Gi,url:http://u,certconfigmap:c,secretref:s,extraheaders:a;b,secretextraheaders:d",
+            json!({"http": {"url": "http://u", "certConfigMap": "c", "secretRef": "s", "extraHeaders": ["a", "b"],
+                            "secretExtraHeaders": ["d"]}}),
+            Some("1Gi"),
+            false,
+        ),
+        (
+            "type:imageio,size:1Gi,url:http://u,diskid:1,secretref:s,certconfigmap:c",
+            json!({"imageio": {"url": "http://u", "diskId": "1", "secretRef": "s", "certConfigMap": "c"}}),
+            Some("1Gi"),
+            false,
+        ),
+        ("type:pvc,src:ns/p", json!({"pvc": {"name": "p", "namespace": "ns"}}), None, true),
+        (
+            "type:registry,size:1Gi,url:docker://u,pullmethod:pod,secretref:s,certconfigmap:c",
+            json!({"registry": {"url": "docker://u", "pullMethod": "pod", "secretRef": "s", "certConfigMap": "c"}}),
+            Some("1Gi"),
+            true,
+        ),
+        (
+            "type:s3,size:1Gi,url:http://u,secretref:s,certconfigmap:c",
+            json!({"s3": {"url": "http://u", "secretRef": "s", "certConfigMap": "c"}}),
+            Some("1Gi"),
+            false,
+        ),
+        (
+            "type:vddk,size:1Gi,url:http://u,uuid:i,thumbprint:t,secretref:s,backingfile:b,initimageurl:m",
+            json!({"vddk": {"url": "http://u", "uuid": "i", "thumbprint": "t", "secretRef": "s", "backingFile": "b",
+                            "initImageURL": "m"}}),
+            Some("1Gi"),
+            false,
+        ),
+        (
+            "type:snapshot,src:ns/s,size:1Gi",
+            json!({"snapshot": {"name": "s", "namespace": "ns"}}),
+            Some("1Gi"),
+            true,
+        ),
+    ] {
+        let machine = imported(parameters);
+        let volume = &machine["spec"]["dataVolumeTemplates"][0];
+        assert_eq!(volume["spec"]["source"], source, "{parameters}");
+        assert_eq!(
+            volume["spec"]["storage"]["resources"]["requests"]["storage"].as_str(),
+            size,
+            "{parameters}"
+        );
+        let volumes = &machine["spec"]["template"]["spec"]["volumes"];
+        assert_eq!(*volumes, json!([{"name": "v", "dataVolume": {"name": "v"}}]), "{parameters}");
+        let matcher = json!({"inferFromVolume": "v", "inferFromVolumeFailurePolicy": "Ignore"});
+        let expected = if inferred { matcher } else { Value::Null };
+        assert_eq!(machine["spec"]["preference"], expected, "{parameters}");
+    }
+    let sourced = imported("type:ds,src:ns/d");
+    let reference = json!({"kind": "DataSource", "namespace": "ns", "name": "d"});
+    assert_eq!(sourced["spec"]["dataVolumeTemplates"][0]["spec"]["sourceRef"], reference);
+    for (volume, source) in [("src:x", "configMap"), ("src:x,type:Secret", "secret")] {
+        let output = virtctl(&format!("create vm --name a --volume-sysprep {volume}"));
+        let machine: Value = serde_saphyr::from_str(&String::from_utf8_lossy(&output.stdout)).expect("YAML");
+        let expected = json!([{"name": "sysprepdisk", "sysprep": {source: {"name": "x"}}}]);
+        assert_eq!(machine["spec"]["template"]["spec"]["volumes"], expected);
+    }
 }
 
 #[test]

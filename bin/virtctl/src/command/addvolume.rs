@@ -27,10 +27,10 @@ pub(crate) struct AddVolume {
     #[arg(long, required = true, value_name = "string")]
     volume_name: String,
     /// Serial number of the disk [default: the volume's name].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     serial: String,
     /// How the node caches it: none, writethrough or writeback.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     cache: String,
     /// What the guest sees: disk or lun.
     #[arg(long, default_value = "disk", value_name = "string")]

@@ -33,10 +33,10 @@ pub(crate) struct List {
     #[arg(long, short = 'A', action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
     all_namespaces: bool,
     /// Labels that machines must have, for example app=web,stage!=test.
-    #[arg(long, short = 'l', default_value = "", hide_default_value = true, value_name = "selector")]
+    #[arg(long, short = 'l', default_value = "", value_name = "selector")]
     selector: String,
     /// Format: wide, json or yaml [default: columns].
-    #[arg(long, short, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, short, default_value = "", value_name = "string")]
     output: String,
     /// Without the header.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]

@@ -41,22 +41,22 @@ pub(crate) struct MemoryDump {
     #[arg(hide = true, value_name = "ACTION VM")]
     arguments: Vec<String>,
     /// Claim for the dump [default: that of the last dump].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     claim_name: String,
     /// Make the claim.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
     create_claim: bool,
     /// StorageClass of the claim that is made.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     storage_class: String,
     /// Access mode of the claim that is made: ReadWriteOnce or ReadWriteMany [default: ReadWriteOnce].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     access_mode: String,
     /// Format of the download: gzip or raw [default: gzip].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     format: String,
     /// File to download into.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "file")]
+    #[arg(long, default_value = "", value_name = "file")]
     output: String,
     /// Download through the API server.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]

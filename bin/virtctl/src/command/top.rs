@@ -36,7 +36,7 @@ pub(crate) struct Top {
     #[arg(long, short = 'A', action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
     all_namespaces: bool,
     /// Labels that machines must have, for example app=web,stage!=test.
-    #[arg(long, short = 'l', default_value = "", hide_default_value = true, value_name = "selector")]
+    #[arg(long, short = 'l', default_value = "", value_name = "selector")]
     selector: String,
     /// What comes first: cpu, memory or name.
     #[arg(long, value_enum, default_value = "cpu", value_name = "string")]

@@ -26,7 +26,7 @@ pub(super) struct Clone {
     #[arg(long, value_name = "string")]
     source_type: Option<String>,
     /// Name of the copy.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     target_name: String,
     /// Type of the copy: vm [default: vm].
     #[arg(long, value_name = "string")]

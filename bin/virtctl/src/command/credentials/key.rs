@@ -12,7 +12,7 @@ pub(super) struct Key {
     #[arg(long, short, required = true, value_name = "string")]
     pub(super) user: String,
     /// Secret that holds the keys.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     pub(super) secret: String,
     /// File with the public key.
     #[arg(long, short, value_name = "file")]

@@ -21,7 +21,7 @@ pub(super) struct SetPassword {
     #[arg(long, short, required = true, value_name = "string")]
     user: String,
     /// Secret that holds the passwords.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     secret: String,
     /// The password. Other users of this computer may see it while the command runs.
     #[arg(long, short, required = true, value_name = "string")]

@@ -30,7 +30,7 @@ pub(crate) struct Guestfs {
     #[arg(hide = true, value_name = "PVC")]
     arguments: Vec<String>,
     /// Image with libguestfs-tools [default: what the installation says].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     image: String,
     /// Use KVM.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", value_name = "bool")]
@@ -42,16 +42,16 @@ pub(crate) struct Guestfs {
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
     root: bool,
     /// User to run as; excludes --root.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "number")]
+    #[arg(long, default_value = "", value_name = "number")]
     uid: String,
     /// Group to run as; needs --uid.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "number")]
+    #[arg(long, default_value = "", value_name = "number")]
     gid: String,
     /// Group that owns the volume; excludes --root.
-    #[arg(long = "fsGroup", default_value = "", hide_default_value = true, value_name = "number")]
+    #[arg(long = "fsGroup", default_value = "", value_name = "number")]
     fs_group: String,
     /// Machine whose node selector, affinity, tolerations and labels the Pod has.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     vm: String,
 }
 

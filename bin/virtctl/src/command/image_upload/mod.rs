@@ -30,22 +30,22 @@ pub(crate) struct ImageUpload {
     #[arg(hide = true, value_name = "TYPE NAME")]
     arguments: Vec<String>,
     /// Disk image to upload.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "file")]
+    #[arg(long, default_value = "", value_name = "file")]
     image_path: String,
     /// Archive of files to upload.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "file")]
+    #[arg(long, default_value = "", value_name = "file")]
     archive_path: String,
     /// Size of the volume that is made, for example 10Gi.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "quantity")]
+    #[arg(long, default_value = "", value_name = "quantity")]
     size: String,
     /// StorageClass of the volume that is made.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     storage_class: String,
     /// Access mode of the volume that is made: ReadWriteOnce or ReadWriteMany.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     access_mode: String,
     /// What the volume is: block or filesystem [default: what suits its class; filesystem for archives].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     volume_mode: String,
     /// Bind the volume at once, without waiting for its first user.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
@@ -54,7 +54,7 @@ pub(crate) struct ImageUpload {
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
     no_create: bool,
     /// Address of the upload proxy [default: what the cluster says].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "URL")]
+    #[arg(long, default_value = "", value_name = "URL")]
     uploadproxy_url: String,
     /// Do not check the certificate of the upload proxy.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
@@ -69,16 +69,16 @@ pub(crate) struct ImageUpload {
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
     datasource: bool,
     /// Instance type for machines with this volume.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     default_instancetype: String,
     /// Kind of that instance type.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     default_instancetype_kind: String,
     /// Preference for machines with this volume.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     default_preference: String,
     /// Kind of that preference.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     default_preference_kind: String,
     /// Deprecated: the name is the second argument.
     #[arg(long, hide = true, default_value = "", value_name = "string")]

@@ -19,10 +19,10 @@ pub(super) struct Convert {
     #[arg(hide = true, value_name = "NAME")]
     arguments: Vec<String>,
     /// Template of the server.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     name: String,
     /// File with a Template; '-' is standard input.
-    #[arg(long, short, default_value = "", hide_default_value = true, value_name = "file")]
+    #[arg(long, short, default_value = "", value_name = "file")]
     file: String,
     /// Format: yaml or json.
     #[arg(long, short, default_value = "yaml", value_name = "string")]

@@ -22,10 +22,10 @@ pub(super) struct Create {
     #[arg(long, required = true, value_name = "string")]
     vm_name: String,
     /// Namespace of the virtual machine [default: the current one].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     vm_namespace: String,
     /// Name of the template [default: a random one].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     name: String,
 }
 

@@ -26,10 +26,10 @@ pub(super) struct Process {
     #[arg(hide = true, value_name = "NAME")]
     arguments: Vec<String>,
     /// Template of the server.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     name: String,
     /// File with a template; '-' is standard input.
-    #[arg(long, short, default_value = "", hide_default_value = true, value_name = "file")]
+    #[arg(long, short, default_value = "", value_name = "file")]
     file: String,
     /// Format: yaml or json.
     #[arg(long, short, default_value = "yaml", value_name = "string")]
@@ -38,7 +38,7 @@ pub(super) struct Process {
     #[arg(long, short, value_name = "key=value,...", value_parser = pairs)]
     param: Vec<Pairs>,
     /// File with values of parameters, as YAML or JSON.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "file")]
+    #[arg(long, default_value = "", value_name = "file")]
     params_file: String,
     /// Process a template of the server here.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]

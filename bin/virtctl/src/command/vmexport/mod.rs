@@ -36,22 +36,22 @@ pub(crate) struct VmExport {
     #[arg(hide = true, value_name = "ACTION NAME")]
     arguments: Vec<String>,
     /// Export this virtual machine.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     vm: String,
     /// Export this snapshot of a virtual machine.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     snapshot: String,
     /// Export this claim.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     pvc: String,
     /// File to write to; '-' is standard output.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "file")]
+    #[arg(long, default_value = "", value_name = "file")]
     output: String,
     /// Volume to download.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     volume: String,
     /// Format of the download: gzip or raw [default: gzip].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     format: String,
     /// Do not check the certificate of the export's server.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
@@ -63,13 +63,13 @@ pub(crate) struct VmExport {
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
     delete_vme: bool,
     /// How long the export stays, for example 1h30m [default: what the server says].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "duration")]
+    #[arg(long, default_value = "", value_name = "duration")]
     ttl: String,
     /// Format of manifests: yaml or json [default: yaml].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "string")]
+    #[arg(long, default_value = "", value_name = "string")]
     manifest_output_format: String,
     /// Address to reach the export's server at, instead of the one that the export names.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "host[:port]")]
+    #[arg(long, default_value = "", value_name = "host[:port]")]
     service_url: String,
     /// Reach the export's server through the API server.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "bool")]
@@ -93,7 +93,7 @@ pub(crate) struct VmExport {
     #[arg(long, value_delimiter = ',', value_name = "key=value,...")]
     annotations: Vec<String>,
     /// How long to wait until the export is ready, for example 5m [default: 2m].
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "duration")]
+    #[arg(long, default_value = "", value_name = "duration")]
     readiness_timeout: String,
 }
 
