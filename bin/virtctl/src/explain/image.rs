@@ -29,8 +29,13 @@ pub(super) fn verdict(facts: &Facts, reason: &str, told: &str, who: &str) -> Ver
     let words = event.unwrap_or(told);
     let image = named(facts, &format!("{told} {words}"));
     let what = image.as_deref().map_or_else(|| "an image".to_owned(), |image| format!("the image {image}"));
-    let lower = words.to_lowercase();
+    // What the image is called says nothing about what is wrong.
+    let told = image.as_deref().map_or_else(|| words.to_owned(), |image| words.replace(image, ""));
+    let lower = told.to_lowercase();
     let says = |any: &[&str]| any.iter().any(|part| lower.contains(part));
+    let names = |any: &[&str]| {
+        lower.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| any.contains(&word))
+    };
     let field = format!("{}.volumes[].containerDisk.image", facts.prefix());
     let (why, next) = if reason == "InvalidImageName" {
         (format!("{what} has a name that no registry can have"), format!("Correct {field}"))
@@ -53,7 +58,9 @@ pub(super) fn verdict(facts: &Facts, reason: &str, told: &str, who: &str) -> Ver
             "Create it: kubectl create secret docker-registry NAME --docker-server=... --docker-username=... --docker-password=..."
                 .to_owned(),
         )
-    } else if says(&["unauthorized", "denied", "forbidden", "401", "403", "authentication required"]) {
+    } else if says(&["authentication required", "asks for a login", "the login service"])
+        || names(&["unauthorized", "denied", "forbidden", "401", "403"])
+    {
         (
             format!("the registry does not give {what} to it"),
             format!(
@@ -62,25 +69,43 @@ pub(super) fn verdict(facts: &Facts, reason: &str, told: &str, who: &str) -> Ver
             ),
         )
     } else if says(&[
+        "cannot be reached",
+        "fell silent",
         "no such host",
-        "timeout",
         "timed out",
-        "refused",
-        "unreachable",
+        "name or service not known",
         "dial tcp",
-        "dns",
-        "lookup",
-    ]) {
+    ]) || names(&["timeout", "refused", "unreachable", "dns", "lookup", "resolve"])
+    {
         (
             format!("the registry of {what} cannot be reached"),
             format!("Make the registry reachable from the node, or correct its name in {field}"),
         )
-    } else if says(&["certificate", "x509", "tls"]) {
+    } else if names(&["certificate", "x509", "tls"]) {
         (
             format!("the registry of {what} shows a certificate that the node does not trust"),
             "Let the node trust the registry's certificate authority".to_owned(),
         )
-    } else if says(&["not found", "manifest unknown", "404", "does not exist", "name unknown"]) {
+    } else if says(&["no variant for", "no matching manifest", "exec format error"]) {
+        (
+            format!("{what} is made for other processors than its node's"),
+            format!(
+                "Name an image with a variant for the node's architecture in {field}: kubectl get nodes -L kubernetes.io/arch"
+            ),
+        )
+    } else if says(&[
+        "damaged",
+        "cut short",
+        "no valid oci",
+        "not a valid oci",
+        "bad entry",
+        "holds no image",
+        "push the image again",
+    ]) {
+        (format!("{what} is broken"), "Push the image again; it is pulled again by itself".to_owned())
+    } else if says(&["has no such image", "not found", "manifest unknown", "does not exist", "name unknown"])
+        || names(&["404"])
+    {
         (
             format!("{what} does not exist"),
             format!("Correct {field}, or load it on the node: ironclad image load ARCHIVE"),
