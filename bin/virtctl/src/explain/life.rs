@@ -66,6 +66,14 @@ pub(super) fn off(facts: &Facts) -> Option<Verdict> {
             .because(format!("spec.runStrategy is {} (VirtualMachine)", facts.strategy()))
             .so(format!("Start it: virtctl start {name}"))
     };
+    let restore = text(&facts.machine, "/status/restoreInProgress");
+    if !restore.is_empty() {
+        return Some(
+            Verdict::new("waits", "its disks are being restored from a snapshot")
+                .because(format!("status.restoreInProgress is {restore} (VirtualMachine)"))
+                .so(format!("Wait, or look at the restore: kubectl describe vmrestore {restore}")),
+        );
+    }
     if facts.strategy() == "Halted" {
         return Some(off("nobody has started it, or somebody stopped it"));
     }
