@@ -96,13 +96,18 @@ impl Top {
                 say!("{}\n", view.summary());
                 self.print(&view, age::now());
                 tokio::time::sleep(Duration::from_secs(self.interval)).await;
-                view = self.look(api, &choice).await?;
+                match self.look(api, &choice).await {
+                    Ok(seen) => view = seen,
+                    // A server that is away for a moment is no reason to look away.
+                    Err(error) => view.missing = Some(error.to_string()),
+                }
             }
         };
         tokio::select! {
-            outcome = live => outcome,
-            _ = tokio::signal::ctrl_c() => Ok(()),
+            () = live => {}
+            _ = tokio::signal::ctrl_c() => {}
         }
+        Ok(())
     }
 
     async fn look(&self, api: &Api, choice: &Choice) -> Result<View> {
