@@ -6,12 +6,14 @@
 mod authority;
 mod error;
 mod files;
+mod request;
 mod rotation;
 mod signing;
 mod tls;
 
 pub use authority::{Authority, Issued, Profile, Usage};
 pub use error::Error;
+pub use request::{CertificateRequest, RequestError, is_certificate_chain};
 pub use rotation::{Rotating, due};
 pub use signing::{SigningKey, VerifyingKey};
 pub use tls::{client_config, provider, server_config, server_config_with_bundle};

@@ -8,6 +8,8 @@ mod api_service;
 mod config;
 mod crd;
 mod data_source;
+mod devices;
+mod event;
 mod flow;
 mod job;
 mod limits;
@@ -20,6 +22,7 @@ mod pod_update;
 mod policy;
 mod rules;
 mod service;
+mod signing;
 mod storage;
 mod workload;
 
@@ -49,8 +52,8 @@ pub(crate) struct Strategy {
     pub(crate) prepare_update: fn(&mut Call, &mut Value, &Value) -> Result<()>,
     /// Says what is wrong with an object (and its change, when there was one before).
     pub(crate) validate: fn(&Call, &Value, Option<&Value>) -> Vec<FieldError>,
-    /// Judges a valid change as Kubernetes' own validating plug-ins do, before policies and webhooks are asked.
-    pub(crate) admit_update: fn(&Call, &Value, &Value) -> Result<()>,
+    /// Judges a valid object, and its change, as Kubernetes' own validating plug-ins do, before policies and webhooks are asked.
+    pub(crate) admit: fn(&Call, &Value, Option<&Value>) -> Result<()>,
     /// Takes what is scarce, such as addresses, once everything else is settled.
     pub(crate) allocate: fn(&Call, &mut Value, Option<&Value>, bool) -> Result<()>,
 }
@@ -62,7 +65,7 @@ const BASE: Strategy = Strategy {
     prepare_create: |_, _| Ok(()),
     prepare_update: |_, _, _| Ok(()),
     validate: |_, _, _| Vec::new(),
-    admit_update: |_, _, _| Ok(()),
+    admit: |_, _, _| Ok(()),
     allocate: |_, _, _, _| Ok(()),
 };
 
@@ -99,7 +102,10 @@ pub(crate) fn of(resource: &Resource) -> Strategy {
         ("rbac.authorization.k8s.io", plural) => config::rbac(plural),
         ("networking.k8s.io", "ingressclasses") => Strategy { default: rules::default_class, ..BASE },
         ("autoscaling", _) => Strategy { default: rules::default_autoscaler, ..BASE },
-        ("policy" | "events.k8s.io", _) | ("", "events") => Strategy { name: names::path_segment, ..BASE },
+        ("events.k8s.io", _) | ("", "events") => event::STRATEGY,
+        ("certificates.k8s.io", _) => signing::STRATEGY,
+        ("resource.k8s.io", plural) => devices::strategy(plural),
+        ("policy", _) => Strategy { name: names::path_segment, ..BASE },
         _ => BASE,
     };
     Strategy { has_generation: has_generation(resource), ..row }
@@ -125,7 +131,7 @@ fn has_generation(resource: &Resource) -> bool {
 }
 
 /// Says what is wrong with an object, and with its change when there was one before: by its schema (`errors` so far), by the
-/// table of its kind, and by what is the kind's own. Of what subresources change tables say nothing.
+/// table of its kind or of its status, and by what is the kind's own.
 pub(crate) fn validate(
     strategy: &Strategy,
     call: &Call,
@@ -161,9 +167,14 @@ pub(crate) fn validate(
 /// What the kind itself and its table say.
 fn own_errors(strategy: &Strategy, call: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = (strategy.validate)(call, object, old);
-    if !call.resource.custom && call.sub().is_empty() {
-        errors.extend(rules::check(rules::of(call.resource.group(), call.resource.plural()), object, old));
-    }
+    let (group, plural) = (call.resource.group(), call.resource.plural());
+    let rows = match call.sub() {
+        _ if call.resource.custom => return errors,
+        "" => rules::of(group, plural),
+        "status" => rules::of_status(group, plural),
+        _ => return errors,
+    };
+    errors.extend(rules::check(rows, object, old));
     errors
 }
 
@@ -197,7 +208,7 @@ pub(crate) fn keep_unwritable(call: &Call, draft: &mut Value, old: &Value) {
     }
     if sub.is_empty() {
         copy(draft, old, "status");
-    } else if sub == "status" {
+    } else if sub == "status" || sub == "approval" {
         let mut result = old.clone();
         copy(&mut result, draft, "status");
         // Metadata travels with the status of built-in kinds, but not with that of custom resources.

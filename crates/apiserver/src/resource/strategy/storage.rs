@@ -17,11 +17,10 @@ pub(super) const CLAIM: Strategy = Strategy {
     prepare_create: pending,
     prepare_update: sources_of_update,
     validate: validate_claim,
-    admit_update: admit_growth,
+    admit: admit_growth,
     ..BASE
 };
-pub(super) const VOLUME: Strategy =
-    Strategy { prepare_create: pending_volume, validate: validate_volume, ..BASE };
+pub(super) const VOLUME: Strategy = Strategy { prepare_create: pending_volume, ..BASE };
 
 fn pending(call: &mut Call, draft: &mut Value) -> Result<()> {
     limits::admit_claim(call, draft)?;
@@ -53,26 +52,9 @@ fn finalizer(draft: &mut Value, name: &str) {
     }
 }
 
-const MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
-
-fn access_modes(object: &Value, errors: &mut Vec<FieldError>) {
-    let path = Path::new("spec.accessModes");
-    let modes = object["spec"]["accessModes"].as_array().cloned().unwrap_or_default();
-    if modes.is_empty() {
-        errors.push(FieldError::required(path.clone(), "at least 1 access mode is required"));
-    }
-    for mode in modes {
-        let mode = mode.as_str().unwrap_or_default();
-        if !MODES.contains(&mode) {
-            errors.push(FieldError::not_supported(path.clone(), mode, MODES));
-        }
-    }
-}
-
 fn validate_claim(call: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let requests = Path::new("spec.resources");
-    access_modes(object, &mut errors);
     let storage = requested(object);
     match Quantity::parse(storage) {
         _ if storage.is_empty() => errors.push(FieldError::required(requests.key("storage"), "")),
@@ -89,7 +71,8 @@ fn validate_claim(call: &Call, object: &Value, old: Option<&Value>) -> Vec<Field
 }
 
 /// Refuses more room for a claim whose volume cannot grow, as Kubernetes' plug-in `PersistentVolumeClaimResize` does.
-fn admit_growth(call: &Call, draft: &Value, old: &Value) -> Result<()> {
+fn admit_growth(call: &Call, draft: &Value, old: Option<&Value>) -> Result<()> {
+    let Some(old) = old else { return Ok(()) };
     if !call.sub().is_empty() || size(requested(draft)) <= size(requested(old)) {
         return Ok(());
     }
@@ -163,56 +146,4 @@ pub(super) fn remove(value: &mut Value, name: &str) {
     if let Some(fields) = value.as_object_mut() {
         fields.shift_remove(name);
     }
-}
-
-const SOURCES: [&str; 6] = ["hostPath", "local", "nfs", "iscsi", "fc", "csi"];
-
-fn validate_volume(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let spec = Path::new("spec");
-    access_modes(object, &mut errors);
-    let capacity = object["spec"]["capacity"].as_object().cloned().unwrap_or_default();
-    if !capacity.contains_key("storage") {
-        errors.push(FieldError::required(spec.child("capacity"), ""));
-        errors.push(FieldError::not_supported(spec.child("capacity"), Value::Object(capacity), ["storage"]));
-    }
-    let sources = SOURCES.iter().filter(|source| object["spec"].get(**source).is_some()).count();
-    let known = object["spec"].as_object().into_iter().flatten().filter(|(name, _)| is_source(name)).count();
-    if known == 0 {
-        errors.push(FieldError::required(spec.clone(), "must specify a volume type"));
-    }
-    if sources > 1 || known > 1 {
-        errors.push(FieldError::forbidden(spec.clone(), "may not specify more than 1 volume type"));
-    }
-    if object["spec"].get("local").is_some() && object["spec"].get("nodeAffinity").is_none() {
-        errors.push(FieldError::required(spec.child("nodeAffinity"), "local volume requires node affinity"));
-    }
-    let policy = text(object, &["spec", "persistentVolumeReclaimPolicy"]);
-    let policies = ["Delete", "Recycle", "Retain"];
-    if !policies.contains(&policy) {
-        errors.push(FieldError::not_supported(spec.child("persistentVolumeReclaimPolicy"), policy, policies));
-    }
-    let moved =
-        |old: &Value| SOURCES.iter().any(|source| object["spec"].get(*source) != old["spec"].get(*source));
-    if old.is_some_and(moved) {
-        let detail = "spec.persistentvolumesource is immutable after creation";
-        errors.push(FieldError::forbidden(spec.child("persistentvolumesource"), detail));
-    }
-    errors
-}
-
-/// Fields of a volume's spec that are not sources.
-fn is_source(name: &str) -> bool {
-    !matches!(
-        name,
-        "capacity"
-            | "accessModes"
-            | "claimRef"
-            | "persistentVolumeReclaimPolicy"
-            | "storageClassName"
-            | "mountOptions"
-            | "volumeMode"
-            | "nodeAffinity"
-            | "volumeAttributesClassName"
-    )
 }

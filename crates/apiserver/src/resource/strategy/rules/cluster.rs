@@ -6,14 +6,13 @@ use machinery::field::{FieldError, Path};
 use machinery::names;
 use serde_json::Value;
 
-use super::super::pod_spec::node_term;
 use super::shape::{self, LABELS, PORT, PROTOCOLS, SELECTOR, port_name};
-use super::volume::SOURCE;
 use super::{Row, Rule, is_empty};
-use Rule::{All, Amount, AtLeast, Fixed, Holds, Name, Positive, Required, Words};
+use Rule::{All, Amount, AtLeast, Fixed, Holds, Name, Positive, Required, UniqueItems, Words};
 
 pub(super) fn rows(group: &str, plural: &str) -> &'static [Row] {
     match (group, plural) {
+        ("", "namespaces") => NAMESPACE,
         ("", "nodes") => NODE,
         ("", "endpoints") => ENDPOINTS,
         ("", "resourcequotas") => QUOTA,
@@ -24,8 +23,8 @@ pub(super) fn rows(group: &str, plural: &str) -> &'static [Row] {
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => BINDING,
         ("admissionregistration.k8s.io", _) => WEBHOOKS,
         ("", "services") => SERVICE,
-        ("", "persistentvolumeclaims") => CLAIM,
-        ("", "persistentvolumes") => VOLUME,
+        ("", "persistentvolumeclaims") => super::persistent::CLAIM,
+        ("", "persistentvolumes") => super::persistent::VOLUME,
         ("scheduling.k8s.io", _) => PRIORITY,
         ("node.k8s.io", _) => RUNTIME,
         ("coordination.k8s.io", "leases") => LEASE,
@@ -38,7 +37,68 @@ const NODE: &[Row] = &[
     Row("spec.taints[].key", &[Required(""), Name(names::qualified_name)]),
     Row("spec.taints[].value?", &[Name(names::label_value)]),
     Row("spec.taints[].effect", &[Required(""), Words(&["NoExecute", "NoSchedule", "PreferNoSchedule"])]),
+    Row("spec.taints", &[Holds(same_taint)]),
+    Row("spec.podCIDRs", &[Holds(pod_networks)]),
+    Row("spec.podCIDRs[]", &[Name(shape::network)]),
+    Row("spec.providerID", &[Holds(set_once)]),
+    Row("", &[All(ADDRESSES)]),
 ];
+
+/// What a node's status may say, whoever writes it.
+pub(super) const ADDRESSES: &[Row] = &[
+    Row("status.addresses", &[UniqueItems("")]),
+    Row("status.capacity{}", &[Amount { strictly: false }]),
+    Row("status.allocatable{}", &[Amount { strictly: false }]),
+];
+
+/// A taint is told from others by its key and what it does.
+fn same_taint(taints: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    let mut seen = Vec::new();
+    for (at, taint) in taints.as_array().into_iter().flatten().enumerate() {
+        let identity = [&taint["key"], &taint["effect"]];
+        if seen.contains(&identity) {
+            let mut error = FieldError::duplicate(path.index(at), taint.clone());
+            "taints must be unique by key and effect pair".clone_into(&mut error.detail);
+            errors.push(error);
+        }
+        seen.push(identity);
+    }
+}
+
+/// The networks of a node's Pods are given once, at most one of each family.
+fn pod_networks(networks: &Value, old: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    if old.is_some_and(|old| !is_empty(old) && old != networks) {
+        let detail = "node updates may not change podCIDR except from \"\" to valid";
+        errors.push(FieldError::forbidden(path.clone(), detail));
+    }
+    let given = networks.as_array().map_or(&[][..], Vec::as_slice);
+    let is_six = |network: &Value| network.as_str().is_some_and(|network| network.contains(':'));
+    if given.len() > 2 || (given.len() == 2 && is_six(&given[0]) == is_six(&given[1])) {
+        let detail = "may specify no more than one CIDR for each IP family";
+        errors.push(FieldError::invalid(path.clone(), networks.clone(), detail));
+    }
+}
+
+fn set_once(name: &Value, old: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+    if old.is_some_and(|old| !is_empty(old) && old != name) {
+        let detail = "node updates may not change providerID except from \"\" to valid";
+        errors.push(FieldError::forbidden(path.clone(), detail));
+    }
+}
+
+const NAMESPACE: &[Row] = &[Row("spec.finalizers[]", &[Name(finalizer)])];
+
+/// What ends before a namespace does: one of Kubernetes' own, or somebody's with a domain.
+fn finalizer(name: &str) -> Vec<String> {
+    let mut wrong = names::qualified_name(name);
+    if wrong.is_empty()
+        && !name.contains('/')
+        && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion")
+    {
+        wrong.push("name is neither a standard finalizer name nor is it fully qualified".to_owned());
+    }
+    wrong
+}
 
 const ENDPOINTS: &[Row] = &[
     Row("subsets[]", &[Holds(some_address)]),
@@ -103,12 +163,39 @@ fn same_scopes(scopes: &Value, old: Option<&Value>, path: &Path, errors: &mut Ve
     }
 }
 
+/// Resources that a quota may count by names without a domain.
+const COUNTED: &[&str] = &[
+    "configmaps",
+    "cpu",
+    "ephemeral-storage",
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "memory",
+    "persistentvolumeclaims",
+    "pods",
+    "replicationcontrollers",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+    "requests.storage",
+    "resourcequotas",
+    "secrets",
+    "services",
+    "services.loadbalancers",
+    "services.nodeports",
+];
+
 /// A quota counts resources of Kubernetes, or such as carry somebody's domain.
-fn quota_names(hard: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
+pub(super) fn quota_names(hard: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
     for (name, _) in hard.as_object().into_iter().flatten() {
-        for wrong in names::qualified_name(name) {
-            errors.push(FieldError::invalid(path.key(name), name.as_str(), wrong));
+        let mut wrong = names::qualified_name(name);
+        let pages = name.strip_prefix("requests.").unwrap_or(name).starts_with("hugepages-");
+        if wrong.is_empty() && !name.contains('/') && !pages && !COUNTED.contains(&name.as_str()) {
+            wrong.push("must be a standard resource for quota".to_owned());
         }
+        let wrong = wrong.into_iter();
+        errors.extend(wrong.map(|wrong| FieldError::invalid(path.key(name), name.as_str(), wrong)));
     }
 }
 
@@ -225,60 +312,6 @@ fn named_target(target: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec
         errors.extend(wrong.map(|wrong| FieldError::invalid(path.clone(), name, wrong)));
     }
 }
-
-const CLAIM: &[Row] = &[
-    Row("spec.selector?", &[SELECTOR]),
-    Row("spec.storageClassName?", &[Name(names::dns_subdomain)]),
-    Row("spec.volumeMode?", &[Words(&["Block", "Filesystem"])]),
-    Row("spec.dataSource?", &[All(DATA), Holds(data_kind)]),
-    Row("spec.dataSourceRef?", &[All(DATA), Holds(data_kind)]),
-];
-
-/// What a claim is filled with at first.
-const DATA: &[Row] = &[
-    Row("name", &[Required("")]),
-    Row("kind", &[Required("")]),
-    Row("apiGroup?", &[Name(names::dns_subdomain)]),
-];
-
-/// Without a group it can only be another claim.
-fn data_kind(data: &Value, _: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
-    let kind = data["kind"].as_str().unwrap_or_default();
-    if is_empty(&data["apiGroup"]) && !matches!(kind, "" | "PersistentVolumeClaim") {
-        let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
-        errors.push(FieldError::invalid(path.clone(), kind, detail));
-    }
-}
-
-const VOLUME: &[Row] = &[
-    Row("spec.capacity{}", &[Amount { strictly: true }]),
-    Row("spec.volumeMode?", &[Words(&["Block", "Filesystem"]), Fixed]),
-    Row("spec.storageClassName?", &[Name(names::dns_subdomain)]),
-    Row(
-        "spec.nodeAffinity?.required?.nodeSelectorTerms[]",
-        &[Holds(|term, _, path, errors| {
-            node_term(term, path, errors);
-        })],
-    ),
-    Row("spec.hostPath?.path", &[Required("")]),
-    Row(
-        "spec.hostPath?.type?",
-        &[Words(&[
-            "",
-            "BlockDevice",
-            "CharDevice",
-            "Directory",
-            "DirectoryOrCreate",
-            "File",
-            "FileOrCreate",
-            "Socket",
-        ])],
-    ),
-    Row("spec.local?.path", &[Required("")]),
-    Row("spec", &[All(SOURCE)]),
-    Row("spec.csi?.driver", &[Required("")]),
-    Row("spec.csi?.volumeHandle", &[Required("")]),
-];
 
 const PRIORITY: &[Row] = &[Row("preemptionPolicy?", &[Words(&["Never", "PreemptLowerPriority"]), Fixed])];
 

@@ -6,9 +6,15 @@
 
 mod autoscaling;
 mod cluster;
+mod device_slice;
+mod devices;
+mod event;
 mod networking;
+mod persistent;
 mod pod;
 mod shape;
+mod signing;
+mod status;
 mod storage;
 mod volume;
 mod workload;
@@ -18,6 +24,7 @@ use machinery::quantity::Quantity;
 use serde_json::Value;
 
 pub(super) use autoscaling::default as default_autoscaler;
+pub(super) use event::check as check_event;
 pub(super) use networking::default_class;
 pub(super) use pod::SPEC as POD_SPEC;
 
@@ -39,6 +46,8 @@ enum Rule {
     Positive,
     /// The number is in this range, ends included.
     Between(i64, i64),
+    /// The text has no more bytes.
+    Longest(usize),
     /// The text has a form.
     Name(fn(&str) -> Vec<String>),
     /// The amount is not below nought, or (strictly) above it.
@@ -72,8 +81,15 @@ pub(super) fn of(group: &str, plural: &str) -> &'static [Row] {
         "autoscaling" => autoscaling::ROWS,
         "networking.k8s.io" | "discovery.k8s.io" => networking::rows(plural),
         "storage.k8s.io" => storage::rows(plural),
+        "resource.k8s.io" => devices::rows(plural),
+        "certificates.k8s.io" => signing::ROWS,
         _ => &[],
     }
+}
+
+/// Returns the table of what the `status` subresource of a built-in kind may say.
+pub(super) fn of_status(group: &str, plural: &str) -> &'static [Row] {
+    status::rows(group, plural)
 }
 
 /// Holds an object against a table.
@@ -184,6 +200,9 @@ impl Rule {
             Self::Between(least, most) if !(least..=most).contains(&&number) => {
                 invalid(number.into(), format!("must be between {least} and {most}, inclusive"));
             }
+            Self::Longest(most) if text.len() > *most => {
+                errors.push(FieldError::too_long(path.clone(), *most));
+            }
             Self::Name(wrong) => {
                 for wrong in wrong(text) {
                     invalid(text.into(), wrong);
@@ -217,6 +236,7 @@ impl Rule {
             | Self::AtLeast(_)
             | Self::Positive
             | Self::Between(..)
+            | Self::Longest(_)
             | Self::Fixed
             | Self::Kept(_) => {}
         }

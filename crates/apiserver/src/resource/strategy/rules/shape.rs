@@ -6,6 +6,7 @@ use machinery::field::{FieldError, Path};
 use machinery::names;
 use serde_json::Value;
 
+use super::super::pod_spec::node_term;
 use super::super::text;
 use super::Rule;
 
@@ -13,6 +14,16 @@ use super::Rule;
 pub(super) const SELECTOR: Rule = Rule::Holds(|value, _, path, errors| selector(value, path, errors));
 /// A map of labels.
 pub(super) const LABELS: Rule = Rule::Holds(|value, _, path, errors| labels(value, path, errors));
+/// A choice of nodes.
+pub(super) const NODES: Rule = Rule::Holds(|nodes, _, path, errors| {
+    let (terms, path) = (nodes["nodeSelectorTerms"].as_array(), path.child("nodeSelectorTerms"));
+    if terms.is_none_or(Vec::is_empty) {
+        errors.push(FieldError::required(path.clone(), "must have at least one node selector term"));
+    }
+    for (at, term) in terms.into_iter().flatten().enumerate() {
+        node_term(term, &path.index(at), errors);
+    }
+});
 /// A port's number.
 pub(super) const PORT: Rule = Rule::Between(1, 65_535);
 /// A port's number or name.
@@ -125,6 +136,19 @@ pub(super) fn endpoint_address(text: &str, four: Option<bool>) -> Vec<String> {
     say(link_local(false), "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
     say(link_local(true), "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
     wrong
+}
+
+/// Checks the one word that says why a condition is as it is.
+pub(super) fn reason_word(text: &str) -> Vec<String> {
+    let bytes = text.as_bytes();
+    let within = |b: &u8| b.is_ascii_alphanumeric() || b"_,:".contains(b);
+    let good = bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.last().is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_')
+        && bytes.iter().all(within);
+    if good {
+        return Vec::new();
+    }
+    vec!["a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'".to_owned()]
 }
 
 /// Checks a name that its owner's domain makes unique, such as `acme.io/foo`.

@@ -5,7 +5,7 @@ use machinery::names;
 use serde_json::Value;
 
 use super::{Row, Rule};
-use Rule::{Amount, AtLeast, Fixed, Holds, Kept, Name, Required, Unique, UniqueItems, Words};
+use Rule::{All, Amount, AtLeast, Fixed, Holds, Kept, Name, Required, Unique, UniqueItems, Words};
 
 pub(super) fn rows(plural: &str) -> &'static [Row] {
     match plural {
@@ -24,7 +24,7 @@ fn lower_case(text: &str) -> Vec<String> {
     names::qualified_name(&text.to_lowercase())
 }
 
-fn driver_name(text: &str) -> Vec<String> {
+pub(super) fn driver_name(text: &str) -> Vec<String> {
     if text.len() > names::LABEL_MAX {
         return vec![format!("must be no more than {} bytes", names::LABEL_MAX)];
     }
@@ -84,6 +84,7 @@ const ATTACHMENT: &[Row] = &[
     Row("spec.attacher", &[Required(""), Name(driver_name)]),
     Row("spec.nodeName", &[Name(names::dns_subdomain)]),
     Row("spec.source", &[Holds(source)]),
+    Row("spec.source.inlineVolumeSpec?", &[All(super::persistent::INLINE)]),
     Row("spec", &[Fixed]),
 ];
 
