@@ -180,7 +180,23 @@ async fn an_eviction_spends_what_the_budget_allows() {
     api.post(&format!("{one}/eviction?dryRun=All"), eviction("one")).await.expect(201);
     let spent = async || api.get(&format!("{BUDGETS}/b")).await.expect(200)["status"].clone();
     assert_eq!(spent().await["disruptionsAllowed"], 1, "a dry run spends nothing");
-    api.post(&format!("{one}/eviction"), eviction("one")).await.expect(201);
+    let told = async || api.get(&one).await.expect(200)["status"]["conditions"].clone();
+    assert_eq!(told().await.as_array().map(Vec::len), Some(1), "a dry run says nothing");
+    let mut pinned = eviction("one");
+    pinned["deleteOptions"] = json!({"preconditions": {"resourceVersion": "1"}});
+    api.post(&format!("{one}/eviction"), pinned).await.expect(409);
+    assert_eq!(told().await.as_array().map(Vec::len), Some(1), "nor does one that comes too late");
+    let status = json!({"status": {"disruptionsAllowed": 1, "disruptedPods": null}});
+    api.merge(&format!("{BUDGETS}/b/status"), status).await.expect(200);
+    let mut pinned = eviction("one");
+    pinned["deleteOptions"] = json!({"preconditions": {
+        "resourceVersion": api.get(&one).await.expect(200)["metadata"]["resourceVersion"]}});
+    api.post(&format!("{one}/eviction"), pinned).await.expect(201);
+    let said = told().await[1].clone();
+    assert_eq!(
+        (&said["type"], &said["reason"]),
+        (&json!("DisruptionTarget"), &json!("EvictionByEvictionAPI"))
+    );
     let status = spent().await;
     assert_eq!(status["disruptionsAllowed"], 0);
     assert!(status["disruptedPods"]["one"].is_string(), "{status}");

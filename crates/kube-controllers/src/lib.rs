@@ -2,6 +2,7 @@
 //!
 //! - `scheduler`: binds Pods to nodes (judgement: [`plan::scheduler`]);
 //! - `storage`: binds claims to volumes and makes local ones (judgement: [`plan::storage`]);
+//! - `disruption`: counts what disruption budgets allow (judgement: [`plan::disruption`]);
 //! - `endpoints`: lists the Pods behind each Service (judgement: [`plan::endpoints`]);
 //! - `garbage`: follows owner references (judgement: [`plan::gc`]);
 //! - `nodes`: notices nodes that fall silent, and ends their Pods (judgement: [`plan::liveness`]);
@@ -9,6 +10,7 @@
 //! - `namespace`: fills new namespaces and empties old ones (judgement: [`plan::namespace`]);
 //! - `workloads`: has Deployments and their like say that nothing makes their Pods (judgement: [`plan::workloads`]).
 
+mod disruption;
 mod endpoints;
 mod garbage;
 mod namespace;
@@ -43,7 +45,10 @@ pub async fn run(context: Context, config: Config, shutdown: impl Future<Output 
     let cluster = scheduler::start(&context, &recorder, waiting, caches.clone(), work.clone(), &mut tasks);
     storage::start(&context, caches, cluster, work, &mut tasks);
     namespace::start(&context, &config, &mut tasks);
-    endpoints::start(&context, &mut tasks);
+    let budgets = disruption::Budgets::start(&context, &mut tasks);
+    let concerned = budgets.clone();
+    let pods = endpoints::start(&context, move |change| concerned.pod_changed(change), &mut tasks);
+    disruption::start(&context, budgets, pods, &mut tasks);
     nodes::start(&context, config.patience, &mut tasks);
     taints::start(&context, &mut tasks);
     workloads::start(&context, &mut tasks);

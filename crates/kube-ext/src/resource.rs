@@ -164,6 +164,9 @@ pub mod resources {
     pub const DEPLOYMENT: Resource = Resource::namespaced("apps", "v1", "Deployment", "deployments");
     /// Jobs.
     pub const JOB: Resource = Resource::namespaced("batch", "v1", "Job", "jobs");
+    /// PodDisruptionBudgets.
+    pub const POD_DISRUPTION_BUDGET: Resource =
+        Resource::namespaced("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets");
     /// ReplicaSets.
     pub const REPLICA_SET: Resource = Resource::namespaced("apps", "v1", "ReplicaSet", "replicasets");
     /// ReplicationControllers.

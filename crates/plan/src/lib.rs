@@ -9,6 +9,7 @@
 //! - [`vm`]: run strategies, instances, start back-off, `printableStatus`;
 //! - [`vmi`]: the launcher Pod, phases, conditions, deletion;
 //! - [`handler`]: the node's agent: start, power button, the machine's status;
+//! - [`disruption`]: how many Pods a disruption budget lets go;
 //! - [`liveness`]: nodes whose kubelet fell silent, and what becomes of their Pods;
 //! - [`migration`]: migrations of instances, as far as their status goes;
 //! - [`node`]: nodes whose agent of machines fell silent;
@@ -27,6 +28,7 @@
 
 pub mod bundle;
 pub mod condition;
+pub mod disruption;
 pub mod ending;
 pub mod endpoints;
 pub mod gc;

@@ -174,6 +174,12 @@ impl Level {
         }
     }
 
+    /// Seconds after which who was refused may come again.
+    pub(super) fn again_after(&self) -> u64 {
+        let now = self.clock.elapsed();
+        self.state.lock().queues.again_after(now)
+    }
+
     pub(super) fn figures(&self) -> Figures {
         let state = self.state.lock();
         Figures {

@@ -226,7 +226,7 @@ impl Flow {
             }
             Err(refused) => {
                 tracing::debug!(user = user.username, level = %class.1, refused = refused.name(), "a request is put off");
-                let mut response = put_off();
+                let mut response = put_off(level.again_after());
                 stamp(&mut response, uids);
                 Err(response)
             }
@@ -253,12 +253,12 @@ fn is_stream(info: &RequestInfo) -> bool {
     info.is_resource && (&*info.verb == "proxy" || streams.contains(&&*info.subresource))
 }
 
-/// The answer for who comes at a bad moment.
-fn put_off() -> Response<Body> {
+/// The answer for who comes at a bad moment, and may come again after so many seconds.
+fn put_off(again_after: u64) -> Response<Body> {
     let text = "Too many requests, please try again later.\n";
     let mut response = body::answer(StatusCode::TOO_MANY_REQUESTS, "text/plain; charset=utf-8", text);
     let headers = response.headers_mut();
-    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(again_after));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -12,6 +12,10 @@ use std::time::Duration;
 
 /// What a request is expected to take before it is known what it took, in seconds.
 const EXPECTED: f64 = 0.003;
+/// How much the last request says of how long requests take.
+const WEIGHT: f64 = 0.1;
+/// Seconds after which somebody who was refused may come again: at least, at most.
+const AGAIN: (f64, f64) = (1.0, 32.0);
 
 /// A request that waits or runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +81,8 @@ pub(super) struct Queues {
     last: u32,
     /// How far a queue is that was served all the time, in seat-seconds.
     progress: f64,
+    /// How long requests took lately, in seconds.
+    typical: f64,
     seen: Duration,
 }
 
@@ -111,6 +117,7 @@ impl Queues {
             waiting_seats: 0,
             last: 0,
             progress: 0.0,
+            typical: EXPECTED,
             seen: Duration::ZERO,
         }
     }
@@ -123,6 +130,16 @@ impl Queues {
     /// Seats that may be taken.
     pub(super) fn limit(&self) -> u32 {
         self.limit
+    }
+
+    /// Whole seconds after which all that is here now is likely to be done, so that who was refused finds a seat then.
+    pub(super) fn again_after(&self, now: Duration) -> u64 {
+        let ages = self.requests.values().filter_map(|request| Some(now.saturating_sub(request.since?)));
+        let (count, sum) = ages.fold((0_u32, 0.0), |(count, sum), age| (count + 1, sum + age.as_secs_f64()));
+        // Those that run may already have taken longer than others did.
+        let each = self.typical.max(sum / f64::from(count.max(1)));
+        let wait = each * f64::from(self.demand()) / f64::from(self.limit.max(1));
+        wait.ceil().clamp(AGAIN.0, AGAIN.1) as u64
     }
 
     /// Takes in a request of the flow `flow` that needs `seats` seats (at least one). It runs at once if it is among the
@@ -172,6 +189,9 @@ impl Queues {
         self.advance(now);
         let Some(request) = self.requests.remove(&ticket) else { return Vec::new() };
         let Request { seats, since, queue: number } = request;
+        if let Some(since) = since {
+            self.typical += (now.saturating_sub(since).as_secs_f64() - self.typical) * WEIGHT;
+        }
         match since {
             Some(_) => self.running_seats -= seats,
             None => self.waiting_seats -= seats,
@@ -319,6 +339,25 @@ mod tests {
         }
         assert_eq!(counts.len(), 12);
         assert!(counts.values().all(|count| *count == 50), "{counts:?}");
+    }
+
+    #[test]
+    fn who_is_refused_comes_again_when_there_is_room() {
+        let mut level = Queues::new(2, QUEUE);
+        assert_eq!(level.again_after(at(0)), 1);
+        // Five seconds each, two at a time.
+        let mut tickets = Vec::new();
+        for _ in 0..6 {
+            tickets.push(level.offer(at(0), 7, 1).expect("a place").0);
+        }
+        assert_eq!(level.again_after(at(5000)), 15, "six that take five seconds, in two seats");
+        for (done, ticket) in tickets.into_iter().enumerate() {
+            level.leave(at(5000 + 5000 * (done as u64 / 2)), ticket);
+        }
+        // With nothing left there is no wait, however long the last ones took; and nobody is sent away for minutes.
+        assert_eq!(level.again_after(at(15_000)), 1);
+        level.offer(at(15_000), 7, 2).expect("a seat");
+        assert_eq!(level.again_after(at(600_000)), 32);
     }
 
     #[test]

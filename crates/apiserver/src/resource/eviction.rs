@@ -1,7 +1,8 @@
 //! Evicting a Pod: a deletion in which the budget for its disruption has a say.
 //!
 //! A Pod that is ready costs its budget a disruption. That is written down before the Pod goes, so that two evictions at the
-//! same time cannot spend the same one; whoever keeps the budgets counts anew once the Pod is gone.
+//! same time cannot spend the same one; whoever keeps the budgets counts anew once the Pod is gone. The Pod itself says why
+//! it goes (`DisruptionTarget`).
 
 use std::sync::{Arc, LazyLock};
 
@@ -65,11 +66,60 @@ pub(super) async fn evict(call: &mut Call, request_body: &mut Option<Body>) -> R
         if guarded {
             how["preconditions"]["resourceVersion"] = object::resource_version(&pod).into();
         }
+        if !dry_run {
+            mark(call, &mut how).await?;
+        }
         match delete::delete(call, &Bytes::from(how.to_string())).await {
             Err(status) if guarded && attempts < ATTEMPTS && status.reason == "Conflict" => {}
             outcome => return outcome.map(|_| done()),
         }
     }
+}
+
+/// Says on the Pod why it goes, before it goes, so that whoever counts its failures can tell. Preconditions that hold go on
+/// holding; where they do not, the deletion says so.
+async fn mark(call: &Call, how: &mut Value) -> Result<()> {
+    let key = call.key();
+    for _ in 0..ATTEMPTS {
+        let entry = storage::current(&call.server, &call.resource, &key).await?;
+        let entry = entry.ok_or_else(|| call.not_found(&key.name))?;
+        let mut pod = present::value_of(&call.resource, &entry)?;
+        let wanted = |name: &str| object::str_at(how, &["preconditions", name]);
+        let holds = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
+        if !holds(wanted("uid"), object::uid(&pod))
+            || !holds(wanted("resourceVersion"), object::resource_version(&pod))
+        {
+            return Ok(());
+        }
+        let condition = Condition {
+            kind: "DisruptionTarget".into(),
+            status: ConditionStatus::True,
+            reason: "EvictionByEvictionAPI".into(),
+            message: "Eviction API: evicting".into(),
+        };
+        if !condition::set(&mut pod["status"]["conditions"], &condition, &metadata::timestamp(call)) {
+            return Ok(());
+        }
+        match storage::commit(
+            &call.server,
+            &call.resource.collection,
+            &entry.key,
+            Some(entry.revision),
+            Intent::Put(&pod),
+        )
+        .await
+        {
+            Ok(written) => {
+                if !wanted("resourceVersion").is_empty() {
+                    how["preconditions"]["resourceVersion"] = written.revision.to_string().into();
+                }
+                return Ok(());
+            }
+            Err(CommitError::Conflict) => {}
+            Err(CommitError::Failed(status)) => return Err(status),
+        }
+    }
+    Err(Status::stale(&call.resource.gvr(), &key.name).into())
 }
 
 /// What an eviction costs.

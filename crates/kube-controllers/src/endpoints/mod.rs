@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube_ext::{Api, ApiError, Cache, Context, Delete, Key, Queue, Select, Tasks, work};
+use kube_ext::{Api, ApiError, Cache, Change, Context, Delete, Key, Queue, Select, Tasks, work};
 use plan::endpoints::{self, Pod, PodObject, Service};
 
 use self::picture::{Legacy, Slice};
@@ -27,8 +27,12 @@ struct Controller {
     legacy_api: Api<v1::Endpoints>,
 }
 
-/// Adds the controller to `tasks`.
-pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
+/// Adds the controller to `tasks`. Returns the Pods that it knows, of whose changes `changed` is told as well.
+pub(crate) fn start(
+    context: &Context,
+    changed: impl Fn(&Change<Pod>) + Send + Sync + 'static,
+    tasks: &mut Tasks,
+) -> Cache<Pod> {
     let client = &context.client;
     let queue: Queue = Queue::new(context.clock.clone());
     let ready = queue.clone();
@@ -44,8 +48,9 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
                 }
             }
         })
+        .on_change(changed)
         .start(context, tasks);
-    let ready = queue.clone();
+    let (ready, all) = (queue.clone(), pods.clone());
     let slices = Cache::builder(Api::<EndpointSlice>::new(client), Slice::of)
         .select(Select::labels(format!(
             "endpointslice.kubernetes.io/managed-by={}",
@@ -81,6 +86,7 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
         })
         .await;
     });
+    all
 }
 
 impl Controller {

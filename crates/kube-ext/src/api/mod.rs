@@ -67,6 +67,13 @@ impl<K: Kind> Api<K> {
         }
     }
 
+    /// Reads a subresource, such as a set's `scale`.
+    pub async fn get_subresource(&self, key: &Key, subresource: &str) -> Result<Value, ApiError> {
+        let verb = format!("get {subresource} of");
+        self.check_name(key, &verb)?;
+        self.send("GET", &self.url(key, subresource), None, &verb, &key.to_string()).await
+    }
+
     /// Reads one page of at most `limit` objects, beginning at `continue_token` (empty: the start).
     pub async fn page(&self, select: &Select, limit: u32, continue_token: &str) -> Result<List<K>, ApiError> {
         let mut query = select.query();

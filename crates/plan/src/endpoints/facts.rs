@@ -82,6 +82,21 @@ pub struct Pod {
     pub subdomain: Option<String>,
     /// Ports that its containers name.
     pub ports: Vec<ContainerPort>,
+    /// What manages it, if anything does.
+    pub owner: Option<Box<Owner>>,
+}
+
+/// What manages a Pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Owner {
+    /// Group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    controller: bool,
 }
 
 /// A port that a container names.
@@ -161,6 +176,7 @@ pub struct PodMeta {
     pub resource_version: String,
     labels: BTreeMap<String, String>,
     deletion_timestamp: Option<IgnoredAny>,
+    owner_references: Vec<Owner>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -212,6 +228,7 @@ impl From<PodObject> for Pod {
             namespace: metadata.namespace,
             uid: metadata.uid,
             labels: metadata.labels,
+            owner: metadata.owner_references.into_iter().find(|owner| owner.controller).map(Box::new),
             address6: status.pod_ips.into_iter().find_map(|address| address.ip.parse().ok()),
             address: status.pod_ip.filter(|address| !address.is_empty()),
             node: spec.node_name,

@@ -9,7 +9,7 @@ mod slices;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-pub use self::facts::{ContainerPort, Pod, PodObject, Service, ServicePort, Target};
+pub use self::facts::{ContainerPort, Owner, Pod, PodObject, Service, ServicePort, Target};
 pub use self::legacy::{MANAGED_BY as ENDPOINTS_MANAGED_BY, endpoints};
 pub use self::slices::{MANAGED_BY as SLICES_MANAGED_BY, SERVICE_NAME, slices};
 
