@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use e2e::{control_plane, example};
-use kit::{Installation, Options, until, until_some};
+use kit::{Installation, Options, Output, until, until_some};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -103,6 +103,53 @@ fn guests_come_go_and_are_replaced() {
 
     installation.kubectl(&["delete", "vmirs", "web", "--cascade=foreground"]).expect("deleting the set");
     assert!(installation.list("vmi").is_empty(), "its instances went before it");
+}
+
+/// Asks for the eviction of a Pod of the namespace `default`.
+fn evict(installation: &Installation, pod: &str) -> Output {
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": "default"}});
+    let path = format!("/api/v1/namespaces/default/pods/{pod}/eviction");
+    installation.kubectl_with(&["create", "--raw", &path, "-f", "-"], Some(&eviction.to_string()))
+}
+
+#[test]
+fn evictions_heed_a_budget() {
+    let installation = Installation::start(Options::default());
+    installation.apply(&example("replicas.yaml"));
+    // The budget asks the set how many there should be.
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+    installation.apply(&budget.to_string());
+    are_ready(&installation, "web", 2);
+    let allowed = |count: i64| {
+        until(&format!("{count} may go"), PATIENCE, || {
+            let budget = installation.get("pdb", "default", "web").unwrap_or_default();
+            budget["status"]["disruptionsAllowed"] == count && budget["status"]["expectedPods"] == 2
+        });
+    };
+    allowed(1);
+    let first = own(&installation, "web");
+    let pods: Vec<String> = installation
+        .list("pod")
+        .iter()
+        .filter(|pod| pod["metadata"]["labels"]["app"] == "web")
+        .filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(pods.len(), 2, "{pods:?}");
+    // While the set rests, nothing comes in the place of what goes.
+    pause(&installation, "web", true);
+    evict(&installation, &pods[0]).expect("one may go");
+    let refused = evict(&installation, &pods[1]);
+    assert!(refused.stderr.contains("disruption budget"), "and no other one with it: {}", refused.stderr);
+    allowed(0);
+    pause(&installation, "web", false);
+    until("another instance has come for the one that went", PATIENCE, || {
+        let now = own(&installation, "web");
+        now.len() == 2 && now != first
+    });
+    are_ready(&installation, "web", 2);
+    allowed(1);
 }
 
 /// Returns a set, and instances of the same labels, that no node runs.
