@@ -25,6 +25,8 @@ pub mod label {
     pub const VMI_ID: &str = "vmi.kubevirt.io/id";
     /// Instance that a migration moves.
     pub const MIGRATION_VMI_NAME: &str = "kubevirt.io/vmi-name";
+    /// Revision of a pool's template that a machine, or an instance of it, was made from.
+    pub const POOL_REVISION: &str = "kubevirt.io/vm-pool-revision-name";
     /// Prefix: processor models that a node offers.
     pub const CPU_MODEL: &str = "cpu-model.node.kubevirt.io/";
     /// Prefix: processor features that a node offers.
@@ -91,6 +93,8 @@ pub mod finalizer {
     pub const INSTANCE: &str = "kubevirt.io/foregroundDeleteVirtualMachine";
     /// Keeps a `VirtualMachine` until its instance is gone.
     pub const VIRTUAL_MACHINE: &str = "kubevirt.io/virtualMachineControllerFinalize";
+    /// Keeps a machine of a pool until the pool has let it go.
+    pub const POOL: &str = "pool.kubevirt.io/finalizer";
     /// Keeps a migration until both sides are settled.
     pub const MIGRATION: &str = "kubevirt.io/migrationJobFinalize";
     /// Keeps the installation until everything is removed.
@@ -173,9 +177,9 @@ pub mod condition {
     pub const FAILURE: &str = "Failure";
     /// Of a machine: the specification changed in what only a restart applies.
     pub const RESTART_REQUIRED: &str = "RestartRequired";
-    /// Of a replica set: instances could not be made or removed.
+    /// Of a replica set or pool: what it keeps could not be made, removed or changed.
     pub const REPLICA_FAILURE: &str = "ReplicaFailure";
-    /// Of a replica set: its instances stay as they are.
+    /// Of a replica set or pool: what it keeps stays as it is.
     pub const REPLICA_PAUSED: &str = "ReplicaPaused";
     /// Of a machine: an operator has to look.
     pub const MANUAL_RECOVERY_REQUIRED: &str = "ManualRecoveryRequired";
@@ -209,6 +213,14 @@ pub mod reason {
     pub const FAILED_CREATE: &str = "FailedCreate";
     /// Deletion failed.
     pub const FAILED_DELETE: &str = "FailedDelete";
+    /// Of a pool: machines could not be made.
+    pub const FAILED_SCALE_OUT: &str = "FailedScaleOut";
+    /// Of a pool: machines could not be removed.
+    pub const FAILED_SCALE_IN: &str = "FailedScaleIn";
+    /// Of a pool: machines could not be changed.
+    pub const FAILED_UPDATE: &str = "FailedUpdate";
+    /// Of a pool: revisions that nobody needs could not be removed.
+    pub const FAILED_REVISION_PRUNING: &str = "FailedRevisionPruning";
     /// A claim that the specification names does not exist.
     pub const FAILED_PVC_NOT_FOUND: &str = "FailedPvcNotFound";
     /// Of a machine: its last instance failed.
@@ -229,10 +241,16 @@ pub mod event {
     pub const SUCCESSFUL_DELETE: &str = "SuccessfulDelete";
     /// Something could not be deleted.
     pub const FAILED_DELETE: &str = "FailedDelete";
-    /// A replica set was told to leave its instances as they are.
+    /// Something was changed.
+    pub const SUCCESSFUL_UPDATE: &str = "SuccessfulUpdate";
+    /// Something could not be changed.
+    pub const FAILED_UPDATE: &str = "FailedUpdate";
+    /// A replica set or pool was told to leave what it keeps as it is.
     pub const SUCCESSFUL_PAUSED: &str = "SuccessfulPaused";
     /// A replica set goes on.
     pub const SUCCESSFUL_RESUMED: &str = "SuccessfulResumed";
+    /// A pool goes on.
+    pub const SUCCESSFUL_RESUME: &str = "SuccessfulResume";
     /// The node's agent received the instance.
     pub const SUCCESSFUL_HAND_OVER: &str = "SuccessfulHandOver";
     /// The machine was defined.

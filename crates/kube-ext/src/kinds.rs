@@ -4,6 +4,7 @@ use api::kubevirt::v1::{
     KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration,
     VirtualMachineInstanceReplicaSet,
 };
+use api::pool::v1beta1::VirtualMachinePool;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -59,4 +60,5 @@ whole! {
     VirtualMachineInstance => VIRTUAL_MACHINE_INSTANCE,
     VirtualMachineInstanceMigration => VIRTUAL_MACHINE_INSTANCE_MIGRATION,
     VirtualMachineInstanceReplicaSet => VIRTUAL_MACHINE_INSTANCE_REPLICA_SET,
+    VirtualMachinePool => VIRTUAL_MACHINE_POOL,
 }

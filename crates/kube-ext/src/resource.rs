@@ -204,6 +204,12 @@ pub mod resources {
         "VirtualMachineInstanceReplicaSet",
         "virtualmachineinstancereplicasets",
     );
+    /// VirtualMachinePools.
+    pub const VIRTUAL_MACHINE_POOL: Resource =
+        Resource::namespaced("pool.kubevirt.io", "v1beta1", "VirtualMachinePool", "virtualmachinepools");
+    /// DataVolumes: claims that somebody fills.
+    pub const DATA_VOLUME: Resource =
+        Resource::namespaced("cdi.kubevirt.io", "v1beta1", "DataVolume", "datavolumes");
     /// Instance types of a namespace.
     pub const INSTANCETYPE: Resource = Resource::namespaced(
         "instancetype.kubevirt.io",

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod apply;
 pub mod cel;
 pub mod condition;
+pub mod duration;
 pub mod field;
 pub mod gvk;
 mod keyed;

@@ -24,7 +24,7 @@ fn document() -> String {
             line(&mut text, &path, state);
         }
     }
-    text.push_str("\n## Annotations\n\nOf an instance, or of the template of a machine or replica set.\n\n| annotation | state | why, and what to do |\n|---|---|---|\n");
+    text.push_str("\n## Annotations\n\nOf an instance, or of the template of a machine, replica set or pool.\n\n| annotation | state | why, and what to do |\n|---|---|---|\n");
     for (name, state) in annotations() {
         line(&mut text, &format!("`{name}`"), *state);
     }

@@ -13,6 +13,7 @@
 //! - [`liveness`]: nodes whose kubelet fell silent, and what becomes of their Pods;
 //! - [`migration`]: migrations of instances, as far as their status goes;
 //! - [`node`]: nodes whose agent of machines fell silent;
+//! - [`pool`]: a number of equal machines, which change with their template;
 //! - [`replica_set`]: a number of equal instances;
 //! - [`scheduler`]: a node for each Pod;
 //! - [`storage`]: claims and the volumes that fill them;
@@ -42,7 +43,9 @@ pub mod namespace;
 pub mod node;
 mod outcome;
 pub mod patch;
+pub mod pool;
 pub mod replica_set;
+pub mod replicas;
 pub mod room;
 pub mod scheduler;
 pub mod storage;

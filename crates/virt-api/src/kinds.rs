@@ -127,6 +127,7 @@ fn errors(admission: &Admission, request: &Request) -> Result<Vec<FieldError>, B
         "virtualmachineinstancereplicasets" => validation::replica_set(&object(request)?, &config, user),
         "virtualmachineinstancepresets" => validation::preset(&object(request)?),
         "virtualmachinepools" => {
+            duration(request, "autohealing.minFailingToStartDuration")?;
             let old = if update { Some(read(request, &request.old_object)?) } else { None };
             validation::pool(&object(request)?, old.as_ref(), &config, user)
         }
@@ -153,7 +154,7 @@ fn object<T: DeserializeOwned>(request: &Request) -> Result<T, Box<Response>> {
 
 /// Refuses what is no duration as Go writes it.
 fn duration(request: &Request, field: &str) -> Result<(), Box<Response>> {
-    let text = request.object.get("spec").and_then(|spec| spec.get(field)).and_then(Value::as_str);
+    let text = request.object.pointer(&format!("/spec/{}", field.replace('.', "/"))).and_then(Value::as_str);
     match text.filter(|text| crate::subresource::duration(text).is_none()) {
         None => Ok(()),
         Some(text) => Err(Box::new(bad_request(

@@ -544,6 +544,7 @@ fn kinds_that_nothing_acts_on_yet_say_so_and_are_held_to_their_rules() {
         ("pool.kubevirt.io", pools, pool(json!({"maxUnavailable": "50%"})), None),
         ("pool.kubevirt.io", pools, pool(json!({"maxUnavailable": "101%"})), Some("spec.maxUnavailable")),
         ("pool.kubevirt.io", pools, pool(json!({"maxUnavailable": 0})), Some("spec.maxUnavailable")),
+        ("pool.kubevirt.io", pools, pool(json!({"autohealing": {"minFailingToStartDuration": "2m"}})), None),
         (
             "pool.kubevirt.io",
             pools,
@@ -603,8 +604,8 @@ fn kinds_that_nothing_acts_on_yet_say_so_and_are_held_to_their_rules() {
         let details = response.status.and_then(|status| status.details).unwrap_or_default();
         let causes: Vec<String> = details.causes.into_iter().map(|cause| cause.field).collect();
         assert_eq!(causes.first().map(String::as_str), refused, "{kind} {spec}");
-        // Instances of replica sets are made; of the other kinds nothing is.
-        if kind == sets {
+        // Instances of replica sets and machines of pools are made; of the other kinds nothing is.
+        if [sets, pools].contains(&kind) {
             assert_eq!(response.warnings, Vec::<String>::new(), "{kind}");
         } else if refused.is_none() {
             assert!(response.warnings.iter().any(|warning| warning.starts_with("ironclad: ")), "{kind}");

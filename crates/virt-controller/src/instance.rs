@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use api::kubevirt::v1::VirtualMachineInstance;
 use api::names::{condition, finalizer};
-use kube_ext::{
-    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Patch, Problem, Queue, Recorder, Severity, Tasks,
-    resources, work,
-};
+use kube_ext::{Api, ApiError, Context, Delete, Key, Kind, Patch, Problem, Recorder, Tasks, resources};
 use parking_lot::Mutex;
 use plan::vmi::{self, Action, Observed, Refusal, launcher};
 use serde_json::{Value, json};
 
 use crate::caches::{Caches, InstanceFacts, InstanceView, PodFacts, PodView, Queues};
 use crate::config::Config;
+use crate::frame;
 use crate::installation::Installation;
 use crate::state_claim;
 
@@ -42,30 +40,26 @@ pub(crate) fn start(
     recorder: &Recorder,
     tasks: &mut Tasks,
 ) {
-    let controller = Arc::new(Controller {
+    let controller = Controller {
         context: context.clone(),
         config: config.clone(),
-        installation,
+        installation: installation.clone(),
         caches: caches.clone(),
         recorder: recorder.clone(),
         instances: Api::new(&context.client),
         whole_instances: Api::new(&context.client),
         pods: Api::new(&context.client),
         refused: Mutex::default(),
-    });
-    let (queue, parallel): (Queue, usize) = (queues.instances.clone(), config.parallel);
-    tasks.add(async move {
-        controller.caches.synced().await;
-        controller.installation.synced().await;
-        work(queue, parallel, |key| {
-            let controller = Arc::clone(&controller);
-            async move { controller.reconcile(&key).await }
-        })
-        .await;
-    });
+    };
+    let caches = caches.clone();
+    let ready = async move {
+        caches.synced().await;
+        installation.synced().await;
+    };
+    frame::serve(controller, (queues.instances.clone(), config.parallel), ready, tasks);
 }
 
-impl Controller {
+impl frame::Controller for Controller {
     async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
         let Some((facts, revision)) = self.caches.instances.read(key) else {
             self.refused.lock().remove(key);
@@ -97,7 +91,9 @@ impl Controller {
         }
         Ok(plan.again.map(|again| again.after))
     }
+}
 
+impl Controller {
     fn node_problems(&self) -> Vec<String> {
         self.caches.nodes.all().into_iter().filter_map(|(_, node)| node.problem.clone()).collect()
     }
@@ -174,9 +170,8 @@ impl Act<'_> {
                 }
             }
             Action::Tell(notice) => {
-                let object = ObjectRef::new(&resources::VIRTUAL_MACHINE_INSTANCE, self.key.clone(), self.uid);
-                let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
-                controller.recorder.record(&object, severity, notice.reason, &notice.message);
+                let resource = &resources::VIRTUAL_MACHINE_INSTANCE;
+                frame::tell(&controller.recorder, resource, self.key, self.uid, notice);
                 Ok(())
             }
         }

@@ -1,18 +1,20 @@
 //! The controllers that turn virtual machines into launcher Pods and Pods into status.
 //!
 //! One file per controller, each with the same four beats: *watch* (caches of small projections call for a look),
-//! *observe* (read the caches), *plan* (`plan::vm`, `plan::vmi`, `plan::replica_set`, `plan::node`: pure) and *act* (writes, each on the
-//! condition that nothing changed since it was observed). Works against any Kubernetes.
+//! *observe* (read the caches), *plan* (`plan::vm`, `plan::vmi`, `plan::replica_set`, `plan::pool`, `plan::node`: pure) and *act* (writes,
+//! each on the condition that nothing changed since it was observed); what they have in common is in `frame`. Works against any Kubernetes.
 
 mod bundle;
 mod caches;
 mod config;
+mod frame;
 mod installation;
 mod instance;
 mod machine;
 mod migration;
 mod names;
 mod node;
+mod pool;
 mod replica_set;
 mod state_claim;
 
@@ -26,6 +28,7 @@ pub use self::config::{Config, MachineRefusals, Refusals};
 /// Names under which Events are reported; the reference's.
 const COMPONENT: &str = "virtualmachine-controller";
 const SETS_COMPONENT: &str = "virtualmachinereplicaset-controller";
+const POOLS_COMPONENT: &str = "virtualmachinepool-controller";
 
 /// Runs all controllers until `shutdown` ends. With an election configured, only while elected.
 ///
@@ -66,6 +69,8 @@ fn controllers(context: &Context, config: &Config) -> Tasks {
     instance::start(context, config, installation, &caches, &queues, &recorder, &mut tasks);
     let sets_recorder = Recorder::start(context, SETS_COMPONENT, &mut tasks);
     replica_set::start(context, config, &caches, &queues, &sets_recorder, &mut tasks);
+    let pools_recorder = Recorder::start(context, POOLS_COMPONENT, &mut tasks);
+    pool::start(context, config, &caches, &queues, &pools_recorder, &mut tasks);
     migration::start(context, &caches, &queues, &recorder, &mut tasks);
     node::start(context, &caches, &queues, &recorder, &mut tasks);
     tasks

@@ -1,7 +1,6 @@
 //! Virtual machines: sees to it that there is an instance when there should be one. Judgement: [`plan::vm`].
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::kubevirt::v1::{VirtualMachine, VirtualMachineInstance};
@@ -9,8 +8,7 @@ use api::names::{annotation, finalizer, reason};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube_ext::{
-    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Owner, Patch, Problem, Queue, Recorder, Severity,
-    Tasks, resources, work,
+    Api, ApiError, Context, Delete, Key, Kind, Owner, Patch, Problem, Recorder, Tasks, resources,
 };
 use parking_lot::Mutex;
 use plan::vm::{self, Action, Observed, Rollout, Trouble, Vm};
@@ -18,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::caches::{Caches, InstanceFacts, InstanceView, MachineFacts, MachineView, Queues};
 use crate::config::{Config, MachineRefusals};
+use crate::frame;
 use crate::installation::Installation;
 use crate::names::Names;
 
@@ -53,10 +52,10 @@ pub(crate) fn start(
     recorder: &Recorder,
     tasks: &mut Tasks,
 ) {
-    let controller = Arc::new(Controller {
+    let controller = Controller {
         context: context.clone(),
         refusals: config.machine_refusals.clone(),
-        installation,
+        installation: installation.clone(),
         caches: caches.clone(),
         recorder: recorder.clone(),
         machines: Api::new(&context.client),
@@ -67,20 +66,16 @@ pub(crate) fn start(
         names: Names::new(&context.client),
         troubles: Mutex::default(),
         rollouts: Mutex::default(),
-    });
-    let (queue, parallel): (Queue, usize) = (queues.machines.clone(), config.parallel);
-    tasks.add(async move {
-        controller.caches.synced().await;
-        controller.installation.synced().await;
-        work(queue, parallel, |key| {
-            let controller = Arc::clone(&controller);
-            async move { controller.reconcile(&key).await }
-        })
-        .await;
-    });
+    };
+    let caches = caches.clone();
+    let ready = async move {
+        caches.synced().await;
+        installation.synced().await;
+    };
+    frame::serve(controller, (queues.machines.clone(), config.parallel), ready, tasks);
 }
 
-impl Controller {
+impl frame::Controller for Controller {
     async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
         let Some((facts, revision)) = self.caches.machines.read(key) else {
             self.troubles.lock().remove(key);
@@ -110,7 +105,9 @@ impl Controller {
         }
         Ok(plan.again.map(|again| again.after))
     }
+}
 
+impl Controller {
     /// Remembers a refusal, so that the next look puts it into the status.
     fn note(&self, key: &Key, action: &Action, error: &ApiError) {
         let reason = match action {
@@ -264,10 +261,8 @@ impl Act<'_> {
                 Ok(())
             }
             Action::Tell(notice) => {
-                let object =
-                    ObjectRef::new(&resources::VIRTUAL_MACHINE, self.key.clone(), self.vm.uid.clone());
-                let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
-                controller.recorder.record(&object, severity, notice.reason, &notice.message);
+                let resource = &resources::VIRTUAL_MACHINE;
+                frame::tell(&controller.recorder, resource, self.key, &self.vm.uid, notice);
                 Ok(())
             }
         }
@@ -337,8 +332,7 @@ impl Act<'_> {
         controller.troubles.lock().remove(self.key);
         match created {
             Ok(view) => {
-                let (key, revision) = (view.key(), view.resource_version().to_owned());
-                controller.caches.instances.observe(key, &revision, Some(InstanceFacts::from(view)));
+                frame::observe(&controller.caches.instances, view);
                 Ok(())
             }
             // The watch brings it; whose it is shows then.
@@ -370,8 +364,7 @@ impl Act<'_> {
             "metadata": {"resourceVersion": found.metadata.resource_version, "ownerReferences": owners},
         });
         let written = controller.instances.patch(self.key, &Patch::Merge(patch)).await?;
-        let (key, revision) = (written.key(), written.resource_version().to_owned());
-        controller.caches.instances.observe(key, &revision, Some(InstanceFacts::from(written)));
+        frame::observe(&controller.caches.instances, written);
         Ok(())
     }
 
@@ -383,8 +376,7 @@ impl Act<'_> {
         // What is to follow is found out again, whatever became of this.
         controller.rollouts.lock().remove(self.key);
         let written = written?;
-        let (key, revision) = (written.key(), written.resource_version().to_owned());
-        controller.caches.instances.observe(key, &revision, Some(InstanceFacts::from(written)));
+        frame::observe(&controller.caches.instances, written);
         Ok(())
     }
 

@@ -1,16 +1,14 @@
 //! Migrations of instances. Judgement: [`plan::migration`].
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::names::phase;
-use kube_ext::{
-    Api, ApiError, Context, Key, ObjectRef, Patch, Queue, Recorder, Severity, Tasks, resources, work,
-};
+use kube_ext::{Api, ApiError, Context, Key, Patch, Recorder, Tasks, resources};
 use plan::migration::{self, Action, Observed};
 use serde_json::{Value, json};
 
 use crate::caches::{Caches, InstanceFacts, InstanceView, MigrationView, Queues};
+use crate::frame;
 
 struct Controller {
     context: Context,
@@ -28,25 +26,19 @@ pub(crate) fn start(
     recorder: &Recorder,
     tasks: &mut Tasks,
 ) {
-    let controller = Arc::new(Controller {
+    let controller = Controller {
         context: context.clone(),
         caches: caches.clone(),
         recorder: recorder.clone(),
         migrations: Api::new(&context.client),
         instances: Api::new(&context.client),
-    });
-    let queue: Queue = queues.migrations.clone();
-    tasks.add(async move {
-        controller.caches.synced().await;
-        work(queue, 1, |key| {
-            let controller = Arc::clone(&controller);
-            async move { controller.reconcile(&key).await }
-        })
-        .await;
-    });
+    };
+    let caches = caches.clone();
+    let ready = async move { caches.synced().await };
+    frame::serve(controller, (queues.migrations.clone(), 1), ready, tasks);
 }
 
-impl Controller {
+impl frame::Controller for Controller {
     async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
         let Some((facts, revision)) = self.caches.migrations.read(key) else { return Ok(None) };
         let instance = Key::new(key.namespace.clone(), facts.instance.clone());
@@ -73,16 +65,16 @@ impl Controller {
                     }
                 }
                 Action::Tell(notice) => {
-                    let kind = &resources::VIRTUAL_MACHINE_INSTANCE_MIGRATION;
-                    let object = ObjectRef::new(kind, key.clone(), facts.uid.clone());
-                    let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
-                    self.recorder.record(&object, severity, notice.reason, &notice.message);
+                    let resource = &resources::VIRTUAL_MACHINE_INSTANCE_MIGRATION;
+                    frame::tell(&self.recorder, resource, key, &facts.uid, notice);
                 }
             }
         }
         Ok(plan.again.map(|again| again.after))
     }
+}
 
+impl Controller {
     /// Returns the phase of an instance, if there is one. What ends a migration is asked of the server: the cache of instances
     /// may lag behind that of migrations.
     async fn phase_of(&self, key: &Key) -> Result<Option<String>, ApiError> {

@@ -1,19 +1,17 @@
 //! Nodes: notices when an agent falls silent. Judgement: [`plan::node`].
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::names::phase;
 use jiff::Timestamp;
-use kube_ext::{
-    Api, ApiError, Context, Key, ObjectRef, Patch, Queue, Recorder, Severity, Tasks, resources, work,
-};
+use kube_ext::{Api, ApiError, Context, Key, ObjectRef, Patch, Recorder, Severity, Tasks, resources};
 use parking_lot::Mutex;
 use plan::node::{self, Action, Instance, Observed};
 use serde_json::json;
 
 use crate::caches::{Caches, InstanceView, NodeView, Queues};
+use crate::frame;
 
 /// A node's last sign of life, as it was written, and when it was new by the clock that nobody sets.
 type Sign = (Timestamp, Duration);
@@ -36,26 +34,20 @@ pub(crate) fn start(
     recorder: &Recorder,
     tasks: &mut Tasks,
 ) {
-    let controller = Arc::new(Controller {
+    let controller = Controller {
         context: context.clone(),
         caches: caches.clone(),
         recorder: recorder.clone(),
         nodes: Api::new(&context.client),
         instances: Api::new(&context.client),
         signs: Mutex::default(),
-    });
-    let queue: Queue = queues.nodes.clone();
-    tasks.add(async move {
-        controller.caches.synced().await;
-        work(queue, 1, |key| {
-            let controller = Arc::clone(&controller);
-            async move { controller.reconcile(&key).await }
-        })
-        .await;
-    });
+    };
+    let caches = caches.clone();
+    let ready = async move { caches.synced().await };
+    frame::serve(controller, (queues.nodes.clone(), 1), ready, tasks);
 }
 
-impl Controller {
+impl frame::Controller for Controller {
     async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
         let Some((facts, revision)) = self.caches.nodes.read(key) else {
             self.signs.lock().remove(&key.name);
@@ -80,15 +72,15 @@ impl Controller {
                     self.fail(&Key::new(namespace.clone(), name.clone()), &key.name).await?;
                 }
                 Action::Tell(notice) => {
-                    let object = ObjectRef::new(&resources::NODE, key.clone(), facts.uid.clone());
-                    let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
-                    self.recorder.record(&object, severity, notice.reason, &notice.message);
+                    frame::tell(&self.recorder, &resources::NODE, key, &facts.uid, notice);
                 }
             }
         }
         Ok(plan.again.map(|again| again.after))
     }
+}
 
+impl Controller {
     fn instances_on(&self, node: &str) -> Vec<Instance> {
         let on_node = self.caches.instances.by_index(node);
         let live = on_node.into_iter().filter(|(_, facts)| facts.instance.is_handed_over());

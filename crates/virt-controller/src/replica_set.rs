@@ -1,21 +1,20 @@
 //! Replica sets: sees to it that there are as many instances as there should be. Judgement: [`plan::replica_set`].
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::kubevirt::v1::VirtualMachineInstanceReplicaSet;
 use api::names::reason;
 use kube_ext::{
-    Api, ApiError, Context, Delete, Key, Kind, ObjectRef, Owner, Patch, Problem, Queue, Recorder, Severity,
-    Tasks, resources, work,
+    Api, ApiError, Context, Delete, Key, Kind, Owner, Patch, Problem, Recorder, Tasks, resources,
 };
 use parking_lot::Mutex;
 use plan::replica_set::{self, Action, Observed, Set, Trouble};
 use serde_json::{Value, json};
 
-use crate::caches::{Caches, InstanceFacts, InstanceView, Queues, SetFacts, SetView};
+use crate::caches::{Caches, InstanceView, Queues, SetView};
 use crate::config::Config;
+use crate::frame::{self, Deleted};
 
 struct Controller {
     context: Context,
@@ -26,9 +25,7 @@ struct Controller {
     instances: Api<InstanceView>,
     /// What was refused last, per set. Lost with the process: the next attempt finds out again.
     troubles: Mutex<BTreeMap<Key, Trouble>>,
-    /// Identities of instances that were deleted and that the cache does not show so yet, per set: nobody else goes in their
-    /// stead. Lost with the process, whose successor begins with what is so.
-    deleted: Mutex<BTreeMap<Key, BTreeSet<String>>>,
+    deleted: Deleted,
 }
 
 /// Adds the controller to `tasks`.
@@ -40,7 +37,7 @@ pub(crate) fn start(
     recorder: &Recorder,
     tasks: &mut Tasks,
 ) {
-    let controller = Arc::new(Controller {
+    let controller = Controller {
         context: context.clone(),
         caches: caches.clone(),
         recorder: recorder.clone(),
@@ -48,25 +45,21 @@ pub(crate) fn start(
         whole_sets: Api::new(&context.client),
         instances: Api::new(&context.client),
         troubles: Mutex::default(),
-        deleted: Mutex::default(),
-    });
-    let (queue, parallel): (Queue, usize) = (queues.sets.clone(), config.parallel);
-    tasks.add(async move {
-        controller.caches.synced().await;
-        controller.caches.sets.synced().await;
-        work(queue, parallel, |key| {
-            let controller = Arc::clone(&controller);
-            async move { controller.reconcile(&key).await }
-        })
-        .await;
-    });
+        deleted: Deleted::default(),
+    };
+    let caches = caches.clone();
+    let ready = async move {
+        caches.synced().await;
+        caches.sets.synced().await;
+    };
+    frame::serve(controller, (queues.sets.clone(), config.parallel), ready, tasks);
 }
 
-impl Controller {
+impl frame::Controller for Controller {
     async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, ApiError> {
         let Some((facts, revision)) = self.caches.sets.read(key) else {
             self.troubles.lock().remove(key);
-            self.deleted.lock().remove(key);
+            self.deleted.forget(key);
             return Ok(None);
         };
         let set = &facts.set;
@@ -82,19 +75,14 @@ impl Controller {
         self.troubles.lock().remove(key);
         Ok(plan.again.map(|again| again.after))
     }
+}
 
+impl Controller {
     fn observe(&self, key: &Key, set: &Set) -> Observed {
         let instances = self.caches.instances.in_namespace(&key.namespace);
         let mut members: Vec<_> = instances.iter().filter_map(|(_, facts)| facts.for_set(set)).collect();
         members.retain(|member| member.ours || member.selected);
-        let mut deleted = self.deleted.lock();
-        if let Some(asked) = deleted.get_mut(key) {
-            asked.retain(|uid| members.iter().any(|member| member.uid == *uid && !member.deleting));
-            for member in &mut members {
-                member.deleting |= asked.contains(&member.uid);
-            }
-        }
-        deleted.retain(|_, asked| !asked.is_empty());
+        self.deleted.mark(key, &mut members, |member| (&member.uid, &mut member.deleting));
         Observed {
             set: set.clone(),
             members,
@@ -111,8 +99,7 @@ impl Controller {
             _ => return,
         };
         if error.is_refused() {
-            let trouble = Trouble { reason: reason.to_owned(), message: error.to_string() };
-            self.troubles.lock().insert(key.clone(), trouble);
+            self.troubles.lock().insert(key.clone(), Trouble::new(reason, error.to_string()));
         }
     }
 }
@@ -137,12 +124,12 @@ impl Act<'_> {
                     "metadata": {"resourceVersion": self.revision, "annotations": annotations},
                 });
                 let written = controller.sets.patch(self.key, &Patch::Merge(patch)).await;
-                self.written(written)
+                frame::written(&controller.caches.sets, &mut self.revision, written)
             }
             Action::WriteStatus { patch } => {
                 let patch = json!({"metadata": {"resourceVersion": self.revision}, "status": patch});
                 let written = controller.sets.patch_status(self.key, &Patch::Merge(patch)).await;
-                self.written(written)
+                frame::written(&controller.caches.sets, &mut self.revision, written)
             }
             Action::Claim { name, uid } => {
                 // What the cache shows may be old: a set that goes takes nothing along.
@@ -157,17 +144,14 @@ impl Act<'_> {
                 match controller.instances.delete(&instance, &Delete::only(uid)).await {
                     Err(error) if !error.is_not_found() => Err(error),
                     _ => {
-                        let mut deleted = controller.deleted.lock();
-                        deleted.entry(self.key.clone()).or_default().insert(uid.clone());
+                        controller.deleted.add(self.key, uid);
                         Ok(())
                     }
                 }
             }
             Action::Tell(notice) => {
                 let resource = &resources::VIRTUAL_MACHINE_INSTANCE_REPLICA_SET;
-                let object = ObjectRef::new(resource, self.key.clone(), self.set.uid.clone());
-                let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
-                controller.recorder.record(&object, severity, notice.reason, &notice.message);
+                frame::tell(&controller.recorder, resource, self.key, &self.set.uid, notice);
                 Ok(())
             }
         }
@@ -183,7 +167,7 @@ impl Act<'_> {
             Err(error) => return Err(error),
         };
         let ours = found.metadata.controller().is_some_and(|owner| owner.uid == self.set.uid);
-        self.observe(found);
+        frame::observe(&controller.caches.instances, found);
         if ours {
             Ok(())
         } else {
@@ -198,7 +182,7 @@ impl Act<'_> {
         let owner = found.metadata.controller().map(|owner| owner.uid.clone());
         let expected = if claim { None } else { Some(self.set.uid.clone()) };
         if found.uid() != uid || owner != expected {
-            self.observe(found);
+            frame::observe(&controller.caches.instances, found);
             return Err(self.conflict("claim or release", name, "it changed meanwhile"));
         }
         let mut owners = found.metadata.owner_references;
@@ -220,32 +204,12 @@ impl Act<'_> {
         let revision = found.metadata.resource_version;
         let patch = json!({"metadata": {"resourceVersion": revision, "ownerReferences": owners}});
         let written = controller.instances.patch(&key, &Patch::Merge(patch)).await?;
-        self.observe(written);
+        frame::observe(&controller.caches.instances, written);
         Ok(())
     }
 
     fn instance(&self, name: &str) -> Key {
         Key::new(self.key.namespace.clone(), name)
-    }
-
-    /// Takes in an instance as the server has it, so that the next look does not act on what was before.
-    fn observe(&self, instance: InstanceView) {
-        let (key, revision) = (instance.key(), instance.resource_version().to_owned());
-        let facts = InstanceFacts::from(instance);
-        self.controller.caches.instances.observe(key, &revision, Some(facts));
-    }
-
-    /// Takes in the set as it was written; one that is gone needs nothing any more.
-    fn written(&mut self, written: Result<SetView, ApiError>) -> Result<(), ApiError> {
-        let written = match written {
-            Ok(written) => written,
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        written.resource_version().clone_into(&mut self.revision);
-        let facts = SetFacts::from(written);
-        self.controller.caches.sets.observe(self.key.clone(), &self.revision, Some(facts));
-        Ok(())
     }
 
     /// Reads the whole set, once per plan, and makes sure that it is still the one that was planned for.

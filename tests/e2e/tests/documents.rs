@@ -93,6 +93,7 @@ fn the_guides_work() {
         "docs/credentials.md",
         "docs/instancetypes.md",
         "docs/networking.md",
+        "docs/pools.md",
         "docs/replicasets.md",
         "docs/storage.md",
         "docs/troubleshooting.md",

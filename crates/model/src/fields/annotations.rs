@@ -55,6 +55,10 @@ pub(super) fn visit(kind: &str, object: &Value, report: &mut dyn FnMut(&str, &Va
         "VirtualMachine" | "VirtualMachineInstanceReplicaSet" => {
             ("/spec/template/metadata/annotations", "spec.template.metadata.annotations")
         }
+        "VirtualMachinePool" => (
+            "/spec/virtualMachineTemplate/spec/template/metadata/annotations",
+            "spec.virtualMachineTemplate.spec.template.metadata.annotations",
+        ),
         _ => return,
     };
     let Some(annotations) = object.pointer(pointer).and_then(Value::as_object) else { return };

@@ -1,7 +1,7 @@
 //! Fields of the kinds beside machines, instances and the installation.
 
-use super::State::Honoured;
-use super::{Table, harmless};
+use super::State::{self, Honoured};
+use super::{Table, harmless, harmless_unless};
 
 /// Paths below `spec` of an instance type. What a field becomes in a machine has its own state there.
 pub(super) const INSTANCETYPE: Table = &[("", Honoured)];
@@ -12,9 +12,15 @@ pub(super) const PREFERENCE: Table = &[("", Honoured)];
 /// Paths below `spec` of a replica set. Those of its template are an instance's.
 pub(super) const REPLICA_SET: Table = &[("", Honoured)];
 
-/// Paths below `spec` of a pool.
-pub(super) const POOL: Table =
-    &[("", harmless("nothing makes machines of pools yet; create each VirtualMachine"))];
+/// Paths below `spec` of a pool. Those of its template are a machine's.
+pub(super) const POOL: Table = &[
+    ("", Honoured),
+    ("scaleInStrategy.opportunistic.statePreservation", DISKS_ALONE),
+    ("scaleInStrategy.proactive.statePreservation", DISKS_ALONE),
+];
+
+const DISKS_ALONE: State =
+    harmless_unless(&["Disabled", "Offline"], "disks are kept, memory is not, as with Offline");
 
 /// Paths below `spec` of a preset.
 pub(super) const PRESET: Table =

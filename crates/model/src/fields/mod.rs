@@ -162,6 +162,7 @@ pub fn warnings(kind: &str, object: &Value) -> Vec<String> {
     let base = match kind {
         "VirtualMachineInstance" => "spec",
         "VirtualMachine" | "VirtualMachineInstanceReplicaSet" => "spec.template.spec",
+        "VirtualMachinePool" => "spec.virtualMachineTemplate.spec.template.spec",
         _ => return out,
     };
     let spec = object.pointer(&format!("/{}", base.replace('.', "/")));
@@ -210,7 +211,11 @@ fn tables(kind: &str) -> &'static [(&'static str, Table)] {
         "VirtualMachineInstanceReplicaSet" => {
             &[("spec", kinds::REPLICA_SET), ("spec.template.spec", instance::TABLE)]
         }
-        "VirtualMachinePool" => &[("spec", kinds::POOL)],
+        "VirtualMachinePool" => &[
+            ("spec", kinds::POOL),
+            ("spec.virtualMachineTemplate.spec", machine::TABLE),
+            ("spec.virtualMachineTemplate.spec.template.spec", instance::TABLE),
+        ],
         "VirtualMachineInstancePreset" => &[("spec", kinds::PRESET)],
         "MigrationPolicy" => &[("spec", kinds::POLICY)],
         "VirtualMachineSnapshot" | "VirtualMachineSnapshotContent" => &[("spec", kinds::SNAPSHOT)],

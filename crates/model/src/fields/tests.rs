@@ -102,13 +102,23 @@ fn warnings_begin_with_our_name_and_the_field() {
     let object = json!({"spec": {"template": {"spec": {"domain": {"devices": {
         "networkInterfaceMultiqueue": true, "interfaces": [{"name": "a", "masquerade": {}, "tag": "x"}],
     }}}}}});
-    for kind in ["VirtualMachine", "VirtualMachineInstanceReplicaSet"] {
-        let warnings = warnings(kind, &object);
+    let pool = json!({"spec": {"virtualMachineTemplate": object}});
+    for (kind, object, at) in [
+        ("VirtualMachine", &object, "spec"),
+        ("VirtualMachineInstanceReplicaSet", &object, "spec"),
+        ("VirtualMachinePool", &pool, "spec.virtualMachineTemplate.spec"),
+    ] {
+        let warnings = warnings(kind, object);
         assert_eq!(warnings.len(), 2, "{kind}: {warnings:?}");
-        assert!(
-            warnings
-                .iter()
-                .all(|warning| warning.starts_with("ironclad: spec.template.spec.domain.devices."))
-        );
+        let named = format!("ironclad: {at}.template.spec.domain.devices.");
+        assert!(warnings.iter().all(|warning| warning.starts_with(&named)), "{warnings:?}");
+    }
+}
+
+#[test]
+fn of_the_state_that_a_pool_keeps_disks_are_all() {
+    for (word, warned) in [("Disabled", 0), ("Offline", 0), ("Online", 1)] {
+        let pool = json!({"spec": {"scaleInStrategy": {"proactive": {"statePreservation": word}}}});
+        assert_eq!(warnings("VirtualMachinePool", &pool).len(), warned, "{word}");
     }
 }

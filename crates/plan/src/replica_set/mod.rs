@@ -14,28 +14,24 @@
 mod action;
 mod instance;
 mod observed;
-mod status;
 
-use std::time::Duration;
-
-use api::names::{condition as kind, event, reason};
+use api::names::{event, reason};
 use jiff::Timestamp;
 
 pub use machinery::selector::LabelSelector as Selector;
 
 pub use self::action::Action;
 pub use self::instance::instance;
-pub use self::observed::{Member, Observed, Set, Status, Trouble};
-use crate::{Notice, Plan, condition, name, patch, time};
+pub use self::observed::{Member, Observed, Set};
+use crate::replicas::{self, BURST, PACE, Seen, Voice, Words};
+pub use crate::replicas::{Status, Trouble};
+use crate::{Notice, Plan, name, time};
 
-/// How many instances are made or removed at a time; others have their turn between.
-const BURST: usize = 10;
-
-/// How long an instance holds its place at least, so that guests that end at once are not replaced as fast as they end.
-const PACE: Duration = Duration::from_secs(10);
-
-/// How long a new set is left to begin before anything is written on it, so that what happens at once is written once.
-const COALESCE: Duration = Duration::from_secs(1);
+const WORDS: Words = Words {
+    paused: "Paused",
+    rests: "spec.paused is true: its instances stay as they are",
+    events: (event::SUCCESSFUL_PAUSED, event::SUCCESSFUL_RESUMED),
+};
 
 /// Decides what a replica set needs now.
 pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
@@ -47,29 +43,33 @@ pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
             scale(observed, now, &mut moves);
         }
     }
-    let misfit = Trouble {
-        reason: reason::FAILED_CREATE.to_owned(),
-        message: "spec.selector does not fit the labels of spec.template.metadata; make them the same"
-            .to_owned(),
-    };
-    let trouble = if set.fits { observed.trouble.as_ref() } else { Some(&misfit) };
-    let trouble = trouble.filter(|_| !set.fits || !moves.actions.is_empty());
-    let mut plan = Plan::nothing();
-    let begins = time::left(set.created, COALESCE, now);
-    let begins = begins.filter(|_| set.status == Status::default() && !set.deleting && trouble.is_none());
-    if let Some(left) = begins {
-        moves.look_again(left, "what a new set does is reported together");
-    } else if moves.actions.is_empty() || trouble.is_some() {
-        // What is asked for now changes the picture and calls for the next look, which reports it; what went wrong before
-        // may go wrong again and is reported first.
-        report(observed, trouble, now, &mut plan);
-    }
-    if begins.is_none() && moves.actions.is_empty() && !set.deleting && !set.marked {
+    let misfit = Trouble::new(
+        reason::FAILED_CREATE,
+        "spec.selector does not fit the labels of spec.template.metadata; make them the same",
+    );
+    let refused = observed.trouble.as_ref().filter(|_| !moves.actions.is_empty());
+    let trouble = if set.fits { refused } else { Some(&misfit) };
+    let settled = moves.actions.is_empty();
+    let voice: Voice<Action> = (|patch| Action::WriteStatus { patch }, Action::Tell);
+    let (mut plan, begins) = replicas::report(&seen(observed, trouble), &WORDS, voice, moves, now);
+    if settled && !begins && !set.deleting && !set.marked {
         plan.push(Action::Mark);
     }
-    plan.actions.append(&mut moves.actions);
-    plan.again = moves.again;
     plan
+}
+
+fn seen<'a>(observed: &'a Observed, trouble: Option<&'a Trouble>) -> Seen<'a> {
+    let set = &observed.set;
+    Seen {
+        status: &set.status,
+        created: set.created,
+        deleting: set.deleting,
+        paused: set.paused,
+        selector: &set.selector,
+        replicas: observed.active().count(),
+        ready: observed.active().filter(|member| member.ready).count(),
+        trouble,
+    }
 }
 
 /// Claims instances that are selected and nobody's, and lets those go that are no longer selected.
@@ -118,27 +118,6 @@ fn scale(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
 fn delete(member: &Member, message: &str, plan: &mut Plan<Action>) {
     plan.push(Action::Delete { name: member.name.clone(), uid: member.uid.clone() });
     plan.push(Action::Tell(Notice::normal(event::SUCCESSFUL_DELETE, message)));
-}
-
-/// Writes the status, if it says something new.
-fn report(observed: &Observed, trouble: Option<&Trouble>, now: Timestamp, plan: &mut Plan<Action>) {
-    let current = &observed.set.status;
-    let wanted = status::of(observed, trouble, now);
-    let Some(change) = patch::between(current, &wanted) else { return };
-    plan.push(Action::WriteStatus { patch: change });
-    let message =
-        |status: &Status| condition::find(&status.conditions, kind::REPLICA_FAILURE)?.message.clone();
-    if let Some(trouble) = trouble.filter(|_| message(current) != message(&wanted)) {
-        let event =
-            if trouble.reason == reason::FAILED_DELETE { event::FAILED_DELETE } else { event::FAILED_CREATE };
-        plan.push(Action::Tell(Notice::warning(event, &*trouble.message)));
-    }
-    let paused = |status: &Status| condition::is_true(&status.conditions, kind::REPLICA_PAUSED);
-    match (paused(current), paused(&wanted)) {
-        (false, true) => plan.push(Action::Tell(Notice::normal(event::SUCCESSFUL_PAUSED, "Paused"))),
-        (true, false) => plan.push(Action::Tell(Notice::normal(event::SUCCESSFUL_RESUMED, "Resumed"))),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

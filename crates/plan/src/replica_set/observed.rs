@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use api::names::phase;
 use jiff::Timestamp;
 use machinery::selector::LabelSelector;
-use serde::{Deserialize, Serialize};
 
-use crate::condition::Condition;
+use crate::replicas::{Status, Trouble};
 
 /// A set and the instances that may be its own.
 #[derive(Clone, Debug)]
@@ -51,24 +50,6 @@ pub struct Set {
     pub status: Status,
 }
 
-/// The part of a set's status that this controller writes: all of it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Status {
-    /// How many instances there are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replicas: Option<usize>,
-    /// How many of them are ready.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ready_replicas: Option<usize>,
-    /// The selector as text, for autoscalers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label_selector: Option<String>,
-    /// Conditions; those of others are kept.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
-}
-
 /// An instance that is a set's own, or that nobody controls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -90,15 +71,6 @@ pub struct Member {
     pub ready: bool,
     /// Whether its Pod is being deleted.
     pub losing_pod: bool,
-}
-
-/// Something that the API server refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// One word.
-    pub reason: String,
-    /// For people.
-    pub message: String,
 }
 
 impl Observed {

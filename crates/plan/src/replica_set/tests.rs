@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use machinery::selector::LabelSelector;
@@ -179,7 +180,7 @@ fn the_status_tells_numbers_selector_and_trouble() {
     one.set.status = serde_json::from_value(numbers).unwrap();
     assert_eq!(told(&one), None, "nothing new");
     // What was refused is told as long as it is tried again.
-    one.trouble = Some(Trouble { reason: "FailedCreate".into(), message: "exceeded quota".into() });
+    one.trouble = Some(Trouble::new("FailedCreate", "exceeded quota"));
     assert_eq!(told(&one), None, "nothing is tried");
     one.set.wanted = 3;
     let plan = step(&one, at(0)).to_string();
@@ -195,11 +196,11 @@ fn what_a_new_set_does_is_reported_together() {
     new.set.created = at(0);
     new.set.marked = false;
     let plan = step(&new, at(0));
-    assert_eq!((plan.actions.len(), plan.again.map(|again| again.after)), (0, Some(COALESCE)));
+    assert_eq!((plan.actions.len(), plan.again.map(|again| again.after)), (0, Some(Duration::from_secs(1))));
     assert_eq!(step(&new, at(1)).actions.len(), 2, "its status, and its mark");
     new.members.clear();
     assert_eq!(words(&new).len(), 1, "it begins at once");
-    new.trouble = Some(Trouble { reason: "FailedCreate".into(), message: "exceeded quota".into() });
+    new.trouble = Some(Trouble::new("FailedCreate", "exceeded quota"));
     assert!(words(&new)[0].starts_with("write status"), "trouble does not wait");
 }
 
@@ -212,7 +213,7 @@ fn resting_is_told_in_a_condition_and_events() {
         plan.contains("condition ReplicaPaused=True Paused") && plan.contains("event SuccessfulPaused"),
         "{plan}"
     );
-    resting.set.status = status::of(&resting, None, at(0));
+    resting.set.status = replicas::status(&seen(&resting, None), &WORDS, at(0));
     resting.set.paused = false;
     let plan = step(&resting, at(0)).to_string();
     assert!(plan.contains("conditions removed") && plan.contains("event SuccessfulResumed"), "{plan}");

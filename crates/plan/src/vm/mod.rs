@@ -33,6 +33,7 @@ pub use self::observed::{
 };
 pub use self::rollout::Rollout;
 use self::strategy::Want;
+pub use self::strategy::rests;
 use crate::{Notice, Plan, condition, name, patch};
 
 /// How long news that only say "on its way" may wait. A start that is quicker is written once, as done.

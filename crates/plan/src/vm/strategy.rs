@@ -31,6 +31,12 @@ pub(super) fn want(vm: &Vm, instance: Option<&Instance>) -> Want {
     }
 }
 
+/// Tells whether a machine has no instance that runs, and is to have none as things are.
+pub fn rests(vm: &Vm, instance: Option<&Instance>) -> bool {
+    let over = |instance: &Instance| instance.is_final() && !instance.deleting;
+    instance.is_none_or(over) && want(vm, instance) == Want::Nothing
+}
+
 fn without_instance(vm: &Vm) -> Want {
     let request = start_request(vm);
     let paused = request.is_some_and(StateChange::paused);

@@ -147,30 +147,9 @@ fn explain(action: Action, instance: &Instance, refusal: Refusal) -> Refusal {
     }
 }
 
-/// Reads a duration as Go writes it: numbers with units, `1h2m3.5s`, or a bare `0`.
+/// Reads a span of time as Go writes it; none is negative here.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        let unit_end = rest[end..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| end + at);
-        let seconds = match &rest[end..unit_end] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
-        rest = &rest[unit_end..];
-    }
-    (!text.is_empty()).then_some(total)
+    Duration::try_from(machinery::duration::parse(text)?).ok()
 }
 
 #[cfg(test)]

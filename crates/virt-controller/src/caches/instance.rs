@@ -6,6 +6,7 @@ use api::names::{annotation, condition, label, phase, reason};
 use jiff::Timestamp;
 use kube_ext::{Meta, resources};
 use plan::condition::Condition;
+use plan::pool;
 use plan::replica_set::{Member, Selector, Set};
 use plan::vm::{self, Ownership};
 use plan::vmi::launcher::DEFAULT_GRACE;
@@ -62,6 +63,8 @@ pub(crate) struct InstanceFacts {
     received: bool,
     /// Where its devices stand.
     places: Option<String>,
+    /// The revision of a pool's template that its machine was made from at the time.
+    revision: Option<Box<str>>,
     /// What decides which replica set it belongs to; nothing for what something else controls.
     belonging: Option<Box<Belonging>>,
 }
@@ -141,6 +144,19 @@ impl InstanceFacts {
         })
     }
 
+    /// Returns what the pool of its machine looks at.
+    pub(crate) fn for_pool(&self) -> pool::Instance {
+        let (instance, status) = (&self.instance, &self.instance.facts.status);
+        let phase = instance.facts.phase();
+        pool::Instance {
+            uid: instance.uid.clone(),
+            revision: self.revision.as_deref().map(str::to_owned),
+            deleting: instance.deleting_since.is_some(),
+            ended: matches!(phase, phase::SUCCEEDED | phase::FAILED),
+            ready: phase == phase::RUNNING && plan::condition::is_true(&status.conditions, condition::READY),
+        }
+    }
+
     /// Returns the generation of the machine that the instance was made from.
     pub(crate) fn machine_generation(&self) -> Option<i64> {
         self.machine_generation
@@ -171,6 +187,7 @@ impl From<InstanceView> for InstanceFacts {
         let belonging = Belonging::of(&meta);
         let grace = view.spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
         let node = meta.labels.remove_entry(label::NODE_NAME);
+        let revision = meta.labels.remove(label::POOL_REVISION).map(String::into_boxed_str);
         let owner = meta.controller().filter(|owner| owner.kind == "VirtualMachine");
         let migration = view.status.migration_state.unwrap_or_default();
         let receiver =
@@ -186,6 +203,7 @@ impl From<InstanceView> for InstanceFacts {
             belonging,
             received: migration.completed,
             places: meta.annotations.get(annotation::PLACES).cloned(),
+            revision,
             instance: Instance {
                 created: meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
                 deleting_since: meta.deletion_timestamp,

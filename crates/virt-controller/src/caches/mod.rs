@@ -6,12 +6,14 @@ mod machine;
 mod migration;
 mod node;
 mod pod;
+mod pool;
 mod replica_set;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use api::names::label;
-use kube_ext::{Api, Cache, Context, Key, Queue, Select, Tasks};
+use kube_ext::{Api, Cache, Change, Context, Key, Queue, Select, Tasks};
 
 use self::claim::{ClaimFacts, ClaimView};
 pub(crate) use self::instance::{InstanceFacts, InstanceView};
@@ -20,7 +22,11 @@ use self::migration::MigrationFacts;
 pub(crate) use self::migration::MigrationView;
 pub(crate) use self::node::{NodeFacts, NodeView};
 pub(crate) use self::pod::{PodFacts, PodView};
+pub(crate) use self::pool::{PoolFacts, PoolView};
 pub(crate) use self::replica_set::{SetFacts, SetView};
+
+/// How long news of a pool's machines wait for each other: a look at a pool is a look at all of them.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// The work of each controller.
 pub(crate) struct Queues {
@@ -29,12 +35,23 @@ pub(crate) struct Queues {
     pub(crate) nodes: Queue,
     pub(crate) sets: Queue,
     pub(crate) migrations: Queue,
+    pub(crate) pools: Queue,
+    /// Machines that a pool holds.
+    pub(crate) held: Queue,
 }
 
 impl Queues {
     pub(crate) fn new(context: &Context) -> Self {
         let queue = || Queue::new(context.clock.clone());
-        Self { machines: queue(), instances: queue(), nodes: queue(), sets: queue(), migrations: queue() }
+        Self {
+            machines: queue(),
+            instances: queue(),
+            nodes: queue(),
+            sets: queue(),
+            migrations: queue(),
+            pools: queue(),
+            held: queue(),
+        }
     }
 }
 
@@ -50,6 +67,7 @@ pub(crate) struct Caches {
     /// Replica sets.
     pub(crate) sets: Cache<SetFacts>,
     pub(crate) migrations: Cache<MigrationFacts>,
+    pub(crate) pools: Cache<PoolFacts>,
     claims: Cache<ClaimFacts>,
 }
 
@@ -57,9 +75,40 @@ impl Caches {
     /// Starts all caches. A change of an object calls for a look at it and at what it belongs to.
     pub(crate) fn start(context: &Context, queues: &Queues, tasks: &mut Tasks) -> Self {
         let client = &context.client;
-        let queue = queues.machines.clone();
+        let (queue, pools, held) = (queues.machines.clone(), queues.pools.clone(), queues.held.clone());
         let machines = Cache::builder(Api::<MachineView>::new(client), |view| Some(MachineFacts::from(view)))
-            .on_change(move |change| queue.add(change.key().clone()))
+            .on_change(move |change| {
+                let key = change.key();
+                queue.add(key.clone());
+                for (name, _) in change.sides().filter_map(MachineFacts::pool) {
+                    pools.add_after(Key::new(key.namespace.clone(), name.clone()), GATHER);
+                }
+                if change.sides().last().is_some_and(MachineFacts::is_held) {
+                    held.add(key.clone());
+                }
+            })
+            .start(context, tasks);
+
+        let (queue, held, known) = (queues.pools.clone(), queues.held.clone(), machines.clone());
+        let pools = Cache::builder(Api::<PoolView>::new(client), |view| Some(PoolFacts::from(view)))
+            .on_change(move |change| {
+                let key = change.key();
+                queue.add(key.clone());
+                let gone = match change {
+                    Change::Removed { before, .. } => Some(before),
+                    Change::Applied { before: Some(before), after, .. } => {
+                        Some(before).filter(|before| before.pool.uid != after.pool.uid)
+                    }
+                    Change::Applied { .. } => None,
+                };
+                // Nobody holds the machines of a pool that is gone.
+                if let Some(before) = gone {
+                    let own =
+                        |facts: &MachineFacts| facts.pool().is_some_and(|(_, uid)| *uid == before.pool.uid);
+                    let all = known.in_namespace(&key.namespace).into_iter();
+                    all.filter(|(_, facts)| facts.is_held() && own(facts)).for_each(|(key, _)| held.add(key));
+                }
+            })
             .start(context, tasks);
 
         let queue = queues.sets.clone();
@@ -76,6 +125,7 @@ impl Caches {
         let (queue, owners) = (queues.instances.clone(), queues.machines.clone());
         let (nodes_queue, sets_queue, known_sets) = (queues.nodes.clone(), queues.sets.clone(), sets.clone());
         let (moves, moving) = (queues.migrations.clone(), migrations.clone());
+        let (pools_queue, known_machines) = (queues.pools.clone(), machines.clone());
         let instances =
             Cache::builder(Api::<InstanceView>::new(client), |view| Some(InstanceFacts::from(view)))
                 .index(InstanceFacts::node)
@@ -90,6 +140,10 @@ impl Caches {
                         nodes_queue.add(Key::cluster(node));
                     }
                     let namespace = &change.key().namespace;
+                    let machine = known_machines.get(change.key());
+                    if let Some((pool, _)) = machine.as_ref().and_then(|machine| machine.pool()) {
+                        pools_queue.add_after(Key::new(namespace.clone(), pool.clone()), GATHER);
+                    }
                     for facts in change.sides() {
                         match facts.set() {
                             Some(set) => sets_queue.add(Key::new(namespace.clone(), set)),
@@ -145,7 +199,7 @@ impl Caches {
                     .for_each(|(key, _)| queue.add(key));
             })
             .start(context, tasks);
-        Self { machines, instances, pods, nodes, sets, migrations, claims }
+        Self { machines, instances, pods, nodes, sets, migrations, pools, claims }
     }
 
     /// Tells whether a claim that a machine names is there and has no volume yet.
@@ -156,8 +210,8 @@ impl Caches {
         })
     }
 
-    /// Waits until every cache has its first picture: before that, absence means nothing. Replica sets are waited for where they
-    /// are looked at, so that a cluster that does not know the kind has machines all the same.
+    /// Waits until every cache has its first picture: before that, absence means nothing. Replica sets and pools are
+    /// waited for where they are looked at, so that a cluster that does not know these kinds has machines all the same.
     pub(crate) async fn synced(&self) {
         self.machines.synced().await;
         self.instances.synced().await;

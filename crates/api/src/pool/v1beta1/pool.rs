@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kubevirt::v1::VirtualMachineSpec;
 
-/// Keeps a number of equal machines.
+/// Keeps a number of machines made from one template.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachinePool {
@@ -74,18 +74,18 @@ pub struct VirtualMachinePoolSpec {
     /// Which names get the machine's number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_generation: Option<VirtualMachinePoolNameGeneration>,
-    /// Whether machines are neither made nor removed; off by default.
+    /// Whether machines are neither made, removed nor changed; off by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// How many; 1 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
-    /// How machines are chosen that go.
+    /// How machines go that are too many; proactive by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_in_strategy: Option<VirtualMachinePoolScaleInStrategy>,
     /// Labels by which its machines are told; the template must carry them.
     pub selector: LabelSelector,
-    /// How a changed template reaches machines.
+    /// How a changed template reaches machines; proactive by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_strategy: Option<VirtualMachinePoolUpdateStrategy>,
     /// The machine that is made.
@@ -145,7 +145,8 @@ pub struct VirtualMachinePoolCondition {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachinePoolAutohealingStrategy {
-    /// How long a machine must have failed to start; 5m by default.
+    /// How long a machine must have been unable to start before it is replaced, such as 90s or 5m; 5m by
+    /// default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_failing_to_start_duration: Option<String>,
     /// How many starts in a row must have failed, at least 1; 3 by default.
@@ -165,38 +166,40 @@ pub struct VirtualMachinePoolNameGeneration {
     pub append_index_to_secret_refs: Option<bool>,
 }
 
-/// How machines are chosen that go; one of these.
+/// How machines go that are too many; one of these.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachinePoolScaleInStrategy {
-    /// Machines go when they are stopped.
+    /// Machines go when somebody deletes them, and are not replaced then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opportunistic: Option<VirtualMachinePoolOpportunisticScaleInStrategy>,
-    /// Machines go at once.
+    /// The pool deletes machines at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proactive: Option<VirtualMachinePoolProactiveScaleInStrategy>,
-    /// The pool removes no machines.
+    /// The pool removes no machines and keeps nothing of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unmanaged: Option<VirtualMachinePoolUnmanagedStrategy>,
 }
 
-/// Machines go at once.
+/// The pool deletes machines at once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachinePoolProactiveScaleInStrategy {
-    /// Which go first.
+    /// Which go, and which of them first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selection_policy: Option<VirtualMachinePoolSelectionPolicy>,
-    /// What stays of them: `Disabled` (nothing), `Offline` or `Online`.
+    /// What stays of them: `Disabled` (default: nothing), `Offline` (disks, which the next machine of the
+    /// name gets) or `Online` (here as Offline).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_preservation: Option<String>,
 }
 
-/// Machines go when they are stopped.
+/// Machines go when somebody deletes them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachinePoolOpportunisticScaleInStrategy {
-    /// What stays of them: `Disabled` (nothing), `Offline` or `Online`.
+    /// What stays of them: `Disabled` (default: nothing), `Offline` (disks, which the next machine of the
+    /// name gets) or `Online` (here as Offline).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_preservation: Option<String>,
 }
@@ -205,13 +208,13 @@ pub struct VirtualMachinePoolOpportunisticScaleInStrategy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachinePoolUpdateStrategy {
-    /// With a machine's next start.
+    /// Machines are changed; a guest sees it with its next start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opportunistic: Option<VirtualMachineOpportunisticUpdateStrategy>,
-    /// Machines are restarted.
+    /// Machines are changed and restarted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proactive: Option<VirtualMachinePoolProactiveUpdateStrategy>,
-    /// Not at all.
+    /// Machines stay as they are; new ones are made from the new template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unmanaged: Option<VirtualMachinePoolUnmanagedStrategy>,
 }
@@ -220,7 +223,7 @@ pub struct VirtualMachinePoolUpdateStrategy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachinePoolProactiveUpdateStrategy {
-    /// Which come first.
+    /// Which change, and which of them first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selection_policy: Option<VirtualMachinePoolSelectionPolicy>,
 }
@@ -233,26 +236,27 @@ pub struct VirtualMachineOpportunisticUpdateStrategy {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VirtualMachinePoolUnmanagedStrategy {}
 
-/// Which machines come first.
+/// Which machines are chosen, and in what order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachinePoolSelectionPolicy {
-    /// Machines that are preferred.
+    /// Which machines may be chosen; all by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selectors: Option<VirtualMachinePoolSelectors>,
-    /// Order: `AscendingOrder`, `DescendingOrder`, `Newest`, `Oldest` or `Random` (default).
+    /// Order: `AscendingOrder` or `DescendingOrder` of numbers, `Newest`, `Oldest` or `Random`; by default
+    /// those that are not ready, then any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sort_policy: Option<String>,
 }
 
-/// Machines that are preferred.
+/// Which machines may be chosen: those that fit all that is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualMachinePoolSelectors {
-    /// By their labels.
+    /// By the labels of the machine's template, and its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<LabelSelector>,
-    /// By the labels of their nodes.
+    /// By the node selector of the machine's template.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub node_selector_requirement_matcher: Vec<NodeSelectorRequirement>,
 }

@@ -88,7 +88,7 @@ pub(super) fn function(name: &str, args: &[Value]) -> Answer {
         ("bytes", [Value::Bytes(bytes)]) => Ok(Value::Bytes(Arc::clone(bytes))),
         ("bytes", [Value::String(text)]) => Ok(Value::Bytes(text.as_bytes().into())),
         ("duration", [Value::Duration(span)]) => Ok(Value::Duration(*span)),
-        ("duration", [Value::String(text)]) => time::parse_duration(text)
+        ("duration", [Value::String(text)]) => crate::duration::parse(text)
             .map(Value::Duration)
             .ok_or_else(|| failed(format!("time: invalid duration {text:?}"))),
         ("timestamp", [Value::Timestamp(at)]) => Ok(Value::Timestamp(*at)),

@@ -14,11 +14,11 @@ use super::EvalError;
 use super::eval::{Activation, Budget};
 use super::value::Value;
 
+pub(super) use crate::duration::parse as parse_duration;
 pub use authorizer::Checked;
 pub(super) use convert::{decoded, shown, type_named, unescaped};
 pub use kubernetes::Semver;
 pub use network::Url;
-pub(super) use time::parse_duration;
 
 /// What a family says of a call: nothing if it has no such function for such values.
 pub(super) type Answer = Option<Result<Value, EvalError>>;
