@@ -135,8 +135,9 @@ pub(super) async fn ask(
     let mut request = request.map_err(|error| error.to_string())?;
     let headers = std::mem::take(request.headers_mut());
     *request.headers_mut() = proxy::headers(headers, &user, &remote.authority(), None)?;
+    let asked = |why: String| format!("Get \"https://{}{path}\": {why}", remote.authority());
     let answered = async {
-        let response = remote.send(server, front, request).await?;
+        let response = remote.send(server, front, request).await.map_err(asked)?;
         let status = response.status();
         let read = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
         let bytes = read.map_err(|error| error.to_string())?.to_bytes();
@@ -147,7 +148,7 @@ pub(super) async fn ask(
     };
     let late = async {
         server.clock().sleep(PATIENCE).await;
-        Err("context deadline exceeded".to_owned())
+        Err(asked("context deadline exceeded".to_owned()))
     };
     tokio::select! {
         answer = answered => answer,

@@ -237,20 +237,44 @@ async fn connect(
 /// Says why TLS does not come about. The words stand in conditions, which are written when they change: no time of day.
 fn mistrust(error: &io::Error) -> String {
     let Some(inner) = error.get_ref() else { return error.to_string() };
-    let why = match inner.downcast_ref::<rustls::Error>() {
-        Some(rustls::Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        )) => "x509: certificate has expired or is not yet valid: it has expired".to_owned(),
-        Some(rustls::Error::InvalidCertificate(
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-        )) => "x509: certificate has expired or is not yet valid: it is not yet valid".to_owned(),
-        _ => inner.to_string(),
+    let fault = match inner.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(fault)) => fault_of(fault),
+        _ => None,
     };
+    let why = fault.unwrap_or_else(|| inner.to_string());
     if why.contains("certificate") {
         format!("tls: failed to verify certificate: {why}")
     } else {
         format!("tls: {why}")
     }
+}
+
+/// The words that Go's clients have for what is wrong with a certificate, which people look for; none for what is rare.
+fn fault_of(fault: &CertificateError) -> Option<String> {
+    Some(match fault {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "x509: certificate has expired or is not yet valid: it has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "x509: certificate has expired or is not yet valid: it is not yet valid".to_owned()
+        }
+        CertificateError::UnknownIssuer => "x509: certificate signed by unknown authority".to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            // Names come with the word for what they are: `DnsName("a.test")`.
+            let bare = |name: &String| {
+                let within = name.split_once('(').map_or(name.as_str(), |(_, within)| within);
+                within.trim_end_matches(')').trim_matches('"').to_owned()
+            };
+            let names: Vec<String> = presented.iter().map(bare).collect();
+            let expected = expected.to_str();
+            if names.is_empty() {
+                format!("x509: certificate is not valid for any names, but wanted to match {expected}")
+            } else {
+                format!("x509: certificate is valid for {}, not {expected}", names.join(", "))
+            }
+        }
+        _ => return None,
+    })
 }
 
 async fn exchange(
@@ -287,4 +311,30 @@ async fn exchange(
         }));
     }
     Ok(bytes.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_faulted_in_the_words_that_people_know() {
+        let named = |presented: &[&str]| CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("b.test").expect("a name"),
+            presented: presented.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        for (fault, words) in [
+            (CertificateError::UnknownIssuer, "signed by unknown authority"),
+            (CertificateError::Expired, "it has expired"),
+            (
+                named(&["DnsName(\"a.test\")", "IpAddress(127.0.0.1)"]),
+                "valid for a.test, 127.0.0.1, not b.test",
+            ),
+            (named(&[]), "not valid for any names, but wanted to match b.test"),
+        ] {
+            let told = fault_of(&fault).expect("words");
+            assert!(told.starts_with("x509: certificate") && told.ends_with(words), "{told}");
+        }
+        assert_eq!(fault_of(&CertificateError::Revoked), None);
+    }
 }
