@@ -1,6 +1,6 @@
 //! `ironclad status`: what runs, and what is wrong, at a glance.
 
-mod footprint;
+pub(crate) mod footprint;
 mod problems;
 mod rows;
 

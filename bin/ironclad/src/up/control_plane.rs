@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::VirtApi;
+use super::metrics::Metrics;
 use super::pki::Pki;
 use super::proxy::Nodes;
 use super::subresources::{Agents, Group};
@@ -64,6 +65,7 @@ impl ControlPlane {
         let (store, initial) = opened.with_context(|| format!("opening {}", layout.database().display()))?;
         let virt_api = VirtApi::new(effects);
         let group = Arc::new(Group::default());
+        let metrics = Arc::new(Metrics::default());
         let settings = apiserver::auth::Settings {
             token_key: Some(pki.token_key.clone()),
             ..apiserver::auth::Settings::default()
@@ -84,7 +86,8 @@ impl ControlPlane {
             .admission(virt_api.clone())
             .admission(Arc::new(Unattended))
             .extension(group.clone())
-            .nodes(nodes)
+            .extension(metrics.clone())
+            .nodes(nodes.clone())
             .crds(api::crd::all())
             .build()
             .await
@@ -103,6 +106,7 @@ impl ControlPlane {
         let plane = Self { server, authority, address, agents: Arc::default(), name_server: None, serving };
         let context = plane.context("virt-api", identity::component(api::names::account::API), effects);
         group.serve(context.clone(), virt_api.admission(), plane.agents.clone());
+        metrics.serve(plane.context("metrics", identity::kubernetes(), effects), nodes);
         let followed = virt_api.follow(context);
         tokio::spawn(followed.run(stop.clone().cancelled_owned()));
         Ok(plane)

@@ -10,6 +10,7 @@ mod furniture;
 mod identity;
 pub(crate) mod installation;
 mod memory;
+mod metrics;
 pub(crate) mod node;
 mod pki;
 mod proxy;

@@ -23,6 +23,11 @@ impl Nodes {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(node.to_owned(), pods);
     }
 
+    /// Where the Pods of all nodes are.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     fn find(&self, node: &str) -> Option<PathBuf> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
     }

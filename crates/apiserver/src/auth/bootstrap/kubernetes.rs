@@ -130,6 +130,11 @@ pub(super) fn objects() -> Vec<Value> {
         cluster_role("system:aggregate-to-admin", &aggregate("admin"), ADMIN),
         cluster_role("system:aggregate-to-edit", &aggregate("edit"), EDIT),
         cluster_role("system:aggregate-to-view", &aggregate("view"), VIEW),
+        cluster_role(
+            "system:aggregated-metrics-reader",
+            &aggregate("view"),
+            "get,list,watch | metrics.k8s.io | nodes,pods",
+        ),
         cluster_role("system:kube-scheduler", "", SCHEDULER),
         cluster_role("system:kube-controller-manager", "", CONTROLLER_MANAGER),
         cluster_role("system:node", "", NODE),
