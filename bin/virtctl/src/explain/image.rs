@@ -47,6 +47,11 @@ pub(super) fn verdict(facts: &Facts, reason: &str, told: &str, who: &str) -> Ver
                 field.replace("image", "imagePullPolicy: IfNotPresent")
             ),
         )
+    } else if says(&["is not on this node"]) {
+        (
+            format!("{what} is not on its node, and no registry has it"),
+            format!("Load it there (ironclad image load ARCHIVE), or correct {field}"),
+        )
     } else if says(&["no space", "no room", "disk quota"]) {
         (
             format!("the node has no room for {what}"),
@@ -131,7 +136,8 @@ fn named(facts: &Facts, words: &str) -> Option<String> {
         .map(|container| text(container, "/image"))
         .filter(|image| !image.is_empty())
         .collect();
-    let mut images: Vec<&str> = disks.filter(|image| !image.is_empty()).collect();
+    let kernel = text(facts.definition(), "/domain/firmware/kernelBoot/container/image");
+    let mut images: Vec<&str> = disks.chain([kernel]).filter(|image| !image.is_empty()).collect();
     if let [only] = images[..] {
         // That it is the launcher's is possible, but it would be said.
         let other = containers.into_iter().find(|image| *image != only && words.contains(*image));

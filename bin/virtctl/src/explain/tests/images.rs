@@ -70,6 +70,16 @@ fn machines_without_their_image() {
             "kubernetes.io/arch",
         ),
         (
+            "the kernel's was never loaded",
+            json!({"vmi": {"metadata": {"name": "work"}, "spec": {"domain": {"firmware": {"kernelBoot": {"container":
+                {"image": "local/kernel:1"}}}}, "volumes": [{"name": "d", "containerDisk": {"image": "local/disk:1"}}]},
+                "status": {"phase": "Scheduling", "conditions": [{"type": "Synchronized", "status": "False", "reason": "ErrImagePull",
+                "message": "image local/kernel:1 is not on this node; load it with `ironclad image load`"}]}}}),
+            "work does not run: the image local/kernel:1 is not on its node, and no registry has it.",
+            "local/kernel:1",
+            "ironclad image load ARCHIVE",
+        ),
+        (
             "it was cut short",
             json!({"vmi": with("ErrImagePull", "cannot pull image registry.example/guest:9: layer sha256:ab has 5 bytes instead of 7; it was cut short or replaced on its way")}),
             "work does not run: the image registry.example/guest:9 is broken.",
