@@ -134,7 +134,7 @@ async fn follow(api: &Api, choice: &Choice, mut fleet: Fleet, print: &dyn Fn(&Ro
                         shown.insert(key, row);
                     }
                     (Some(mut row), None) => {
-                        row.gone();
+                        row.gone(choice.selector.is_empty());
                         print(&row);
                     }
                     (None, None) => {}

@@ -102,7 +102,7 @@ pub(super) fn storage(sight: &Sight) -> Option<Finding> {
 }
 
 /// Words for machines that nobody has to look after.
-const CALM: [&str; 9] = [
+const CALM: [&str; 10] = [
     "Running",
     "Stopped",
     "Starting",
@@ -110,6 +110,7 @@ const CALM: [&str; 9] = [
     "Terminating",
     "Migrating",
     "Provisioning",
+    "WaitingForVolumeBinding",
     "Paused",
     "WaitingForReceiver",
 ];

@@ -36,7 +36,7 @@ pub(super) fn judge(sight: &Sight) -> Finding {
     let asked = WANTED.iter().zip(&sight.rights);
     let denied: Vec<_> = asked
         .filter(|(_, seen)| matches!(seen, Seen::It(review) if review["status"]["allowed"] != true))
-        .map(|((verb, _, resource), _)| format!("{verb} {resource}"))
+        .map(|(wanted, _)| wanted)
         .collect();
     if denied.is_empty() {
         let known = sight.rights.iter().any(|seen| seen.it().is_some());
@@ -47,12 +47,25 @@ pub(super) fn judge(sight: &Sight) -> Finding {
         };
         return Finding::good(subject, meaning);
     }
+    let words: Vec<_> = denied.iter().map(|(verb, _, resource)| format!("{verb} {resource}")).collect();
+    // The role for machines says nothing of Kubernetes' own kinds, such as Events.
+    let role = |of_machines: bool| {
+        let wanted = denied.iter().any(|(_, group, _)| group.is_empty() != of_machines);
+        wanted.then_some(if of_machines { "kubevirt.io:edit" } else { "view" })
+    };
+    let commands: Vec<_> = [role(true), role(false)]
+        .into_iter()
+        .flatten()
+        .map(|role| {
+            format!("kubectl create rolebinding NAME --clusterrole={role} --user=YOU --namespace={namespace}")
+        })
+        .collect();
     Finding::limited(
         subject,
-        format!("in namespace {namespace} you may not: {}", denied.join(", ")),
+        format!("in namespace {namespace} you may not: {}", words.join(", ")),
         format!(
-            "choose another namespace with --namespace, or have an administrator run: kubectl create rolebinding NAME \
-             --clusterrole=kubevirt.io:edit --user=YOU --namespace={namespace}"
+            "choose another namespace with --namespace, or have an administrator run: {}",
+            commands.join("; ")
         ),
     )
 }

@@ -71,8 +71,21 @@ pub(super) fn user(sight: &Sight) -> Finding {
 const LOGIN: &str =
     "renew the credentials of the kubeconfig's user, or give others: --token, --client-certificate";
 
-/// Whether the API groups are there.
+/// Whether the API groups are there, and of which release.
 pub(super) fn groups(sight: &Sight) -> Vec<Finding> {
+    let mut findings = served(sight);
+    if let Some(older) = &sight.older {
+        let lines: Vec<_> = older.lines().filter(|line| line.contains("Version: ")).collect();
+        findings.push(Finding::limited(
+            "release",
+            format!("server and client are of different releases: {}", lines.join(", ")),
+            "use the virtctl of the server's release",
+        ));
+    }
+    findings
+}
+
+fn served(sight: &Sight) -> Vec<Finding> {
     let subject = "API";
     let Some(groups) = sight.groups.it().and_then(|groups| groups["groups"].as_array()) else {
         let Seen::Not { why, .. } = &sight.groups else { return Vec::new() };
@@ -107,14 +120,6 @@ pub(super) fn groups(sight: &Sight) -> Vec<Finding> {
     }
     if findings.is_empty() {
         findings.push(Finding::good(subject, "all groups of virtual machines are served"));
-    }
-    if let Some(older) = &sight.older {
-        let lines: Vec<_> = older.lines().filter(|line| line.contains("Version: ")).collect();
-        findings.push(Finding::limited(
-            "release",
-            format!("server and client are of different releases: {}", lines.join(", ")),
-            "use the virtctl of the server's release",
-        ));
     }
     findings
 }

@@ -11,7 +11,6 @@ const START: i64 = 30;
 
 /// The machine or its instance is on its way out.
 pub(super) fn going(facts: &Facts) -> Option<Verdict> {
-    let name = &facts.name;
     let instance_goes = !facts.instance["metadata"]["deletionTimestamp"].is_null();
     if let Some(since) = time(&facts.machine, "/metadata/deletionTimestamp") {
         let held: Vec<_> =
@@ -19,7 +18,7 @@ pub(super) fn going(facts: &Facts) -> Option<Verdict> {
         let verdict = Verdict::new("is being deleted", "its objects go when its guest has ended")
             .because(format!("deleted {} ago; held by {}", age::since(since, facts.now), words(&held)));
         return Some(if facts.has_instance() {
-            verdict.so(force(name))
+            verdict.so(force(facts))
         } else {
             verdict.so(
                 "Wait a moment. Where nothing happens, the owner of the finalizer does not do its part: mend it, or take \
@@ -39,12 +38,18 @@ pub(super) fn going(facts: &Facts) -> Option<Verdict> {
     Some(
         Verdict::new("is stopping", format!("{left}{again}"))
             .because("VirtualMachineInstance has a deletionTimestamp")
-            .so(force(name)),
+            .so(force(facts)),
     )
 }
 
-fn force(name: &str) -> String {
-    format!("Wait for the guest, or take the power from it: virtctl stop {name} --force --grace-period=0")
+fn force(facts: &Facts) -> String {
+    let name = &facts.name;
+    let command = if facts.machine.is_object() {
+        format!("virtctl stop {name} --force --grace-period=0")
+    } else {
+        format!("kubectl delete vmi {name} --grace-period=0 --force")
+    };
+    format!("Wait for the guest, or take the power from it: {command}")
 }
 
 fn words(names: &[&str]) -> String {
@@ -156,6 +161,7 @@ fn waiting(facts: &Facts) -> Option<Verdict> {
 fn not_made(facts: &Facts, cause: &str) -> Verdict {
     let name = &facts.name;
     let lower = cause.to_lowercase();
+    let absent = lower.contains("not found") || lower.contains("does not exist");
     let (why, next) = if lower.contains("exceeded quota") {
         (
             "the quota of its namespace has no room for it".to_owned(),
@@ -170,13 +176,13 @@ fn not_made(facts: &Facts, cause: &str) -> Verdict {
                 "Delete the other instance (kubectl delete vmi {name}), or give this machine another name"
             ),
         )
-    } else if lower.contains("preference") && lower.contains("not found") {
+    } else if absent && (lower.contains("spec.preference") || lower.contains("preferences.instancetype")) {
         (
             "its preference does not exist".to_owned(),
             "Create the preference, or name another in spec.preference: kubectl get vmclusterpreference,vmpreference"
                 .to_owned(),
         )
-    } else if lower.contains("instancetype") && lower.contains("not found") {
+    } else if absent && lower.contains("instancetype") {
         (
             "its instance type does not exist".to_owned(),
             "Create the instance type, or name another in spec.instancetype: kubectl get vmclusterinstancetype,vminstancetype"
@@ -184,6 +190,7 @@ fn not_made(facts: &Facts, cause: &str) -> Verdict {
         )
     } else if lower.contains("conflict") && lower.contains("instancetype")
         || lower.contains("vmfieldconflict")
+        || lower.contains("the instance type decides")
     {
         (
             "it sets what its instance type sets, too".to_owned(),
@@ -210,9 +217,9 @@ pub(super) fn unmade(facts: &Facts) -> Option<Verdict> {
     if facts.has_instance() {
         return None;
     }
-    let created = time(&facts.machine, "/metadata/creationTimestamp").unwrap_or(facts.now);
+    let changed = wanted_since(facts).unwrap_or(facts.now);
     let silent = facts.machine["status"].as_object().is_none_or(serde_json::Map::is_empty);
-    if seconds(created, facts.now) < START {
+    if seconds(changed, facts.now) < START {
         return Some(
             Verdict::new("is about to start", "its instance is made in a moment")
                 .so(format!("Watch it: virtctl list {} --watch", facts.name)),
@@ -228,6 +235,16 @@ pub(super) fn unmade(facts: &Facts) -> Option<Verdict> {
             .because(cause)
             .so("Look whether the controllers run: virtctl doctor"),
     )
+}
+
+/// When somebody last changed the machine, and so may have switched it on; status is not counted, but a start that is
+/// asked for there is.
+fn wanted_since(facts: &Facts) -> Option<Timestamp> {
+    let asks = list(&facts.machine, "/status/stateChangeRequests").next().is_some();
+    let changes = list(&facts.machine, "/metadata/managedFields")
+        .filter(|change| asks || text(change, "/subresource").is_empty())
+        .filter_map(|change| time(change, "/time"));
+    changes.chain(time(&facts.machine, "/metadata/creationTimestamp")).max()
 }
 
 /// Seconds between two times.

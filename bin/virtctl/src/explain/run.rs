@@ -45,18 +45,27 @@ fn paused(facts: &Facts) -> Option<Verdict> {
     })
 }
 
-/// Says that nobody answers on the instance's node.
+/// Says that nobody answers on the instance's node, or that the node itself says that it is not well.
 pub(super) fn silent_node(facts: &Facts) -> Option<Verdict> {
     let node = text(&facts.node, "/metadata/name");
-    let unknown =
-        condition(&facts.node, "Ready", "Unknown").or_else(|| condition(&facts.node, "Ready", "False"))?;
+    let who = format!("condition Ready of Node {node}");
+    if let Some(unknown) = condition(&facts.node, "Ready", "Unknown") {
+        let next = format!(
+            "Bring the node back: its guest may well go on. If its host will not come back, say so, and the machine starts \
+             elsewhere: kubectl taint node {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+        );
+        return Some(
+            Verdict::new("may or may not run", format!("its node {node} does not answer"))
+                .because(said(&who, unknown))
+                .so(next),
+        );
+    }
+    // Whoever says so is there: to give the machine's disks away now would let two guests write to them.
+    let told = condition(&facts.node, "Ready", "False")?;
     Some(
-        Verdict::new("may or may not run", format!("its node {node} does not answer"))
-            .because(said(&format!("condition Ready of Node {node}"), unknown))
-            .so(format!(
-                "Bring the node back: its guest may well go on. If its host will not come back, say so, and the machine starts \
-                 elsewhere: kubectl taint node {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
-            )),
+        Verdict::new("may not be looked after", format!("its node {node} says that it is not ready"))
+            .because(said(&who, told))
+            .so(format!("Mend what the node complains of: kubectl describe node {node}")),
     )
 }
 

@@ -92,11 +92,12 @@ impl Row {
         }
     }
 
-    /// Makes it the row of a machine that is gone.
-    pub(crate) fn gone(&mut self) {
+    /// Makes it the row of a machine that is gone. To a watch by labels, a machine that loses them looks like one that
+    /// is deleted: only where `all` are watched is it said.
+    pub(crate) fn gone(&mut self, all: bool) {
         let (namespace, name) = (std::mem::take(&mut self.namespace), std::mem::take(&mut self.name));
-        *self =
-            Self { namespace, name, status: "Deleted".to_owned(), created: self.created, ..Self::default() };
+        let status = if all { "Deleted" } else { "Gone" }.to_owned();
+        *self = Self { namespace, name, status, created: self.created, ..Self::default() };
     }
 
     /// Writes the row's cells.

@@ -21,6 +21,9 @@ fn machines_that_ended_or_run_badly() {
     probed["spec"]["readinessProbe"] = json!({"tcpSocket": {"port": 80}});
     let mut stopping = running(json!([]));
     stopping["metadata"]["deletionTimestamp"] = "2026-11-23T12:00:30Z".into();
+    let going = stopping.clone();
+    let complaining = json!({"metadata": {"name": "node-0"}, "status": {"conditions": [{"type": "Ready", "status": "False",
+        "reason": "KubeletNotReady", "message": "no room for Pods"}]}});
     let silent = json!({"metadata": {"name": "node-0"}, "status": {"conditions": [{"type": "Ready", "status": "Unknown",
         "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}]}});
     let alone = ended("Succeeded", "");
@@ -101,6 +104,20 @@ fn machines_that_ended_or_run_badly() {
             "work may or may not run: its node node-0 does not answer.",
             "stopped posting",
             "out-of-service",
+        ),
+        (
+            "a node that complains",
+            json!({"vmi": running(json!([])), "node": complaining}),
+            "work may not be looked after: its node node-0 says that it is not ready.",
+            "no room",
+            "kubectl describe node node-0",
+        ),
+        (
+            "an instance of its own is stopping",
+            json!({"alone": true, "vmi": going}),
+            "work is stopping: its guest has 30s to shut down.",
+            "deletionTimestamp",
+            "kubectl delete vmi work --grace-period=0 --force",
         ),
         (
             "changes wait for a restart",

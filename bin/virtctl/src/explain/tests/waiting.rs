@@ -95,6 +95,30 @@ fn machines_that_are_not_wanted_or_wait() {
             "spec.preference",
         ),
         (
+            "no instance type, in this server's words",
+            json!({"vm": failure("FailedFindInstancetype",
+                "the VirtualMachineClusterInstancetype \"u1.huge\", which spec.instancetype names, does not exist: create it, or name another")}),
+            "work does not run: its instance type does not exist.",
+            "u1.huge",
+            "spec.instancetype",
+        ),
+        (
+            "no preference, in this server's words",
+            json!({"vm": failure("FailedFindPreference",
+                "the VirtualMachinePreference \"os9\", which spec.preference names, does not exist: create it, or name another")}),
+            "work does not run: its preference does not exist.",
+            "os9",
+            "spec.preference",
+        ),
+        (
+            "what its instance type decides is set, too",
+            json!({"vm": failure("FailedCreate",
+                "the instance type decides spec.template.spec.domain.cpu.sockets: remove what the machine says of it")}),
+            "work does not run: it sets what its instance type sets, too.",
+            "cpu.sockets",
+            "remove spec.instancetype",
+        ),
+        (
             "somebody else's instance",
             json!({"vm": failure("FailedCreate", "An instance named work exists that this virtual machine does not own; delete it or rename the machine")}),
             "work does not run: an instance named work exists that is not its own.",
@@ -121,6 +145,14 @@ fn machines_that_are_not_wanted_or_wait() {
             "work does not run: its instance should exist and does not.",
             "nobody has written",
             "virtctl doctor",
+        ),
+        (
+            "it was switched on just now",
+            json!({"vm": {"spec": {"runStrategy": "Always"}, "metadata": {"managedFields": [
+                {"manager": "virtctl", "time": "2026-11-23T11:59:55Z"}, {"manager": "c", "subresource": "status", "time": "2026-11-23T11:51:00Z"}]}}}),
+            "work is about to start: its instance is made in a moment.",
+            "",
+            "virtctl list work --watch",
         ),
         (
             "it was made just now",
