@@ -25,6 +25,7 @@ use crate::resource::Initial;
 use crate::resource::quota::{self, Recount};
 use crate::resource::service::Allocator;
 use crate::route::{self, Asked};
+use crate::serve::websocket::Handshake;
 use crate::{Body, InProcess, Result, encoding, openapi};
 
 /// The embedded API server. Cloning shares it.
@@ -288,6 +289,7 @@ impl ApiServer {
     /// Answers a request without a word in the audit log.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (headers, uri) = (request.headers().clone(), request.uri().clone());
+        let handshake = Handshake::of(&request);
         let query = Query::parse(uri.query().unwrap_or_default());
         let asked = match Asked::read(self, request) {
             Ok(asked) => asked,
@@ -297,9 +299,13 @@ impl ApiServer {
             Ok(pass) => pass,
             Err(response) => return response,
         };
-        pass.stamp(match route::route(self, asked).await {
+        let response = match route::route(self, asked).await {
             Ok(response) => response,
             Err(status) => encoding::refusal(&headers, &query, &status).await,
+        };
+        pass.stamp(match handshake {
+            Some(handshake) => handshake.judge(response),
+            None => response,
         })
     }
 

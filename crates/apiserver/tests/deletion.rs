@@ -163,6 +163,27 @@ fn cause(refused: &Value) -> &str {
 }
 
 #[tokio::test]
+async fn a_pod_that_may_not_be_deleted_is_no_target_of_disruption_any_more() {
+    let api = Api::start().await;
+    let one = running(&api, "one", true).await;
+    let rules =
+        json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["pods"]}]);
+    let admission = "/apis/admissionregistration.k8s.io/v1";
+    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "keep"},
+        "spec": {"matchConstraints": {"resourceRules": rules}, "validations": [{"expression": "false"}]}});
+    api.post(&format!("{admission}/validatingadmissionpolicies"), policy).await.expect(201);
+    let binding = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "keep"}, "spec": {"policyName": "keep", "validationActions": ["Deny"]}});
+    api.post(&format!("{admission}/validatingadmissionpolicybindings"), binding).await.expect(201);
+    let refused = api.post(&format!("{one}/eviction"), eviction("one")).await;
+    assert!(refused.status.is_client_error(), "{}", refused.status);
+    let pod = api.get(&one).await.expect(200);
+    let said = pod["status"]["conditions"].as_array().expect("conditions").last().expect("one").clone();
+    assert_eq!((&said["type"], &said["status"]), (&json!("DisruptionTarget"), &json!("False")), "{said}");
+}
+
+#[tokio::test]
 async fn an_eviction_spends_what_the_budget_allows() {
     let api = Api::start().await;
     let (one, two) = (running(&api, "one", true).await, running(&api, "two", true).await);

@@ -83,6 +83,17 @@ impl Fixture {
         protocols: &str,
         media_type: &str,
     ) -> std::result::Result<(Socket, String), Error> {
+        self.open_version(path, protocols, media_type, "13").await
+    }
+
+    /// The same, in a version of the protocol.
+    async fn open_version(
+        &self,
+        path: &str,
+        protocols: &str,
+        media_type: &str,
+        version: &str,
+    ) -> std::result::Result<(Socket, String), Error> {
         let config = certs::client_config(&self.authority, Some(&self.administrator())).expect("TLS");
         let mut config = Arc::unwrap_or_clone(config);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -91,12 +102,27 @@ impl Fixture {
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
         let mut request = format!("wss://localhost{path}").into_client_request()?;
         request.headers_mut().insert("accept", media_type.parse().expect("a value"));
+        request.headers_mut().insert("sec-websocket-version", version.parse().expect("a value"));
         if !protocols.is_empty() {
             request.headers_mut().insert("sec-websocket-protocol", protocols.parse().expect("a value"));
         }
         let (socket, response) = tokio_tungstenite::client_async(request, stream).await?;
         let agreed = response.headers().get("sec-websocket-protocol");
         Ok((socket, agreed.map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()))
+    }
+
+    /// Whether one watch is counted that was answered so.
+    async fn has_counted(&self, code: &str) -> bool {
+        let request = Request::get("/metrics").body(apiserver::body::full("")).expect("a request");
+        let service = self.server.in_process(identity::administrator("admin"));
+        let answer = service.oneshot(request).await.expect("infallible");
+        let text = http_body_util::BodyExt::collect(answer.into_body()).await.expect("a body").to_bytes();
+        let of_watches = |line: &str| {
+            line.starts_with(&format!("apiserver_request_total{{code=\"{code}\""))
+                && line.contains("verb=\"WATCH\"")
+                && line.ends_with(" 1")
+        };
+        String::from_utf8_lossy(&text).lines().any(of_watches)
     }
 
     async fn write(&self, path: &str, object: &Value) {
@@ -208,4 +234,21 @@ async fn a_log_is_read_as_bytes_or_as_base64() {
     assert_eq!(agreed, "base64.binary.k8s.io");
     let refused = fixture.open(path, "v9.example").await;
     assert!(matches!(refused, Err(Error::Http(answer)) if answer.status() == 400));
+}
+
+#[tokio::test]
+async fn what_went_out_is_what_is_counted() {
+    let fixture = Fixture::start().await;
+    let path = "/api/v1/namespaces/default/configmaps?watch=true&timeoutSeconds=1";
+    let refused =
+        fixture.open_version(path, "", "application/json", "8").await.map(drop).expect_err("an old version");
+    assert!(matches!(refused, Error::Http(answer) if answer.status() == 400));
+    let (mut watching, _) = fixture.open(path, "").await.expect("a websocket");
+    while watching.next().await.is_some_and(|message| message.is_ok()) {}
+    // A stream is counted when it is over, which the server may notice after its client.
+    for code in ["400", "101"] {
+        while !fixture.has_counted(code).await {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
 }

@@ -39,7 +39,11 @@ impl CertificateRequest {
     /// Says what is wrong with it.
     pub fn read(pem: &[u8]) -> Result<Self, RequestError> {
         let der = CertificateSigningRequestDer::from_pem_slice(pem).map_err(|_| RequestError::NoBlock)?;
-        let (_, request) = X509CertificationRequest::from_der(&der).map_err(|_| RequestError::Malformed)?;
+        let (rest, request) =
+            X509CertificationRequest::from_der(&der).map_err(|_| RequestError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(RequestError::Malformed);
+        }
         if !is_signed(&request) {
             return Err(RequestError::Signature);
         }
@@ -68,11 +72,20 @@ fn is_signed(request: &X509CertificationRequest<'_>) -> bool {
     candidates.any(|known| known.verify_signature(key, info.raw, signature).is_ok())
 }
 
-/// Whether this is one certificate or more in PEM, and nothing else.
+/// Whether these are one certificate or more in PEM, without headers (RFC 1421), and no blocks of another kind. Text around
+/// the blocks is allowed (RFC 7468, 5.2).
 pub fn is_certificate_chain(pem: &[u8]) -> bool {
     let only = std::str::from_utf8(pem).is_ok_and(|text| {
-        let mut lines = text.lines().filter(|line| line.starts_with("-----BEGIN "));
-        lines.all(|line| line.trim_end() == "-----BEGIN CERTIFICATE-----") && !text.contains(": ")
+        let mut inside = false;
+        text.lines().all(|line| {
+            let line = line.trim_end();
+            let fits = match line.strip_prefix("-----BEGIN ") {
+                Some(kind) => kind == "CERTIFICATE-----",
+                None => !inside || !line.contains(':'),
+            };
+            inside = line.starts_with("-----BEGIN ") || inside && !line.starts_with("-----END ");
+            fits
+        })
     });
     let mut found = false;
     only && CertificateDer::pem_slice_iter(pem).all(|der| {
@@ -83,6 +96,8 @@ pub fn is_certificate_chain(pem: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 
     use super::*;
@@ -115,6 +130,12 @@ mod tests {
         let other = good.replace("CERTIFICATE REQUEST", "CERTIFICATE");
         assert_eq!(CertificateRequest::read(other.as_bytes()), Err(RequestError::NoBlock));
         let der = CertificateSigningRequestDer::from_pem_slice(good.as_bytes()).unwrap();
+        let longer = [&der[..], &[0]].concat();
+        let longer = format!(
+            "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
+            STANDARD.encode(&longer)
+        );
+        assert_eq!(CertificateRequest::read(longer.as_bytes()), Err(RequestError::Malformed));
         let mut forged = der.to_vec();
         // A letter of the name, which the signature is about.
         let at = forged.windows(4).position(|four| four == b"jane").unwrap();
@@ -131,6 +152,11 @@ mod tests {
         assert!(is_certificate_chain(format!("{certificate}{certificate}").as_bytes()));
         assert!(!is_certificate_chain(b"nothing"));
         assert!(!is_certificate_chain(request(&key).as_bytes()));
+        // What `openssl x509 -text` and `openssl ca` write before it.
+        let told = format!(
+            "Certificate:\n    Data:\n        Version: 3 (0x2)\n{certificate}issuer: somebody\n{certificate}"
+        );
+        assert!(is_certificate_chain(told.as_bytes()));
         let headed = certificate.replacen("-----\n", "-----\nProc-Type: 4,ENCRYPTED\n\n", 1);
         assert!(!is_certificate_chain(headed.as_bytes()));
     }

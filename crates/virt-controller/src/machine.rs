@@ -298,10 +298,9 @@ impl Act<'_> {
     async fn forget_names(&mut self) -> Result<(), ApiError> {
         let (controller, key) = (self.controller, self.key);
         let machine = self.machine().await?.clone();
-        let patch = json!({
-            "metadata": {"resourceVersion": self.revision},
-            "status": {"instancetypeRef": null, "preferenceRef": null},
-        });
+        let stale = vm::named::stale(&machine).into_iter().map(|(field, _)| (field.to_owned(), Value::Null));
+        let stale: serde_json::Map<_, _> = stale.collect();
+        let patch = json!({"metadata": {"resourceVersion": self.revision}, "status": stale});
         let written = controller.machines.patch_status(key, &Patch::Merge(patch)).await?;
         self.observe(written);
         self.whole = None;

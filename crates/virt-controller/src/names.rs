@@ -80,10 +80,8 @@ impl Names {
 
     /// Deletes what was kept for a machine that no longer names it. What others keep stays.
     pub(crate) async fn forget(&self, key: &Key, machine: &VirtualMachine) -> Result<(), ApiError> {
-        let status = machine.status.as_ref();
-        let refs = status.into_iter().flat_map(|status| [&status.instancetype_ref, &status.preference_ref]);
-        let names = refs.flatten().filter_map(|held| held.controller_revision_ref.as_ref()?.name.clone());
-        for name in names.collect::<Vec<_>>() {
+        let stale = named::stale(machine).into_iter();
+        for name in stale.filter_map(|(_, held)| held.controller_revision_ref.as_ref()?.name.clone()) {
             let key = Key::new(key.namespace.clone(), name);
             let Some(kept) = self.revisions.find(&key).await? else { continue };
             let mut owners = kept.metadata.owner_references.iter().flatten();

@@ -12,7 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 fn sizes(installation: &Installation) -> Option<(u32, u64)> {
     let said = installation.console("default", "named");
     let line = said
-        .lines()
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
         .rev()
         .find_map(|line| line.split_once("processors ").map(|(_, rest)| rest.to_owned()))?;
     let (processors, memory) = line.split_once(" memory ")?;

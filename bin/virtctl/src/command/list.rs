@@ -120,8 +120,12 @@ async fn follow(api: &Api, choice: &Choice, mut fleet: Fleet, print: &dyn Fn(&Ro
     tokio::pin!(changes);
     let followed = async {
         while let Some(change) = changes.next().await {
-            if let Change::Lost(why) = &change {
-                log::error("list", &format!("the server does not answer, it is tried again: {why}"));
+            match &change {
+                Change::Lost(why) => {
+                    log::error("list", &format!("the server does not answer, it is tried again: {why}"));
+                }
+                Change::Refused(why) => bail!("these machines cannot be watched: {why}"),
+                _ => {}
             }
             for key in change.apply(&mut fleet) {
                 let now = choice.row(&fleet, &key);
@@ -141,10 +145,10 @@ async fn follow(api: &Api, choice: &Choice, mut fleet: Fleet, print: &dyn Fn(&Ro
                 }
             }
         }
+        Ok(())
     };
     tokio::select! {
-        () = followed => {}
-        _ = tokio::signal::ctrl_c() => {}
+        outcome = followed => outcome,
+        _ = tokio::signal::ctrl_c() => Ok(()),
     }
-    Ok(())
 }

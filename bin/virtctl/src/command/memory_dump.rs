@@ -162,7 +162,8 @@ impl MemoryDump {
             },
             want: Want::Volume { name: String::new(), unpacked: self.format == "raw" },
             output: Output::to(&self.output)?,
-            insecure: true,
+            // Through the API server, the exporter is asked by another name than its certificate has.
+            insecure: self.port_forward,
             keep: false,
             delete: false,
             service: None,

@@ -29,9 +29,13 @@ pub(super) fn verdict(facts: &Facts, reason: &str, told: &str, who: &str) -> Ver
     let words = event.unwrap_or(told);
     let image = named(facts, &format!("{told} {words}"));
     let what = image.as_deref().map_or_else(|| "an image".to_owned(), |image| format!("the image {image}"));
-    // What the image is called says nothing about what is wrong.
+    // What the image and its addresses are called says nothing about what is wrong.
     let told = image.as_deref().map_or_else(|| words.to_owned(), |image| words.replace(image, ""));
-    let lower = told.to_lowercase();
+    let lower = told
+        .to_lowercase()
+        .split_inclusive(char::is_whitespace)
+        .map(|word| if word.contains("://") { " " } else { word })
+        .collect::<String>();
     let says = |any: &[&str]| any.iter().any(|part| lower.contains(part));
     let names = |any: &[&str]| {
         lower.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| any.contains(&word))
@@ -73,25 +77,13 @@ pub(super) fn verdict(facts: &Facts, reason: &str, told: &str, who: &str) -> Ver
                 field.replace("image", "imagePullSecret")
             ),
         )
-    } else if says(&[
-        "cannot be reached",
-        "fell silent",
-        "no such host",
-        "timed out",
-        "name or service not known",
-        "dial tcp",
-    ]) || names(&["timeout", "refused", "unreachable", "dns", "lookup", "resolve"])
-    {
-        (
-            format!("the registry of {what} cannot be reached"),
-            format!("Make the registry reachable from the node, or correct its name in {field}"),
-        )
-    } else if names(&["certificate", "x509", "tls"]) {
+    } else if says(&["certificate", "x509", "tls handshake", "tls:"]) {
         (
             format!("the registry of {what} shows a certificate that the node does not trust"),
             "Let the node trust the registry's certificate authority".to_owned(),
         )
-    } else if says(&["no variant for", "no matching manifest", "exec format error"]) {
+    } else if says(&["no variant for", "no matching manifest", "no match for platform", "exec format error"])
+    {
         (
             format!("{what} is made for other processors than its node's"),
             format!(
@@ -108,12 +100,34 @@ pub(super) fn verdict(facts: &Facts, reason: &str, told: &str, who: &str) -> Ver
         "push the image again",
     ]) {
         (format!("{what} is broken"), "Push the image again; it is pulled again by itself".to_owned())
-    } else if says(&["has no such image", "not found", "manifest unknown", "does not exist", "name unknown"])
-        || names(&["404"])
+    } else if says(&[
+        "has no such image",
+        ": not found",
+        "manifest unknown",
+        "does not exist",
+        "name unknown",
+    ]) || names(&["404"])
     {
         (
             format!("{what} does not exist"),
             format!("Correct {field}, or load it on the node: ironclad image load ARCHIVE"),
+        )
+    } else if says(&[
+        "cannot be reached",
+        "fell silent",
+        "no such host",
+        "timed out",
+        "name or service not known",
+        "temporary failure in name resolution",
+        "dial tcp",
+        "i/o timeout",
+        "connection refused",
+        "connection reset",
+    ]) || names(&["timeout", "unreachable"])
+    {
+        (
+            format!("the registry of {what} cannot be reached"),
+            format!("Make the registry reachable from the node, or correct its name in {field}"),
         )
     } else {
         (

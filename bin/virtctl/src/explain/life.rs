@@ -237,14 +237,17 @@ pub(super) fn unmade(facts: &Facts) -> Option<Verdict> {
     )
 }
 
-/// When somebody last changed the machine, and so may have switched it on; status is not counted, but a start that is
-/// asked for there is.
+/// When somebody last changed the machine, and so may have switched it on, or its last instance went. Other changes of the
+/// status are not counted, but a start that is asked for there is.
 fn wanted_since(facts: &Facts) -> Option<Timestamp> {
     let asks = list(&facts.machine, "/status/stateChangeRequests").next().is_some();
     let changes = list(&facts.machine, "/metadata/managedFields")
         .filter(|change| asks || text(change, "/subresource").is_empty())
         .filter_map(|change| time(change, "/time"));
-    changes.chain(time(&facts.machine, "/metadata/creationTimestamp")).max()
+    let gone = list(&facts.machine, "/status/conditions")
+        .filter(|condition| condition["type"] == "Ready" && condition["status"] == "False")
+        .filter_map(|condition| time(condition, "/lastTransitionTime"));
+    changes.chain(gone).chain(time(&facts.machine, "/metadata/creationTimestamp")).max()
 }
 
 /// Seconds between two times.

@@ -53,7 +53,8 @@ fn reason(facts: &Facts, told: &str, prefix: &str) -> (String, String) {
             ),
         );
     }
-    if let Some(architecture) = foreign(facts) {
+    let labels = says("node affinity/selector") || says("node selector");
+    if let Some(architecture) = foreign(facts).filter(|_| labels) {
         return (
             format!("no node has the architecture {architecture} that it asks for"),
             format!(
@@ -61,7 +62,7 @@ fn reason(facts: &Facts, told: &str, prefix: &str) -> (String, String) {
             ),
         );
     }
-    if says("node affinity/selector") || says("node selector") {
+    if labels {
         return (
             format!("no node has the labels that it asks for{}", selector(facts)),
             format!(
@@ -171,8 +172,12 @@ fn foreign(facts: &Facts) -> Option<&str> {
     let told = facts.pod().map(|pod| text(pod, "/spec/nodeSelector/kubernetes.io~1arch"));
     let of_node = text(&facts.node, "/status/nodeInfo/architecture");
     let asked = [architecture, told.unwrap_or_default()].into_iter().find(|asked| !asked.is_empty())?;
-    // What most nodes are is no likely reason, unless a node says that it is something else.
-    let likely = if of_node.is_empty() { asked != "amd64" } else { asked != of_node };
+    // Without a node, labels that the machine itself asks for are as likely, and so is all that its scheduler names.
+    let own = |field: &str| facts.definition()[field].as_object().is_some_and(|own| !own.is_empty());
+    let likely = match of_node {
+        "" => asked != "amd64" && !own("nodeSelector") && !own("affinity"),
+        of_node => asked != of_node,
+    };
     likely.then_some(asked)
 }
 

@@ -332,6 +332,11 @@ fn in_events(facts: &Facts) -> Option<Verdict> {
     }
     let known = ["FailedCreate", "SyncFailed", "FailedScheduling"];
     let event = facts.warning(&known).filter(|_| facts.pod().is_none() || facts.phase() == "Scheduled")?;
+    // What kept an earlier instance may be mended.
+    let begun = time(&facts.instance, "/metadata/creationTimestamp");
+    if begun.zip(super::facts::when(event)).is_some_and(|(begun, when)| when < begun) {
+        return None;
+    }
     let (reason, message) = (text(event, "/reason"), text(event, "/message"));
     Some(match reason {
         "FailedScheduling" => place::verdict(facts, message, "Event FailedScheduling"),

@@ -125,8 +125,12 @@ fn unbound(facts: &Facts, claim: &serde_json::Value) -> Option<Verdict> {
     };
     let stuck = |why: String, next: String| Some(Verdict::stuck(why).because(cause.clone()).so(next));
     match reason {
-        // It is bound when the machine is placed; the Pod says what keeps it.
-        "WaitForFirstConsumer" | "" => None,
+        "ExternalProvisioning" | "Provisioning" if old(facts, claim) => stuck(
+            format!("its claim {name} has no volume yet"),
+            format!("Look at what provides volumes of this class: kubectl describe pvc {name}"),
+        ),
+        // It is bound when the machine is placed, or is being made; the Pod says what keeps it.
+        _ if reason.is_empty() || newest.is_some_and(|event| event["type"] == "Normal") => None,
         "ProvisioningFailed" if message.contains("storageclass") && message.contains("not found") => stuck(
             format!("its claim {name} asks for the class {class}, which does not exist"),
             format!(
@@ -148,4 +152,11 @@ fn unbound(facts: &Facts, claim: &serde_json::Value) -> Option<Verdict> {
             format!("Look at what provides volumes of this class: kubectl describe pvc {name}"),
         ),
     }
+}
+
+/// Whether a claim has waited for longer than a volume takes to be made.
+fn old(facts: &Facts, claim: &serde_json::Value) -> bool {
+    const MAKING: i64 = 120;
+    let made = super::facts::time(claim, "/metadata/creationTimestamp");
+    made.is_some_and(|made| super::life::seconds(made, facts.now) > MAKING)
 }

@@ -20,6 +20,8 @@ pub(crate) enum Change {
     Gone(Kind, Value),
     /// The server cannot be reached; it is tried again.
     Lost(String),
+    /// The server does not let this user watch, or does not serve it: trying again does not help.
+    Refused(String),
 }
 
 impl Change {
@@ -36,7 +38,7 @@ impl Change {
             }
             Self::Put(kind, object) => vec![fleet.put(kind, object)],
             Self::Gone(kind, object) => vec![fleet.remove(kind, &object)],
-            Self::Lost(_) => Vec::new(),
+            Self::Lost(_) | Self::Refused(_) => Vec::new(),
         }
     }
 }
@@ -80,8 +82,25 @@ fn of_kind(api: &Api, choice: &Choice, kind: Kind, name: &str) -> impl Stream<It
     });
     events.filter_map(async |change| match change {
         Ok(change) => change,
-        Err(error) => Some(Change::Lost(error.to_string())),
+        Err(error) => Some(lost(&error)),
     })
+}
+
+/// Tells refusals from what passes.
+fn lost(error: &watcher::Error) -> Change {
+    use watcher::Error as Lost;
+    let code = match error {
+        Lost::InitialListFailed(kube::Error::Api(status))
+        | Lost::WatchStartFailed(kube::Error::Api(status))
+        | Lost::WatchFailed(kube::Error::Api(status)) => status.code,
+        Lost::WatchError(status) => status.code,
+        _ => 0,
+    };
+    if matches!(code, 401 | 403 | 404) {
+        Change::Refused(error.to_string())
+    } else {
+        Change::Lost(error.to_string())
+    }
 }
 
 #[cfg(test)]

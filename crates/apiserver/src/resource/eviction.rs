@@ -67,18 +67,25 @@ pub(super) async fn evict(call: &mut Call, request_body: &mut Option<Body>) -> R
             how["preconditions"]["resourceVersion"] = object::resource_version(&pod).into();
         }
         if !dry_run {
-            mark(call, &mut how).await?;
+            mark(call, &mut how, ConditionStatus::True).await?;
         }
         match delete::delete(call, &Bytes::from(how.to_string())).await {
             Err(status) if guarded && attempts < ATTEMPTS && status.reason == "Conflict" => {}
-            outcome => return outcome.map(|_| done()),
+            Err(status) => {
+                // It stays, and may end by itself one day. That it says so no longer is not worth another refusal.
+                if !dry_run {
+                    let _ = mark(call, &mut how, ConditionStatus::False).await;
+                }
+                return Err(status);
+            }
+            Ok(_) => return Ok(done()),
         }
     }
 }
 
-/// Says on the Pod why it goes, before it goes, so that whoever counts its failures can tell. Preconditions that hold go on
-/// holding; where they do not, the deletion says so.
-async fn mark(call: &Call, how: &mut Value) -> Result<()> {
+/// Says on the Pod why it goes, before it goes, so that whoever counts its failures can tell; or that it does not go after
+/// all. Preconditions that hold go on holding; where they do not, the deletion says so.
+async fn mark(call: &Call, how: &mut Value, status: ConditionStatus) -> Result<()> {
     let key = call.key();
     for _ in 0..ATTEMPTS {
         let entry = storage::current(&call.server, &call.resource, &key).await?;
@@ -91,11 +98,15 @@ async fn mark(call: &Call, how: &mut Value) -> Result<()> {
         {
             return Ok(());
         }
+        let message = match status {
+            ConditionStatus::True => "Eviction API: evicting",
+            _ => "Eviction API: the deletion was refused",
+        };
         let condition = Condition {
             kind: "DisruptionTarget".into(),
-            status: ConditionStatus::True,
+            status,
             reason: "EvictionByEvictionAPI".into(),
-            message: "Eviction API: evicting".into(),
+            message: message.into(),
         };
         if !condition::set(&mut pod["status"]["conditions"], &condition, &metadata::timestamp(call)) {
             return Ok(());

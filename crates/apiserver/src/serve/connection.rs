@@ -207,7 +207,7 @@ async fn answer(
     };
     let answer = answered.map(|body| ending(body, shutdown));
     match handshake {
-        Some(handshake) => handshake.answer(answer),
+        Some(handshake) => handshake.carry(answer),
         None => (answer, None),
     }
 }

@@ -50,7 +50,7 @@ pub(crate) enum Framing {
 
 /// A request to change to a websocket.
 #[derive(Debug)]
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     upgrade: OnUpgrade,
     key: Option<HeaderValue>,
     /// The protocols that the client offers, its first choice first.
@@ -67,7 +67,7 @@ pub(super) struct Carriage {
 
 impl Handshake {
     /// Reads what a request says of it.
-    pub(super) fn of(request: &Request<Body>) -> Option<Self> {
+    pub(crate) fn of(request: &Request<Body>) -> Option<Self> {
         let headers = request.headers();
         let wanted = request.method() == Method::GET
             && has_word(headers, CONNECTION, "upgrade")
@@ -95,28 +95,38 @@ impl Handshake {
         }
     }
 
-    /// Accepts it if the answer is a stream that goes out as messages; any other is sent as it is.
-    pub(super) fn answer(self, response: Response<Body>) -> (Response<Body>, Option<Carriage>) {
-        let Some(framing) = response.extensions().get::<Framing>().copied() else { return (response, None) };
+    /// Judges it if the answer is a stream that goes out as messages: the answer says so then, or why not. Any other stays
+    /// as it is.
+    pub(crate) fn judge(&self, mut response: Response<Body>) -> Response<Body> {
+        let Some(framing) = response.extensions().get::<Framing>().copied() else { return response };
         let accept = self.key.as_ref().map(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())));
         let Some(Ok(accept)) = accept else {
             let why = "not a websocket handshake: Sec-WebSocket-Version must be 13, and Sec-WebSocket-Key 16 bytes in base64";
-            return (body::refusal(&Status::bad_request(why)), None);
+            return body::refusal(&Status::bad_request(why));
         };
         let protocol = match self.protocol(framing) {
             Ok(protocol) => protocol,
-            Err(status) => return (body::refusal(&status), None),
+            Err(status) => return body::refusal(&status),
         };
-        let as_text = protocol == Some(BASE64);
-        let (mut parts, stream) = response.into_parts();
-        parts.status = StatusCode::SWITCHING_PROTOCOLS;
-        parts.headers.clear();
-        parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        parts.headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.clear();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         if let Some(Ok(protocol)) = protocol.map(HeaderValue::from_str) {
-            parts.headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
         }
+        response
+    }
+
+    /// Takes the stream out of an answer that was judged to go out as messages.
+    pub(super) fn carry(self, response: Response<Body>) -> (Response<Body>, Option<Carriage>) {
+        let accepted = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let framing = response.extensions().get::<Framing>().copied().filter(|_| accepted);
+        let Some(framing) = framing else { return (response, None) };
+        let as_text = response.headers().get(SEC_WEBSOCKET_PROTOCOL).is_some_and(|word| word == BASE64);
+        let (parts, stream) = response.into_parts();
         let carriage = Carriage { upgrade: self.upgrade, stream, framing, as_text };
         (Response::from_parts(parts, body::full(Bytes::new())), Some(carriage))
     }

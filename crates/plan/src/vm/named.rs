@@ -88,23 +88,25 @@ impl Named {
 /// Returns what is to be done about the names of a machine, or about those that it had.
 pub(super) fn action(vm: &Vm, has_instance: bool) -> Option<Action> {
     let unheld = vm.has_unheld_names();
-    let held =
-        |held: &Option<Named>| held.as_ref().is_some_and(|held| held.controller_revision_ref.is_some());
-    let holds = held(&vm.status.instancetype_ref) || held(&vm.status.preference_ref);
+    let given = |own: &Option<Named>| own.as_ref().is_some_and(Named::is_given);
+    let status = &vm.status;
+    let pairs = [(&vm.instancetype, &status.instancetype_ref), (&vm.preference, &status.preference_ref)];
+    let mut held = pairs.iter().filter_map(|(own, held)| held.as_ref().filter(|_| given(own)));
+    let holds = held.any(|held| held.controller_revision_ref.is_some());
+    let mut stale = pairs.iter().filter(|(own, held)| held.is_some() && !given(own));
     let expands = match vm.policy {
         Policy::Reference => false,
         // What a machine was given by reference stays so, whatever it names beside.
         Policy::Expand => unheld && !holds,
         Policy::ExpandAll => vm.has_names(),
     };
-    let forgotten = || vm.status.instancetype_ref.is_some() || vm.status.preference_ref.is_some();
     if expands {
         Some(Action::ExpandNames)
     } else if unheld {
         Some(Action::HoldNames)
     } else {
         // An instance was made of them, and is compared by them.
-        (!vm.has_names() && !has_instance && forgotten()).then_some(Action::ForgetNames)
+        (!has_instance && stale.next().is_some()).then_some(Action::ForgetNames)
     }
 }
 
@@ -112,6 +114,20 @@ pub(super) fn action(vm: &Vm, has_instance: bool) -> Option<Action> {
 pub fn matchers(vm: &VirtualMachine) -> Result<Vec<Matcher>, Box<FieldError>> {
     let all = [instancetype(vm)?, preference(vm)?];
     Ok(all.into_iter().flatten().filter(|matcher| !matcher.name.is_empty()).collect())
+}
+
+/// Returns the names of the status that the machine does not give any more, by their fields there.
+pub fn stale(vm: &VirtualMachine) -> Vec<(&'static str, &InstancetypeStatusRef)> {
+    let Some(status) = &vm.status else { return Vec::new() };
+    let known = matchers(vm).unwrap_or_default();
+    [
+        ("instancetype", "instancetypeRef", &status.instancetype_ref),
+        ("preference", "preferenceRef", &status.preference_ref),
+    ]
+    .into_iter()
+    .filter(|(field, ..)| !known.iter().any(|matcher| matcher.field == *field))
+    .filter_map(|(_, name, held)| Some((name, held.as_ref()?)))
+    .collect()
 }
 
 /// Returns the name of the revision that the status holds on to for a name.
@@ -264,6 +280,14 @@ mod tests {
         mixed.status.instancetype_ref = Some(held);
         mixed.preference = Some(named("b", None, None));
         assert_eq!(action(&mixed, false), Some(Action::HoldNames));
+        // What is no longer named holds nothing, and is let go by itself.
+        mixed.status.preference_ref = mixed.status.instancetype_ref.take();
+        mixed.preference = None;
+        assert_eq!(action(&mixed, false), Some(Action::ExpandNames));
+        mixed.policy = Policy::Reference;
+        mixed.status.instancetype_ref = mixed.status.preference_ref.clone();
+        assert_eq!(action(&mixed, true), None, "an instance was made of it");
+        assert_eq!(action(&mixed, false), Some(Action::ForgetNames));
     }
 
     #[test]

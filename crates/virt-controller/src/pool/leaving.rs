@@ -35,7 +35,9 @@ impl frame::Controller for Controller {
             return Ok(None);
         }
         let pool = match facts.pool() {
-            Some((name, uid)) => self.pool(&Key::new(key.namespace.clone(), name), uid).await?,
+            Some((name, uid)) => {
+                self.pool(&Key::new(key.namespace.clone(), name), uid, facts.vm.deleting).await?
+            }
             None => None,
         };
         let pool = pool.as_ref().map(|facts| &facts.pool);
@@ -54,13 +56,18 @@ impl frame::Controller for Controller {
 }
 
 impl Controller {
-    /// Returns the pool of this name and identity. That there is none is asked of the server: the cache of pools may lag
-    /// behind that of machines.
-    async fn pool(&self, key: &Key, uid: &str) -> Result<Option<PoolFacts>, ApiError> {
-        if let Some(known) = self.caches.pools.get(key).filter(|known| known.pool.uid == uid) {
+    /// Returns the pool of this name and identity. The server is asked for what cannot be taken back: the cache of pools may
+    /// lag behind that of machines, and a machine that goes may take its disks along by a policy of before.
+    async fn pool(&self, key: &Key, uid: &str, going: bool) -> Result<Option<PoolFacts>, ApiError> {
+        let known = self.caches.pools.get(key).filter(|known| !going && known.pool.uid == uid);
+        if let Some(known) = known {
             return Ok(Some(PoolFacts::clone(&known)));
         }
-        let found = self.pools.find(key).await?.map(PoolFacts::from);
-        Ok(found.filter(|found| found.pool.uid == uid))
+        match self.pools.get(key).await {
+            Ok(found) => Ok(Some(PoolFacts::from(found)).filter(|found| found.pool.uid == uid)),
+            // That nobody serves the kind, for a moment, does not say that the pool is gone.
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -25,6 +25,9 @@ use crate::caches::{Caches, InstanceView, MachineView, PoolView, Queues};
 use crate::config::Config;
 use crate::frame::{self, Deleted};
 
+/// Until a pool is looked at again whose last refusal is over.
+const SOON: Duration = Duration::from_secs(1);
+
 struct Controller {
     context: Context,
     caches: Caches,
@@ -99,8 +102,9 @@ impl frame::Controller for Controller {
                 return Err(error);
             }
         }
-        self.troubles.lock().remove(key);
-        Ok(plan.again.map(|again| again.after))
+        // What was refused may stand in the status, and nothing else calls for another look.
+        let mended = self.troubles.lock().remove(key).map(|_| SOON);
+        Ok(plan.again.map(|again| again.after).into_iter().chain(mended).min())
     }
 }
 

@@ -14,7 +14,7 @@ use apiserver::Body;
 use apiserver::extension::{Extension, ServedVersion};
 use http::{Method, Request, Response, StatusCode};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube_ext::{Api, ApiError, Context, Select};
+use kube_ext::{Api, ApiError, Context, Problem, Select};
 use kubelet::record::Record;
 use machinery::admission::UserInfo;
 use machinery::status::Status;
@@ -51,12 +51,12 @@ impl Metrics {
         let starting = || Box::new(Status::unavailable("the server is starting; try again"));
         let (context, nodes) = self.world.get().ok_or_else(starting)?;
         let select = target.pods();
-        let pods = Api::<Pod>::new(&context.client).list(&select).await.map_err(internal)?;
+        let pods = Api::<Pod>::new(&context.client).list(&select).await.map_err(failed)?;
         let used = self.used(context, nodes, &pods).await;
         let now = context.clock.now();
         let shown = if target.is_of_nodes() {
             let all = Select { labels: target.labels().to_owned(), ..Select::default() };
-            let known = Api::<Node>::new(&context.client).list(&all).await.map_err(internal)?;
+            let known = Api::<Node>::new(&context.client).list(&all).await.map_err(failed)?;
             answer::nodes(&target, &known, &pods, &used, now)
         } else {
             answer::pods(&target, &pods, &used, now)
@@ -75,6 +75,7 @@ impl Metrics {
             let looked = tokio::task::spawn_blocking(move || look(&wanted, &folders)).await;
             let now = context.clock.elapsed();
             let mut missing = false;
+            self.rates.lock().tidy(now);
             for (uid, seen) in looked.unwrap_or_default() {
                 match self.rates.lock().see(&uid, seen.processor_time, now, PAUSE) {
                     Some((rate, window)) => {
@@ -108,8 +109,13 @@ impl Extension for Metrics {
     }
 }
 
-fn internal(error: ApiError) -> Box<Status> {
-    Box::new(Status::internal(error))
+/// Says what came of a list that was asked for on the client's behalf: its own mistakes are told as such.
+fn failed(error: ApiError) -> Box<Status> {
+    Box::new(match error.problem {
+        Problem::Invalid(why) => Status::bad_request(why),
+        Problem::Busy(why) => Status::too_many_requests(why, 1),
+        _ => Status::internal(error),
+    })
 }
 
 /// What is seen of a Pod's processes at one moment.
@@ -128,6 +134,8 @@ fn look(wanted: &[String], folders: &[std::path::PathBuf]) -> Vec<(String, Seen)
     });
     let running = records.filter_map(|(uid, record)| {
         let process = record.process.filter(|_| record.end.is_none())?;
+        // Its number may be another's by now; held, it cannot become so.
+        let _held = process.open().ok()??;
         let memory = footprint::of(process.pid)?.saturating_mul(1024);
         let processor_time = footprint::processor_time(process.pid)?;
         Some((uid.clone(), Seen { processor_time, memory }))

@@ -19,6 +19,11 @@ struct Sample {
 }
 
 impl Rates {
+    /// Lets go what nobody asked about for long.
+    pub(super) fn tidy(&mut self, now: Duration) {
+        self.0.retain(|_, sample| now.saturating_sub(sample.at) < KEPT);
+    }
+
     /// Takes in a look at `uid` and returns how much its sum grows in a second, and over which time that was measured;
     /// `None` at the first look. Looks that follow each other faster than `pause` count as one.
     pub(super) fn see(
@@ -28,8 +33,7 @@ impl Rates {
         now: Duration,
         pause: Duration,
     ) -> Option<(f64, Duration)> {
-        self.0.retain(|_, sample| now.saturating_sub(sample.at) < KEPT);
-        let Some(last) = self.0.get_mut(uid) else {
+        let Some(last) = self.0.get_mut(uid).filter(|last| now.saturating_sub(last.at) < KEPT) else {
             self.0.insert(uid.to_owned(), Sample { at: now, sum, rate: None });
             return None;
         };
@@ -64,5 +68,7 @@ mod tests {
         assert_eq!(see("a", 109, 21), Some((0.5, seconds(10))), "the same look");
         assert_eq!(see("a", 0, 30), Some((0.0, seconds(10))), "another process began anew");
         assert_eq!(see("a", 0, 700), None, "what is long ago tells nothing");
+        rates.tidy(seconds(800));
+        assert_eq!(rates.0.keys().collect::<Vec<_>>(), ["a"], "nobody asked for b");
     }
 }

@@ -116,9 +116,10 @@ impl ImageUpload {
         let processed = wait::processed(api, &wanted.name).await;
         match &processed {
             Ok(()) => say!("Uploading {path} completed successfully"),
-            Err(_) => say!(
+            Err(error) if error.is::<wait::TimedOut>() => say!(
                 "Timed out waiting for post upload processing to complete, please check upload pod status for progress"
             ),
+            Err(_) => {}
         }
         processed
     }

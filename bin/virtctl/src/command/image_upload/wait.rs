@@ -30,6 +30,11 @@ const COLLECTED: &str = "cdi.kubevirt.io/storage.deleteAfterCompletion";
 const AGAIN: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
+/// The cluster did not come to an end in time.
+#[derive(Debug, thiserror::Error)]
+#[error("timed out waiting for the condition")]
+pub(super) struct TimedOut;
+
 async fn find(api: &Api, kind: Kind, name: &str) -> Result<Option<Value>> {
     match api.read(&Request::object(&api.namespace, kind, name)?).await {
         Ok(object) => Ok(Some(object)),
@@ -145,7 +150,7 @@ pub(super) async fn processed(api: &Api, name: &str) -> Result<()> {
             Some("Failed") => {
                 bail!("the upload could not be worked on: `kubectl describe pvc {name}` says why")
             }
-            _ if Instant::now() >= end => bail!("timed out waiting for the condition"),
+            _ if Instant::now() >= end => return Err(TimedOut.into()),
             _ => sleep(PAUSE).await,
         }
     }

@@ -125,18 +125,20 @@ impl Engine {
 
 /// Adds what the reference's types always write.
 fn complete(mut machine: Value) -> Value {
-    let empty = |parent: &mut Value, name: &str| {
-        if parent.is_object() && parent[name].is_null() {
-            parent[name] = json!({});
+    // What a template makes of its parameters may be anything; the server judges it.
+    let mut empty = |parent: &str, name: &str| {
+        if let Some(parent) = machine.pointer_mut(parent).and_then(Value::as_object_mut) {
+            let field = parent.entry(name).or_insert(Value::Null);
+            if field.is_null() {
+                *field = json!({});
+            }
         }
     };
-    empty(&mut machine, "metadata");
-    empty(&mut machine, "status");
-    let template = &mut machine["spec"]["template"];
-    empty(template, "metadata");
-    let domain = &mut template["spec"]["domain"];
-    empty(domain, "devices");
-    empty(domain, "resources");
+    empty("", "metadata");
+    empty("", "status");
+    empty("/spec/template", "metadata");
+    empty("/spec/template/spec/domain", "devices");
+    empty("/spec/template/spec/domain", "resources");
     machine
 }
 

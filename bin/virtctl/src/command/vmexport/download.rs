@@ -1,8 +1,10 @@
 //! Downloading from an export.
 
 use std::fmt::Arguments;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Write, stdout};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -14,6 +16,7 @@ use http::{Request as Message, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 use tokio::time::{Instant, sleep};
 
 use super::links::Link;
@@ -37,11 +40,48 @@ pub(crate) enum Output {
     Told,
     /// Standard output, so that messages go elsewhere.
     Stream,
-    File(File),
+    File(PathBuf),
+}
+
+/// Where a download is written while it comes.
+enum Sink {
+    Stream,
+    /// A device or a pipe, which is there already.
+    Open(File),
+    /// Beside the file that it becomes when it is whole; gone if it does not.
+    Part(NamedTempFile, PathBuf),
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Stream => stdout().write(bytes),
+            Self::Open(file) => file.write(bytes),
+            Self::Part(file, _) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Stream => stdout().flush(),
+            Self::Open(file) => file.flush(),
+            Self::Part(file, _) => file.flush(),
+        }
+    }
+}
+
+impl Sink {
+    /// Says that all is there.
+    fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        let Self::Part(part, path) = self else { return Ok(()) };
+        part.persist(&path).with_context(|| format!("writing {}", path.display()))?;
+        Ok(())
+    }
 }
 
 impl Output {
-    /// Opens a file; none, and `-`, are standard output.
+    /// Chooses a file; none, and `-`, are standard output. What the file holds stays until all of the download is there.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -49,8 +89,10 @@ impl Output {
         match file {
             "" | "-" => Ok(Self::Stream),
             file => {
-                let made = File::create(file).with_context(|| format!("open {file}"));
-                Ok(Self::File(made.map_err(|error| anyhow!("{error:#}"))?))
+                let output = Self::File(file.into());
+                // Now is better than after the export was made.
+                output.sink().map_err(|error| anyhow!("open {file}: {error:#}"))?;
+                Ok(output)
             }
         }
     }
@@ -64,18 +106,22 @@ impl Output {
         }
     }
 
-    /// Empties the file for another try.
-    fn writer(&self) -> Result<Box<dyn Write>> {
-        use std::io::Seek as _;
-        Ok(match self {
-            Self::File(file) => {
-                let mut file = file.try_clone()?;
-                file.set_len(0)?;
-                file.rewind()?;
-                Box::new(file)
-            }
-            _ => Box::new(stdout()),
-        })
+    /// Begins to write.
+    fn sink(&self) -> Result<Sink> {
+        let Self::File(path) = self else { return Ok(Sink::Stream) };
+        // What a link leads to is meant, not the link.
+        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+        match path.metadata() {
+            Ok(known) if known.is_dir() => bail!("it is a directory"),
+            Ok(known) if !known.is_file() => return Ok(Sink::Open(File::options().write(true).open(&path)?)),
+            _ => {}
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let part = tempfile::Builder::new()
+            .prefix(".virtctl-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        Ok(Sink::Part(part, path))
     }
 }
 
@@ -169,16 +215,20 @@ impl Download {
             Want::Manifests { json, secret } => {
                 let accept = if *json { "application/json" } else { "application/yaml" };
                 let kinds = ["all", "auth-header-secret"];
+                let mut manifests = Vec::new();
                 for kind in &kinds[..if *secret { 2 } else { 1 }] {
                     let link = links::manifest(&export, kind, service)?;
                     let Some(answer) = self.get(&export, &link, service, &token, accept).await? else {
                         return Ok(false);
                     };
-                    let body = answer.into_body().collect().await?.to_bytes();
-                    match &self.output {
-                        Output::File(file) => file.try_clone()?.write_all(&body)?,
-                        _ => crate::say::document(&body)?,
-                    }
+                    manifests.push(answer.into_body().collect().await?.to_bytes());
+                }
+                if matches!(self.output, Output::File(_)) {
+                    let mut sink = self.output.sink()?;
+                    manifests.iter().try_for_each(|manifest| sink.write_all(manifest))?;
+                    sink.finish()?;
+                } else {
+                    manifests.iter().try_for_each(|manifest| crate::say::document(manifest))?;
                 }
             }
         }
@@ -238,16 +288,16 @@ impl Download {
         let length = answer.headers().get(http::header::CONTENT_LENGTH);
         let total = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let progress = Progress::new("Downloading file:", total);
-        let mut writer = self.output.writer()?;
+        let mut sink = self.output.sink()?;
         if unpack {
             self.output.tell(format_args!("Decompressing image:"));
-            let mut decoder = GzDecoder::new(writer);
+            let mut decoder = GzDecoder::new(sink);
             receive(answer.into_body(), &mut decoder, &progress).await?;
-            decoder.finish().context("unpacking what was downloaded")?;
+            sink = decoder.finish().context("unpacking what was downloaded")?;
         } else {
-            receive(answer.into_body(), &mut writer, &progress).await?;
-            writer.flush()?;
+            receive(answer.into_body(), &mut sink, &progress).await?;
         }
+        sink.finish()?;
         progress.finish();
         Ok(())
     }

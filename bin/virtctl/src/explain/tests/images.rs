@@ -95,6 +95,27 @@ fn machines_without_their_image() {
             "containerDisk.image",
         ),
         (
+            "containerd's words for one that does not exist",
+            json!({"vmi": with("ErrImagePull", "rpc error: code = NotFound desc = failed to pull and unpack image \"registry.example/guest:9\": failed to resolve reference \"registry.example/guest:9\": registry.example/guest:9: not found")}),
+            "work does not run: the image registry.example/guest:9 does not exist.",
+            "NotFound",
+            "containerDisk.image",
+        ),
+        (
+            "containerd's words for a certificate",
+            json!({"vmi": with("ErrImagePull", "failed to resolve reference \"registry.example/guest:9\": failed to do request: Head \"https://registry.example/v2/dns/timeout/404\": tls: failed to verify certificate: x509: certificate signed by unknown authority")}),
+            "work does not run: the registry of the image registry.example/guest:9 shows a certificate that the node does not trust.",
+            "x509",
+            "certificate authority",
+        ),
+        (
+            "containerd's words for a name that leads nowhere",
+            json!({"vmi": with("ErrImagePull", "failed to resolve reference \"registry.example/guest:9\": failed to do request: Head \"https://registry.example/v2/guest/manifests/9\": dial tcp: lookup registry.example on 10.0.0.2:53: no such host")}),
+            "work does not run: the registry of the image registry.example/guest:9 cannot be reached.",
+            "no such host",
+            "reachable",
+        ),
+        (
             "its name is none",
             json!({"vmi": with("InvalidImageName", "couldn't parse image name")}),
             "work does not run: the image registry.example/guest:9 has a name that no registry can have.",

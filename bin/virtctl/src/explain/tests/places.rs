@@ -10,6 +10,8 @@ fn machines_without_a_node() {
     let mut other =
         unscheduled("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.");
     other["spec"]["architecture"] = "arm64".into();
+    let mut strange = unscheduled("0/1 nodes are available: 1 node(s) were unschedulable.");
+    strange["spec"]["architecture"] = "arm64".into();
     let mut choosy =
         unscheduled("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.");
     choosy["spec"]["nodeSelector"] = json!({"disk": "nvme"});
@@ -62,6 +64,13 @@ fn machines_without_a_node() {
             "work does not run: no node has the architecture arm64 that it asks for.",
             "node affinity/selector",
             "spec.template.spec.architecture",
+        ),
+        (
+            "cordoned nodes of another architecture",
+            json!({"vmi": strange}),
+            "work does not run: all nodes are cordoned.",
+            "were unschedulable",
+            "uncordon",
         ),
         (
             "a taint",
