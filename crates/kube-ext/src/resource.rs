@@ -240,6 +240,13 @@ pub mod resources {
     );
     /// What a machine may name by its kind: instance types and preferences.
     pub const NAMED: [Resource; 4] = [INSTANCETYPE, CLUSTER_INSTANCETYPE, PREFERENCE, CLUSTER_PREFERENCE];
+    /// Settings for new instances by their labels.
+    pub const PRESET: Resource = Resource::namespaced(
+        "kubevirt.io",
+        "v1",
+        "VirtualMachineInstancePreset",
+        "virtualmachineinstancepresets",
+    );
     /// KubeVirt configuration objects.
     pub const KUBEVIRT: Resource = Resource::namespaced("kubevirt.io", "v1", "KubeVirt", "kubevirts");
 }

@@ -3,7 +3,7 @@
 //! - [`config`]: the installation's configuration with every default filled in;
 //! - [`defaults`]: what admission adds to a `VirtualMachine` or `VirtualMachineInstance`;
 //! - [`validation`]: what admission refuses;
-//! - [`instancetype`]: what a machine gets by name;
+//! - [`instancetype`]: what a machine gets by name; [`presets`]: what an instance gets by its labels;
 //! - [`fields`]: every field's state: honoured, refused at start, or harmless;
 //! - [`record`]: the neutral machine that an instance becomes, and that is kept for its life;
 //! - [`persistence`]: what of a machine outlives its instance beside its disks;
@@ -25,6 +25,7 @@ pub mod instancetype;
 pub mod lifecycle;
 pub mod network;
 pub mod persistence;
+pub mod presets;
 pub mod record;
 pub mod resources;
 pub mod validation;

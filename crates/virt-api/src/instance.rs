@@ -3,7 +3,8 @@
 use api::kubevirt::v1::VirtualMachineInstance;
 use api::names::account;
 use machinery::admission::{Operation, Request, Response};
-use model::{defaults, fields, validation};
+use machinery::status::Status;
+use model::{defaults, fields, presets, validation};
 use serde_json::Value;
 
 use crate::Admission;
@@ -12,7 +13,7 @@ use crate::answer::{bad_request, changed, hold_to_schema, judge, read};
 /// The extra of a service account's user that says on which node it acts.
 const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
-pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
+pub(crate) async fn mutate(admission: &Admission, request: &Request) -> Response {
     if request.operation == Operation::Update {
         return keep_status(request);
     }
@@ -21,6 +22,10 @@ pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
             Ok(vmi) => vmi,
             Err(response) => return *response,
         };
+    let warnings = match preset(admission, request, &mut vmi).await {
+        Ok(warnings) => warnings,
+        Err(response) => return *response,
+    };
     let config = admission.config();
     let without = vmi.spec.domain.devices.interfaces.is_empty();
     defaults::vmi(&mut vmi, &config, &admission.fresh());
@@ -35,10 +40,33 @@ pub(crate) fn mutate(admission: &Admission, request: &Request) -> Response {
     match serde_json::to_value(&vmi) {
         Ok(mut object) => {
             object["metadata"] = merged(&request.object["metadata"], &object["metadata"]);
-            changed(request, &object)
+            Response { warnings, ..changed(request, &object) }
         }
         Err(_) => Response::allow(request.uid.clone()),
     }
+}
+
+/// Applies the presets of the namespace. Returns what to warn of.
+async fn preset(
+    admission: &Admission,
+    request: &Request,
+    vmi: &mut VirtualMachineInstance,
+) -> Result<Vec<String>, Box<Response>> {
+    if !presets::wanted(vmi) {
+        return Ok(Vec::new());
+    }
+    let refused = |code, message: String| {
+        Box::new(Response::deny(request.uid.clone(), Status::unexplained(code, message)))
+    };
+    let all = admission.lookup().presets(&request.namespace).await.map_err(|error| {
+        refused(500, format!("the presets of the namespace {} cannot be read: {error}", request.namespace))
+    })?;
+    let kept = presets::apply(vmi, &all).map_err(|error| refused(422, error.to_string()))?;
+    let mut warnings: Vec<String> = kept.into_iter().map(|kept| format!("ironclad: {kept}")).collect();
+    if presets::marked(vmi) {
+        warnings.insert(0, presets::DEPRECATED.to_owned());
+    }
+    Ok(warnings)
 }
 
 /// The kind has no status path of its own: what others than our components write there is taken back.

@@ -71,7 +71,7 @@ impl Admission {
         }
         match request.resource.resource.as_str() {
             "virtualmachines" => machine::mutate(self, request).await,
-            "virtualmachineinstances" => instance::mutate(self, request),
+            "virtualmachineinstances" => instance::mutate(self, request).await,
             "virtualmachineinstancemigrations" => migration::mutate(request),
             "virtualmachineclones" => kinds::mutate_clone(request),
             _ => Response::allow(request.uid.clone()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::kubevirt::v1::VirtualMachineInstance;
+use api::kubevirt::v1::{VirtualMachineInstance, VirtualMachineInstancePreset};
 use model::instancetype::Matcher;
 use serde_json::Value;
 
@@ -25,6 +25,11 @@ pub trait Lookup: Send + Sync + std::fmt::Debug {
     /// Returns the labels of a claim, if it exists.
     async fn claim_labels(&self, _namespace: &str, _name: &str) -> Option<BTreeMap<String, String>> {
         None
+    }
+
+    /// Returns the presets of a namespace; or a sentence that says why they cannot be told.
+    async fn presets(&self, _namespace: &str) -> Result<Vec<VirtualMachineInstancePreset>, String> {
+        Ok(Vec::new())
     }
 
     /// Returns whether a migration of the instance other than `except` is under way.

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use api::kubevirt::v1::{KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration};
+use api::kubevirt::v1::{
+    KubeVirt, VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceMigration,
+    VirtualMachineInstancePreset,
+};
 use apiserver::admission::AdmissionPlugin;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube_ext::{
@@ -117,6 +120,18 @@ impl Lookup for Objects {
         let api = Api::<PartialObject>::of(client, resources::PERSISTENT_VOLUME_CLAIM);
         let found = api.find(&Key::new(namespace, name)).await.ok()??;
         Some(found.metadata.labels)
+    }
+
+    async fn presets(&self, namespace: &str) -> Result<Vec<VirtualMachineInstancePreset>, String> {
+        let Some(context) = self.0.get() else { return Ok(Vec::new()) };
+        let api = Api::<Document>::of(&context.client, resources::PRESET);
+        let listed = match api.list(&Select::default().within(namespace)).await {
+            // An API server that does not know the kind has none.
+            Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            listed => listed.map_err(|error| error.to_string())?,
+        };
+        let whole = listed.into_iter().map(|one| serde_json::to_value(one).and_then(serde_json::from_value));
+        whole.collect::<Result<_, _>>().map_err(|error| error.to_string())
     }
 
     async fn is_migrating(&self, namespace: &str, instance: &str, except: &str) -> bool {

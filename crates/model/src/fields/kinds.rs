@@ -23,8 +23,25 @@ const DISKS_ALONE: State =
     harmless_unless(&["Disabled", "Offline"], "disks are kept, memory is not, as with Offline");
 
 /// Paths below `spec` of a preset.
-pub(super) const PRESET: Table =
-    &[("", harmless("presets reach no instance; use an instance type and a preference"))];
+pub(super) const PRESET: Table = &[
+    ("", Honoured),
+    ("domain.chassis", NOT_SET),
+    ("domain.devices", NOT_SET),
+    ("domain.devices.watchdog", Honoured),
+    ("domain.ioThreads", NOT_SET),
+    ("domain.launchSecurity", NOT_SET),
+    ("domain.machine", NOT_SET),
+    ("domain.memory", NOT_SET),
+    ("domain.rebootPolicy", NOT_SET),
+    ("domain.resources", NOT_SET),
+    ("domain.resources.requests", Honoured),
+];
+
+const NOT_SET: State = harmless_unless(
+    &["{}"],
+    "presets set clock, cpu, features, firmware, ioThreadsPolicy, devices.watchdog and resources.requests; use an \
+     instance type and a preference",
+);
 
 /// Paths below `spec` of a migration policy.
 pub(super) const POLICY: Table = &[("", harmless("machines do not move while they run yet"))];
