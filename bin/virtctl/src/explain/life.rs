@@ -179,8 +179,7 @@ fn not_made(facts: &Facts, cause: &str) -> Verdict {
     } else if absent && (lower.contains("spec.preference") || lower.contains("preferences.instancetype")) {
         (
             "its preference does not exist".to_owned(),
-            "Create the preference, or name another in spec.preference: kubectl get vmclusterpreference,vmpreference"
-                .to_owned(),
+            "Create the preference, or name another in spec.preference: kubectl get vmcp,vmpref".to_owned(),
         )
     } else if absent && lower.contains("instancetype") {
         (

@@ -8,6 +8,21 @@ use super::facts::{Facts, list, text, time, when};
 /// The last ones are told; what was long before explains little.
 const MOST: usize = 40;
 
+/// What comes first of all that has one time: objects tell seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// The objects come, in the order in which one makes the other.
+    Made,
+    /// A place is looked for.
+    Prepared,
+    /// Events.
+    Told,
+    /// Later phases.
+    Lived,
+    /// Conditions.
+    Judged,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
@@ -26,24 +41,27 @@ impl Moment {
 /// Collects what times stand in the objects.
 pub(super) fn of(facts: &Facts) -> Vec<Moment> {
     let mut moments = Vec::new();
-    let mut tell = |at: Option<Timestamp>, who: &str, what: String| {
+    let mut tell = |at: Option<Timestamp>, turn: Turn, who: &str, what: String| {
         let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some(at) = at {
-            moments.push(Moment { at, who: who.to_owned(), what });
+            moments.push((turn, Moment { at, who: who.to_owned(), what }));
         }
     };
     let objects = [("VirtualMachine", &facts.machine), ("VirtualMachineInstance", &facts.instance)];
     let others = facts.pods.iter().map(|pod| ("Pod", pod));
     for (kind, object) in objects.into_iter().chain(others) {
-        tell(time(object, "/metadata/creationTimestamp"), kind, "created".to_owned());
+        tell(time(object, "/metadata/creationTimestamp"), Turn::Made, kind, "created".to_owned());
         let deleted = time(object, "/metadata/deletionTimestamp");
         let grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
         let asked = deleted.and_then(|at| Timestamp::from_second(at.as_second() - grace).ok());
-        tell(asked, kind, "deletion asked for".to_owned());
+        tell(asked, Turn::Told, kind, "deletion asked for".to_owned());
     }
     for passed in list(&facts.instance, "/status/phaseTransitionTimestamps") {
         let at = time(passed, "/phaseTransitionTimestamp");
-        tell(at, "VirtualMachineInstance", format!("phase {}", text(passed, "/phase")));
+        let phase = text(passed, "/phase");
+        let early = matches!(phase, "Pending" | "Scheduling" | "Scheduled");
+        let turn = if early { Turn::Prepared } else { Turn::Lived };
+        tell(at, turn, "VirtualMachineInstance", format!("phase {phase}"));
     }
     for (kind, object) in objects {
         for condition in list(object, "/status/conditions") {
@@ -55,20 +73,25 @@ pub(super) fn of(facts: &Facts) -> Vec<Moment> {
             if !repeated {
                 let words = [reason, message].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>();
                 let told = format!("{name}={status} {}", words.join(": "));
-                tell(time(condition, "/lastTransitionTime"), kind, told);
+                tell(time(condition, "/lastTransitionTime"), Turn::Judged, kind, told);
             }
         }
     }
-    for event in &facts.events {
+    let mut events: Vec<_> = facts.events.iter().collect();
+    // Revisions count up: their order is that of what they tell.
+    events.sort_by_key(|event| text(event, "/metadata/resourceVersion").parse::<u64>().unwrap_or_default());
+    for event in events {
         let times = event["series"]["count"].as_i64().or_else(|| event["count"].as_i64()).unwrap_or(1);
         let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
         let kind = text(event, "/involvedObject/kind");
         let told = format!("{}: {}{times}", text(event, "/reason"), text(event, "/message"));
-        tell(when(event), kind, told);
+        tell(when(event), Turn::Told, kind, told);
     }
     let retry = time(&facts.machine, "/status/startFailure/retryAfterTimestamp");
-    tell(retry.filter(|at| *at > facts.now), "VirtualMachine", "is to be started again".to_owned());
-    moments.sort_by(|one, other| (one.at, &one.who).cmp(&(other.at, &other.who)));
+    let retry = retry.filter(|at| *at > facts.now);
+    tell(retry, Turn::Judged, "VirtualMachine", "is to be started again".to_owned());
+    moments.sort_by_key(|(turn, moment)| (moment.at.as_second(), *turn));
+    let mut moments: Vec<_> = moments.into_iter().map(|(_, moment)| moment).collect();
     moments.dedup_by(|one, other| one.who == other.who && one.what == other.what);
     let surplus = moments.len().saturating_sub(MOST);
     moments.split_off(surplus)
