@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Name that the server's certificate is for.
-const NAME: &str = "localhost";
+pub(super) const NAME: &str = "localhost";
 
 /// The API server of an installation, and an administrator's certificate for it.
 #[derive(Clone, Debug)]
@@ -39,10 +39,14 @@ impl Server {
         let (_, address) = address.with_context(|| format!("{} names no server", path.display()))?;
         let address = address.trim_end_matches(['"', '\'', '/']);
         let address = address.parse().with_context(|| format!("reading the address {address}"))?;
-        let now = SystemClock.now();
-        let authority = Authority::load_or_create(&installation.data_dir().join("pki"), "ca", now)?;
-        let administrator = authority.issue(&Profile::client("bench", "system:masters"), now)?;
-        Ok(Self { address, tls: certs::client_config(&authority, Some(&administrator))? })
+        Self::at(address, &authority(installation)?)
+    }
+
+    /// A server at an address, of an authority that its clients' certificates come from, too.
+    pub(super) fn at(address: SocketAddr, authority: &Authority) -> Result<Self> {
+        let administrator =
+            authority.issue(&Profile::client("bench", "system:masters"), SystemClock.now())?;
+        Ok(Self { address, tls: certs::client_config(authority, Some(&administrator))? })
     }
 
     async fn dial(&self, protocol: &str) -> Result<TokioIo<TlsStream<TcpStream>>> {
@@ -67,6 +71,12 @@ impl Server {
         tokio::spawn(connection);
         Ok(Streams(sender))
     }
+}
+
+/// The authority of an installation.
+pub(super) fn authority(installation: &Installation) -> Result<Authority> {
+    let folder = installation.data_dir().join("pki");
+    Ok(Authority::load_or_create(&folder, "ca", SystemClock.now())?)
 }
 
 /// One HTTP/1.1 connection.

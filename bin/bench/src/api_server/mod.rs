@@ -4,6 +4,7 @@
 mod bare_loop;
 mod client;
 mod load;
+mod mute;
 mod watchers;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio::runtime::Runtime;
 use self::bare_loop::BareLoop;
 use self::client::Server;
 use self::load::{Clients, Round};
+use self::mute::Mute;
 use crate::measure::pid;
 use crate::process;
 use crate::report::{Report, median};
@@ -82,7 +84,8 @@ pub(crate) fn under_load(report: &mut Report, objects: usize, rounds: usize) -> 
     Ok(())
 }
 
-/// Creates all objects in rounds, each followed by the bare loop with the same rows.
+/// Creates all objects in rounds, each followed by the bare loop with the same rows, and by the same requests to a server
+/// that does nothing.
 fn writes(
     report: &mut Report,
     runtime: &Runtime,
@@ -103,13 +106,19 @@ fn writes(
     let data = installation.data_dir();
     let mut bare = BareLoop::new(&data.join("state.db"), &data.join("bare.db"))?;
     let (mut created, mut rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mute = runtime.block_on(Mute::start(&client::authority(installation)?))?;
+    let mut unheard = runtime.block_on(Clients::connect(&mute.server, CLIENTS))?;
+    let (mut echoed, mut shares) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let numbers = objects * round / rounds..objects * (round + 1) / rounds;
         bare.skip()?;
-        let round: Round = runtime.block_on(clients.round(numbers, Arc::new(create)))?;
+        let round: Round = runtime.block_on(clients.round(numbers.clone(), Arc::new(create)))?;
         let rate = bare.follow(CLIENTS)?;
         ratios.push(round.rate / rate);
         rates.push(rate);
+        let bare: Round = runtime.block_on(unheard.round(numbers, Arc::new(create)))?;
+        shares.push(round.rate / bare.rate);
+        echoed.push(bare.rate);
         created.push(round);
     }
     let name = format!("creates, durable, {CLIENTS} clients");
@@ -117,6 +126,8 @@ fn writes(
     let peer = format!("the same rows to SQLite by {CLIENTS}, bare loop");
     report.add_samples(&peer, "1/s", &rates, None);
     report.add_share("creates against the bare loop (more is better)", &ratios, 0.5);
+    report.add_samples("the same requests to a server that only sends them back", "1/s", &echoed, None);
+    report.add_samples("creates against that server (more is better)", "ratio", &shares, None);
     Ok(())
 }
 
