@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use e2e::control_plane;
 use kit::{Installation, Options, Output, program, until};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -77,4 +78,37 @@ fn a_machine_made_anew_claims_its_instance_and_a_stop_can_lose_its_patience() {
     assert_eq!(field("vmi", "/metadata/uid"), instance, "a deaf guest has ten minutes");
     virtctl(&["stop", "deaf", "--force", "--grace-period=0"]).expect("a stop without patience");
     until("it is gone", PATIENCE, || field("vmi", "/metadata/uid").is_empty());
+}
+
+/// A restart leaves a request to start behind, and that is not to undo a later order.
+#[test]
+fn a_stop_during_a_restart_is_a_stop() {
+    let api = control_plane();
+    api.apply(DEAF);
+    let virtctl = |order: &str| {
+        let output = api.client_program(&program("virtctl")).args([order, "deaf"]).output();
+        let output = output.expect("virtctl starts");
+        assert!(output.status.success(), "{order}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let strategy = |strategy: &str| {
+        let patch = format!(r#"{{"spec": {{"runStrategy": "{strategy}"}}}}"#);
+        api.kubectl(&["patch", "vm", "deaf", "--type", "merge", "-p", &patch]).expect("another strategy");
+    };
+    let orders: [&dyn Fn(); 2] = [&|| virtctl("stop"), &|| strategy("Halted")];
+    for stop in orders {
+        until("it has been started", PATIENCE, || {
+            let machine = api.get("vm", "default", "deaf").unwrap_or_default();
+            machine["status"]["created"] == true && machine["status"]["runStrategy"] == "Always"
+        });
+        virtctl("restart");
+        stop();
+        until("it is off, and nothing is left to do", PATIENCE, || {
+            let machine = api.get("vm", "default", "deaf").unwrap_or_default();
+            machine["spec"]["runStrategy"] == "Halted"
+                && machine["status"]["printableStatus"] == "Stopped"
+                && machine["status"]["stateChangeRequests"].is_null()
+                && api.get("vmi", "default", "deaf").is_none()
+        });
+        strategy("Always");
+    }
 }

@@ -3,6 +3,7 @@
 use api::names::{condition as kind, phase, printable_status as printable, reason};
 use jiff::Timestamp;
 
+use super::strategy::is_overtaken;
 use super::{Instance, Observed, Ownership, RunStrategy, StartFailure, StateChange, Status, Vm, failure};
 use crate::condition::{self, Condition};
 
@@ -27,6 +28,7 @@ pub(super) fn of(observed: &Observed, starting: bool, restart: bool, now: Timest
     if instance.is_some() || status.run_strategy.is_some() {
         status.run_strategy = Some(vm.strategy);
     }
+    status.state_change_requests.retain(|request| !is_overtaken(vm, request));
     consume_requests(&mut status, instance);
     if restart {
         status.state_change_requests.push(StateChange::start());

@@ -72,7 +72,15 @@ fn with_final(vm: &Vm, instance: &Instance) -> Want {
 }
 
 fn start_request(vm: &Vm) -> Option<&StateChange> {
-    vm.status.state_change_requests.iter().find(|request| request.is_start())
+    vm.status.state_change_requests.iter().find(|request| request.is_start() && !is_overtaken(vm, request))
+}
+
+/// Tells whether a request to start is from before the machine was switched off, such as what a restart has left:
+/// the later order holds. Machines that are off are asked for a start only to stand still at first; any other
+/// start switches them on.
+pub(super) fn is_overtaken(vm: &Vm, request: &StateChange) -> bool {
+    let was_on = vm.status.run_strategy.is_some_and(|before| before != RunStrategy::Halted);
+    was_on && vm.strategy == RunStrategy::Halted && request.is_start() && !request.paused()
 }
 
 /// A machine that has just been given its strategy is started, as if that had been asked for.

@@ -362,6 +362,26 @@ fn words() {
 }
 
 #[test]
+fn a_stop_overtakes_a_restart() {
+    let mut world = World::new(RunStrategy::Always);
+    world.scene("A machine is created", 0);
+    world.phase("Running");
+    world.scene("It runs", 10);
+    let stop = StateChange { action: "Stop".into(), uid: Some("vmi-1".into()), ..StateChange::default() };
+    world.observed.vm.status.state_change_requests = vec![stop, StateChange::start()];
+    world.scene("A restart is asked for", 20);
+    world.observed.vm.strategy = RunStrategy::Halted;
+    world.observed.vm.generation = 2;
+    world.scene("It is switched off before the old instance is gone", 21);
+    world.gone();
+    world.scene("It is gone, and nothing replaces it", 22);
+    world.scene("Nothing new", 500);
+    assert_eq!(world.observed.vm.strategy, RunStrategy::Halted);
+    assert_eq!(world.instances, 1);
+    world.story.ends_as("machine-stop-overtakes-restart");
+}
+
+#[test]
 fn a_status_that_is_right_is_not_written() {
     let status = Status { printable_status: Some("Stopped".into()), ..Status::default() };
     let mut world = World::new(RunStrategy::Halted);

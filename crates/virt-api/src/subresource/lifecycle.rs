@@ -88,7 +88,12 @@ pub(super) async fn stop(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
         if let (Some(instance), Some(seconds)) = (&live, options.grace_period) {
             grant(call, instance, seconds, &options.dry_run).await?;
         }
-        if change(call, decision, &options.dry_run).await? {
+        // A restart that is under way would switch the machine on again.
+        let withdrawn = match withdrawal(&machine).filter(|_| decision.0.is_empty()) {
+            Some(patch) => change(call, ("status", patch), &options.dry_run).await?,
+            None => true,
+        };
+        if withdrawn && change(call, decision, &options.dry_run).await? {
             return Ok(empty(StatusCode::ACCEPTED));
         }
     }
@@ -185,6 +190,19 @@ fn request(machine: &Machine, changes: &[Value]) -> Result<Vec<Value>, Refusal> 
     Ok(patch)
 }
 
+/// Takes back the requests to start a machine, on the condition that they did not change meanwhile.
+fn withdrawal(machine: &Machine) -> Option<Vec<Value>> {
+    let path = "/status/stateChangeRequests";
+    let before = &machine.status.as_ref()?.state_change_requests;
+    let after: Vec<&Value> = before.iter().filter(|request| request["action"] != "Start").collect();
+    let change = match &after[..] {
+        _ if after.len() == before.len() => return None,
+        [] => json!({"op": "remove", "path": path}),
+        after => json!({"op": "replace", "path": path, "value": after}),
+    };
+    Some(vec![json!({"op": "test", "path": path, "value": before}), change])
+}
+
 /// Switches the machine on or off in the field that its author uses.
 fn switch(machine: &Machine, on: bool) -> Vec<Value> {
     let (path, before, after) = match &machine.spec.run_strategy {
@@ -244,6 +262,19 @@ mod tests {
 
     fn machine(value: Value) -> Machine {
         serde_json::from_value(value).expect("a machine")
+    }
+
+    #[test]
+    fn a_stop_takes_back_what_a_restart_left() {
+        let of = |requests: Value| withdrawal(&machine(json!({"status": {"stateChangeRequests": requests}})));
+        let stop = json!({"action": "Stop", "uid": "1"});
+        let patch = of(json!([stop, {"action": "Start"}])).expect("there is a start");
+        assert_eq!(patch[0]["value"], json!([stop, {"action": "Start"}]));
+        assert_eq!(patch[1]["value"], json!([stop]));
+        assert_eq!(of(json!([{"action": "Start"}])).expect("it is one")[1]["op"], "remove");
+        assert_eq!(of(json!([stop])), None);
+        assert_eq!(of(json!([])), None);
+        assert_eq!(withdrawal(&machine(json!({}))), None);
     }
 
     #[test]
