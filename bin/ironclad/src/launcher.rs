@@ -1,10 +1,12 @@
 //! The launcher executable, which this binary carries in itself.
 //!
 //! A release build embeds it (`IRONCLAD_EMBED_LAUNCHER` names the file at build time, see `build.rs`); a development build
-//! takes the one beside its own executable. Pods run a copy that is named by its content, so that an upgrade never
+//! takes the one beside its own executable. Pods run a copy that is named by what it was made of, so that an upgrade never
 //! changes the program under a running machine.
 
+use std::fs::Metadata;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -48,7 +50,8 @@ fn put(
 ) -> Result<PathBuf> {
     let name = format!("{NAME}-{:016x}", fingerprint(identity));
     let path = directory.join(&name);
-    if path.metadata().is_ok_and(|metadata| metadata.len() == size as u64) {
+    let is_whole = |metadata: Metadata| metadata.len() == size as u64 && metadata.mode() & 0o111 == 0o111;
+    if path.metadata().is_ok_and(is_whole) {
         return Ok(path);
     }
     std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;

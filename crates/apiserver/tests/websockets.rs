@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use apiserver::auth::identity;
 use apiserver::node::{LogOptions, NodeProxy};
@@ -246,9 +247,12 @@ async fn what_went_out_is_what_is_counted() {
     let (mut watching, _) = fixture.open(path, "").await.expect("a websocket");
     while watching.next().await.is_some_and(|message| message.is_ok()) {}
     // A stream is counted when it is over, which the server may notice after its client.
-    for code in ["400", "101"] {
-        while !fixture.has_counted(code).await {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let counted = async {
+        for code in ["400", "101"] {
+            while !fixture.has_counted(code).await {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(60), counted).await.expect("both are counted");
 }

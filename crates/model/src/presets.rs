@@ -1,14 +1,15 @@
 //! What presets add to an instance as it is created.
 //!
 //! A preset belongs to a namespace and chooses instances by labels. It sets what an instance leaves open; where both say
-//! something, the instance's own counts. Only a few fields of a preset count at all; the
-//! table of fields names them. Presets that disagree
-//! with each other cannot both be meant, so that an instance which both choose is refused.
+//! something, the instance's own counts. Only a few fields of a preset count at all; the table of fields names them.
+//! Presets that disagree with each other cannot both be meant, so that an instance which both choose is refused.
 
 use api::kubevirt::v1::{Clock, DomainSpec, VirtualMachineInstance, VirtualMachineInstancePreset};
 use api::names::annotation;
 use k8s_openapi::Resource as _;
 use machinery::selector::{LabelSelector, SelectorError};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::amount;
 
@@ -109,8 +110,8 @@ fn chooses(preset: &VirtualMachineInstancePreset, vmi: &VirtualMachineInstance) 
 
 /// Returns the fields that two presets set differently.
 fn differences(one: &DomainSpec, other: &DomainSpec) -> Vec<String> {
-    fn differ<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
-        one.zip(other).is_some_and(|(one, other)| one != other)
+    fn differ<T: Serialize>(one: Option<&T>, other: Option<&T>) -> bool {
+        one.zip(other).is_some_and(|(one, other)| !is_same(one, other))
     }
     let mut fields = Vec::new();
     let mut note = |field: &str, differs: bool| {
@@ -118,7 +119,6 @@ fn differences(one: &DomainSpec, other: &DomainSpec) -> Vec<String> {
             fields.push(format!("spec.domain.{field}"));
         }
     };
-    let offset = |clock: &Clock| (clock.utc.clone(), clock.timezone.clone());
     let timers = |domain: &'_ DomainSpec| domain.clock.as_ref().and_then(|clock| clock.timer.clone());
     note("clock", differ(one.clock.as_ref().map(offset).as_ref(), other.clock.as_ref().map(offset).as_ref()));
     note("clock.timer", differ(timers(one).as_ref(), timers(other).as_ref()));
@@ -132,6 +132,24 @@ fn differences(one: &DomainSpec, other: &DomainSpec) -> Vec<String> {
         note(&format!("resources.requests[{name}]"), amounts.is_some_and(|(amount, other)| amount != other));
     }
     fields
+}
+
+/// What a clock shows, without what drives it.
+fn offset(clock: &Clock) -> impl Serialize + PartialEq + use<> {
+    (clock.utc.clone(), clock.timezone.clone())
+}
+
+/// Whether two settings are one. What is written as nothing (`false`, `0`, an empty text) is not there: in the reference,
+/// numbers, texts and switches directly below a setting are plain values.
+fn is_same<T: Serialize>(one: &T, other: &T) -> bool {
+    let said = |setting: &T| {
+        let mut written = serde_json::to_value(setting).unwrap_or_default();
+        if let Value::Object(fields) = &mut written {
+            fields.retain(|_, value| *value != false && *value != 0 && *value != "");
+        }
+        written
+    };
+    said(one) == said(other)
 }
 
 /// An amount by its value, so that `1Gi` and `1024Mi` are one.
@@ -161,9 +179,9 @@ impl Merge {
         merge
     }
 
-    fn field<T: Clone + PartialEq>(&mut self, name: &'static str, preset: Option<&T>, own: &mut Option<T>) {
+    fn field<T: Clone + Serialize>(&mut self, name: &'static str, preset: Option<&T>, own: &mut Option<T>) {
         if let Some(preset) = preset {
-            let same = own.get_or_insert_with(|| preset.clone()) == preset;
+            let same = is_same(own.get_or_insert_with(|| preset.clone()), preset);
             self.note(name, same);
         }
     }
@@ -193,17 +211,22 @@ impl Merge {
     fn clock(&mut self, preset: &DomainSpec, domain: &mut DomainSpec) {
         let Some(preset) = &preset.clock else { return };
         let own = domain.clock.get_or_insert_with(|| Clock { timer: None, ..preset.clone() });
-        let same = match &preset.timer {
-            Some(timer) => own.timer.get_or_insert_with(|| timer.clone()) == timer,
-            None => own == preset,
-        };
-        self.note("clock", same);
+        match &preset.timer {
+            Some(timer) => {
+                let same = own.timer.get_or_insert_with(|| timer.clone()) == timer;
+                self.note("clock.timer", same);
+            }
+            None => self.applied |= own == preset,
+        }
+        if offset(own) != offset(preset) {
+            self.own.push("clock");
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -260,6 +283,13 @@ mod tests {
                 json!({"clock": utc}),
                 json!({"clock": {"timezone": "Europe/Vienna", "timer": timer}}),
                 true,
+                1,
+            ),
+            (
+                json!({"cpu": {"cores": 2, "dedicatedCpuPlacement": false, "model": ""}}),
+                json!({"cpu": {"cores": 2, "sockets": 0}}),
+                json!({"cpu": {"cores": 2, "dedicatedCpuPlacement": false, "model": ""}}),
+                true,
                 0,
             ),
             (
@@ -297,7 +327,7 @@ mod tests {
         other.spec.selector = serde_json::from_value(json!({})).unwrap();
         assert!(
             matches!(apply(&mut vmi, &[other.clone()]), Ok(kept) if kept.len() == 1),
-            "everything fits nothing"
+            "a selector that asks for nothing fits everything"
         );
         let broken = json!({"matchExpressions": [{"key": "a", "operator": "Zz"}]});
         other.spec.selector = serde_json::from_value(broken).unwrap();
@@ -310,6 +340,16 @@ mod tests {
         let table = [
             (json!({"cpu": {"cores": 1}}), json!({"cpu": {"cores": 2}}), Some("spec.domain.cpu")),
             (json!({"cpu": {"cores": 1}}), json!({"firmware": {"serial": "s"}}), None),
+            (
+                json!({"cpu": {"cores": 1, "isolateEmulatorThread": false}}),
+                json!({"cpu": {"cores": 1}}),
+                None,
+            ),
+            (
+                json!({"features": {"acpi": {"enabled": false}}}),
+                json!({"features": {"acpi": {}}}),
+                Some("spec.domain.features"),
+            ),
             (
                 json!({"resources": {"requests": {"memory": "1Gi", "cpu": "1"}}}),
                 json!({"resources": {"requests": {"memory": "2Gi", "cpu": "1000m"}}}),

@@ -94,14 +94,32 @@ fn a_stop_during_a_restart_is_a_stop() {
         let patch = format!(r#"{{"spec": {{"runStrategy": "{strategy}"}}}}"#);
         api.kubectl(&["patch", "vm", "deaf", "--type", "merge", "-p", &patch]).expect("another strategy");
     };
+    // Whoever holds the instance decides how long the restart takes.
+    let patch = |patch: &str| api.kubectl(&["patch", "vmi", "deaf", "--type", "json", "-p", patch]).success;
+    let hold = || patch(r#"[{"op": "add", "path": "/metadata/finalizers/-", "value": "example.com/hold"}]"#);
+    let let_go = || {
+        let instance = api.get("vmi", "default", "deaf").unwrap_or_default();
+        let mut all = instance["metadata"]["finalizers"].as_array().into_iter().flatten();
+        let Some(at) = all.position(|finalizer| finalizer == "example.com/hold") else { return false };
+        patch(&format!(
+            r#"[{{"op": "test", "path": "/metadata/finalizers/{at}", "value": "example.com/hold"}},
+                {{"op": "remove", "path": "/metadata/finalizers/{at}"}}]"#
+        ))
+    };
     let orders: [&dyn Fn(); 2] = [&|| virtctl("stop"), &|| strategy("Halted")];
     for stop in orders {
         until("it has been started", PATIENCE, || {
             let machine = api.get("vm", "default", "deaf").unwrap_or_default();
             machine["status"]["created"] == true && machine["status"]["runStrategy"] == "Always"
         });
+        until("it is held", PATIENCE, hold);
         virtctl("restart");
+        until("the instance is to go", PATIENCE, || {
+            let instance = api.get("vmi", "default", "deaf").unwrap_or_default();
+            !instance["metadata"]["deletionTimestamp"].is_null()
+        });
         stop();
+        until("it is let go", PATIENCE, let_go);
         until("it is off, and nothing is left to do", PATIENCE, || {
             let machine = api.get("vm", "default", "deaf").unwrap_or_default();
             machine["spec"]["runStrategy"] == "Halted"

@@ -123,7 +123,7 @@ impl Lookup for Objects {
     }
 
     async fn presets(&self, namespace: &str) -> Result<Vec<VirtualMachineInstancePreset>, String> {
-        let Some(context) = self.0.get() else { return Ok(Vec::new()) };
+        let Some(context) = self.0.get() else { return Err("the server is starting".to_owned()) };
         let api = Api::<Document>::of(&context.client, resources::PRESET);
         let listed = match api.list(&Select::default().within(namespace)).await {
             // An API server that does not know the kind has none.

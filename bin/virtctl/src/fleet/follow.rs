@@ -92,8 +92,8 @@ fn lost(error: &watcher::Error) -> Change {
     let code = match error {
         Lost::InitialListFailed(kube::Error::Api(status))
         | Lost::WatchStartFailed(kube::Error::Api(status))
-        | Lost::WatchFailed(kube::Error::Api(status)) => status.code,
-        Lost::WatchError(status) => status.code,
+        | Lost::WatchFailed(kube::Error::Api(status))
+        | Lost::WatchError(status) => status.code,
         _ => 0,
     };
     if matches!(code, 401 | 403 | 404) {

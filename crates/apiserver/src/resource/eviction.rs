@@ -24,6 +24,8 @@ use crate::registry::Collection;
 use crate::{Body, Result, body};
 
 static BUDGETS: LazyLock<Collection> = LazyLock::new(|| Collection::new("policy", "poddisruptionbudgets"));
+/// Condition of a Pod that goes, and not because of itself.
+const TARGET: &str = "DisruptionTarget";
 /// How many evictions a budget may have granted of which its keeper has not heard.
 const UNHEARD: usize = 2000;
 /// How often an eviction is tried anew because Pod or budget changed meanwhile.
@@ -49,6 +51,22 @@ pub(super) async fn evict(call: &mut Call, request_body: &mut Option<Body>) -> R
     let is_pinned = wanted.pointer("/preconditions/resourceVersion").is_some_and(Value::is_string);
     call.headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(body::JSON));
     call.subresource = None;
+    let mut marked = None;
+    let outcome = delete_within_budget(call, &wanted, dry_run, is_pinned, &mut marked).await;
+    if let (Err(_), Some(marked)) = (&outcome, &marked) {
+        // It stays, and may end by itself one day. That it says so no longer is not worth another refusal.
+        let _ = unmark(call, marked).await;
+    }
+    outcome
+}
+
+async fn delete_within_budget(
+    call: &mut Call,
+    wanted: &Value,
+    dry_run: bool,
+    is_pinned: bool,
+    marked: &mut Option<Marked>,
+) -> Result<Response<Body>> {
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -67,25 +85,32 @@ pub(super) async fn evict(call: &mut Call, request_body: &mut Option<Body>) -> R
             how["preconditions"]["resourceVersion"] = object::resource_version(&pod).into();
         }
         if !dry_run {
-            mark(call, &mut how, ConditionStatus::True).await?;
+            let now = mark(call, &mut how).await?;
+            // What an attempt before has marked is this eviction's, too.
+            *marked = marked.take().filter(|marked| marked.uid == object::uid(&pod)).or(now);
         }
         match delete::delete(call, &Bytes::from(how.to_string())).await {
             Err(status) if guarded && attempts < ATTEMPTS && status.reason == "Conflict" => {}
-            Err(status) => {
-                // It stays, and may end by itself one day. That it says so no longer is not worth another refusal.
-                if !dry_run {
-                    let _ = mark(call, &mut how, ConditionStatus::False).await;
-                }
-                return Err(status);
-            }
+            Err(status) => return Err(status),
             Ok(_) => return Ok(done()),
         }
     }
 }
 
-/// Says on the Pod why it goes, before it goes, so that whoever counts its failures can tell; or that it does not go after
-/// all. Preconditions that hold go on holding; where they do not, the deletion says so.
-async fn mark(call: &Call, how: &mut Value, status: ConditionStatus) -> Result<()> {
+/// A Pod that says that it goes because of this eviction.
+struct Marked {
+    uid: String,
+    /// The condition as it was.
+    before: Option<Value>,
+}
+
+fn target(status: ConditionStatus, message: &str) -> Condition {
+    Condition { kind: TARGET.into(), status, reason: "EvictionByEvictionAPI".into(), message: message.into() }
+}
+
+/// Says on the Pod why it goes, before it goes, so that whoever counts its failures can tell; nothing if it does already.
+/// Preconditions that hold go on holding; where they do not, the deletion says so.
+async fn mark(call: &Call, how: &mut Value) -> Result<Option<Marked>> {
     let key = call.key();
     for _ in 0..ATTEMPTS {
         let entry = storage::current(&call.server, &call.resource, &key).await?;
@@ -96,41 +121,57 @@ async fn mark(call: &Call, how: &mut Value, status: ConditionStatus) -> Result<(
         if !holds(wanted("uid"), object::uid(&pod))
             || !holds(wanted("resourceVersion"), object::resource_version(&pod))
         {
-            return Ok(());
+            return Ok(None);
         }
-        let message = match status {
-            ConditionStatus::True => "Eviction API: evicting",
-            _ => "Eviction API: the deletion was refused",
-        };
-        let condition = Condition {
-            kind: "DisruptionTarget".into(),
-            status,
-            reason: "EvictionByEvictionAPI".into(),
-            message: message.into(),
-        };
+        let marked =
+            Marked { uid: object::uid(&pod).to_owned(), before: condition::of(&pod, TARGET).cloned() };
+        let condition = target(ConditionStatus::True, "Eviction API: evicting");
         if !condition::set(&mut pod["status"]["conditions"], &condition, &metadata::timestamp(call)) {
-            return Ok(());
+            return Ok(None);
         }
-        match storage::commit(
-            &call.server,
-            &call.resource.collection,
-            &entry.key,
-            Some(entry.revision),
-            Intent::Put(&pod),
-        )
-        .await
-        {
-            Ok(written) => {
-                if !wanted("resourceVersion").is_empty() {
-                    how["preconditions"]["resourceVersion"] = written.revision.to_string().into();
-                }
-                return Ok(());
+        if let Some(revision) = put(call, &entry, &pod).await? {
+            if !wanted("resourceVersion").is_empty() {
+                how["preconditions"]["resourceVersion"] = revision.to_string().into();
             }
-            Err(CommitError::Conflict) => {}
-            Err(CommitError::Failed(status)) => return Err(status),
+            return Ok(Some(marked));
         }
     }
     Err(Status::stale(&call.resource.gvr(), &key.name).into())
+}
+
+/// Says on the Pod that it does not go after all, or what it said before; unless something else deletes it.
+async fn unmark(call: &Call, marked: &Marked) -> Result<()> {
+    let key = call.key();
+    for _ in 0..ATTEMPTS {
+        let Some(entry) = storage::current(&call.server, &call.resource, &key).await? else { return Ok(()) };
+        let mut pod = present::value_of(&call.resource, &entry)?;
+        if object::uid(&pod) != marked.uid || object::is_being_deleted(&pod) {
+            return Ok(());
+        }
+        let conditions = &mut pod["status"]["conditions"];
+        if let Some(before) = &marked.before {
+            let written = conditions.as_array_mut().into_iter().flatten();
+            written.filter(|one| one["type"] == TARGET).for_each(|now| now.clone_from(before));
+        } else {
+            let condition = target(ConditionStatus::False, "Eviction API: the deletion was refused");
+            condition::set(conditions, &condition, &metadata::timestamp(call));
+        }
+        if put(call, &entry, &pod).await?.is_some() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Writes the Pod unless it changed meanwhile; returns its new revision.
+async fn put(call: &Call, entry: &Entry, pod: &Value) -> Result<Option<u64>> {
+    let intent = Intent::Put(pod);
+    let collection = &call.resource.collection;
+    match storage::commit(&call.server, collection, &entry.key, Some(entry.revision), intent).await {
+        Ok(written) => Ok(Some(written.revision)),
+        Err(CommitError::Conflict) => Ok(None),
+        Err(CommitError::Failed(status)) => Err(status),
+    }
 }
 
 /// What an eviction costs.

@@ -2,8 +2,8 @@
 
 use std::fmt::Arguments;
 use std::fs::{File, Permissions};
-use std::io::{Write, stdout};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{Seek as _, Write, copy, stdout};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::Value;
 use tempfile::NamedTempFile;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use super::links::Link;
@@ -75,9 +76,28 @@ impl Sink {
     fn finish(mut self) -> Result<()> {
         self.flush()?;
         let Self::Part(part, path) = self else { return Ok(()) };
-        part.persist(&path).with_context(|| format!("writing {}", path.display()))?;
-        Ok(())
+        let written = (|| {
+            part.as_file().sync_all()?;
+            let Ok(known) = path.metadata() else {
+                return part.persist(&path).map(drop).map_err(|e| e.error);
+            };
+            if known.nlink() > 1 || known.uid() != rustix::process::geteuid().as_raw() {
+                return pour(part, &path);
+            }
+            part.as_file().set_permissions(known.permissions())?;
+            // A file that something is mounted on cannot be replaced.
+            part.persist(&path).map(drop).or_else(|failed| pour(failed.file, &path))
+        })();
+        written.with_context(|| format!("writing {}", path.display()))
     }
+}
+
+/// Writes what a download brought into a file that has to stay the one that it is.
+fn pour(mut part: NamedTempFile, path: &Path) -> std::io::Result<()> {
+    part.rewind()?;
+    let mut file = File::options().write(true).truncate(true).open(path)?;
+    copy(&mut part, &mut file)?;
+    file.sync_all()
 }
 
 impl Output {
@@ -90,8 +110,10 @@ impl Output {
             "" | "-" => Ok(Self::Stream),
             file => {
                 let output = Self::File(file.into());
-                // Now is better than after the export was made.
-                output.sink().map_err(|error| anyhow!("open {file}: {error:#}"))?;
+                // Now is better than after the export was made. A pipe is opened but once: its reader sees it close.
+                if !Path::new(file).metadata().is_ok_and(|known| known.file_type().is_fifo()) {
+                    output.sink().map_err(|error| anyhow!("open {file}: {error:#}"))?;
+                }
                 Ok(output)
             }
         }
@@ -111,16 +133,24 @@ impl Output {
         let Self::File(path) = self else { return Ok(Sink::Stream) };
         // What a link leads to is meant, not the link.
         let path = path.canonicalize().unwrap_or_else(|_| path.clone());
-        match path.metadata() {
-            Ok(known) if known.is_dir() => bail!("it is a directory"),
-            Ok(known) if !known.is_file() => return Ok(Sink::Open(File::options().write(true).open(&path)?)),
-            _ => {}
+        let known = path.metadata().ok();
+        if let Some(known) = &known {
+            if known.is_dir() {
+                bail!("it is a directory");
+            }
+            // Who may not write the file may not replace it either.
+            let file = File::options().write(true).open(&path)?;
+            if !known.is_file() {
+                return Ok(Sink::Open(file));
+            }
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // What replaces a file is nobody's to read before it has that file's mode.
+        let mode = if known.is_some() { 0o600 } else { 0o666 };
         let part = tempfile::Builder::new()
             .prefix(".virtctl-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(folder.unwrap_or_else(|| Path::new(".")))?;
         Ok(Sink::Part(part, path))
     }
 }
@@ -180,7 +210,7 @@ impl Download {
         }
         let outcome = tokio::select! {
             outcome = self.fetch(api) => outcome,
-            _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+            () = ended() => Err(anyhow!("interrupted")),
         };
         let volume = matches!(self.want, Want::Volume { .. });
         if volume && (self.delete || (!self.draft.source.is_null() && !keep)) {
@@ -303,6 +333,21 @@ impl Download {
     }
 }
 
+/// Waits until somebody wants this to end.
+async fn ended() {
+    let caught = |kind| async move {
+        match signal(kind) {
+            Ok(mut signals) => drop(signals.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = caught(SignalKind::interrupt()) => {}
+        () = caught(SignalKind::terminate()) => {}
+        () = caught(SignalKind::hangup()) => {}
+    }
+}
+
 async fn receive(mut body: Incoming, writer: &mut impl Write, progress: &Progress) -> Result<()> {
     while let Some(frame) = body.frame().await {
         if let Ok(bytes) = frame.context("the download broke off")?.into_data() {
@@ -320,4 +365,60 @@ async fn token(api: &Api, export: &Value) -> Result<String> {
     let secret = api.read(&Request::object(&api.namespace, Kind::Secret, name.unwrap_or_default())?).await?;
     let token = STANDARD.decode(secret["data"]["token"].as_str().unwrap_or_default())?;
     Ok(String::from_utf8(token)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn write(path: &Path, finish: bool) {
+        let output = Output::to(path.to_str().expect("a path")).expect("it can be written");
+        let mut sink = output.sink().expect("it is opened");
+        sink.write_all(b"new").expect("it is written");
+        if finish {
+            sink.finish().expect("it is whole");
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_when_all_is_there_and_keeps_who_may_read_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("disk.img");
+        std::fs::write(&file, "old").expect("a file");
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("its mode");
+        let link = folder.path().join("link");
+        symlink(&file, &link).expect("a link");
+        write(&link, false);
+        assert_eq!(std::fs::read(&file).expect("a file"), b"old");
+        write(&link, true);
+        assert_eq!(std::fs::read(&file).expect("a file"), b"new");
+        assert!(link.is_symlink());
+        assert_eq!(file.metadata().expect("a file").mode() & 0o777, 0o640);
+        let count = std::fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(count, 2, "nothing is left beside it");
+    }
+
+    #[test]
+    fn all_names_of_a_file_have_what_was_downloaded() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        std::fs::write(&one, "old and long").expect("a file");
+        std::fs::hard_link(&one, &other).expect("another name");
+        write(&one, true);
+        assert_eq!(std::fs::read(&other).expect("a file"), b"new");
+    }
+
+    #[test]
+    fn folders_are_refused_and_pipes_are_left_alone_until_something_comes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let refused = Output::to(folder.path().to_str().expect("a path")).expect_err("a folder is no file");
+        assert!(refused.to_string().contains("it is a directory"), "{refused}");
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("a pipe");
+        // Whoever opens a pipe without a reader waits for one.
+        Output::to(pipe.to_str().expect("a path")).expect("it is there");
+    }
 }
