@@ -16,7 +16,7 @@ const NAME: &str = "workload-controller";
 
 /// How long after a change a workload is looked at: somebody who writes it in steps is not met in between, and gets one
 /// answer.
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(6);
 
 const KINDS: [(Kind, Resource); 7] = [
     (Kind::CronJob, resources::CRON_JOB),

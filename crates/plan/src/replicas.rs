@@ -20,6 +20,9 @@ pub(crate) const PACE: Duration = Duration::from_secs(10);
 /// How long a new set is left to begin before anything is written on it, so that what happens at once is written once.
 const COALESCE: Duration = Duration::from_secs(1);
 
+/// The same of a set that has nothing and does nothing: mostly somebody goes on to write it.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// The part of the status that their controllers write: all of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -93,7 +96,8 @@ pub(crate) fn report<A>(
     mut moves: Plan<A>,
     now: Timestamp,
 ) -> (Plan<A>, bool) {
-    let begins = time::left(seen.created, COALESCE, now)
+    let idle = seen.replicas == 0 && moves.actions.is_empty();
+    let begins = time::left(seen.created, if idle { IDLE } else { COALESCE }, now)
         .filter(|_| *seen.status == Status::default() && !seen.deleting && seen.trouble.is_none());
     if let Some(left) = begins {
         moves.look_again(left, "what a new set does is reported together");

@@ -234,7 +234,7 @@ fn each_machine_says_why_it_does_not_run() {
         "does not run: another machine uses one of its volumes",
         "Stop the other machine",
     );
-    installation.kubectl(&["delete", "vm", "second", "--wait", "--timeout=60s"]).expect("ending it");
+    installation.kubectl(&["delete", "vm", "second", "--wait", "--timeout=300s"]).expect("ending it");
     installation.kubectl(&["delete", "vm", "held", "--wait=false"]).expect("deleting what is held");
     says(&installation, "held", "is being deleted", "finalizer");
     installation

@@ -121,7 +121,7 @@ fn guests_come_go_and_follow_their_template() {
     assert_eq!(before.len(), 3, "{before:?}");
     label_instances(&installation, "shop", "2");
     let mut least = before.len();
-    until("all guests are of the new template", PATIENCE, || {
+    until("all guests are of the new template", 3 * PATIENCE, || {
         let now = running(&installation, "shop");
         least = least.min(now.len());
         now.len() == 3 && now.iter().all(|(_, version)| version == "2")

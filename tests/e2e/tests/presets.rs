@@ -85,8 +85,10 @@ fn instances_get_what_presets_say_whoever_creates_them() {
     let made =
         until_some("the machine has an instance", PATIENCE, || installation.get("vmi", "default", "machine"));
     assert!(is_marked(&made) && cores(&made) == 2, "{made}");
-    let set =
-        json!({"replicas": 1, "selector": {"matchLabels": {"size": "small"}}, "template": template("small")});
+    // Of its own: it would claim those that are there.
+    let mut of_set = template("small");
+    of_set["metadata"]["labels"]["of"] = json!("set");
+    let set = json!({"replicas": 1, "selector": {"matchLabels": {"of": "set"}}, "template": of_set});
     create(&installation, &object("VirtualMachineInstanceReplicaSet", "set", &set)).expect("creating a set");
     let made = until_some("the set has an instance", PATIENCE, || {
         let all = installation.list("vmi");

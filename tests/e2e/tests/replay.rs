@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use e2e::control_plane;
-use kit::repository;
+use kit::{Installation, repository, until};
 
 /// A scenario about something that an embedded server should not do: its file and name, the steps that are answered otherwise,
 /// and the reason. The other steps have to be right.
@@ -86,9 +87,22 @@ fn play(folder: &str, listed: &'static [Otherwise]) {
     assert!(failed.is_empty(), "answered otherwise than the real {folder} does:\n{}", failed.join("\n"));
 }
 
+/// Waits until a new server has made what it makes by itself: the scenarios were recorded where all of that was there.
+fn begins(api: &Installation) {
+    until("the server is at rest", Duration::from_secs(120), || {
+        let is_there = |kind: &str, namespace: &str, name: &str| api.get(kind, namespace, name).is_some();
+        let installation = api.get("kubevirt", "kubevirt", "kubevirt").unwrap_or_default();
+        installation["status"]["observedGeneration"].is_number()
+            && is_there("configmap", "default", "kube-root-ca.crt")
+            && is_there("configmap", "kubevirt", "kube-root-ca.crt")
+            && is_there("virtualmachineclusterpreference", "", "windows.11.virtio")
+    });
+}
+
 /// Plays file after file on one server; returns for each scenario its line and whether it passed or is listed.
 fn play_all(program: &Path, files: &Mutex<Vec<PathBuf>>, listed: &[Otherwise]) -> Vec<(bool, String)> {
     let api = control_plane();
+    begins(&api);
     let mut played = Vec::new();
     loop {
         let Some(file) = files.lock().expect("no player panics with it").pop() else { return played };

@@ -262,7 +262,7 @@ impl Collector {
         };
         for action in gc::step(&observed) {
             tracing::debug!(kind = %self.kinds[place.0].kind, object = %place.1, %action, "planned");
-            match self.perform(uid, &place, &action).await {
+            match self.perform(&place, &facts, &action).await {
                 Err(error) if !error.is_not_found() => return Err(error),
                 _ => {}
             }
@@ -301,16 +301,23 @@ impl Collector {
         }
     }
 
-    async fn perform(&self, uid: &str, place: &Place, action: &Action) -> Result<(), ApiError> {
-        let api = self.api(place.0);
+    async fn perform(&self, place: &Place, known: &Facts, action: &Action) -> Result<(), ApiError> {
+        let (api, uid) = (self.api(place.0), known.uid.as_str());
         match action {
             Action::Delete(manner) => {
                 let propagation = match manner {
                     Manner::Background => Propagation::Background,
                     Manner::Foreground => Propagation::Foreground,
                 };
-                let how = Delete { propagation: Some(propagation), ..Delete::only(uid) };
-                api.delete(&place.1, &how).await
+                let Some(object) = api.find(&place.1).await? else { return Ok(()) };
+                let resource_version = Some(object.metadata.resource_version.clone());
+                let now = facts(object);
+                // An owner that went may have let it go before, in news that is still to come; they call for another look.
+                if now.uid != known.uid || now.owners != known.owners {
+                    return Ok(());
+                }
+                let propagation = Some(propagation);
+                api.delete(&place.1, &Delete { propagation, resource_version, ..Delete::only(uid) }).await
             }
             Action::DropOwners(owners) => self.drop_owners(place, uid, owners).await,
             Action::Release { uid: dependent } => {

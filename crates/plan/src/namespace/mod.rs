@@ -83,11 +83,12 @@ pub enum Action {
 pub fn step(observed: &Observed, now: Timestamp) -> Plan<Action> {
     let mut plan = Plan::nothing();
     if !observed.deleting {
-        if !observed.has_account {
-            plan.push(Action::CreateAccount);
-        }
+        // Whoever waits for the account finds the rest.
         if observed.wanted_ca.is_some() && observed.root_ca != observed.wanted_ca {
             plan.push(Action::PublishRootCa);
+        }
+        if !observed.has_account {
+            plan.push(Action::CreateAccount);
         }
         return plan;
     }

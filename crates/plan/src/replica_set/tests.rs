@@ -200,6 +200,11 @@ fn what_a_new_set_does_is_reported_together() {
     assert_eq!(step(&new, at(1)).actions.len(), 2, "its status, and its mark");
     new.members.clear();
     assert_eq!(words(&new).len(), 1, "it begins at once");
+    let mut idle = observed(0, Vec::new());
+    idle.set.created = at(0);
+    let plan = step(&idle, at(1));
+    assert_eq!((plan.actions.len(), plan.again.map(|again| again.after)), (0, Some(Duration::from_secs(4))));
+    assert_eq!(step(&idle, at(5)).actions.len(), 1, "its status");
     new.trouble = Some(Trouble::new("FailedCreate", "exceeded quota"));
     assert!(words(&new)[0].starts_with("write status"), "trouble does not wait");
 }

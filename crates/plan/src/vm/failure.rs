@@ -71,7 +71,10 @@ fn is_uncounted(observed: &Observed) -> bool {
     let vm = &observed.vm;
     let known = vm.status.start_failure.as_ref().and_then(|known| known.last_failed_vmi_uid.as_ref());
     observed.owned_instance().is_some_and(|instance| {
-        let early = instance.never_ran() && vm.strategy.counts_starts() && !vm.deleting;
+        // One that is to be stopped is counted before it begins to go: afterwards it may be gone before anybody looks.
+        let stops = || matches!(strategy::want(vm, Some(instance)), Want::Stop { .. });
+        let ends = instance.deleting || instance.is_final() || stops();
+        let early = ends && instance.never_ran() && vm.strategy.counts_starts() && !vm.deleting;
         (instance.is_failed() || early) && known != Some(&instance.uid)
     })
 }

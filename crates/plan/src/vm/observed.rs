@@ -285,12 +285,9 @@ impl Instance {
         self.phase == "Failed"
     }
 
-    /// Tells whether the instance ended, or was told to, before its guest ran.
+    /// Tells whether its guest has not run yet, or never will.
     pub fn never_ran(&self) -> bool {
-        (self.deleting || self.is_final())
-            && !self.ran
-            && self.running_since.is_none()
-            && self.phase != "Running"
+        !self.ran && self.running_since.is_none() && self.phase != "Running"
     }
 }
 
