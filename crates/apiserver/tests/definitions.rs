@@ -153,6 +153,50 @@ fn between_versions(request: &Value) -> Value {
 }
 
 #[tokio::test]
+async fn versions_without_a_webhook_keep_what_both_know() {
+    let api = Api::start().await;
+    let mut definition = gears(json!({"type": "object", "properties": {
+        "size": {"type": "integer"}, "old": {"type": "string"}}}));
+    let second = json!({"type": "object", "properties": {
+        "size": {"type": "integer"}, "new": {"type": "string", "default": "fresh"}}});
+    let versions = definition["spec"]["versions"].as_array_mut().expect("versions");
+    versions[0]["storage"] = false.into();
+    versions.push(json!({"name": "v2", "served": true, "storage": true,
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": second}}}}));
+    define(&api, definition).await;
+    let seconds = GEARS.replace("/v1/", "/v2/");
+
+    let made = api.post(GEARS, gear("a", json!({"size": 5, "old": "x"}))).await.expect(201);
+    assert_eq!(made["spec"], json!({"size": 5}));
+    assert_eq!(
+        api.get(&format!("{seconds}/a")).await.expect(200)["spec"],
+        json!({"size": 5, "new": "fresh"})
+    );
+    let mut listed = api.get(GEARS).await.expect(200);
+    let listed = listed["items"][0].take();
+    assert_eq!(
+        (&listed["spec"], &listed["apiVersion"]),
+        (&json!({"size": 5}), &json!("rules.example.test/v1"))
+    );
+    let changed = api.merge(&format!("{GEARS}/a"), json!({"spec": {"size": 6}})).await.expect(200);
+    assert_eq!(changed["spec"], json!({"size": 6}));
+}
+
+#[tokio::test]
+async fn finalizers_without_a_domain_are_warned_of() {
+    let api = Api::start().await;
+    define(&api, gears(json!({"type": "object"}))).await;
+    let mut made = gear("a", json!({}));
+    made["metadata"]["finalizers"] = json!(["plain", "example.test/good"]);
+    let answer = api.post(GEARS, made).await;
+    let warnings = answer.warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("metadata.finalizers"), "{warnings:?}");
+    answer.expect(201);
+    let again = api.merge(&format!("{GEARS}/a"), json!({"metadata": {"labels": {"a": "b"}}})).await;
+    assert_eq!(again.warnings(), [""; 0]);
+}
+
+#[tokio::test]
 async fn webhooks_convert_between_versions() {
     let hooks = WebhookServer::start(|_, request| between_versions(request)).await;
     let api = Api::start().await;

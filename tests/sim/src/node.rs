@@ -334,7 +334,6 @@ fn missing_image() -> Value {
 fn running() -> Value {
     json!({
         "phase": "Running",
-        "qosClass": "Burstable",
         "conditions": [
             {"type": "PodScheduled", "status": "True"},
             {"type": "Ready", "status": "True"},

@@ -1,8 +1,8 @@
 //! Objects of custom kinds in other versions than the one that they are stored in.
 //!
 //! Versions that differ in `apiVersion` only are told apart where objects are written out
-//! ([`registry::convert`](crate::registry::convert)). What a definition has a webhook for passes here first: reads and
-//! watches get entries in the version that they show, writes store what the webhook makes of them.
+//! ([`registry::convert`](crate::registry::convert)). Where versions have schemas of their own, or a webhook, objects pass
+//! here first: reads and watches get entries in the version that they show, writes store what the stored version knows.
 
 mod webhook;
 
@@ -15,7 +15,38 @@ use crate::cache::{Entry, stored_bytes};
 use crate::registry::{Resource, api_version, convert};
 use crate::{ApiServer, Result};
 
-pub(crate) use webhook::Converter;
+use webhook::Webhook;
+
+/// How objects of one kind get from version to version.
+#[derive(Debug)]
+pub(crate) enum Converter {
+    /// They keep the fields that the other version knows.
+    Fields,
+    /// A webhook makes them.
+    Webhook(Webhook),
+}
+
+impl Converter {
+    /// Reads it from a definition; nothing if versions differ in their names only.
+    pub(crate) fn read(crd: &Value) -> Option<Arc<Self>> {
+        let conversion = &crd["spec"]["conversion"];
+        if conversion["strategy"] == "Webhook" {
+            return Some(Arc::new(Self::Webhook(Webhook::read(&conversion["webhook"]))));
+        }
+        let versions = crd["spec"]["versions"].as_array().map_or(&[][..], Vec::as_slice);
+        let differ = versions.windows(2).any(|pair| pair[0]["schema"] != pair[1]["schema"]);
+        differ.then(|| Arc::new(Self::Fields))
+    }
+
+    async fn convert(&self, server: &ApiServer, wanted: &str, objects: Vec<Value>) -> Result<Vec<Value>> {
+        match self {
+            Self::Webhook(webhook) => webhook.convert(server, wanted, objects).await,
+            Self::Fields => {
+                Ok(objects.into_iter().map(|object| convert::with_api_version(object, wanted)).collect())
+            }
+        }
+    }
+}
 
 /// The entry in the version of `resource`.
 ///
@@ -54,8 +85,8 @@ pub(crate) async fn all_shown(
     Ok(entries)
 }
 
-/// Takes out of what a webhook made of an object what its version does not know. Defaults are not filled in, as on a
-/// cluster: they are of the version that is written or stored.
+/// Takes out of a converted object what its version does not know. Defaults are not filled in where objects are shown, as
+/// on a cluster: they are of the version that is written or stored.
 fn prune(resource: &Resource, object: &mut Value) {
     // A value of a wrong type is shown as it is; whoever writes it is refused.
     let _ = resource.schema.settle(object);
@@ -73,6 +104,7 @@ pub(crate) async fn stored(server: &ApiServer, resource: &Resource, object: Valu
                 converter.convert(server, &version, vec![object]).await?.pop().unwrap_or_default();
             if let Some(storage) = server.registry().snapshot().stored(&resource.collection) {
                 prune(storage, &mut stored);
+                storage.schema.default(&mut stored);
             }
             Ok(stored)
         }

@@ -1,6 +1,5 @@
 //! A definition's conversion webhook.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use machinery::gvk::Gvk;
@@ -16,35 +15,30 @@ const PATIENCE: u64 = 30;
 
 /// The webhook that converts the objects of one kind.
 #[derive(Debug)]
-pub(crate) struct Converter {
+pub(crate) struct Webhook {
     peer: Peer,
     /// The form of question that it takes; nothing if this server knows none of those.
     version: Option<&'static str>,
 }
 
-impl Converter {
-    /// Reads it from a definition; nothing if versions differ in their names only.
-    pub(crate) fn read(crd: &Value) -> Option<Arc<Self>> {
-        let conversion = &crd["spec"]["conversion"];
-        if conversion["strategy"] != "Webhook" {
-            return None;
-        }
-        let webhook = &conversion["webhook"];
+impl Webhook {
+    /// Reads it from what a definition says of its conversion.
+    pub(super) fn read(webhook: &Value) -> Self {
         let taken = |version: &&str| {
             let all = webhook["conversionReviewVersions"].as_array();
             all.is_some_and(|all| all.iter().any(|one| one == version))
         };
-        Some(Arc::new(Self {
+        Self {
             peer: Peer::read(&webhook["clientConfig"]),
             version: ["v1", "v1beta1"].into_iter().find(|version| taken(version)),
-        }))
+        }
     }
 
     /// Converts objects of one kind to the version `wanted`, in their order.
     ///
     /// # Errors
     /// Says why the webhook did not do it.
-    pub(crate) async fn convert(
+    pub(super) async fn convert(
         &self,
         server: &ApiServer,
         wanted: &str,

@@ -1,6 +1,6 @@
 //! Conversion between the version of a request and the version that is stored.
 //!
-//! Versions of a custom resource differ in their `apiVersion` only, and so do most built-in ones. Events are the
+//! Here versions of a custom resource differ in their `apiVersion` only, and so do most built-in ones. Events are the
 //! exception: two groups show the same object under different field names.
 
 use serde_json::{Map, Value};
@@ -68,7 +68,8 @@ pub fn from_storage(resource: &Resource, object: Value) -> Value {
     )
 }
 
-fn with_api_version(mut object: Value, api_version: &str) -> Value {
+/// The object under the name of another version.
+pub fn with_api_version(mut object: Value, api_version: &str) -> Value {
     if let Some(fields) = object.as_object_mut() {
         fields.insert("apiVersion".to_owned(), api_version.into());
     }

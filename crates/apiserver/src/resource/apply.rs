@@ -28,6 +28,13 @@ pub(crate) async fn apply(call: &mut Call, body: &Bytes, options: &WriteOptions)
             if object::name(&stated).is_empty() {
                 return Err(nameless(&call.info.name));
             }
+            let uid = object::uid(&stated);
+            if !uid.is_empty() {
+                let why = format!(
+                    "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                );
+                return Err(Status::conflict(&call.resource.gvr(), &key.name, why).into());
+            }
             let mut new = merge(call, &Value::Null, &stated, &owner, options)?;
             object::remove_meta(&mut new, "resourceVersion");
             match write::create(call, new, options, &owner).await {

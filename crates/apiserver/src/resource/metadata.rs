@@ -100,6 +100,31 @@ pub(crate) fn check_namespace(call: &Call, resource: &Resource, name: &str) -> R
     Err(status.into())
 }
 
+/// Refuses an object that is sent to the address of another one.
+pub(crate) fn check_name(name: &str, url: &str) -> Result<()> {
+    if name == url {
+        return Ok(());
+    }
+    let detail = format!("the name of the object ({name}) does not match the name on the URL ({url})");
+    Err(Status::bad_request(detail).into())
+}
+
+/// Warns of finalizers that others may come to use as well. Kubernetes does so for custom resources.
+pub(crate) fn warn_of_finalizers(call: &mut Call, draft: &Value, old: Option<&Value>) {
+    if !call.resource.custom {
+        return;
+    }
+    for name in object::finalizers(draft) {
+        let known = old.is_some_and(|old| object::finalizers(old).any(|before| before == name));
+        if !known && !name.contains('/') && !matches!(name, "orphan" | "foregroundDeletion") {
+            call.warn(format!(
+                "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name to avoid accidental \
+                 conflicts with other finalizer writers"
+            ));
+        }
+    }
+}
+
 /// Carries over what an update cannot change; returns what it tries to change in vain.
 pub(crate) fn before_update(call: &Call, draft: &mut Value, old: &Value) -> Result<Vec<FieldError>> {
     let resource = &call.resource;
@@ -110,14 +135,7 @@ pub(crate) fn before_update(call: &Call, draft: &mut Value, old: &Value) -> Resu
         fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
     let held = |name: &str| before.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let name = given(metadata, "name");
-    if name != held("name") {
-        let (wanted, url) = (if name.is_empty() { "" } else { &name }, held("name"));
-        return Err(Status::bad_request(format!(
-            "the name of the object ({wanted}) does not match the name on the URL ({url})"
-        ))
-        .into());
-    }
+    check_name(&given(metadata, "name"), &held("name"))?;
     if resource.namespaced
         && !given(metadata, "namespace").is_empty()
         && given(metadata, "namespace") != held("namespace")
@@ -239,6 +257,12 @@ pub(crate) fn validate(strategy: &Strategy, resource: &Resource, object: &Value)
     owners(object, &mut errors);
     for (at, finalizer) in object::finalizers(object).enumerate() {
         finalizer_errors(at, finalizer, resource, &mut errors);
+    }
+    let has = |wanted: &str| object::finalizers(object).any(|finalizer| finalizer == wanted);
+    if has("orphan") && has("foregroundDeletion") {
+        let given = object["metadata"]["finalizers"].clone();
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        errors.push(FieldError::invalid(Path::new("metadata.finalizers"), given, detail));
     }
     errors
 }

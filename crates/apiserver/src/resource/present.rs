@@ -114,13 +114,10 @@ pub(crate) struct ListMeta {
 }
 
 impl ListMeta {
-    fn value(&self, resource: &Resource) -> Value {
+    fn value(&self) -> Value {
         let mut meta = json!({"resourceVersion": self.revision.to_string()});
-        match &self.next {
-            Some(next) => meta["continue"] = next.as_str().into(),
-            // Lists of custom resources always have the field.
-            None if resource.custom => meta["continue"] = "".into(),
-            None => {}
+        if let Some(next) = &self.next {
+            meta["continue"] = next.as_str().into();
         }
         if let Some(remaining) = self.remaining {
             meta["remainingItemCount"] = remaining.into();
@@ -135,7 +132,13 @@ pub(crate) fn list(call: &Call, entries: &[Arc<Entry>], meta: &ListMeta) -> Resu
     if call.accepted.form == Form::Object {
         let mut out =
             BytesMut::with_capacity(entries.iter().map(|entry| entry.bytes.len() + 1).sum::<usize>() + 256);
-        let head = json!({"kind": *resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta.value(resource)});
+        let mut metadata = meta.value();
+        // Whole lists of custom resources always have the field.
+        if resource.custom && meta.next.is_none() {
+            metadata["continue"] = "".into();
+        }
+        let head =
+            json!({"kind": *resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata});
         let head = head.to_string();
         out.put_slice(head.trim_end_matches('}').as_bytes());
         // The metadata object was the last value of the head, so exactly its brace must come back.
@@ -155,16 +158,13 @@ pub(crate) fn list(call: &Call, entries: &[Arc<Entry>], meta: &ListMeta) -> Resu
             return Err(other_form("PartialObjectMetadata", "a list", &resource.list_kind));
         }
         Form::PartialList(version) => json!({
-            "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(), "metadata": meta.value(resource),
+            "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(), "metadata": meta.value(),
             "items": objects.iter().map(|object| partial(object, version)).collect::<Vec<_>>(),
         }),
         Form::Table(version) => {
             let include = include_object(call)?;
             let mut table = crate::table::table(resource, &objects, version, include, call.server.now());
-            table["metadata"] = meta.value(resource);
-            if let Some(fields) = table["metadata"].as_object_mut().filter(|_| meta.next.is_none()) {
-                fields.shift_remove("continue");
-            }
+            table["metadata"] = meta.value();
             table
         }
     };

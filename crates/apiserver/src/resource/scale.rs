@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::decode::Decoded;
 use super::ownership::Ownership;
 use super::subresource::take;
-use super::{Call, FieldValidation, WriteOptions, decode, patch, present, storage, write};
+use super::{Call, FieldValidation, WriteOptions, decode, metadata, patch, present, storage, write};
 use crate::registry::Resource;
 use crate::registry::kind::ScalePaths;
 use crate::{Body, Result, audit};
@@ -38,6 +38,9 @@ pub(crate) async fn answer(
         _ => {
             let decoded = decode::object(&call.headers, &body)?;
             let value = write::accept(call, decoded, options.validation)?;
+            if !object::name(&value).is_empty() {
+                metadata::check_name(object::name(&value), &key.name)?;
+            }
             Decoded { value, duplicates: Vec::new() }
         }
     };

@@ -100,7 +100,8 @@ async fn bind(
     }
     let key = key.unwrap_or_else(|| ObjectKey::new(call.namespace(), object::name(&binding)));
     let uid = object::uid(&binding).to_owned();
-    let annotations = binding["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    let carried = ["annotations", "labels"]
+        .map(|kind| (kind, binding["metadata"][kind].as_object().cloned().unwrap_or_default()));
     let now = super::metadata::timestamp(call);
     admit::alone(call, binding, &options).await?;
     as_pods(call)?;
@@ -122,8 +123,10 @@ async fn bind(
         }
         let mut bound = pod.clone();
         bound["spec"]["nodeName"] = node.as_str().into();
-        for (name, value) in &annotations {
-            bound["metadata"]["annotations"][name] = value.clone();
+        for (kind, fields) in &carried {
+            for (name, value) in fields {
+                bound["metadata"][kind][name] = value.clone();
+            }
         }
         let scheduled = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now,
             "observedGeneration": object::generation(pod)});

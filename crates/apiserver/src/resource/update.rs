@@ -7,7 +7,7 @@ use machinery::object;
 use machinery::status::Status;
 
 use super::ownership::Ownership;
-use super::{Call, WriteOptions, decode, present, storage, strategy, write, written};
+use super::{Call, WriteOptions, decode, metadata, present, storage, strategy, write, written};
 use crate::{Body, Result};
 
 /// Answers an update.
@@ -17,14 +17,7 @@ pub(crate) async fn update(call: &mut Call, body: &Bytes) -> Result<Response<Bod
     let object = write::accept(call, decoded, options.validation)?;
     let owner = Ownership::update(call);
     let key = call.key();
-    let name = object::name(&object);
-    if name != &*key.name {
-        let url = &key.name;
-        return Err(Status::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({url})"
-        ))
-        .into());
-    }
+    metadata::check_name(object::name(&object), &key.name)?;
     let uid = object::uid(&object).to_owned();
     let version = object::resource_version(&object);
     if !version.is_empty() && version.parse::<u64>().is_err() {

@@ -223,6 +223,7 @@ async fn create_once(
     strategy::validate(&strategy, call, &draft, None, &mut errors);
     errors.splice(0..0, metadata::validate(&strategy, &resource, &draft));
     refuse_invalid(&resource, &name, &errors)?;
+    metadata::warn_of_finalizers(call, &draft, None);
     (strategy.admit)(call, &draft, None)?;
     if let Some(request) = &mut request {
         admit::validate(call, request, &mut draft).await?;
@@ -374,6 +375,7 @@ async fn update_once(
     strategy::validate(&strategy, call, &draft, Some(old), &mut judged);
     errors.extend(judged);
     refuse_invalid(&resource, &name, &errors)?;
+    metadata::warn_of_finalizers(call, &draft, Some(old));
     (strategy.admit)(call, &draft, Some(old))?;
     if let Some(request) = &mut request {
         admit::validate(call, request, &mut draft).await?;

@@ -4,7 +4,7 @@ use machinery::cel::Type;
 use machinery::field::{FieldError, Path};
 use serde_json::{Value, json};
 
-use super::{BASE, Strategy, items_mut, set_default, text};
+use super::{BASE, Strategy, items_mut, set_default, text, webhook_client};
 use crate::admission;
 use crate::resource::Call;
 
@@ -54,7 +54,7 @@ fn validate_webhooks(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldEr
             let detail = "the timeout value must be between 1 and 30 seconds";
             errors.push(FieldError::invalid(path.child("timeoutSeconds"), seconds, detail));
         }
-        client(&webhook["clientConfig"], &path.child("clientConfig"), &mut errors);
+        webhook_client::check(&webhook["clientConfig"], &path.child("clientConfig"), &mut errors);
         let versions = path.child("admissionReviewVersions");
         if is_empty(webhook, "admissionReviewVersions") {
             errors.push(FieldError::required(versions, "must specify one of v1, v1beta1"));
@@ -65,39 +65,6 @@ fn validate_webhooks(_: &Call, object: &Value, _: Option<&Value>) -> Vec<FieldEr
         conditions(webhook, &path, &mut errors);
     }
     errors
-}
-
-fn client(client: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    if client["url"].is_null() == client["service"].is_null() {
-        errors.push(FieldError::required(path.clone(), "exactly one of url or service is required"));
-        return;
-    }
-    if let Some(url) = client["url"].as_str() {
-        let parsed: Option<http::Uri> = url.parse().ok();
-        let wrong = match &parsed {
-            None => Some("url must be a valid URL"),
-            Some(url) if url.scheme_str() != Some("https") => Some("'https' is the only allowed URL scheme"),
-            Some(url) if url.host().is_none_or(str::is_empty) => Some("host must be specified"),
-            Some(url) if url.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
-                Some("user information is not permitted in the URL")
-            }
-            Some(uri) if uri.query().is_some() => Some("query parameters are not permitted in the URL"),
-            Some(_) if url.contains('#') => Some("fragments are not permitted in the URL"),
-            Some(_) => None,
-        };
-        errors.extend(wrong.map(|wrong| FieldError::invalid(path.child("url"), url, wrong)));
-        return;
-    }
-    let path = path.child("service");
-    for field in ["namespace", "name"] {
-        if text(client, &["service", field]).is_empty() {
-            errors.push(FieldError::required(path.child(field), ""));
-        }
-    }
-    if let Some(port) = client["service"]["port"].as_i64().filter(|port| !(1..=65535).contains(port)) {
-        let detail = "port is not valid: must be between 1 and 65535, inclusive";
-        errors.push(FieldError::invalid(path.child("port"), port, detail));
-    }
 }
 
 fn rules(object: &Value, field: &str, path: &Path, errors: &mut Vec<FieldError>) {

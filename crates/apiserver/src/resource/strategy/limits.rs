@@ -36,26 +36,57 @@ pub(super) fn validate(_: &Call, object: &Value, _: Option<&Value>) -> Vec<Field
     let mut errors = Vec::new();
     for (at, item) in object["spec"]["limits"].as_array().into_iter().flatten().enumerate() {
         let path = Path::new("spec.limits").index(at);
-        for (low, high, what) in [
-            ("min", "max", "min value"),
-            ("defaultRequest", "max", "default request value"),
-            ("default", "max", "default value"),
-            ("defaultRequest", "default", "default request value"),
+        shape(item, &path, &mut errors);
+        for (low, high, told, words) in [
+            ("min", "max", "min", ["min value", "max value"]),
+            ("min", "defaultRequest", "defaultRequest", ["min value", "default request value"]),
+            ("min", "default", "default", ["min value", "default value"]),
+            ("defaultRequest", "max", "defaultRequest", ["default request value", "max value"]),
+            ("default", "max", "default", ["default value", "max value"]),
+            ("defaultRequest", "default", "defaultRequest", ["default request value", "default value"]),
         ] {
             for (name, value) in item[low].as_object().into_iter().flatten() {
                 let Some(bound) = item[high].get(name) else { continue };
-                let path = path.child(low).key(name);
+                let path = path.child(told).key(name);
                 if amount(value) > amount(bound)
                     && !errors.iter().any(|error: &FieldError| error.path == path)
                 {
-                    let detail =
-                        format!("{what} {} is greater than {high} value {}", plain(value), plain(bound));
-                    errors.push(FieldError::invalid(path, value.clone(), detail));
+                    let (own, [low_words, high_words]) = (&item[told][name], words);
+                    let (value, bound) = (plain(value), plain(bound));
+                    let detail = format!("{low_words} {value} is greater than {high_words} {bound}");
+                    errors.push(FieldError::invalid(path, own.clone(), detail));
                 }
             }
         }
     }
     errors
+}
+
+/// What a limit of its type says, and what it cannot say.
+fn shape(item: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    let has = |field: &str| item[field].as_object().is_some_and(|amounts| !amounts.is_empty());
+    let kind = text(item, &["type"]);
+    for field in ["default", "defaultRequest"].into_iter().filter(|field| kind == "Pod" && has(field)) {
+        errors.push(FieldError::forbidden(path.child(field), "may not be specified when `type` is 'Pod'"));
+    }
+    if kind == "PersistentVolumeClaim" && item["min"]["storage"].is_null() && item["max"]["storage"].is_null()
+    {
+        let detail = "either minimum or maximum storage value is required, but neither was provided";
+        errors.push(FieldError::required(path.child("limits"), detail));
+    }
+    for (name, ratio) in item["maxLimitRequestRatio"].as_object().into_iter().flatten() {
+        let mut refuse = |detail: String| {
+            let at = path.child("maxLimitRequestRatio").key(name);
+            errors.push(FieldError::invalid(at, ratio.clone(), detail));
+        };
+        if amount(ratio) < 1.0 {
+            refuse(format!("ratio {} is less than 1", plain(ratio)));
+        }
+        let (min, max) = (amount(&item["min"][name]), amount(&item["max"][name]));
+        if min > 0.0 && max > 0.0 && amount(ratio) > max / min {
+            refuse(format!("ratio {} is greater than max/min = {:.6}", plain(ratio), max / min));
+        }
+    }
 }
 
 fn plain(value: &Value) -> &str {

@@ -17,13 +17,16 @@ mod namespace;
 mod node;
 mod pod;
 mod pod_admission;
+mod pod_resize;
 mod pod_spec;
+mod pod_together;
 mod pod_update;
 mod policy;
 mod rules;
 mod service;
 mod signing;
 mod storage;
+mod webhook_client;
 mod workload;
 
 use machinery::field::{FieldError, Problem};

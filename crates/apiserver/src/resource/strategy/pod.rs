@@ -7,7 +7,7 @@ use machinery::quantity::Quantity;
 use machinery::status::Status;
 use serde_json::{Value, json};
 
-use super::{BASE, Strategy, items_mut, pod_admission, pod_spec, pod_update, set_default, text};
+use super::{BASE, Strategy, items_mut, pod_admission, pod_resize, pod_spec, pod_update, set_default, text};
 use crate::Result;
 use crate::resource::Call;
 
@@ -122,11 +122,21 @@ fn validate(call: &Call, pod: &Value, old: Option<&Value>) -> Vec<FieldError> {
         }
         Some(old) => match call.sub() {
             "" => pod_update::validate(&pod["spec"], &old["spec"], &mut errors),
+            "resize" => pod_resize::validate(pod, old, &mut errors),
+            "status" => kept_class(pod, old, &mut errors),
             "ephemeralcontainers" => pod_update::validate_ephemeral(&pod["spec"], &old["spec"], &mut errors),
             _ => {}
         },
     }
     errors
+}
+
+/// The class follows from what the Pod asks for, which its status cannot change.
+fn kept_class(pod: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    let (now, before) = (text(pod, &["status", "qosClass"]), text(old, &["status", "qosClass"]));
+    if !before.is_empty() && now != before {
+        errors.push(FieldError::invalid(Path::new("status.qosClass"), now, "field is immutable"));
+    }
 }
 
 /// Returns the Pod `old` with the part that a subresource writes taken from `draft`.

@@ -7,7 +7,7 @@ use machinery::names;
 use machinery::quantity::Quantity;
 use serde_json::{Value, json};
 
-use super::{rules, set_default, text};
+use super::{pod_together, rules, set_default, text};
 
 /// Sets what depends on other fields of a Pod spec.
 pub(super) fn default_pod_spec(spec: &mut Value) {
@@ -79,6 +79,7 @@ pub(super) fn validate_pod_spec(spec: &Value, path: &Path, errors: &mut Vec<Fiel
     }
     ids(&spec["securityContext"], &path.child("securityContext"), errors);
     tolerations(spec, path, errors);
+    pod_together::check(spec, path, errors);
     rules::apply(rules::POD_SPEC, spec, None, path, errors);
     node_affinity(&spec["affinity"]["nodeAffinity"], &path.child("affinity").child("nodeAffinity"), errors);
 }
@@ -243,7 +244,8 @@ fn validate_container(container: &Value, path: &Path, volumes: &HashSet<&str>, e
     }
 }
 
-fn resources(resources: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+/// What a container asks for stays within what it is limited to.
+pub(super) fn resources(resources: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     for (name, request) in resources["requests"].as_object().into_iter().flatten() {
         let request = request.as_str().unwrap_or_default();
         let Some(limit) = resources["limits"].get(name).and_then(Value::as_str) else { continue };

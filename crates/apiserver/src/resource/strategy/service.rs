@@ -8,7 +8,7 @@ use machinery::object;
 use machinery::status::Status;
 use serde_json::{Value, json};
 
-use super::{BASE, Strategy, items_mut, set_default, text};
+use super::{BASE, Strategy, items_mut, rules, set_default, text};
 use crate::Result;
 use crate::resource::Call;
 use crate::resource::service::Allocator;
@@ -36,13 +36,17 @@ fn default(draft: &mut Value) {
     if text(spec, &["sessionAffinity"]) == "ClientIP" && spec["sessionAffinityConfig"].is_null() {
         spec["sessionAffinityConfig"] = json!({"clientIP": {"timeoutSeconds": 10800}});
     }
+    if matches!(text(spec, &["sessionAffinity"]), "" | "None") {
+        remove(spec, "sessionAffinityConfig");
+    }
     if kind == "ExternalName" {
         return;
     }
     set_default(spec, "internalTrafficPolicy", "Cluster");
     set_default(spec, "ipFamilies", json!(["IPv4"]));
     set_default(spec, "ipFamilyPolicy", "SingleStack");
-    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
+    let outside = spec["externalIPs"].as_array().is_some_and(|addresses| !addresses.is_empty());
+    if outside || matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
         set_default(spec, "externalTrafficPolicy", "Cluster");
     }
     if kind == "LoadBalancer" {
@@ -56,15 +60,30 @@ fn remove(value: &mut Value, name: &str) {
     }
 }
 
-fn prepare_create(_: &mut Call, draft: &mut Value) -> Result<()> {
+/// Tells of what a Service says in vain.
+fn warn(call: &mut Call, service: &Value) {
+    let spec = &service["spec"];
+    if !text(spec, &["externalName"]).is_empty() && text(spec, &["type"]) != "ExternalName" {
+        call.warn("spec.externalName is ignored when spec.type is not \"ExternalName\"");
+    }
+    let outside = spec["externalIPs"].as_array().is_some_and(|addresses| !addresses.is_empty());
+    if outside && text(spec, &["clusterIP"]) == "None" {
+        call.warn("spec.externalIPs is ignored for headless services");
+    }
+}
+
+fn prepare_create(call: &mut Call, draft: &mut Value) -> Result<()> {
+    warn(call, draft);
     draft["status"] = json!({"loadBalancer": {}});
     Ok(())
 }
 
 /// An update that leaves out what was allocated keeps it; a change of type gives back what the new one has not.
-fn prepare_update(_: &mut Call, draft: &mut Value, old: &Value) -> Result<()> {
+fn prepare_update(call: &mut Call, draft: &mut Value, old: &Value) -> Result<()> {
+    warn(call, draft);
     let (kind, before) = (text(draft, &["spec", "type"]).to_owned(), text(old, &["spec", "type"]).to_owned());
     let spec = &mut draft["spec"];
+    give_back(spec, &old["spec"]);
     if kind == "ExternalName" {
         if before != kind {
             for name in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
@@ -95,14 +114,32 @@ fn prepare_update(_: &mut Call, draft: &mut Value, old: &Value) -> Result<()> {
             _ => {}
         }
     }
-    if !wants_node_ports {
-        for name in ["externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts"] {
-            if before != kind {
+    Ok(())
+}
+
+/// Takes from a Service what came with its former type or policy, unless the same request sets it anew.
+fn give_back(spec: &mut Value, old: &Value) {
+    let (kind, before) = (text(spec, &["type"]).to_owned(), text(old, &["type"]));
+    let kept = |spec: &Value, name: &str| spec[name] == old[name];
+    if kind != before && kind != "LoadBalancer" {
+        for name in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
+            if kept(spec, name) {
                 remove(spec, name);
             }
         }
     }
-    Ok(())
+    let outside = spec["externalIPs"].as_array().is_some_and(|addresses| !addresses.is_empty());
+    let reachable = matches!(kind.as_str(), "NodePort" | "LoadBalancer") || kind == "ClusterIP" && outside;
+    if !reachable && kept(spec, "externalTrafficPolicy") {
+        remove(spec, "externalTrafficPolicy");
+    }
+    if rules::checked_locally(old) {
+        if !rules::checked_locally(spec) && kept(spec, "healthCheckNodePort") {
+            remove(spec, "healthCheckNodePort");
+        } else if rules::checked_locally(spec) && spec["healthCheckNodePort"].as_i64().unwrap_or(0) == 0 {
+            spec["healthCheckNodePort"] = old["healthCheckNodePort"].clone();
+        }
+    }
 }
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
@@ -169,6 +206,21 @@ fn validate(call: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError>
 fn validate_families(spec: &Value, headless: bool, path: &Path, errors: &mut Vec<FieldError>) {
     let families = spec["ipFamilies"].as_array().cloned().unwrap_or_default();
     let policy = text(spec, &["ipFamilyPolicy"]);
+    const KNOWN: [&str; 2] = ["IPv4", "IPv6"];
+    let mut wrong = Vec::new();
+    for (at, family) in families.iter().enumerate() {
+        let at_path = path.child("ipFamilies").index(at);
+        let name = family.as_str().unwrap_or_default();
+        if !KNOWN.contains(&name) {
+            wrong.push(FieldError::not_supported(at_path, name, KNOWN));
+        } else if families[..at].contains(family) {
+            wrong.push(FieldError::duplicate(at_path, name));
+        }
+    }
+    if !wrong.is_empty() {
+        errors.extend(wrong);
+        return;
+    }
     if families.len() > 1 && policy == "SingleStack" {
         let detail = "must be RequireDualStack or PreferDualStack when multiple ipFamilies are specified";
         errors.push(FieldError::invalid(path.child("ipFamilyPolicy"), policy, detail));
@@ -255,7 +307,10 @@ fn address(call: &Call, draft: &mut Value, old: Option<&Value>, name: &str) -> R
         given => {
             let refuse =
                 |detail: &str| refuse_field(&call.resource.gvk, name, "spec.clusterIPs", vec![given], detail);
-            let parsed: Ipv4Addr = given.parse().map_err(|_| refuse("must be a valid IP address"))?;
+            let parsed: Ipv4Addr = given.parse().map_err(|_| {
+                let (path, detail) = ("spec.clusterIPs[0]", "must be a valid IP address");
+                refuse_field(&call.resource.gvk, name, path, given, detail)
+            })?;
             if !allocator.contains(parsed) {
                 let network = allocator.network();
                 return Err(refuse(&format!(

@@ -4,7 +4,7 @@ use machinery::field::{FieldError, Path};
 use machinery::names;
 use serde_json::Value;
 
-use super::super::text;
+use super::super::{text, webhook_client};
 
 const STRATEGIES: [&str; 2] = ["None", "Webhook"];
 
@@ -30,23 +30,10 @@ pub(super) fn check(conversion: &Value, errors: &mut Vec<FieldError>) {
         }
         return;
     }
-    let (url, service) = (&client["url"], &client["service"]);
     if client.is_null() {
         errors.push(FieldError::required(client_at, "required when strategy is set to Webhook"));
-    } else if url.is_null() == service.is_null() {
-        errors.push(FieldError::required(client_at, "exactly one of url or service is required"));
-    } else if let Some(url) = url.as_str() {
-        if !url.starts_with("https://") {
-            let detail = "'https' is the only allowed URL scheme";
-            errors.push(FieldError::invalid(client_at.child("url"), url, detail));
-        }
     } else {
-        for field in ["name", "namespace"] {
-            if text(service, &[field]).is_empty() {
-                let detail = format!("service {field} is required");
-                errors.push(FieldError::required(client_at.child("service").child(field), detail));
-            }
-        }
+        webhook_client::check(client, &client_at, errors);
     }
     versions(&webhook["conversionReviewVersions"], &versions_at, errors);
 }

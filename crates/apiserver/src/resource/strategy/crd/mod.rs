@@ -1,10 +1,10 @@
 //! CustomResourceDefinitions: defaults, rules, and the first status.
 
 mod conversion;
+mod names;
 mod version;
 
 use machinery::field::{FieldError, Path};
-use machinery::names;
 use machinery::object;
 use serde_json::{Value, json};
 
@@ -26,6 +26,10 @@ fn default(draft: &mut Value) {
         }
     }
     set_default(spec, "conversion", json!({"strategy": "None"}));
+    // Whoever empties the list does not unmake that objects are stored in the version of now.
+    if draft["status"]["storedVersions"].as_array().is_some_and(Vec::is_empty) {
+        draft["status"]["storedVersions"] = storage_versions(draft).into();
+    }
 }
 
 fn prepare_create(_: &mut Call, draft: &mut Value) -> Result<()> {
@@ -74,11 +78,16 @@ fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let detail = "should be a domain with at least one dot";
         errors.push(FieldError::invalid(spec.child("group"), group, detail));
     }
+    if old.is_none_or(|old| approval(old).is_none()) {
+        errors.extend(approval(object));
+    }
     let scope = text(object, &["spec", "scope"]);
-    if !matches!(scope, "Namespaced" | "Cluster") {
+    if scope.is_empty() {
+        errors.push(FieldError::required(spec.child("scope"), ""));
+    } else if !matches!(scope, "Namespaced" | "Cluster") {
         errors.push(FieldError::not_supported(spec.child("scope"), scope, ["Cluster", "Namespaced"]));
     }
-    validate_names(object, &spec.child("names"), &mut errors);
+    names::check(&object["spec"]["names"], &spec.child("names"), &mut errors);
     if object["spec"]["preserveUnknownFields"] == true {
         let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         errors.push(FieldError::invalid(spec.child("preserveUnknownFields"), true, detail));
@@ -86,12 +95,12 @@ fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     if storage_versions(object).len() != 1 {
         let detail = "must have exactly one version marked as storage version";
         errors.push(FieldError::invalid(spec.child("versions"), object["spec"]["versions"].clone(), detail));
+    }
+    let unclear = old.is_none() && storage_versions(object).len() != 1;
+    if unclear || object["status"]["storedVersions"].as_array().is_none_or(Vec::is_empty) {
         let stored = object["status"]["storedVersions"].clone();
-        errors.push(FieldError::invalid(
-            Path::new("status.storedVersions"),
-            stored,
-            "must have the one storage version",
-        ));
+        let detail = "must have the one storage version";
+        errors.push(FieldError::invalid(Path::new("status.storedVersions"), stored, detail));
     }
     let mut seen = Vec::new();
     let single = versions(object).count() == 1;
@@ -106,10 +115,11 @@ fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         // Clients know what all versions share (and a single version shares everything) as fields of the spec.
         version::rest(version, if single { &spec } else { &path }, single, &mut errors);
         let name = text(version, &["name"]);
-        if seen.contains(&name) {
-            errors.push(FieldError::duplicate(path.child("name"), name));
-        }
         seen.push(name);
+    }
+    if (1..seen.len()).any(|at| seen[..at].contains(&seen[at])) {
+        let given = object["spec"]["versions"].clone();
+        errors.push(FieldError::invalid(spec.child("versions"), given, "must contain unique version names"));
     }
     conversion::check(&object["spec"]["conversion"], &mut errors);
     if let Some(old) = old {
@@ -118,22 +128,29 @@ fn validate(_: &Call, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors
 }
 
-fn validate_names(object: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    for field in ["plural", "singular", "kind", "listKind"] {
-        let value = text(object, &["spec", "names", field]);
-        if value.is_empty() {
-            errors.push(FieldError::required(path.child(field), ""));
-            continue;
-        }
-        for wrong in names::dns_1035_label(&value.to_lowercase()) {
-            errors.push(FieldError::invalid(path.child(field), value, wrong));
-        }
+/// Says that a definition in a group of Kubernetes itself lacks the approval that such a definition has.
+fn approval(object: &Value) -> Option<FieldError> {
+    const APPROVED: &str = "api-approved.kubernetes.io";
+    let group = text(object, &["spec", "group"]);
+    let ours =
+        |domain: &str| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    if !ours("k8s.io") && !ours("kubernetes.io") {
+        return None;
     }
-    let kind = text(object, &["spec", "names", "kind"]);
-    if !kind.is_empty() && kind == text(object, &["spec", "names", "listKind"]) {
-        let detail = "kind and listKind may not be the same";
-        errors.push(FieldError::invalid(path.child("listKind"), kind, detail));
+    let (path, given) = (
+        Path::new("metadata.annotations").key(APPROVED),
+        text(object, &["metadata", "annotations", APPROVED]),
+    );
+    let is_url =
+        || given.parse::<http::Uri>().is_ok_and(|url| url.scheme().is_some() && url.host().is_some());
+    if given.is_empty() {
+        let detail = format!(
+            "protected groups must have approval annotation {APPROVED:?}, see https://github.com/kubernetes/enhancements/pull/1111"
+        );
+        return Some(FieldError::required(path, detail));
     }
+    let detail = "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a URL or a reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111";
+    (!given.starts_with("unapproved") && !is_url()).then(|| FieldError::invalid(path, given, detail))
 }
 
 fn validate_change(object: &Value, old: &Value, versions: &[&str], errors: &mut Vec<FieldError>) {
@@ -142,8 +159,8 @@ fn validate_change(object: &Value, old: &Value, versions: &[&str], errors: &mut 
     {
         let (now, before) = (text(object, path), text(old, path));
         if now != before {
-            if path.last() == Some(&"plural") {
-                // The name is bound to the plural, so the first complaint would only confuse.
+            if matches!(path.last(), Some(&("plural" | "group"))) {
+                // The name is bound to both, so the first complaint would only confuse.
                 errors.retain(|error| error.path.as_str() != "metadata.name");
             }
             errors.push(FieldError::invalid(Path::new(path.join(".")), now, "field is immutable"));

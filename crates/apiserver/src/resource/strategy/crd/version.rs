@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::super::text;
 
+const COLUMN_FORMATS: [&str; 8] =
+    ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 /// Most fields that selectors may name.
 const SELECTABLE: usize = 8;
@@ -32,6 +34,14 @@ pub(super) fn rest(version: &Value, path: &Path, single: bool, errors: &mut Vec<
         let path = if single { path.child("versions").index(0) } else { path.clone() };
         errors.push(FieldError::invalid(path.child("name"), name, wrong));
     }
+    // Where the warning stands is not shared, also where there is one version only.
+    let whole = if single { Path::new("spec.versions").index(0) } else { path.clone() };
+    if let Some(warning) = version["deprecationWarning"].as_str() {
+        let path = whole.child("deprecationWarning");
+        for wrong in wrong_warning(warning, version["deprecated"] == true) {
+            errors.push(FieldError::invalid(path.clone(), warning, wrong));
+        }
+    }
     for (index, column) in version["additionalPrinterColumns"].as_array().into_iter().flatten().enumerate() {
         let path = path.child("additionalPrinterColumns").index(index);
         let kind = text(column, &["type"]);
@@ -44,6 +54,11 @@ pub(super) fn rest(version: &Value, path: &Path, single: bool, errors: &mut Vec<
             let detail = format!("must be one of {}", COLUMN_TYPES.join(","));
             errors.push(FieldError::invalid(path.child("type"), kind, detail));
         }
+        let format = text(column, &["format"]);
+        if !format.is_empty() && !COLUMN_FORMATS.contains(&format) {
+            let detail = format!("must be one of {}", COLUMN_FORMATS.join(","));
+            errors.push(FieldError::invalid(path.child("format"), format, detail));
+        }
         let json_path = text(column, &["jsonPath"]);
         if json_path.is_empty() {
             errors.push(FieldError::required(path.child("JSONPath"), ""));
@@ -54,6 +69,26 @@ pub(super) fn rest(version: &Value, path: &Path, single: bool, errors: &mut Vec<
     }
     selectable(version, &path.child("selectableFields"), errors);
     scale(&version["subresources"]["scale"], &path.child("subresources").child("scale"), errors);
+}
+
+/// What is wrong with words that go into a header of each answer.
+fn wrong_warning(warning: &str, deprecated: bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if !deprecated {
+        wrong.push("can only be set for deprecated versions".to_owned());
+    }
+    if warning.is_empty() {
+        wrong.push("must not be empty".to_owned());
+    }
+    if warning.len() > 256 {
+        wrong.push("must be <= 256 characters long".to_owned());
+    }
+    if let Some((at, _)) = warning.char_indices().find(|(_, c)| c.is_control()) {
+        wrong.push(format!(
+            "must only contain printable UTF-8 characters; non-printable character found at index {at}"
+        ));
+    }
+    wrong
 }
 
 fn selectable(version: &Value, path: &Path, errors: &mut Vec<FieldError>) {

@@ -147,6 +147,7 @@ const SCOPES: Rule = Words(&[
 const QUOTA: &[Row] = &[
     Row("spec.hard?", &[Holds(quota_names)]),
     Row("spec.hard{}", &[Amount { strictly: false }]),
+    Row("spec", &[Holds(super::quota::check)]),
     Row("spec.scopes", &[Holds(same_scopes)]),
     Row("spec.scopeSelector?.matchExpressions[].scopeName", &[SCOPES]),
     Row("spec.scopeSelector?.matchExpressions[]", &[Holds(scope)]),
@@ -280,6 +281,7 @@ const BINDING: &[Row] = &[Row("spec.matchResources?", &[All(SELECTORS)])];
 const SELECTORS: &[Row] = &[Row("namespaceSelector?", &[SELECTOR]), Row("objectSelector?", &[SELECTOR])];
 
 const SERVICE: &[Row] = &[
+    Row("", &[Holds(super::service::check)]),
     Row("spec.selector?", &[LABELS]),
     Row("spec.ports[].name?", &[Name(names::dns_label)]),
     Row("spec.ports[].targetPort?", &[Holds(named_target)]),
@@ -287,7 +289,7 @@ const SERVICE: &[Row] = &[
     Row("spec.sessionAffinity", &[Required(""), Words(&["ClientIP", "None"])]),
     Row("spec.sessionAffinityConfig?.clientIP?.timeoutSeconds?", &[Rule::Between(1, 86_400)]),
     Row("spec.externalIPs[]", &[Name(|text| shape::endpoint_address(text, None))]),
-    Row("spec.externalName?", &[Name(names::dns_subdomain)]),
+    Row("spec.externalName?", &[Name(|name| names::dns_subdomain(name.strip_suffix('.').unwrap_or(name)))]),
     Row("spec.externalTrafficPolicy?", &[Words(&["Cluster", "Local"])]),
     Row("spec.internalTrafficPolicy?", &[Words(&["Cluster", "Local"])]),
     Row("spec.loadBalancerClass?", &[Name(names::qualified_name)]),

@@ -12,6 +12,8 @@ mod event;
 mod networking;
 mod persistent;
 mod pod;
+mod quota;
+mod service;
 mod shape;
 mod signing;
 mod status;
@@ -27,6 +29,7 @@ pub(super) use autoscaling::default as default_autoscaler;
 pub(super) use event::check as check_event;
 pub(super) use networking::default_class;
 pub(super) use pod::SPEC as POD_SPEC;
+pub(super) use service::checked_locally;
 
 /// A field and what holds for it. The first rule that is broken is told; another table leaves the rest to be judged.
 pub(super) struct Row(&'static str, &'static [Rule]);
