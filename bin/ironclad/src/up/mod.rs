@@ -114,16 +114,19 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
     let settled = node::settle(arguments, layout)?;
     let mut plane = ControlPlane::start(arguments, layout, &effects, nodes.clone(), &stop).await?;
     plane.furnish(&effects).await?;
+    let accelerator = match accelerator {
+        Some(chosen) => Some(chosen.await.context("choosing an accelerator broke off")?),
+        // What machines need is for the nodes that may join to say.
+        None => None,
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    plane.install(installation::kubevirt(accelerator), &effects, &stop, &mut tasks).await?;
     tracing::info!(address = %plane.address, kubeconfig = %layout.kubeconfig().display(), "the API is ready");
     report.ready();
     let giving = memory::give_back(effects.clock.clone());
     tokio::spawn(stop.clone().run_until_cancelled_owned(giving));
 
-    let mut tasks = tokio::task::JoinSet::new();
     if let Some(accelerator) = accelerator {
-        let accelerator = accelerator.await.context("choosing an accelerator broke off")?;
-        let kubevirt = installation::kubevirt(Some(accelerator));
-        plane.install(kubevirt, &effects, &stop, &mut tasks).await?;
         plane.controllers(accelerator == Accelerator::Tcg, arguments.node_life, &effects, &stop, &mut tasks);
         let first = node::networks(arguments)?.into_iter().flatten().next();
         if first.is_none_or(network::Cidr::has_room_for_name_server) {
@@ -131,8 +134,6 @@ async fn serve(arguments: &UpArgs, layout: &Layout, report: &mut detach::Report)
         }
         node::start(settled, accelerator, &plane, &effects, &nodes, &stop, &mut tasks)?;
     } else {
-        // What machines need is for the nodes that may join to say.
-        plane.install(installation::kubevirt(None), &effects, &stop, &mut tasks).await?;
         plane.controllers(false, arguments.node_life, &effects, &stop, &mut tasks);
     }
     let ended = tokio::select! {
