@@ -1,13 +1,12 @@
 //! Ports of Services on the node, carried by sockets: for nodes without root.
 //!
 //! A listener for each TCP port accepts on every address of the host and carries each connection to one of the ready
-//! Pods, in turn. Addresses of Services and policies need a packet filter; whoever makes such an object is told.
+//! Pods, in turn; while none is ready, the port is closed. Addresses of Services and policies need a packet filter; whoever makes such an object is told.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use effects::Clock;
@@ -21,7 +20,8 @@ use kube_ext::{
 use parking_lot::Mutex;
 use plan::traffic;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::view;
 
@@ -48,23 +48,8 @@ pub trait Dial: Send + Sync {
     async fn dial(&self, target: &Target) -> io::Result<std::net::TcpStream>;
 }
 
-/// Where connections to one port of the node go.
-#[derive(Clone, Default)]
-struct Route {
-    targets: Arc<Mutex<Vec<Target>>>,
-    next: Arc<AtomicUsize>,
-}
-
-impl Route {
-    fn choose(&self) -> Option<Target> {
-        let targets = self.targets.lock();
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        targets.get(turn.checked_rem(targets.len())?).cloned()
-    }
-}
-
-/// Open ports of one Service.
-type Ports = BTreeMap<u16, (Route, Listener)>;
+/// Open ports of one Service, each with the Pods behind it. A port ends with its sender, and its connections with it.
+type Ports = BTreeMap<u16, watch::Sender<Vec<Target>>>;
 
 struct Carrier {
     node: String,
@@ -73,17 +58,7 @@ struct Carrier {
     recorder: Recorder,
     services: Cache<v1::Service>,
     slices: Cache<EndpointSlice>,
-    /// Listeners by port; what accepts ends with the handle.
     open: Mutex<BTreeMap<Key, Ports>>,
-}
-
-/// A task that accepts connections; dropping it closes the port and ends them.
-struct Listener(AbortHandle);
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Adds the agent's work to `tasks`.
@@ -136,7 +111,8 @@ pub(crate) fn start(
             async move {
                 let mut accepting = accepting.lock().await;
                 while accepting.try_join_next().is_some() {}
-                Ok::<_, ApiError>(carrier.bring(&key, &mut accepting).await)
+                carrier.bring(&key, &mut accepting);
+                Ok::<_, ApiError>(None)
             }
         })
         .await;
@@ -184,43 +160,35 @@ fn warn_of_policies(context: &Context, node: &str, recorder: &Recorder, tasks: &
 }
 
 impl Carrier {
-    /// Opens and closes ports until they are what the Service asks for.
-    async fn bring(&self, key: &Key, accepting: &mut JoinSet<()>) -> Option<Duration> {
+    /// Begins and ends ports until they are what the Service asks for, and tells them of their Pods.
+    fn bring(self: &Arc<Self>, key: &Key, accepting: &mut JoinSet<()>) {
         let wanted = self.services.get(key).map(|service| self.routes(key, &service)).unwrap_or_default();
-        let mut again = None;
         let mut known = self.open.lock().remove(key).unwrap_or_default();
-        let mut open = BTreeMap::new();
+        let mut open = Ports::new();
         for (port, targets) in wanted {
-            if let Some((route, listener)) = known.remove(&port) {
-                *route.targets.lock() = targets;
-                open.insert(port, (route, listener));
-                continue;
-            }
-            match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await {
-                Ok(listener) => {
-                    let route = Route::default();
-                    *route.targets.lock() = targets;
-                    let handle = accepting.spawn(accept(
-                        listener,
-                        route.clone(),
-                        Arc::clone(&self.dial),
-                        Arc::clone(&self.clock),
-                    ));
-                    open.insert(port, (route, Listener(handle)));
-                }
-                Err(error) => {
-                    self.tell(key, "PortUnavailable", &format!(
+            let pods = known.remove(&port).unwrap_or_else(|| {
+                let (pods, told) = watch::channel(Vec::new());
+                let (carrier, key) = (Arc::clone(self), key.clone());
+                let unavailable = move |error: &io::Error| {
+                    carrier.tell(&key, "PortUnavailable", &format!(
                         "port {port} of {} cannot be opened: {error}; choose another nodePort, or free it",
-                        self.node
+                        carrier.node
                     ));
-                    again = Some(AGAIN);
-                }
-            }
+                };
+                let (dial, clock) = (Arc::clone(&self.dial), Arc::clone(&self.clock));
+                accepting.spawn(serve(port, told, dial, clock, unavailable));
+                pods
+            });
+            pods.send_if_modified(|now| {
+                let changed = *now != targets;
+                *now = targets;
+                changed
+            });
+            open.insert(port, pods);
         }
         if !open.is_empty() {
             self.open.lock().insert(key.clone(), open);
         }
-        again
     }
 
     /// Returns the TCP ports of the node that a Service asks for, with the ready Pods behind each.
@@ -263,27 +231,75 @@ fn targets(slice: &EndpointSlice, name: &str, node: &str) -> Vec<Target> {
     pods.map(|pod| Target { pod, port }).collect()
 }
 
-/// Accepts connections for ever and carries each to a Pod. They end with this task.
-async fn accept(listener: TcpListener, route: Route, dial: Arc<dyn Dial>, clock: Arc<dyn Clock>) {
+/// Carries connections to a port of the node until nobody tells it of Pods any more.
+///
+/// The port is open while there is a Pod to carry to: whoever calls before there is one, or when none is left, is refused.
+/// What is carried by then goes on.
+async fn serve(
+    port: u16,
+    mut pods: watch::Receiver<Vec<Target>>,
+    dial: Arc<dyn Dial>,
+    clock: Arc<dyn Clock>,
+    unavailable: impl Fn(&io::Error),
+) {
     let mut carried = JoinSet::new();
+    let mut listener = None;
+    let mut turn = 0_usize;
     loop {
+        let mut pause = None;
+        if pods.borrow_and_update().is_empty() {
+            listener = None;
+        } else if listener.is_none() {
+            match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await {
+                Ok(opened) => listener = Some(opened),
+                Err(error) => {
+                    unavailable(&error);
+                    pause = Some(AGAIN);
+                }
+            }
+        }
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            changed = pods.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
             Some(_) = carried.join_next() => continue,
+            () = wait(&*clock, pause) => continue,
+            accepted = accept(listener.as_ref()) => accepted,
         };
         let Ok((client, _)) = accepted else {
             // Out of descriptors, most likely.
             clock.sleep(BREATH).await;
             continue;
         };
-        // Without a Pod the connection ends here, as it would be refused.
-        let Some(target) = route.choose() else { continue };
+        turn = turn.wrapping_add(1);
+        let chosen = {
+            let pods = pods.borrow();
+            turn.checked_rem(pods.len()).and_then(|turn| pods.get(turn)).cloned()
+        };
+        // The last Pod went this very moment.
+        let Some(target) = chosen else { continue };
         let dial = Arc::clone(&dial);
         carried.spawn(async move {
             if let Err(error) = carry(client, &target, &*dial).await {
                 tracing::debug!(?target, %error, "a connection to a Service ended");
             }
         });
+    }
+}
+
+/// Accepts a connection; waits for ever while the port is closed.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn wait(clock: &dyn Clock, pause: Option<Duration>) {
+    match pause {
+        Some(pause) => clock.sleep(pause).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -295,4 +311,65 @@ async fn carry(mut client: TcpStream, target: &Target, dial: &dyn Dial) -> io::R
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     tokio::io::copy_bidirectional_with_sizes(&mut client, &mut server, CARRIED, CARRIED).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use effects::SystemClock;
+
+    use super::*;
+
+    /// Leads every connection to a listener of the test.
+    struct To(SocketAddr);
+
+    #[async_trait::async_trait]
+    impl Dial for To {
+        async fn dial(&self, _: &Target) -> io::Result<std::net::TcpStream> {
+            std::net::TcpStream::connect(self.0)
+        }
+    }
+
+    fn free_port() -> u16 {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        listener.local_addr().unwrap().port()
+    }
+
+    /// Tries until the port is open, or closed.
+    async fn connect(port: u16, open: bool) -> Option<std::net::TcpStream> {
+        for _ in 0..1000 {
+            let connected = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+            if connected.is_ok() == open {
+                return connected.ok();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the port is to be open: {open}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_port_is_open_while_there_is_a_pod_and_connections_outlive_that() {
+        let guest = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let dial = Arc::new(To(guest.local_addr().unwrap()));
+        let port = free_port();
+        let (pods, told) = watch::channel(Vec::new());
+        let serving = tokio::spawn(serve(port, told, dial, Arc::new(SystemClock), |error| panic!("{error}")));
+        connect(port, false).await;
+
+        pods.send_replace(vec![Target { pod: "p".to_owned(), port: 22 }]);
+        let mut client = connect(port, true).await.unwrap();
+        let (mut server, _) = guest.accept().unwrap();
+        pods.send_replace(Vec::new());
+        connect(port, false).await;
+        client.write_all(b"still here").unwrap();
+        let mut heard = [0; 10];
+        server.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"still here");
+
+        pods.send_replace(vec![Target { pod: "q".to_owned(), port: 22 }]);
+        connect(port, true).await.unwrap();
+        drop(pods);
+        serving.await.unwrap();
+    }
 }
