@@ -26,6 +26,12 @@ pub fn launcher_pod(instance: &str, uid: &str) -> String {
     format!("virt-launcher-{instance}-{}", suffix(uid))
 }
 
+/// Returns what clients know as `generateName` of an object whose name was made here: all but the suffix. That the name is
+/// the same in each attempt keeps a controller that was killed from making two.
+pub fn generate_name(name: &str) -> Option<String> {
+    name.get(..name.len().checked_sub(5)?).filter(|base| !base.is_empty()).map(str::to_owned)
+}
+
 /// Returns the name of the ControllerRevision that keeps a machine's specification.
 pub fn machine_revision(machine_uid: &str, generation: i64) -> String {
     format!("revision-start-vm-{machine_uid}-{generation}")
@@ -58,6 +64,8 @@ mod tests {
         let name = launcher_pod("web", "0b7c");
         assert_eq!(name, launcher_pod("web", "0b7c"));
         assert_ne!(name, launcher_pod("web", "0b7d"));
+        assert_eq!(generate_name(&name).as_deref(), Some("virt-launcher-web-"));
+        assert_eq!(generate_name(&replica("web", "0b7c", 1, 0)).as_deref(), Some("web"));
         assert!(launcher_pod(&"x".repeat(63), "u").len() <= LONGEST);
         let name = replica("web", "0b7c", 1, 0);
         assert!(name.starts_with("web") && name.len() == 8, "{name}");

@@ -4,6 +4,7 @@ use api::kubevirt::v1::{VirtualMachineInstance, VirtualMachineInstanceReplicaSet
 use k8s_openapi::Resource as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
+use crate::name;
 use crate::vmi::template;
 
 /// Makes the instance `name` of a set. Of the template's metadata only labels and annotations count.
@@ -17,5 +18,7 @@ pub fn instance(set: &VirtualMachineInstanceReplicaSet, name: &str) -> VirtualMa
         name: meta.name.clone().unwrap_or_default(),
         uid: meta.uid.clone().unwrap_or_default(),
     };
-    template::instance(&set.spec.template, name, meta.namespace.as_deref(), owner)
+    let mut made = template::instance(&set.spec.template, name, meta.namespace.as_deref(), owner);
+    made.metadata.generate_name = name::generate_name(name);
+    made
 }
