@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use e2e::control_plane;
 use e2e::requests::{Answer, Identity, Question, ask};
 use kit::Installation;
+use serde_json::Value;
 
 /// Verb by method, as Kubernetes reads paths that name an object.
 const METHODS: [(&str, &str); 5] =
@@ -125,7 +126,59 @@ fn every_subresource_is_open_to_the_roles_that_the_reference_opens_it_to() {
     }
     assert!(complaints.is_empty(), "of {} requests:\n{complaints}", cases.len());
 
+    nothing_is_left_out(&installation);
+    what_is_nobodys_is_open(&installation);
     objects_are_theirs_alone(&installation, &token("one", "editor"));
+}
+
+/// Holds the table to what the server says that there is: a new path needs its line.
+fn nothing_is_left_out(installation: &Installation) {
+    let listed =
+        installation.kubectl(&["get", "--raw", "/apis/subresources.kubevirt.io/v1"]).expect("a list");
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let known: Vec<&str> = PATHS.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    let names: Vec<&str> = listed["resources"]
+        .as_array()
+        .expect("resources")
+        .iter()
+        .filter_map(|resource| resource["name"].as_str())
+        .collect();
+    assert!(names.len() > 20, "{listed}");
+    for name in names {
+        let path = name.replacen('/', "/v/", 1);
+        let is_there = known.iter().any(|known| {
+            known.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with("/9"))
+        });
+        assert!(is_there, "{name} has no line in the table of rights");
+    }
+}
+
+/// What belongs to the installation: `kubevirt.io:default` gives two of its paths to everybody who is known.
+fn what_is_nobodys_is_open(installation: &Installation) {
+    let user = |name: &str| Identity::User(name.to_owned());
+    let table = [
+        ("version", user("stranger"), 200),
+        ("version", user("v-one"), 200),
+        ("version", Identity::Administrator, 200),
+        ("version", Identity::Nobody, 401),
+        ("guestfs", user("stranger"), 200),
+        ("guestfs", Identity::Nobody, 401),
+        ("healthz", user("stranger"), 403),
+        ("healthz", user("a-one"), 403),
+        ("healthz", Identity::Administrator, 200),
+        ("start-cluster-profiler", user("a-one"), 403),
+        ("dump-cluster-profiler", user("stranger"), 403),
+    ];
+    let question = |path: &str, identity: &Identity| Question {
+        identity: identity.clone(),
+        method: "GET",
+        path: format!("/apis/subresources.kubevirt.io/v1/{path}"),
+        body: String::new(),
+    };
+    let questions: Vec<Question> = table.iter().map(|(path, who, _)| question(path, who)).collect();
+    for ((path, who, expected), answer) in table.iter().zip(ask(installation, &questions)) {
+        assert_eq!(answer.code, *expected, "{path} for {who:?}: {}", answer.body);
+    }
 }
 
 fn case(
