@@ -18,7 +18,9 @@ use super::collection;
 pub struct Service {
     /// Namespace and name.
     pub name: String,
-    /// Addresses that it is reached at from Pods and the node.
+    /// The address that the cluster gave it, and nobody else has.
+    pub cluster_ip: Option<Ipv4Addr>,
+    /// Addresses that it is reached at from Pods and the node: that one, and what its owner wrote down.
     pub addresses: Vec<Ipv4Addr>,
     /// Ports.
     pub ports: Vec<Port>,
@@ -76,6 +78,7 @@ impl Service {
         let name = |name: &Option<String>| name.clone().unwrap_or_default();
         Some(Self {
             name: format!("{}/{}", name(&meta.namespace), name(&meta.name)),
+            cluster_ip: cluster_ip.parse().ok(),
             addresses: addresses.into_iter().collect(),
             ports: spec
                 .ports
@@ -133,8 +136,12 @@ fn endpoints(slices: &[&EndpointSlice], port: &str, protocol: &str, node: &str) 
 
 /// Writes the table of Services; empty when there is nothing to serve. `pods` are the addresses of all Pods, `links` the
 /// names of the links that lead to this node's, as a pattern that ends in `*`.
+///
+/// An address that a Service's owner wrote down and that belongs to a Pod or another Service stays theirs: whoever may make
+/// Services would have the traffic of others. Of several that name the same one, the first has it.
 pub fn services(services: &[Service], pods: &BTreeSet<Ipv4Addr>, links: &str) -> String {
-    let mut table = Table::default();
+    let given = services.iter().filter_map(|service| service.cluster_ip);
+    let mut table = Table { others: given.chain(pods.iter().copied()).collect(), ..Table::default() };
     for service in services {
         for port in &service.ports {
             table.add(service, port);
@@ -154,6 +161,10 @@ struct Table {
     refused_node_ports: Vec<String>,
     own: BTreeSet<Ipv4Addr>,
     remote: BTreeSet<Ipv4Addr>,
+    /// Addresses that belong to somebody: of Pods, and those that the cluster gave to Services.
+    others: BTreeSet<Ipv4Addr>,
+    /// Keys that are in a map or a set; one that is there twice would have the whole table refused.
+    known: BTreeSet<String>,
 }
 
 impl Table {
@@ -161,6 +172,10 @@ impl Table {
         let inside = self.chain(service, port, &port.inside);
         for address in &service.addresses {
             let key = format!("{address} . {} . {}", port.protocol, port.number);
+            let is_own = service.cluster_ip == Some(*address) || !self.others.contains(address);
+            if !is_own || !self.known.insert(key.clone()) {
+                continue;
+            }
             match &inside {
                 Some(chain) => self.addresses.push(format!("{key} : goto {chain}")),
                 None => self.refused.push(key),
@@ -170,6 +185,9 @@ impl Table {
         let outside =
             if port.outside == port.inside { inside } else { self.chain(service, port, &port.outside) };
         let key = format!("{} . {number}", port.protocol);
+        if !self.known.insert(key.clone()) {
+            return;
+        }
         match outside {
             Some(chain) => self.node_ports.push(format!("{key} : goto {chain}")),
             None => self.refused_node_ports.push(key),

@@ -56,6 +56,31 @@ fn headless_services_have_no_rules_and_one_without_pods_refuses() {
     assert!(rules(empty, &[]).contains("10.96.0.9 . tcp . 80"));
 }
 
+#[test]
+fn what_belongs_to_others_cannot_be_claimed() {
+    let pods = BTreeSet::from(["10.244.0.2".parse().unwrap()]);
+    let of = |cluster_ip: &str, external: &[&str]| {
+        let spec = json!({"clusterIP": cluster_ip, "externalIPs": external,
+            "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30080}]});
+        Service::of(&service(spec), &[], "node-0").unwrap()
+    };
+    // Whoever comes first: the claim is as little worth before its victim as after it.
+    let thief = of("10.96.0.66", &["10.96.0.9", "10.244.0.2", "192.0.2.80"]);
+    let victim = of("10.96.0.9", &["192.0.2.80"]);
+    for all in [[thief.clone(), victim.clone()], [victim, thief]] {
+        let text = services(&all, &pods, "iv0*");
+        for (key, times) in [
+            ("10.96.0.9 . tcp . 80", 1),
+            ("10.96.0.66 . tcp . 80", 1),
+            ("192.0.2.80 . tcp . 80", 1),
+            ("10.244.0.2 . tcp", 0),
+            ("tcp . 30080", 1),
+        ] {
+            assert_eq!(text.matches(key).count(), times, "{key}:\n{text}");
+        }
+    }
+}
+
 fn policy(name: &str, spec: Value) -> Policy {
     Policy::of(
         &serde_json::from_value(json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec}))
