@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// Check whether this machine can run virtual machines, and say what to do where it cannot.
     Doctor(DoctorArgs),
     /// Print every CustomResourceDefinition as YAML.
-    Crds,
+    Crds(CrdsArgs),
     /// Print a script that completes this program's commands and options in a shell.
     ///
     /// bash: source <(ironclad completion bash); zsh: ironclad completion zsh > "${fpath[1]}/_ironclad"; fish: ironclad
@@ -315,6 +315,13 @@ pub(crate) struct DemoArgs {
     /// Seconds until the guest must have spoken.
     #[arg(long, default_value_t = 180)]
     pub(crate) timeout: u64,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct CrdsArgs {
+    /// Leave out the kinds of CDI (DataVolume and others): for a cluster that has CDI, which brings its own.
+    #[arg(long)]
+    pub(crate) without_cdi: bool,
 }
 
 #[derive(Clone, Copy, Debug, Args)]

@@ -65,7 +65,7 @@ fn run(command: Command, global: &cli::Global) -> anyhow::Result<()> {
         Command::Restore(arguments) => backup::restore(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Crds => crds::run(),
+        Command::Crds(arguments) => crds::run(arguments),
         Command::Completion(arguments) => {
             completion::run(arguments);
             Ok(())

@@ -32,6 +32,10 @@ pub fn schema(kind: &Kind) -> Value {
     };
     let mut schema = Map::new();
     structure(kind.definition, definition, &mut schema);
+    // Metadata is there anyway, and what is known of an object is not its author's to say.
+    if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+        required.retain(|name| name == "spec");
+    }
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert("metadata".to_owned(), json!({"type": "object"}));
     }
@@ -286,8 +290,9 @@ mod tests {
             for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
                 let text = rule["rule"].as_str().unwrap();
                 let walks = ["exists(", "exists_one(", "all(", "map(", "filter("];
+                let bounded = schema["maxItems"].as_u64().is_some_and(|most| most <= 8);
                 assert!(
-                    !walks.iter().any(|walk| text.contains(walk)),
+                    bounded || !walks.iter().any(|walk| text.contains(walk)),
                     "{path}: {text} may cost more than Kubernetes allows, for each item of the lists around it"
                 );
             }

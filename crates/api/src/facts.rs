@@ -1,8 +1,8 @@
 //! What the API consists of, as data: definitions, their fields and what the fields may hold.
 //!
-//! The facts are those of the reference (`facts/kubevirt.json`, reduced from its OpenAPI document without
-//! prose), its further constraints (`facts/constraints.json`) and our own descriptions
-//! (`facts/descriptions.json`).
+//! The facts are those of the reference (`facts/kubevirt.json` and `facts/cdi.json`, reduced from its OpenAPI documents
+//! without prose), its further constraints (`facts/constraints.json`) and our own descriptions
+//! (`facts/descriptions.json`). Of CDI's kinds there are facts alone: no program needs them as types.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -136,7 +136,12 @@ struct Kinds {
 }
 
 static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../facts/kubevirt.json")).expect("the facts are checked in and tested")
+    let read =
+        |text| -> Definitions { serde_json::from_str(text).expect("the facts are checked in and tested") };
+    let mut all = read(include_str!("../facts/kubevirt.json"));
+    // Of what both have, CDI knows more fields.
+    all.extend(read(include_str!("../facts/cdi.json")));
+    all
 });
 
 static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {

@@ -100,7 +100,8 @@ fn by_kind(kind: &str, object: &Value) -> Value {
 
 #[test]
 fn an_object_with_every_field_survives() {
-    for kind in facts::kinds() {
+    // Of CDI's kinds there are facts, no types.
+    for kind in facts::kinds().iter().filter(|kind| !kind.group.ends_with("cdi.kubevirt.io")) {
         let mut object = full(&facts::definitions()[kind.definition]);
         object["apiVersion"] = json!(format!("{}/{}", kind.group, kind.versions[0].name));
         object["kind"] = json!(kind.kind);

@@ -17,6 +17,7 @@ pub mod object;
 pub mod patch;
 pub mod quantity;
 pub mod rules;
+pub mod schedule;
 pub mod schema;
 pub mod selector;
 pub mod status;

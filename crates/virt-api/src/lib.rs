@@ -6,6 +6,7 @@
 //! Deciding what machines mean is `model`'s; here objects are read, held to their schema, and answers are worded.
 
 mod answer;
+mod importer;
 mod installation;
 mod instance;
 mod kinds;
@@ -60,7 +61,7 @@ impl Admission {
             ("kubevirt.io", "virtualmachines") => matches!(subresource, "" | "status"),
             ("kubevirt.io", "virtualmachineinstances" | "virtualmachineinstancemigrations" | "kubevirts")
             | ("", "namespaces") => subresource.is_empty(),
-            _ => kinds::concerns(group, resource) && subresource.is_empty(),
+            _ => (kinds::concerns(group, resource) || importer::concerns(group)) && subresource.is_empty(),
         }
     }
 
@@ -84,6 +85,7 @@ impl Admission {
         if request.operation == Operation::Delete {
             return match resource {
                 ("kubevirts", "") => installation::validate_delete(self, request).await,
+                ("cdis", "") => importer::validate_delete(self, request).await,
                 ("namespaces", "") => installation::validate_delete_namespace(self, request).await,
                 _ => Response::allow(request.uid.clone()),
             };
@@ -97,6 +99,7 @@ impl Admission {
             ("virtualmachineinstances", "") => instance::validate(self, request),
             ("virtualmachineinstancemigrations", "") => migration::validate(self, request).await,
             ("kubevirts", "") => installation::validate(self, request).await,
+            (_, "") if importer::concerns(&request.resource.group) => importer::validate(self, request).await,
             (_, "") => kinds::validate(self, request),
             _ => Response::allow(request.uid.clone()),
         }

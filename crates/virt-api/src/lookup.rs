@@ -27,6 +27,16 @@ pub trait Lookup: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Returns the metadata of a `PersistentVolumeClaim` or `DataVolume`, if it exists.
+    async fn volume(&self, _kind: &str, _namespace: &str, _name: &str) -> Option<Value> {
+        None
+    }
+
+    /// Returns how many DataVolumes there are that no DataImportCron has made.
+    async fn data_volumes(&self) -> usize {
+        0
+    }
+
     /// Returns the presets of a namespace; or a sentence that says why they cannot be told.
     async fn presets(&self, _namespace: &str) -> Result<Vec<VirtualMachineInstancePreset>, String> {
         Ok(Vec::new())

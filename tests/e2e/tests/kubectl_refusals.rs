@@ -29,14 +29,14 @@ fn bad_input_is_refused_with_field_value_and_remedy() {
 fn what_is_not_there_is_told_with_what_is() {
     let api = control_plane();
     let numa = "devices: {}\n        cpu: {numaTopologyPolicy: restricted}";
-    let import = "apiVersion: cdi.kubevirt.io/v1beta1\nkind: DataVolume\nmetadata: {name: d}\n";
+    let import = "apiVersion: imports.example/v1\nkind: Import\nmetadata: {name: d}\n";
     for (manifest, remedy) in [
         (
             HALTED.replace("devices: {}", "devices: {}\n        memroy: {}"),
             "did you mean spec.template.spec.domain.memory?",
         ),
         (HALTED.replace("devices: {}", numa), "cpu.numa.guestMappingPassthrough"),
-        (import.to_owned(), "no matches for kind \"DataVolume\""),
+        (import.to_owned(), "no matches for kind \"Import\""),
     ] {
         let refused = api.kubectl_with(&["apply", "-f", "-"], Some(&manifest));
         assert!(!refused.success && refused.stderr.contains(remedy), "{remedy}: {}", refused.stderr);

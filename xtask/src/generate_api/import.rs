@@ -1,6 +1,6 @@
 //! Reduces a Swagger 2 document to facts: what a field is called and what it may hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
@@ -41,6 +41,49 @@ pub(super) fn reduce(swagger: &Map<String, Value>, roots: &[String]) -> Result<M
         reached.insert(name);
     }
     Ok(reached.iter().map(|name| (name.clone(), fact(&definitions[name]))).collect())
+}
+
+/// Returns a document with our names of its definitions: those of `names`; for what is Kubernetes' (`v1.`) the name with its
+/// package, as the `known` facts have it or among the core types.
+pub(super) fn renamed(
+    document: &Map<String, Value>,
+    names: &BTreeMap<String, String>,
+    known: &Map<String, Value>,
+) -> Result<Map<String, Value>> {
+    let ours = |name: &str| {
+        let short = name.strip_prefix("v1.");
+        let packaged = |package: &str| short.map(|short| format!("k8s.io.{package}.v1.{short}"));
+        names
+            .get(name)
+            .cloned()
+            .or_else(|| packaged("apimachinery.pkg.apis.meta").filter(|name| known.contains_key(name)))
+            .or_else(|| packaged("api.core"))
+            .unwrap_or_else(|| name.to_owned())
+    };
+    let definitions = document.get("definitions").and_then(Value::as_object);
+    let definitions = definitions.context("the document has no `definitions`; give a Swagger 2 document")?;
+    let definitions: Map<String, Value> = definitions
+        .iter()
+        .map(|(name, definition)| {
+            let mut definition = definition.clone();
+            rename(&mut definition, &ours);
+            (ours(name), definition)
+        })
+        .collect();
+    Ok(Map::from_iter([("definitions".to_owned(), definitions.into())]))
+}
+
+fn rename(node: &mut Value, ours: &dyn Fn(&str) -> String) {
+    match node {
+        Value::Object(map) => {
+            if let Some(Value::String(target)) = map.get_mut("$ref") {
+                *target = ours(target.trim_start_matches(PREFIX));
+            }
+            map.values_mut().for_each(|child| rename(child, ours));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|child| rename(child, ours)),
+        _ => {}
+    }
 }
 
 /// Returns the facts as JSON with one definition a line, so that a change shows as the lines that changed.

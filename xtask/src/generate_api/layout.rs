@@ -13,10 +13,21 @@ pub(super) struct Layout {
     pub(super) roots: Vec<String>,
     /// Integers whose width or sign the reference's document does not tell: Rust type by field.
     pub(super) integers: BTreeMap<String, String>,
+    /// What is served of CDI. No program needs its kinds as types, so that only facts are made of them.
+    pub(super) cdi: Cdi,
     /// Header of each module, by its path.
     pub(super) modules: BTreeMap<String, String>,
     /// Each file below `crates/api/src`.
     pub(super) files: BTreeMap<String, File>,
+}
+
+/// How CDI's document becomes facts.
+#[derive(Debug, Deserialize)]
+pub(super) struct Cdi {
+    /// Definitions whose closure is served.
+    pub(super) roots: Vec<String>,
+    /// Our names of its definitions, where they do not follow from Kubernetes' packages.
+    pub(super) renamed: BTreeMap<String, String>,
 }
 
 /// One generated file.

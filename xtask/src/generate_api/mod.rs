@@ -1,8 +1,8 @@
 //! Generates the Rust types of the API from the facts in `crates/api/facts`.
 //!
 //! Two steps, each a function of files to files:
-//! - [`import`] reduces a reference OpenAPI document to facts (names, types, requirements; no prose) and is
-//!   run when the reference changes;
+//! - [`import`] reduces a reference OpenAPI document (KubeVirt's, or that of CDI) to facts (names, types, requirements; no
+//!   prose) and is run when the reference changes;
 //! - [`rust`] writes the types from the facts, the layout (which type stands in which file) and our own
 //!   descriptions. A test holds the checked-in types to what this step writes.
 
@@ -19,13 +19,14 @@ use serde_json::{Map, Value};
 
 use crate::workspace;
 
-/// Runs `generate-api [--import SWAGGER]`.
+/// Runs `generate-api [--import SWAGGER | --import-cdi SWAGGER]`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let root = workspace::root();
     match arguments {
         [] => {}
         [flag, swagger] if flag == "--import" => import_facts(&root, Path::new(swagger))?,
-        _ => bail!("usage: cargo xtask generate-api [--import SWAGGER.json]"),
+        [flag, swagger] if flag == "--import-cdi" => import_cdi(&root, Path::new(swagger))?,
+        _ => bail!("usage: cargo xtask generate-api [--import KUBEVIRT.json | --import-cdi CDI.json]"),
     }
     for (path, text) in generate(&root)? {
         let path = root.join("crates/api/src").join(path);
@@ -39,10 +40,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
 /// Returns every generated file by its path below `crates/api/src`.
 pub(crate) fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
-    let facts = read_json(&root.join("crates/api/facts/kubevirt.json"))?;
+    let layout = layout::Layout::read(&root.join("crates/api/facts/layout.json"))?;
+    let mut facts = read_json(&root.join("crates/api/facts/kubevirt.json"))?;
+    let homeless = facts.keys().find(|name| !name.starts_with("k8s.io.") && layout.module_of(name).is_none());
+    if let Some(definition) = homeless {
+        bail!("{definition} stands in no file: add it to crates/api/facts/layout.json");
+    }
+    facts.extend(read_json(&root.join("crates/api/facts/cdi.json"))?);
     let descriptions = read_json(&root.join("crates/api/facts/descriptions.json"))?;
     let kinds = read_json(&root.join("crates/api/facts/kinds.json"))?;
-    let layout = layout::Layout::read(&root.join("crates/api/facts/layout.json"))?;
     rust::write(&facts, &descriptions, &kinds, &layout)
 }
 
@@ -58,6 +64,27 @@ fn import_facts(root: &Path, swagger: &Path) -> Result<()> {
     }
     let facts = import::reduce(&document, &layout.roots)?;
     std::fs::write(&path, import::one_definition_a_line(&facts))
+        .with_context(|| format!("write {}", path.display()))
+}
+
+/// Imports the kinds of CDI, whose document names what is Kubernetes' by shorter names. What `kubevirt.json` says of them as well
+/// is left out; where CDI knows more fields, its facts stand beside and hold for both.
+fn import_cdi(root: &Path, swagger: &Path) -> Result<()> {
+    let facts = root.join("crates/api/facts");
+    let layout = layout::Layout::read(&facts.join("layout.json"))?;
+    let known = read_json(&facts.join("kubevirt.json"))?;
+    let mut document = import::renamed(&read_json(swagger)?, &layout.cdi.renamed, &known)?;
+    let path = facts.join("cdi.json");
+    let definitions = document.get_mut("definitions").and_then(Value::as_object_mut);
+    let definitions = definitions.context("the document has no `definitions`")?;
+    definitions.retain(|name, _| name.starts_with("v1beta1.") || !known.contains_key(name));
+    let own = if path.exists() { read_json(&path)? } else { Map::new() };
+    for (name, fact) in own.into_iter().chain(known.clone()) {
+        definitions.entry(name).or_insert(fact);
+    }
+    let mut reduced = import::reduce(&document, &layout.cdi.roots)?;
+    reduced.retain(|name, fact| known.get(name) != Some(fact));
+    std::fs::write(&path, import::one_definition_a_line(&reduced))
         .with_context(|| format!("write {}", path.display()))
 }
 

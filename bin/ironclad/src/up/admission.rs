@@ -122,6 +122,23 @@ impl Lookup for Objects {
         Some(found.metadata.labels)
     }
 
+    async fn volume(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let resource = match kind {
+            "DataVolume" => resources::DATA_VOLUME,
+            _ => resources::PERSISTENT_VOLUME_CLAIM,
+        };
+        let api = Api::<PartialObject>::of(&self.0.get()?.client, resource);
+        let found = api.find(&Key::new(namespace, name)).await.ok()??;
+        serde_json::to_value(found.metadata).ok()
+    }
+
+    async fn data_volumes(&self) -> usize {
+        let Some(context) = self.0.get() else { return 0 };
+        let api = Api::<PartialObject>::of(&context.client, resources::DATA_VOLUME);
+        let own = api.list(&Select::labels("!cdi.kubevirt.io/dataImportCron")).await;
+        own.map(|volumes| volumes.len()).unwrap_or_default()
+    }
+
     async fn presets(&self, namespace: &str) -> Result<Vec<VirtualMachineInstancePreset>, String> {
         let Some(context) = self.0.get() else { return Err("the server is starting".to_owned()) };
         let api = Api::<Document>::of(&context.client, resources::PRESET);

@@ -13,7 +13,7 @@ use kube_ext::{
 };
 use serde_json::{Value, json};
 
-use super::installation;
+use super::{installation, profiles};
 
 /// After what time something that was deleted is made again. Who replaces an object by deleting and creating it is
 /// quicker.
@@ -123,6 +123,7 @@ pub(super) async fn installation(client: &Client, wanted: &KubeVirt) -> Result<O
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Piece {
     Storage,
+    Profiles,
     Installation,
     Endpoints,
 }
@@ -139,10 +140,9 @@ pub(super) async fn keep(
     let queue: Queue<Piece> = Queue::new(context.clock.clone());
     let gone = queue.clone();
     Cache::builder(Api::<StorageClass>::new(&context.client), |_| Some(()))
-        .on_change(move |change| {
-            if matches!(change, Change::Removed { .. }) {
-                gone.add_after(Piece::Storage, PATIENCE);
-            }
+        .on_change(move |change| match change {
+            Change::Removed { .. } => gone.add_after(Piece::Storage, PATIENCE),
+            Change::Applied { .. } => gone.add(Piece::Profiles),
         })
         .start(&context, &mut tasks);
     let gone = queue.clone();
@@ -172,6 +172,7 @@ pub(super) async fn keep(
             async move {
                 match piece {
                     Piece::Storage => storage(&context.client).await?,
+                    Piece::Profiles => return profiles::keep(&context.client).await,
                     Piece::Endpoints => return endpoints(&context.client, listen).await,
                     Piece::Installation => match installation(&context.client, kubevirt).await {
                         Ok(None) => {}

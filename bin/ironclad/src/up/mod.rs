@@ -13,6 +13,7 @@ mod memory;
 mod metrics;
 pub(crate) mod node;
 mod pki;
+mod profiles;
 mod proxy;
 mod subresources;
 mod unattended;

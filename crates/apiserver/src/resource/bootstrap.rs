@@ -193,7 +193,7 @@ fn complete(server: &ApiServer, resource: &Resource, key: &ObjectKey, content: &
     object::set_meta(content, "creationTimestamp", server.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
 }
 
-/// Creates the given definitions, or brings existing ones of the same name up to date.
+/// Creates the given definitions, or brings existing ones of the same name up to date; those that somebody else made stay.
 async fn install(server: &ApiServer, crds: Vec<Value>) -> Result<(), StartError> {
     let collection = crd::definitions();
     let resource = stored(server, &collection)?;
@@ -211,7 +211,7 @@ async fn install(server: &ApiServer, crds: Vec<Value>) -> Result<(), StartError>
             }
             Some(entry) => {
                 let Ok(mut draft) = entry.parse() else { continue };
-                if draft["spec"] == wanted["spec"] {
+                if draft["spec"] == wanted["spec"] || is_of_others(&draft, &wanted) {
                     continue;
                 }
                 draft["spec"] = wanted["spec"].clone();
@@ -231,6 +231,12 @@ async fn install(server: &ApiServer, crds: Vec<Value>) -> Result<(), StartError>
     Ok(())
 }
 
+/// Whether a definition that says who manages it stands there already, made by somebody else.
+fn is_of_others(found: &Value, wanted: &Value) -> bool {
+    let manager = |crd: &Value| crd["metadata"]["labels"]["app.kubernetes.io/managed-by"].clone();
+    !manager(wanted).is_null() && manager(found) != manager(wanted)
+}
+
 /// Notes the present storage version among those that objects may be stored in.
 fn with_storage_version(mut crd: Value) -> Value {
     let versions = crd["spec"]["versions"].as_array().cloned().unwrap_or_default();
@@ -242,4 +248,18 @@ fn with_storage_version(mut crd: Value) -> Value {
     }
     crd["status"]["storedVersions"] = stored.into();
     crd
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_that_somebody_else_brought_stay() {
+        let by = |manager: &str| json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": manager}}});
+        let nobody = json!({"metadata": {"labels": {"kubevirt.io": ""}}});
+        assert!(!is_of_others(&by("ironclad"), &by("ironclad")));
+        assert!(is_of_others(&by("cdi-operator"), &by("ironclad")) && is_of_others(&nobody, &by("ironclad")));
+        assert!(!is_of_others(&nobody, &nobody), "what nobody manages is brought up to date");
+    }
 }

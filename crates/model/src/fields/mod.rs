@@ -8,6 +8,7 @@
 //! A test holds the tables to the API: no field of a specification is missing.
 
 mod annotations;
+mod cdi;
 mod gates;
 mod installation;
 mod instance;
@@ -223,7 +224,7 @@ fn tables(kind: &str) -> &'static [(&'static str, Table)] {
         "VirtualMachineExport" => &[("spec", kinds::EXPORT)],
         "VirtualMachineClone" => &[("spec", kinds::CLONE)],
         "VirtualMachineBackup" | "VirtualMachineBackupTracker" => &[("spec", kinds::BACKUP)],
-        _ => &[],
+        _ => cdi::tables(kind),
     }
 }
 

@@ -12,6 +12,7 @@ mod credentials;
 mod devices;
 mod disks;
 mod firmware;
+pub mod importer;
 mod installation;
 mod interfaces;
 mod live_update;

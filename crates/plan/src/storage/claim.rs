@@ -313,7 +313,7 @@ pub fn hopeless<'a>(
 }
 
 /// Access modes that one node can give.
-const MODES: [&str; 2] = ["ReadWriteOnce", "ReadWriteOncePod"];
+pub const MODES: [&str; 2] = ["ReadWriteOnce", "ReadWriteOncePod"];
 
 fn node_of(claim: &Claim) -> &str {
     claim.selected_node.as_deref().unwrap_or("(none)")

@@ -30,6 +30,9 @@ pub struct DataVolumeSpec {
     /// The claim to be made, in the words of a PersistentVolumeClaim. Give this or storage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pvc: Option<PersistentVolumeClaimSpec>,
+    /// Service account of the Pods that transfer the content; left out, the namespace's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_account_name: Option<String>,
     /// Where the content comes from. Give this or sourceRef.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<DataVolumeSource>,
@@ -144,9 +147,15 @@ pub struct DataVolumeSourceHTTP {
     /// ConfigMap with the certificates to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_config_map: Option<String>,
+    /// Checksum that the file must have, as algorithm:hex, such as sha256:...; md5, sha1, sha256 or sha512.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
     /// Further header lines of each request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extra_headers: Vec<String>,
+    /// Whether the server's certificate is not looked at. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure_skip_verify: Option<bool>,
     /// Secrets with further header lines of each request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secret_extra_headers: Vec<String>,
@@ -238,6 +247,9 @@ pub struct DataVolumeSourceVDDK {
     /// Path of the disk on its datastore.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backing_file: Option<String>,
+    /// ConfigMap with the certificates to trust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_config_map: Option<String>,
     /// ConfigMap with further arguments for the transfer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_args: Option<String>,

@@ -3,6 +3,7 @@
 //! They are kept up at each start: rules and subjects that an upgrade adds come in, what an administrator added stays.
 //! An object whose annotation `rbac.authorization.kubernetes.io/autoupdate` is `false` is left alone.
 
+mod cdi;
 mod kubernetes;
 mod kubevirt;
 
@@ -17,6 +18,7 @@ const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 pub fn objects() -> Vec<Value> {
     let mut objects = kubernetes::objects();
     objects.extend(kubevirt::objects());
+    objects.extend(cdi::objects());
     objects
 }
 

@@ -222,7 +222,7 @@ pub(super) fn validate_cron_job(_: &Call, object: &Value, _: Option<&Value>) -> 
     if schedule.is_empty() {
         return vec![FieldError::required(path, "")];
     }
-    if is_schedule(schedule) {
+    if machinery::schedule::is_valid(schedule) {
         Vec::new()
     } else {
         vec![FieldError::invalid(
@@ -231,21 +231,6 @@ pub(super) fn validate_cron_job(_: &Call, object: &Value, _: Option<&Value>) -> 
             "expected exactly 5 fields, as in \"0 3 * * 1\", or a word such as @daily",
         )]
     }
-}
-
-/// Whether a text is a cron schedule: five fields of numbers, names, lists, ranges and steps, or a word.
-fn is_schedule(schedule: &str) -> bool {
-    const WORDS: [&str; 7] =
-        ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
-    if WORDS.contains(&schedule) || schedule.starts_with("@every ") {
-        return true;
-    }
-    let field = |field: &str| {
-        !field.is_empty()
-            && field.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | '/' | ',' | '-' | '?'))
-    };
-    let fields: Vec<&str> = schedule.split_whitespace().collect();
-    fields.len() == 5 && fields.into_iter().all(field)
 }
 
 #[cfg(test)]
