@@ -206,6 +206,21 @@ fn what_kept_it_from_starting_is_no_news_once_it_is_deleted() {
 }
 
 #[test]
+fn what_kept_it_from_starting_is_over_once_it_runs() {
+    let trouble = Trouble {
+        reason: "SecretMissing".to_owned(),
+        message: "the secret is not there".to_owned(),
+        retry_at: now(),
+    };
+    let mut observed = Observed { trouble: Some(trouble), ..observed("Scheduled", MachinePhase::Running) };
+    let told = step(&observed, now()).to_string();
+    assert!(told.contains("Running") && !told.contains("the secret"), "{told}");
+    // What goes wrong with a machine that runs is told.
+    observed.instance.status.phase = Some("Running".to_owned());
+    assert!(step(&observed, now()).to_string().contains("the secret"), "{told}");
+}
+
+#[test]
 fn a_probe_says_when_it_is_ready() {
     let mut observed = observed("Scheduled", MachinePhase::Running);
     assert!(step(&observed, now()).to_string().contains("Ready=True"));

@@ -24,7 +24,9 @@ pub(super) fn of(observed: &Observed, now: Timestamp) -> Status {
     let instance = &observed.instance;
     // What keeps a machine from starting troubles nobody once it is not wanted.
     let given_up = instance.deleting && instance.phase() == phase::SCHEDULED;
-    match observed.trouble.as_ref().filter(|_| !given_up) {
+    // It is over once the machine runs: one write says both.
+    let begun = instance.phase() == phase::SCHEDULED && status.phase.as_deref() != Some(phase::SCHEDULED);
+    match observed.trouble.as_ref().filter(|_| !given_up && !begun) {
         Some(trouble) => {
             let condition =
                 Condition::new(kind::SYNCHRONIZED, false, &trouble.reason, trouble.message.clone());
