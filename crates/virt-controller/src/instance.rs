@@ -15,7 +15,7 @@ use crate::caches::{Caches, InstanceFacts, InstanceView, PodFacts, PodView, Queu
 use crate::config::Config;
 use crate::frame;
 use crate::installation::Installation;
-use crate::state_claim;
+use crate::{limits, state_claim};
 
 struct Controller {
     context: Context,
@@ -115,7 +115,9 @@ impl Act<'_> {
         let (controller, key) = (self.controller, self.key);
         match action {
             Action::CreatePod { name } => {
-                let config = controller.installation.launcher();
+                let mut config = controller.installation.launcher();
+                config.automatic_limits =
+                    limits::automatic(&controller.context.client, &key.namespace, &config).await?;
                 let instance = self.instance().await?;
                 if let Some(why) = launcher::misfit(instance, &config) {
                     controller.refused.lock().insert(key.clone(), why.clone());

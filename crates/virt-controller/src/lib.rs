@@ -10,6 +10,7 @@ mod config;
 mod frame;
 mod installation;
 mod instance;
+mod limits;
 mod machine;
 mod migration;
 mod names;

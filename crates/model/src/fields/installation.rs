@@ -22,6 +22,7 @@ pub(super) const TABLE: Table = &[
     ("configuration.architectureConfiguration.defaultArchitecture", Honoured),
     ("configuration.architectureConfiguration.s390x.emulatedMachines", Honoured),
     ("configuration.architectureConfiguration.s390x.machineType", Honoured),
+    ("configuration.autoCPULimitNamespaceLabelSelector", Honoured),
     ("configuration.commonInstancetypesDeployment.enabled", Honoured),
     ("configuration.cpuModel", Honoured),
     ("configuration.cpuRequest", Honoured),

@@ -22,7 +22,7 @@ pub(crate) mod template;
 
 use std::time::Duration;
 
-use api::names::{condition as kind, event, finalizer, phase};
+use api::names::{condition as kind, event, finalizer, phase, reason};
 use jiff::Timestamp;
 
 pub use self::action::Action;
@@ -135,8 +135,12 @@ fn report(observed: &Observed, now: Timestamp, plan: &mut Plan<Action>) {
         plan.push(Action::Tell(Notice::warning(event::SYNC_FAILED, refusal.to_string())));
     } else {
         // What keeps the Pod from starting is told where people look, at the instance.
-        let kinds =
-            [(kind::SYNCHRONIZED, event::SYNC_FAILED), (kind::POD_SCHEDULED, event::FAILED_SCHEDULING)];
+        let synchronized = condition::find(&after.status.conditions, kind::SYNCHRONIZED);
+        let refused = synchronized.is_some_and(|stuck| stuck.reason() == reason::FAILED_CREATE);
+        let kinds = [
+            (kind::SYNCHRONIZED, if refused { event::FAILED_CREATE } else { event::SYNC_FAILED }),
+            (kind::POD_SCHEDULED, event::FAILED_SCHEDULING),
+        ];
         for (kind, event) in kinds {
             let stuck = |facts: &Facts| condition::find(&facts.status.conditions, kind)?.message.clone();
             if let Some(message) = stuck(after).filter(|message| stuck(before).as_ref() != Some(message)) {

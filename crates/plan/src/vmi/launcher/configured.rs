@@ -24,6 +24,9 @@ impl Config {
         config.runtime_class = runtime_class.or(self.runtime_class.as_ref()).cloned();
         let storage_class = configuration.vm_state_storage_class.as_ref().filter(|name| !name.is_empty());
         config.state_storage_class = storage_class.or(self.state_storage_class.as_ref()).cloned();
+        if let Some(selector) = &configuration.auto_cpu_limit_namespace_label_selector {
+            config.cpu_limit_selector = serde_json::to_value(selector).unwrap_or_default();
+        }
         if let Some(options) = &configuration.virtual_machine_options {
             config.console_log_by_default = options.disable_serial_console_log.is_none();
         }

@@ -4,6 +4,7 @@
 //! Ironclad's: `compute` runs the launcher's shim, `guest-console-log` shows the serial console's log.
 
 mod configured;
+mod limits;
 mod ports;
 mod probes;
 mod resources;
@@ -19,7 +20,11 @@ use k8s_openapi::api::core::v1::{
     SeccompProfile, SecurityContext,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use serde_json::Value;
 
+use crate::name;
+
+pub use self::limits::AutomaticLimits;
 pub use self::resources::{misfit, overhead};
 pub use self::state::{state_claim, state_label};
 
@@ -65,6 +70,10 @@ pub struct Config {
     pub state_storage_class: Option<String>,
     /// RuntimeClass of every launcher.
     pub runtime_class: Option<String>,
+    /// Which namespaces' launchers are limited to the processors that they have: a `LabelSelector`, null for none.
+    pub cpu_limit_selector: Value,
+    /// Limits of the launcher at hand, by its namespace.
+    pub automatic_limits: AutomaticLimits,
 }
 
 impl Default for Config {
@@ -84,6 +93,8 @@ impl Default for Config {
             node_selector: BTreeMap::new(),
             state_storage_class: None,
             runtime_class: None,
+            cpu_limit_selector: Value::Null,
+            automatic_limits: AutomaticLimits::default(),
         }
     }
 }
@@ -175,6 +186,7 @@ fn metadata(vmi: &VirtualMachineInstance, name: &str) -> ObjectMeta {
     ]);
     ObjectMeta {
         name: Some(name.to_owned()),
+        generate_name: name::generate_name(name),
         namespace: meta.namespace.clone(),
         labels: Some(labels),
         annotations: Some(annotations),
