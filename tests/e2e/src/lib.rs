@@ -4,6 +4,8 @@
 pub mod agents;
 pub mod alive;
 pub mod claims;
+pub mod guests;
+pub mod pools;
 pub mod requests;
 pub mod rough;
 pub mod streams;
@@ -41,8 +43,7 @@ pub fn control_plane() -> Installation {
 pub fn configure(installation: &Installation, configuration: &str) {
     let patch = format!(r#"{{"spec":{{"configuration":{configuration}}}}}"#);
     let patch = ["patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type", "merge", "-p", &patch];
-    // The object comes a moment after the API.
-    until("the installation is configured", PATIENCE, || installation.kubectl(&patch).success);
+    installation.kubectl(&patch).expect("configuring the installation");
     until("the controllers act by that", PATIENCE, || {
         let object = installation.get("kubevirt", "kubevirt", "kubevirt").unwrap_or_default();
         let seen = &object["status"]["observedGeneration"];

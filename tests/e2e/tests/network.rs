@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use e2e::guests::machine;
 use e2e::rough::{processes, runs};
 use e2e::{BLANK, blank, container_disk};
 use kit::{Installation, Options, Resolver, User, program, until, until_some};
@@ -14,52 +15,6 @@ const CLUSTER_IP: &str = "10.96.0.99";
 const NODE_PORT: u16 = 30777;
 /// Where names outside the cluster lead.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 80);
-
-/// A guest that runs `script`, with `more` in its specification and its interface bound by `binding`.
-fn machine(name: &str, binding: &str, more: &str, script: &str) -> String {
-    let script = script.replace('\n', "\n                    ");
-    format!(
-        "apiVersion: kubevirt.io/v1
-kind: VirtualMachine
-metadata: {{name: {name}}}
-spec:
-  runStrategy: Always
-  template:
-    metadata:
-      labels: {{app: {name}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      {more}
-      domain:
-        memory: {{guest: 160Mi}}
-        firmware:
-          kernelBoot:
-            container:
-              image: ironclad.local/guest-kernel:0.1.0
-              kernelPath: /boot/vmlinuz
-              initrdPath: /boot/initrd.gz
-            kernelArgs: console=ttyS0 loglevel=4
-        devices:
-          autoattachGraphicsDevice: false
-          rng: {{}}
-          disks: [{{name: seed, disk: {{bus: virtio}}}}]
-          interfaces:
-            - name: default
-              {binding}: {{}}
-              ports: [{{name: http, port: 80}}, {{port: 81}}]
-      networks: [{{name: default, pod: {{}}}}]
-      volumes:
-        - name: seed
-          cloudInitNoCloud:
-            userData: |
-              #cloud-config
-              runcmd:
-                - |
-                    {script}
----
-"
-    )
-}
 
 /// The guest hears its IPv6 router by itself; its address there is given by hand, for it has no DHCPv6 client.
 const SERVER: &str = r#"mkdir -p /www; echo "hello from server" > /www/index.html

@@ -1,63 +1,17 @@
 //! Pools: as many machines as wanted, by number, and what the template says.
 
-use std::time::Duration;
-
+use e2e::pools::{PATIENCE, are, condition, idle, names, own, patch, status, text};
 use e2e::{control_plane, example};
 use kit::{Installation, until, until_some};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(240);
 const REVISION: &str = "kubevirt.io/vm-pool-revision-name";
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-/// Returns the machines that a pool controls and that are not being deleted.
-fn own(installation: &Installation, pool: &str) -> Vec<Value> {
-    let owned = |machine: &Value| {
-        let mut owners = machine["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-        owners.any(|owner| owner["name"] == pool && owner["controller"] == true)
-    };
-    let mut all = installation.list("vm");
-    all.retain(|machine| owned(machine) && machine["metadata"]["deletionTimestamp"].is_null());
-    all
-}
-
-fn names(installation: &Installation, pool: &str) -> Vec<String> {
-    own(installation, pool).iter().map(|machine| text(&machine["metadata"]["name"])).collect()
-}
-
-fn status(installation: &Installation, pool: &str, field: &str) -> Value {
-    installation.get("vmpool", "default", pool).unwrap_or_default()["status"][field].clone()
-}
-
-/// Waits until a pool has these machines, has no others, and says so.
-fn are(installation: &Installation, pool: &str, numbers: &[usize]) {
-    let wanted: Vec<String> = numbers.iter().map(|number| format!("{pool}-{number}")).collect();
-    until(&format!("{pool} has the machines {numbers:?}, and says so"), PATIENCE, || {
-        names(installation, pool) == wanted
-            && status(installation, pool, "replicas").as_u64().unwrap_or(0) == wanted.len() as u64
-    });
-}
 
 fn are_ready(installation: &Installation, pool: &str, number: usize) {
     until(&format!("{number} machines of {pool} are ready"), PATIENCE, || {
         status(installation, pool, "readyReplicas") == json!(number)
             && status(installation, pool, "replicas") == json!(number)
     });
-}
-
-fn condition(installation: &Installation, pool: &str, kind: &str) -> Option<Value> {
-    let conditions = status(installation, pool, "conditions");
-    conditions.as_array()?.iter().find(|condition| condition["type"] == kind).cloned()
-}
-
-fn patch(installation: &Installation, pool: &str, spec: Value) {
-    let patch = json!({"spec": spec}).to_string();
-    installation
-        .kubectl(&["patch", "vmpool", pool, "--type", "merge", "-p", &patch])
-        .expect("patching the pool");
 }
 
 /// Changes what instances are made of.
@@ -163,37 +117,6 @@ fn guests_come_go_and_follow_their_template() {
     until("nothing is left of it", PATIENCE, || revisions(&installation, "shop").is_empty());
 }
 
-/// Returns a pool of machines that are off; `more` joins its specification.
-fn idle(name: &str, replicas: usize, more: Value) -> String {
-    let mut spec = json!({
-        "replicas": replicas,
-        "selector": {"matchLabels": {"pool": name}},
-        "virtualMachineTemplate": {
-            "metadata": {"labels": {"pool": name}},
-            "spec": {
-                "runStrategy": "Halted",
-                "template": {"spec": {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}},
-            },
-        },
-    });
-    merge(&mut spec, more);
-    let kind = json!({"apiVersion": "pool.kubevirt.io/v1beta1", "kind": "VirtualMachinePool"});
-    let mut object = json!({"metadata": {"name": name}, "spec": spec});
-    merge(&mut object, kind);
-    object.to_string()
-}
-
-fn merge(into: &mut Value, more: Value) {
-    match more {
-        Value::Object(fields) if into.is_object() => {
-            for (name, value) in fields {
-                merge(&mut into[name], value);
-            }
-        }
-        other => *into = other,
-    }
-}
-
 #[test]
 fn machines_differ_by_their_numbers() {
     let installation = control_plane();
@@ -232,139 +155,6 @@ fn machines_differ_by_their_numbers() {
     installation.kubectl(&["delete", "vm", "each-2"]).expect("deleting the other one");
     installation.kubectl(&["scale", "vmpool", "each", "--replicas", "4"]).expect("scaling up");
     are(&installation, "each", &[0, 1, 2, 3]);
-}
-
-#[test]
-fn who_goes_is_said_by_policies() {
-    let installation = control_plane();
-    let order = |order: &str| json!({"proactive": {"selectionPolicy": {"sortPolicy": order}}});
-    installation.apply(&idle("ranks", 6, json!({"scaleInStrategy": order("AscendingOrder")})));
-    are(&installation, "ranks", &[0, 1, 2, 3, 4, 5]);
-    let shrink = |replicas: usize, strategy: Value| {
-        // A merge patch takes away what it names with null.
-        let mut whole = json!({"proactive": null, "opportunistic": null, "unmanaged": null});
-        merge(&mut whole, strategy);
-        patch(&installation, "ranks", json!({"replicas": replicas, "scaleInStrategy": whole}));
-    };
-    shrink(5, order("AscendingOrder"));
-    are(&installation, "ranks", &[1, 2, 3, 4, 5]);
-    shrink(4, order("DescendingOrder"));
-    are(&installation, "ranks", &[1, 2, 3, 4]);
-    let labelled = json!({"labelSelector": {"matchLabels": {"drain": "yes"}}});
-    installation.kubectl(&["label", "vm", "ranks-2", "drain=yes"]).expect("labelling one");
-    shrink(2, json!({"proactive": {"selectionPolicy": {"selectors": labelled}}}));
-    are(&installation, "ranks", &[1, 3, 4]);
-    let failure = until_some("it says that none may go", PATIENCE, || {
-        condition(&installation, "ranks", "ReplicaFailure")
-    });
-    assert_eq!(failure["reason"], "FailedScaleIn", "{failure}");
-    assert!(failure["message"].as_str().is_some_and(|text| text.contains("selectors")), "{failure}");
-    shrink(2, json!({"opportunistic": {}}));
-    until("the failure is over", PATIENCE, || condition(&installation, "ranks", "ReplicaFailure").is_none());
-    installation.kubectl(&["delete", "vm", "ranks-3"]).expect("deleting one");
-    are(&installation, "ranks", &[1, 4]);
-    installation.kubectl(&["delete", "vm", "ranks-1"]).expect("deleting one more");
-    are(&installation, "ranks", &[0, 4]);
-    shrink(1, json!({"unmanaged": {}}));
-    installation.kubectl(&["delete", "vm", "ranks-0"]).expect("deleting one");
-    are(&installation, "ranks", &[4]);
-}
-
-/// Creates a claim that a machine owns.
-fn claim(installation: &Installation, machine: &str) {
-    let uid = text(&installation.get("vm", "default", machine).expect("it is there")["metadata"]["uid"]);
-    installation.apply(
-        &json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-            "metadata": {"name": format!("disk-of-{machine}"), "ownerReferences": [
-                {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "name": machine, "uid": uid},
-            ]},
-            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
-        })
-        .to_string(),
-    );
-}
-
-#[test]
-fn disks_stay_when_the_pool_says_so() {
-    let installation = control_plane();
-    let has = |machine: &str| installation.get("pvc", "default", &format!("disk-of-{machine}")).is_some();
-    let policy = json!({"sortPolicy": "DescendingOrder"});
-    let proactive =
-        |keeps: &str| json!({"proactive": {"selectionPolicy": policy, "statePreservation": keeps}});
-    installation.apply(&idle("kept", 3, json!({"scaleInStrategy": proactive("Offline")})));
-    are(&installation, "kept", &[0, 1, 2]);
-    for machine in ["kept-0", "kept-1", "kept-2"] {
-        claim(&installation, machine);
-    }
-    patch(&installation, "kept", json!({"replicas": 2}));
-    are(&installation, "kept", &[0, 1]);
-    let claim = installation.get("pvc", "default", "disk-of-kept-2").expect("it stays");
-    assert!(claim["metadata"]["ownerReferences"].is_null(), "{claim}");
-    patch(&installation, "kept", json!({"replicas": 1, "scaleInStrategy": proactive("Disabled")}));
-    until("the disk goes after its machine", PATIENCE, || !has("kept-1"));
-    let opportunistic = json!({"proactive": null, "opportunistic": {"statePreservation": "Offline"}});
-    patch(&installation, "kept", json!({"replicas": 0, "scaleInStrategy": opportunistic}));
-    installation.kubectl(&["delete", "vm", "kept-0"]).expect("deleting the last");
-    are(&installation, "kept", &[]);
-    // A claim that belonged to the machine would go with it, only later.
-    for claim in ["disk-of-kept-0", "disk-of-kept-2"] {
-        let claim =
-            installation.get("pvc", "default", claim).expect("what was deleted by hand left its disk");
-        assert!(claim["metadata"]["ownerReferences"].is_null(), "{claim}");
-    }
-    let online =
-        json!({"spec": {"scaleInStrategy": {"opportunistic": {"statePreservation": "Online"}}}}).to_string();
-    let warned = installation.kubectl(&["patch", "vmpool", "kept", "--type", "merge", "-p", &online]);
-    assert!(warned.stderr.contains("statePreservation has no effect: disks are kept"), "{}", warned.stderr);
-}
-
-#[test]
-fn machines_are_let_go() {
-    let installation = control_plane();
-    // Whether a machine has an owner, and whether a pool holds it.
-    let held = |machine: &str| {
-        let found = installation.get("vm", "default", machine).unwrap_or_default();
-        let all = found["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
-        let owned = found["metadata"]["ownerReferences"].as_array().is_some_and(|owners| !owners.is_empty());
-        (owned, all.contains(&json!("pool.kubevirt.io/finalizer")))
-    };
-    installation.apply(&idle("free", 3, json!({})));
-    are(&installation, "free", &[0, 1, 2]);
-    assert_eq!(held("free-0"), (true, true));
-    installation.kubectl(&["label", "vm", "free-0", "pool-"]).expect("taking the label off");
-    let orphan = json!({"metadata": {"ownerReferences": null}}).to_string();
-    installation
-        .kubectl(&["patch", "vm", "free-1", "--type", "merge", "-p", &orphan])
-        .expect("taking the owner off");
-    are(&installation, "free", &[2, 3, 4]);
-    for machine in ["free-0", "free-1"] {
-        until(&format!("nothing holds {machine}"), PATIENCE, || held(machine) == (false, false));
-        installation.kubectl(&["delete", "vm", machine]).expect("deleting it");
-    }
-
-    // A paused pool makes none, and holds nobody up.
-    patch(&installation, "free", json!({"paused": true}));
-    until("it says that it rests", PATIENCE, || condition(&installation, "free", "ReplicaPaused").is_some());
-    installation.kubectl(&["delete", "vm", "free-4"]).expect("deleting one of a paused pool");
-    are(&installation, "free", &[2, 3]);
-    patch(&installation, "free", json!({"paused": false}));
-    are(&installation, "free", &[0, 2, 3]);
-    assert!(condition(&installation, "free", "ReplicaPaused").is_none());
-    for reason in ["SuccessfulPaused", "SuccessfulResume"] {
-        until(&format!("{reason} is told"), PATIENCE, || !installation.events("free", reason).is_empty());
-    }
-
-    // Machines survive a pool that is deleted alone, and can be deleted after it; a pool of its name begins anew.
-    installation.kubectl(&["delete", "vmpool", "free", "--cascade=orphan"]).expect("deleting the pool alone");
-    for machine in ["free-0", "free-2", "free-3"] {
-        until(&format!("nothing holds {machine}"), PATIENCE, || held(machine) == (false, false));
-    }
-    installation.apply(&idle("free", 1, json!({})));
-    are(&installation, "free", &[1]);
-    installation.kubectl(&["delete", "vm", "free-0", "free-2", "free-3"]).expect("deleting them");
-    installation.kubectl(&["delete", "vmpool", "free"]).expect("deleting the pool");
-    until("its machine goes after it", PATIENCE, || installation.list("vm").is_empty());
 }
 
 #[test]
