@@ -15,6 +15,8 @@ mod process;
 mod report;
 mod start;
 mod streams;
+mod together;
+mod writes;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -37,6 +39,9 @@ struct Arguments {
     /// Objects in the store for the figure per object.
     #[arg(long, default_value_t = 2000)]
     objects: usize,
+    /// Machines that run on a simulated node for the figure per running machine.
+    #[arg(long, default_value_t = 1000)]
+    together: usize,
     /// ConfigMaps in the store for the figures of the API.
     #[arg(long, default_value_t = 100_000)]
     config_maps: usize,
@@ -59,6 +64,10 @@ enum Figure {
     Memory,
     /// Memory per stored machine object.
     Objects,
+    /// Memory of the control plane per machine that runs, with many on a simulated node.
+    Together,
+    /// API writes per start, stop and restart.
+    Writes,
     /// Time until every status is right after everything was killed.
     Adopt,
     /// TCP and SSH through a machine's network against bare QEMU in the same kind of network.
@@ -93,6 +102,8 @@ fn main() -> Result<()> {
     });
     take(Figure::Memory, &|report| memory::of_machines(report, arguments.machines));
     take(Figure::Objects, &|report| memory::of_objects(report, arguments.objects));
+    take(Figure::Together, &|report| together::of_running(report, arguments.together));
+    take(Figure::Writes, &|report| writes::of_a_life(report));
     take(Figure::Adopt, &|report| adopt::after_a_massacre(report, arguments.machines));
     take(Figure::Network, &|report| network::against_bare(report, arguments.pairs));
     take(Figure::Streams, &|report| streams::against_socat(report, arguments.pairs));

@@ -46,6 +46,8 @@ pub struct Options {
     pub covered: Option<&'static str>,
     /// Folders of the data directory that are file systems of their own, with their sizes in MiB. Needs root.
     pub small: &'static [(&'static str, u64)],
+    /// Whether every request is noted in [`Installation::audit_log`].
+    pub audit: bool,
     /// Mebibytes of a disk for the data directory that can be slowed down ([`Installation::slow_disk`]); 0 for none.
     pub slow: u64,
 }
@@ -64,6 +66,7 @@ impl Default for Options {
             programs: None,
             covered: None,
             small: &[],
+            audit: false,
             slow: 0,
         }
     }
@@ -117,11 +120,21 @@ impl Installation {
     pub fn up(&self) {
         let nodes = self.options.nodes.to_string();
         let listen = format!("127.0.0.1:{}", self.options.port);
-        let output = self.ironclad(&["up", "--detach", "--listen", &listen, "--nodes", &nodes]);
+        let mut words = vec!["up", "--detach", "--listen", &listen, "--nodes", &nodes];
+        let audit = self.audit_log().display().to_string();
+        if self.options.audit {
+            words.extend(["--audit-log-path", &audit]);
+        }
+        let output = self.ironclad(&words);
         if !output.success {
             let log = std::fs::read_to_string(self.data_dir().join("logs/ironclad.log")).unwrap_or_default();
             panic!("ironclad up failed:\n{}{}\nlog:\n{log}", output.stdout, output.stderr);
         }
+    }
+
+    /// Returns the file that requests are noted in, if the options say so.
+    pub fn audit_log(&self) -> PathBuf {
+        self.directory.path().join("audit.log")
     }
 
     /// Kills the control plane and the node agents with SIGKILL; guests go on.
