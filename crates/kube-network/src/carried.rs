@@ -1,7 +1,8 @@
 //! Ports of Services on the node, carried by sockets: for nodes without root.
 //!
 //! A listener for each TCP port accepts on every address of the host and carries each connection to one of the ready
-//! Pods, in turn; while none is ready, the port is closed. Addresses of Services and policies need a packet filter; whoever makes such an object is told.
+//! Pods, in turn; while none is ready, the port is closed. Addresses of Services and policies need a packet filter;
+//! whoever makes such an object is told.
 
 use std::collections::BTreeMap;
 use std::io;
