@@ -48,7 +48,6 @@ pub(crate) fn of_running(report: &mut Report, count: usize) -> Result<()> {
 /// The played node.
 struct Node {
     client: Client,
-    /// Machines that were started earlier.
     pods: Api<Document>,
     instances: Api<Document>,
 }
@@ -114,7 +113,7 @@ impl Node {
         let ready = json!({"type": "Ready", "status": "True"});
         let interface = json!({"name": "default", "ipAddress": "10.244.0.2", "mac": "02:00:00:00:00:01",
             "infoSource": "domain", "linkState": "up", "queueCount": 1});
-        let patch = json!({"status": {"phase": "Running", "conditions": [ready], "interfaces": [interface]}});
+        let told = json!({"status": {"phase": "Running", "conditions": [ready], "interfaces": [interface]}});
         let Resource { group, version, plural, .. } = resources::VIRTUAL_MACHINE_INSTANCE;
         let path = format!("/apis/{group}/{version}/namespaces/default/{plural}/{}", instance.metadata.name);
         let request = Request::patch(path)
@@ -123,7 +122,7 @@ impl Node {
             .header("Impersonate-Group", "system:serviceaccounts")
             .header("Impersonate-Group", "system:serviceaccounts:kubevirt")
             .header("Impersonate-Group", "system:authenticated");
-        self.client.request_text(request.body(patch.to_string().into_bytes())?).await?;
+        self.client.request_text(request.body(told.to_string().into_bytes())?).await?;
         Ok(())
     }
 }

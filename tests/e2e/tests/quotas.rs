@@ -19,15 +19,8 @@ fn pod(installation: &Installation, machine: &str) -> Option<Value> {
 fn bytes(amount: &Value) -> u64 {
     let text = amount.as_str().expect("an amount");
     let digits = text.trim_end_matches(|last: char| !last.is_ascii_digit());
-    let unit = match &text[digits.len()..] {
-        "" => 1,
-        "k" => 1000,
-        "Ki" => 1 << 10,
-        "M" => 1_000_000,
-        "Mi" => MEBIBYTE,
-        "Gi" => 1 << 30,
-        other => panic!("the unit {other} of {text}"),
-    };
+    let units = [("", 1), ("k", 1000), ("Ki", 1 << 10), ("M", 1_000_000), ("Mi", MEBIBYTE), ("Gi", 1 << 30)];
+    let unit = units.iter().find(|(unit, _)| *unit == &text[digits.len()..]).expect("a unit").1;
     digits.parse::<u64>().expect("a number") * unit
 }
 
