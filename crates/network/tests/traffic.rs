@@ -103,6 +103,7 @@ fn pods_reach_each_other_and_services_reach_pods() {
     let empty = Port { number: 81, node_port: Some(30081), inside: vec![], outside: vec![], ..port.clone() };
     let service = Service {
         name: "shop/web".into(),
+        cluster_ip: Some(SERVICE),
         addresses: vec![SERVICE],
         ports: vec![port, empty],
         sticky: false,

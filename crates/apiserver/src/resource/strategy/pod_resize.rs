@@ -5,7 +5,7 @@ use machinery::quantity::Quantity;
 use serde_json::Value;
 
 use super::pod::{containers, qos_class};
-use super::{pod_spec, text};
+use super::pod_spec;
 
 /// What a node can change in a container that runs.
 const RESIZABLE: [&str; 2] = ["cpu", "memory"];
@@ -29,8 +29,8 @@ pub(super) fn validate(pod: &Value, old: &Value, errors: &mut Vec<FieldError>) {
             change(now, &before["resources"], &path, errors);
         }
     }
-    let class = text(old, &["status", "qosClass"]);
-    if errors.is_empty() && !class.is_empty() && qos_class(&pod["spec"]) != class {
+    let class = qos_class(&old["spec"]);
+    if errors.is_empty() && qos_class(&pod["spec"]) != class {
         let detail = "Pod QOS Class may not change as a result of resizing";
         errors.push(FieldError::invalid(Path::new("spec"), class, detail));
     }
@@ -49,7 +49,48 @@ fn change(now: &Value, before: &Value, path: &Path, errors: &mut Vec<FieldError>
         let mut others = others.filter(|name| !RESIZABLE.contains(&&**name));
         if others.any(|name| now[part].get(&name) != before[part].get(&name)) {
             let detail = "only cpu and memory resources are mutable";
-            errors.push(FieldError::forbidden(Path::new("spec"), detail));
+            errors.push(FieldError::forbidden(path.child(part), detail));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Fields and reasons of what is wrong with a resize.
+    fn told(old: &Value, now: &Value) -> Vec<String> {
+        let mut errors = Vec::new();
+        validate(now, old, &mut errors);
+        errors.iter().map(|error| format!("{} {}", error.path, error.problem.reason())).collect()
+    }
+
+    #[test]
+    fn a_pod_is_resized_in_processors_and_memory_alone() {
+        let with = |resources: Value| json!({"spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}});
+        let small = with(json!({"requests": {"cpu": "100m", "ephemeral-storage": "50M"}}));
+        let free: &[&str] = &[];
+        for (now, expected) in [
+            (json!({"requests": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "50M"}}), free),
+            (
+                json!({"requests": {"cpu": "100m", "ephemeral-storage": "60M"}}),
+                &["spec.containers[0].resources.requests FieldValueForbidden"],
+            ),
+            (
+                json!({"requests": {"cpu": "2", "ephemeral-storage": "50M"}, "limits": {"cpu": "1"}}),
+                &["spec.containers[0].resources.requests FieldValueInvalid"],
+            ),
+        ] {
+            assert_eq!(told(&small, &with(now.clone())), expected, "{now}");
+        }
+        let all = |cpu: &str, limit: &str| {
+            with(
+                json!({"requests": {"cpu": cpu, "memory": "1Gi"}, "limits": {"cpu": limit, "memory": "1Gi"}}),
+            )
+        };
+        assert_eq!(told(&all("1", "1"), &all("2", "2")), free);
+        assert_eq!(told(&all("1", "1"), &all("1", "2")), ["spec FieldValueInvalid"]);
     }
 }
