@@ -12,7 +12,14 @@ pub(crate) async fn automatic(
     namespace: &str,
     config: &Config,
 ) -> Result<AutomaticLimits, ApiError> {
-    let quotas = Api::<Document>::of(client, QUOTA).list(&Select::default().within(namespace)).await?;
+    let quotas = match Api::<Document>::of(client, QUOTA).list(&Select::default().within(namespace)).await {
+        // An installation whose role is older than this goes on as it did.
+        Err(error) if error.is_refused() => {
+            tracing::warn!(namespace, %error, "machines get no limits from quotas");
+            return Ok(AutomaticLimits::default());
+        }
+        listed => listed?,
+    };
     let hard: Vec<&Value> = quotas.iter().filter_map(|quota| quota.fields.get("spec")?.get("hard")).collect();
     // Most namespaces have neither, and their labels do not matter.
     if hard.is_empty() && config.cpu_limit_selector.is_null() {

@@ -102,7 +102,11 @@ pub(crate) async fn stored(server: &ApiServer, resource: &Resource, object: Valu
         Some(converter) if resource.api_version() != version => {
             let mut stored =
                 converter.convert(server, &version, vec![object]).await?.pop().unwrap_or_default();
-            if let Some(storage) = server.registry().snapshot().stored(&resource.collection) {
+            // A version that is not served has no resource here: what it knows is not another version's to say.
+            let registry = server.registry().snapshot();
+            let storage = registry.stored(&resource.collection);
+            if let Some(storage) = storage.filter(|storage| *storage.gvk.version == *resource.storage_version)
+            {
                 prune(storage, &mut stored);
                 storage.schema.default(&mut stored);
             }

@@ -25,7 +25,7 @@ pub(super) fn of(observed: &Observed, now: Timestamp) -> Status {
     // What keeps a machine from starting troubles nobody once it is not wanted.
     let given_up = instance.deleting && instance.phase() == phase::SCHEDULED;
     // It is over once the machine runs: one write says both.
-    let begun = instance.phase() == phase::SCHEDULED && status.phase.as_deref() != Some(phase::SCHEDULED);
+    let begun = instance.phase() == phase::SCHEDULED && status.phase.as_deref() == Some(phase::RUNNING);
     match observed.trouble.as_ref().filter(|_| !given_up && !begun) {
         Some(trouble) => {
             let condition =

@@ -78,13 +78,13 @@ fn resources_are_the_references() {
                 "requests": {"memory": "1Gi", "cpu": "500m"}, "limits": {"memory": "2Gi", "cpu": "2"},
             }}),
             json!({"cpu": "500m", "memory": "1162Mi"}),
-            json!({"cpu": "2", "memory": "2186Mi"}),
+            json!({"cpu": "2", "memory": "2326Mi"}),
         ),
         (
             "dedicated",
             json!({"memory": {"guest": "128Mi"}, "cpu": {"cores": 2, "dedicatedCpuPlacement": true}}),
-            json!({"cpu": "2", "memory": "364Mi"}),
-            json!({"cpu": "2", "memory": "364Mi"}),
+            json!({"cpu": "2", "memory": "504Mi"}),
+            json!({"cpu": "2", "memory": "504Mi"}),
         ),
         (
             "hugepages",
@@ -146,7 +146,7 @@ fn limits_are_found_for_machines_that_name_none() {
     );
     let own = json!({"limits": {"cpu": "1", "memory": "256Mi"}});
     let limited = limits(json!({"memory": memory, "cpu": cpu, "devices": devices, "resources": own}));
-    assert_eq!(limited, json!({"cpu": "1", "memory": "376Mi"}), "its own stay, with what the launcher needs");
+    assert_eq!(limited, json!({"cpu": "1", "memory": "516Mi"}), "its own stay, with what the launcher needs");
 }
 
 #[test]

@@ -7,7 +7,10 @@ use machinery::quantity::Quantity;
 use machinery::status::Status;
 use serde_json::{Value, json};
 
-use super::{BASE, Strategy, items_mut, pod_admission, pod_resize, pod_spec, pod_update, set_default, text};
+use super::{
+    BASE, Strategy, items_mut, pod_admission, pod_resize, pod_spec, pod_together, pod_update, set_default,
+    text,
+};
 use crate::Result;
 use crate::resource::Call;
 
@@ -118,6 +121,7 @@ fn validate(call: &Call, pod: &Value, old: Option<&Value>) -> Vec<FieldError> {
         None => {
             let path = Path::new("spec");
             pod_spec::validate_pod_spec(&pod["spec"], &path, &mut errors);
+            pod_together::images(&pod["spec"], &path, &mut errors);
             pod_spec::no_ephemeral(&pod["spec"], &path, "cannot be set on create", &mut errors);
         }
         Some(old) => match call.sub() {

@@ -49,7 +49,7 @@ fn change(now: &Value, before: &Value, path: &Path, errors: &mut Vec<FieldError>
         let mut others = others.filter(|name| !RESIZABLE.contains(&&**name));
         if others.any(|name| now[part].get(&name) != before[part].get(&name)) {
             let detail = "only cpu and memory resources are mutable";
-            errors.push(FieldError::forbidden(path.child(part), detail));
+            errors.push(FieldError::forbidden(Path::new("spec"), detail));
         }
     }
 }
@@ -74,10 +74,7 @@ mod tests {
         let free: &[&str] = &[];
         for (now, expected) in [
             (json!({"requests": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "50M"}}), free),
-            (
-                json!({"requests": {"cpu": "100m", "ephemeral-storage": "60M"}}),
-                &["spec.containers[0].resources.requests FieldValueForbidden"],
-            ),
+            (json!({"requests": {"cpu": "100m", "ephemeral-storage": "60M"}}), &["spec FieldValueForbidden"]),
             (
                 json!({"requests": {"cpu": "2", "ephemeral-storage": "50M"}, "limits": {"cpu": "1"}}),
                 &["spec.containers[0].resources.requests FieldValueInvalid"],

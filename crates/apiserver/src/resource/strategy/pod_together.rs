@@ -35,15 +35,23 @@ pub(super) fn check(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         let mut taken = Vec::new();
         for (at, container) in spec[kind].as_array().into_iter().flatten().enumerate() {
             let path = path.child(kind).index(at);
-            let image = text(container, &["image"]);
-            if image != image.trim() {
-                let detail = "must not have leading or trailing whitespace";
-                errors.push(FieldError::invalid(path.child("image"), image, detail));
-            }
             if kind == "initContainers" {
                 taken.clear();
             }
             ports(container, spec["hostNetwork"] == true, &path, &mut taken, errors);
+        }
+    }
+}
+
+/// Checks names of images, which a template may leave to be corrected when its Pods are made.
+pub(super) fn images(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    for kind in ["initContainers", "containers"] {
+        for (at, container) in spec[kind].as_array().into_iter().flatten().enumerate() {
+            let image = text(container, &["image"]);
+            if image != image.trim() {
+                let detail = "must not have leading or trailing whitespace";
+                errors.push(FieldError::invalid(path.child(kind).index(at).child("image"), image, detail));
+            }
         }
     }
 }

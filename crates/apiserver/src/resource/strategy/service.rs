@@ -136,7 +136,10 @@ fn give_back(spec: &mut Value, old: &Value) {
     if rules::checked_locally(old) {
         if !rules::checked_locally(spec) && kept(spec, "healthCheckNodePort") {
             remove(spec, "healthCheckNodePort");
-        } else if rules::checked_locally(spec) && spec["healthCheckNodePort"].as_i64().unwrap_or(0) == 0 {
+        } else if rules::checked_locally(spec)
+            && spec["healthCheckNodePort"].as_i64().unwrap_or(0) == 0
+            && old["healthCheckNodePort"].is_number()
+        {
             spec["healthCheckNodePort"] = old["healthCheckNodePort"].clone();
         }
     }

@@ -61,7 +61,7 @@ fn each(
 
 fn nested(json: &Value, path: &Path, types_may_be: bool, errors: &mut Vec<FieldError>) {
     let Some(node) = json.as_object() else { return };
-    let said = |word: &&str| node.get(*word).is_some_and(|value| !value.is_null());
+    let said = |word: &&str| node.get(*word).is_some_and(super::is_said);
     let flags = FLAGS.into_iter().filter(|word| flag(node, word));
     for word in SHAPE.into_iter().chain(WORDS).filter(said).chain(flags) {
         let detail = "must not be used inside allOf, anyOf, oneOf or not, which only restrict values";

@@ -88,6 +88,17 @@ fn text<'j>(node: &'j Node, name: &str) -> &'j str {
     node.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// Whether a value says something: what is empty is not there for Kubernetes.
+fn is_said(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    }
+}
+
 fn flag(node: &Node, name: &str) -> bool {
     node.get(name) == Some(&Value::Bool(true))
 }

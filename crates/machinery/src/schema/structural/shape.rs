@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{LOGIC, META, Node, flag, logic, properties, text};
+use super::{LOGIC, META, Node, flag, is_said, logic, properties, text};
 use crate::field::{FieldError, Path};
 use crate::schema::pattern::syntax_error;
 
@@ -115,7 +115,9 @@ fn resource(node: &Node, path: &Path, level: Level, errors: &mut Vec<FieldError>
 /// Whether a schema of metadata restricts nothing but names.
 fn names_only(metadata: &Value) -> bool {
     let Some(node) = metadata.as_object() else { return true };
-    node.keys().all(|word| matches!(word.as_str(), "type" | "default" | "properties"))
+    node.iter()
+        .filter(|(_, value)| is_said(value))
+        .all(|(word, _)| matches!(word.as_str(), "type" | "default" | "properties"))
         && properties(node).all(|(name, _)| matches!(name, "name" | "generateName"))
 }
 

@@ -15,6 +15,9 @@ const MI: u64 = 1024 * 1024;
 /// with what it translates where guests are emulated. The reference counts 220 here, for a monitor, a launcher and two daemons
 /// that this one does not have; `bench memory` measures what is needed, which is less than 60.
 const FIXED: u64 = 10 + 70;
+/// Memory on top of that where what is counted is also a hard limit, in MiB: a guest that works hard is not to be killed for
+/// what `bench memory` has not seen. Together they are what the reference counts.
+const HEADROOM: u64 = 140;
 /// Memory per virtual processor and for I/O, in MiB.
 const PER_CPU: u64 = 8;
 /// Memory of a graphics device, in MiB.
@@ -59,6 +62,12 @@ pub fn overhead(vmi: &VirtualMachineInstance) -> u64 {
     overhead.saturating_add(added.and_then(|added| bytes(added.as_str())).unwrap_or(0))
 }
 
+/// Returns how much of what is needed beside the guest's memory is counted.
+fn scaled(bytes: u64, vmi: &VirtualMachineInstance, config: &Config) -> u64 {
+    let free = vmi.spec.domain.resources.overcommit_guest_overhead == Some(true);
+    if free { 0 } else { (bytes as f64 * config.overhead_ratio) as u64 }
+}
+
 /// Returns what the `compute` container requests and is limited to.
 pub(super) fn requirements(vmi: &VirtualMachineInstance, config: &Config) -> ResourceRequirements {
     let domain = &vmi.spec.domain;
@@ -78,11 +87,8 @@ pub(super) fn requirements(vmi: &VirtualMachineInstance, config: &Config) -> Res
         requests.entry("cpu".to_owned()).or_insert_with(|| cpu_share(vmi, config));
     }
 
-    let overhead = if domain.resources.overcommit_guest_overhead == Some(true) {
-        0
-    } else {
-        (overhead(vmi) as f64 * config.overhead_ratio) as u64
-    };
+    let headroom = scaled(HEADROOM * MI, vmi, config);
+    let overhead = scaled(overhead(vmi), vmi, config) + if dedicated { headroom } else { 0 };
     let hugepages =
         domain.memory.as_ref().and_then(|m| m.hugepages.as_ref()).and_then(|h| h.page_size.as_ref());
     let guest = guest_memory(domain).unwrap_or(0);
@@ -104,12 +110,16 @@ pub(super) fn requirements(vmi: &VirtualMachineInstance, config: &Config) -> Res
     } else if let Some(limit) = listed(&domain.resources.limits, "memory").filter(|_| hugepages.is_none()) {
         limits.insert(
             "memory".to_owned(),
-            ApiQuantity(Quantity::from_bytes(limit.saturating_add(overhead)).canonical()),
+            ApiQuantity(Quantity::from_bytes(limit.saturating_add(overhead + headroom)).canonical()),
         );
     }
     let automatic = &config.automatic_limits;
     if automatic.cpu {
-        limits.entry("cpu".to_owned()).or_insert_with(|| ApiQuantity(vcpus(vmi).to_string()));
+        let whole = ApiQuantity(vcpus(vmi).to_string());
+        // No less than what is asked for: a Pod like that is refused.
+        let amount = |cpu: &ApiQuantity| Quantity::parse(&cpu.0).map_or(0.0, |cpu| cpu.as_f64());
+        let asked = requests.get("cpu").filter(|asked| amount(asked) > amount(&whole)).cloned();
+        limits.entry("cpu".to_owned()).or_insert_with(|| asked.unwrap_or(whole));
     }
     if let Some(ratio) = automatic.memory {
         let limit = Quantity::from_bytes((memory_requested as f64 * ratio) as u64).canonical();
@@ -127,7 +137,8 @@ pub(super) fn requirements(vmi: &VirtualMachineInstance, config: &Config) -> Res
 pub fn misfit(vmi: &VirtualMachineInstance, config: &Config) -> Option<String> {
     let requirements = requirements(vmi, config);
     let of = |list: &Option<BTreeMap<String, ApiQuantity>>| bytes(&list.as_ref()?.get("memory")?.0);
-    let too_much = of(&requirements.requests)? > of(&requirements.limits)?;
+    let headroom = scaled(HEADROOM * MI, vmi, config);
+    let too_much = of(&requirements.requests)?.saturating_add(headroom) > of(&requirements.limits)?;
     model::fields::memory_limit("spec", &vmi.spec).filter(|_| too_much)
 }
 

@@ -27,7 +27,8 @@ fn default(draft: &mut Value) {
     }
     set_default(spec, "conversion", json!({"strategy": "None"}));
     // Whoever empties the list does not unmake that objects are stored in the version of now.
-    if draft["status"]["storedVersions"].as_array().is_some_and(Vec::is_empty) {
+    let is_empty = |status: &Value| status["storedVersions"].as_array().is_none_or(Vec::is_empty);
+    if draft["status"].is_object() && is_empty(&draft["status"]) {
         draft["status"]["storedVersions"] = storage_versions(draft).into();
     }
 }
