@@ -218,8 +218,12 @@ fn an_image_is_uploaded_into_a_volume_that_is_made_for_it() {
     assert_eq!(source.body["metadata"]["labels"]["instancetype.kubevirt.io/default-preference"], "p");
 
     let none = Peer::start(Vec::new());
-    let said = none.refuses(&format!("image-upload dv v --image-path={image}"));
+    let proxy = "--uploadproxy-url=http://127.0.0.1:1";
+    let said = none.refuses(&format!("image-upload dv v --image-path={image} {proxy}"));
     assert_eq!(said, "when creating a resource, the size must be specified\n");
     let said = none.refuses(&format!("image-upload dv v --size=1Gi --image-path={image}"));
+    assert!(said.contains("this server takes no uploads"), "{said}");
+    assert!(none.asked().iter().all(|asked| asked.line.starts_with("GET ")), "nothing is made");
+    let said = none.refuses(&format!("image-upload dv v --size=1Gi --image-path={image} {proxy}"));
     assert!(said.contains("datavolumes") && said.contains("is not here"), "{said}");
 }

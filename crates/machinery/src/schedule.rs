@@ -29,12 +29,15 @@ pub fn is_valid(text: &str) -> bool {
 
 impl Field {
     fn fits(&self, text: &str) -> bool {
-        text.split(',').all(|item| {
-            let (range, step) =
-                item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
-            let steps = step.is_none_or(|step| step.parse::<u32>().is_ok_and(|step| step > 0));
-            steps && (matches!(range, "*" | "?") || self.is_range(range))
-        })
+        // Nothing between two commas is nothing.
+        let mut items = text.split(',').filter(|item| !item.is_empty()).peekable();
+        items.peek().is_some()
+            && items.all(|item| {
+                let (range, step) =
+                    item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
+                let steps = step.is_none_or(|step| step.parse::<u32>().is_ok_and(|step| step > 0));
+                steps && (matches!(range, "*" | "?") || self.is_range(range))
+            })
     }
 
     fn is_range(&self, range: &str) -> bool {
@@ -65,6 +68,7 @@ mod tests {
             "@every 1h30m",
             "5/10 ? * * *",
             " 1 2 3 4 5 ",
+            "1,,2 0,3, * * *",
         ] {
             assert!(is_valid(schedule), "{schedule}");
         }
@@ -79,7 +83,7 @@ mod tests {
             "* * * * 7",
             "*/0 * * * *",
             "5-1 * * * *",
-            "1,,2 * * * *",
+            ", * * * *",
             "a * * * *",
             "@often",
             "@every",

@@ -72,6 +72,13 @@ fn filling_one(facts: &Facts, data: &serde_json::Value) -> Option<Verdict> {
         .iter()
         .filter(|event| event["type"] == "Warning" && event["involvedObject"]["name"] == *name);
     let event = event.max_by_key(|event| super::facts::when(event));
+    if phase.is_empty() && told.is_none() && event.is_none() {
+        return Some(
+            Verdict::stuck(format!("its volume {name} is not being filled"))
+                .because(format!("no status: nothing on the server has looked at DataVolume {name}"))
+                .so("Use a containerDisk, or a claim that a Pod of yours has filled; where CDI is installed, look at its Pods"),
+        );
+    }
     let cause = match (told, event) {
         (Some(told), _) => super::facts::said(&format!("DataVolume {name}"), told),
         (None, Some(event)) => {

@@ -12,6 +12,8 @@ const CRON: Table =
     &[("", harmless("nothing imports images yet; a containerDisk is pulled by the machine that uses it"))];
 const SETTINGS: Table =
     &[("", harmless_unless(&["{}"], "nothing fills volumes yet, so there is nothing to configure"))];
+const PROFILE: Table =
+    &[("", harmless_unless(&["{}"], "the profile's status shows it, and nothing chooses by it yet"))];
 const TRANSFER: Table =
     &[("", harmless("nothing moves claims between namespaces yet; copy what they hold with a Pod"))];
 const TOKEN: Table = &[("", harmless("uploads are not taken yet; fill the claim with a Pod of your own"))];
@@ -21,7 +23,8 @@ pub(super) fn tables(kind: &str) -> &'static [(&'static str, Table)] {
     match kind {
         "DataVolume" => &[("spec", VOLUME)],
         "DataImportCron" => &[("spec", CRON)],
-        "StorageProfile" | "CDI" | "CDIConfig" => &[("spec", SETTINGS)],
+        "CDI" | "CDIConfig" => &[("spec", SETTINGS)],
+        "StorageProfile" => &[("spec", PROFILE)],
         "ObjectTransfer" => &[("spec", TRANSFER)],
         "UploadTokenRequest" => &[("spec", TOKEN)],
         "DataSource"

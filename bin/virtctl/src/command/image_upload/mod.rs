@@ -100,10 +100,11 @@ impl ImageUpload {
         let (wanted, path) = self.wanted()?;
         let file = File::open(path).map_err(|error| anyhow!("open {path}: {error}"))?;
         let api = session.api().await?;
+        // Nothing is made where nothing takes it.
+        let proxy = self.proxy(api).await?;
         self.prepare(api, &wanted).await?;
         let patience = Duration::from_secs(self.wait_secs);
         wait::ready(api, &wanted, patience).await?;
-        let proxy = self.proxy(api).await?;
         say!("Uploading data to {proxy}");
         let token = token(api, &wanted.name).await?;
         send::send(&proxy, &token, &file, self.insecure, self.retry).await?;
@@ -247,7 +248,14 @@ impl ImageUpload {
     async fn proxy(&self, api: &Api) -> Result<String> {
         let mut proxy = self.uploadproxy_url.clone();
         if proxy.is_empty() {
-            let config = api.read(&Request::of_cluster(Kind::CdiConfig, "config")?).await?;
+            let config = match api.read(&Request::of_cluster(Kind::CdiConfig, "config")?).await {
+                // Where CDI runs, it has made this.
+                Err(error) if error.code() == Some(404) => bail!(
+                    "this server takes no uploads: CDI does not run there (no CDIConfig); use a containerDisk, fill a claim by a \
+                     Pod of your own, or name an upload proxy with --uploadproxy-url"
+                ),
+                config => config?,
+            };
             let known = config["spec"]["uploadProxyURLOverride"].as_str();
             let known = known.or_else(|| config["status"]["uploadProxyURL"].as_str()).unwrap_or_default();
             known.clone_into(&mut proxy);

@@ -179,7 +179,7 @@ pub fn import_cron(name: &str, spec: &Value) -> Checked {
     }
     data_volume(&Path::new("Template"), template)?;
     let written = text(spec, "schedule");
-    if !written.is_empty() && !schedule::is_valid(written) {
+    if !written.is_empty() && !schedule::is_valid(without_zone(written)) {
         let rule = "write five fields, as in \"0 3 * * 1\", or a word such as @daily";
         return invalid(at.child("Schedule"), written, rule);
     }
@@ -215,6 +215,41 @@ pub fn volume_source(name: &str, spec: &Value, has_source: bool) -> Checked {
     source::import(&at, &spec["source"], content)
 }
 
+/// A schedule without the zone of its times, which may stand before it.
+fn without_zone(schedule: &str) -> &str {
+    let zone = ["TZ=", "CRON_TZ="].into_iter().any(|word| schedule.starts_with(word));
+    schedule.split_once(' ').filter(|_| zone).map_or(schedule, |(_, times)| times.trim_start())
+}
+
+/// A specification without what says nothing and clients add as they write an object back, and with amounts by their value.
+fn meant(spec: &Value) -> Value {
+    const EMPTY: [&str; 5] = ["resources", "requests", "limits", "metadata", "status"];
+    let Value::Object(fields) = spec else { return spec.clone() };
+    let said = fields.iter().filter_map(|(name, value)| {
+        let value = match (name.as_str(), value) {
+            ("requests" | "limits", Value::Object(amounts)) => {
+                amounts.iter().map(|(name, amount)| (name.clone(), by_value(amount))).collect()
+            }
+            (_, Value::Array(items)) => items.iter().map(meant).collect(),
+            _ => meant(value),
+        };
+        let nothing = match &value {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            Value::Object(fields) => fields.is_empty() && EMPTY.contains(&name.as_str()),
+            Value::Bool(true) | Value::Number(_) => false,
+        };
+        (!nothing).then(|| (name.clone(), value))
+    });
+    Value::Object(said.collect())
+}
+
+fn by_value(amount: &Value) -> Value {
+    let known = amount.as_str().and_then(|text| Quantity::parse(text).ok());
+    known.map_or_else(|| amount.clone(), |amount| amount.canonical().into())
+}
+
 /// Whether an import goes on from checkpoint to checkpoint.
 fn is_staged(spec: &Value) -> bool {
     let source = &spec["source"];
@@ -224,7 +259,7 @@ fn is_staged(spec: &Value) -> bool {
 
 /// Refuses a change of a specification, but for the checkpoints of an import in stages.
 pub fn unchanged(kind: &str, old: &Value, new: &Value) -> Checked {
-    let mut compared = [old.clone(), new.clone()];
+    let mut compared = [meant(old), meant(new)];
     if is_staged(new) && kind != "DataImportCron" {
         for spec in compared.iter_mut().filter_map(Value::as_object_mut) {
             spec.remove("checkpoints");

@@ -156,3 +156,27 @@ fn checkpoints_alone_may_change() {
     assert!(volume_source("s", &json!({"source": {"blank": {}}}), true).is_ok());
     assert!(volume_source("s", &json!({"contentType": "x"}), false).is_err());
 }
+
+#[test]
+fn an_object_that_is_written_back_is_unchanged() {
+    let old = json!({"storage": {"resources": {"requests": {"storage": "1Gi"}}}, "source": {"blank": {}}});
+    let back = json!({
+        "storage": {"resources": {"requests": {"storage": "1024Mi"}, "limits": {}}, "storageClassName": null},
+        "source": {"blank": {}}, "finalCheckpoint": false, "checkpoints": [],
+    });
+    assert!(unchanged("DataVolume", &old, &back).is_ok());
+    for (at, value) in
+        [("/source", json!({"upload": {}})), ("/storage/resources/requests/storage", json!("2Gi"))]
+    {
+        let mut other = old.clone();
+        *other.pointer_mut(at).unwrap() = value;
+        assert!(unchanged("DataVolume", &old, &other).is_err(), "{at}");
+    }
+    let cron = json!({"template": {"spec": {"storage": {}}}, "schedule": "CRON_TZ=Europe/Vienna 0 3 * * *"});
+    let back = json!({
+        "template": {"metadata": {"creationTimestamp": null}, "spec": {"storage": {"resources": {}}}, "status": {}},
+        "schedule": "CRON_TZ=Europe/Vienna 0 3 * * *",
+    });
+    assert!(unchanged("DataImportCron", &cron, &back).is_ok());
+    assert_eq!(without_zone("TZ=UTC  0 3 * * *"), "0 3 * * *");
+}
