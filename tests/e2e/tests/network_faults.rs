@@ -15,6 +15,7 @@ fn machine(name: &str) -> String {
     e2e::machine(name, "emptyDisk: {capacity: 1Mi}")
 }
 
+/// A Service of the first machine: without root a port is open while there is a Pod to carry to.
 fn service(name: &str, port: u16) -> String {
     format!(
         "apiVersion: v1
@@ -22,7 +23,7 @@ kind: Service
 metadata: {{name: {name}}}
 spec:
   type: NodePort
-  selector: {{app: nobody}}
+  selector: {{vm.kubevirt.io/name: first}}
   ports: [{{port: 80, nodePort: {port}}}]
 "
     )
