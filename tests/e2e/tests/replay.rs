@@ -41,12 +41,14 @@ const KUBEVIRT: &[Otherwise] = &[
     otherwise("storage-apis-gated", "clone", "(no-source)", WEBHOOK_ENDS),
     otherwise("subresources-gated", "vm-halted-vm-other", "(vm-addvolume)", HOTPLUG),
     otherwise("subresources-gated", "vmi-running-vm-other", "(vm-addvolume)", HOTPLUG),
-    otherwise("lifecycle", "launcher-resources", "(pod-dedicated, pod-huge)", NO_NODE),
+    otherwise("lifecycle", "launcher-resources", RESOURCES, OVERHEAD_AND_NODE),
 ];
 const WEBHOOK_ENDS: &str = "the reference answers 500, as its webhook ends; what is missing is named here";
 const HOTPLUG: &str =
     "volumes do not come and go while a machine runs yet, and a trial is answered as the real request is";
-const NO_NODE: &str = "what no node offers is told of by its field, without a Pod that waits for a node";
+const RESOURCES: &str = "(pod-cores, pod-limits, pod-dedicated, pod-huge, pod-noauto, pod-iot)";
+const OVERHEAD_AND_NODE: &str = "a launcher asks for the 80 MiB that it is measured to need, not for 220; and what no node offers is \
+                                 told of by its field, without a Pod that waits for a node";
 
 #[test]
 fn every_recorded_scenario_is_answered_as_kubernetes_answers_it() {
